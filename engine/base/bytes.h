@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* Cursors over bytes: fixed-width big-endian integers (so that bytes compare as numbers) and
+ * length-prefixed strings.  A reader or writer that runs off its end turns bad and stays bad:
+ * check once at the end.  Pure; libc only.  Owned by one thread. */
+#ifndef FAIRSLOT_BASE_BYTES_H
+#define FAIRSLOT_BASE_BYTES_H
+
+#include <string.h>
+
+#include "base/types.h"
+
+struct reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    bool bad; /* ran off the end, or the caller found nonsense */
+};
+
+struct writer {
+    uint8_t *start;
+    uint8_t *at;
+    uint8_t *end;
+    bool bad; /* did not fit */
+};
+
+static inline struct reader reader_of(const void *ptr, size_t len)
+{
+    const uint8_t *p = ptr;
+    return (struct reader){.at = p, .end = p + len};
+}
+
+static inline struct writer writer_of(void *ptr, size_t len)
+{
+    uint8_t *p = ptr;
+    return (struct writer){.start = p, .at = p, .end = p + len};
+}
+
+static inline size_t reader_left(const struct reader *r)
+{
+    return r->bad ? 0 : (size_t)(r->end - r->at);
+}
+
+static inline size_t writer_len(const struct writer *w)
+{
+    return (size_t)(w->at - w->start);
+}
+
+static inline bool reader_take(struct reader *r, size_t n, const uint8_t **ret_ptr)
+{
+    if (r->bad || (size_t)(r->end - r->at) < n) {
+        r->bad = true;
+        return false;
+    }
+    *ret_ptr = r->at;
+    r->at += n;
+    return true;
+}
+
+static inline uint64_t reader_be(struct reader *r, size_t n)
+{
+    const uint8_t *p;
+    if (!reader_take(r, n, &p)) {
+        return 0;
+    }
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+static inline uint8_t reader_u8(struct reader *r) { return (uint8_t)reader_be(r, 1); }
+static inline uint16_t reader_u16(struct reader *r) { return (uint16_t)reader_be(r, 2); }
+static inline uint32_t reader_u32(struct reader *r) { return (uint32_t)reader_be(r, 4); }
+static inline uint64_t reader_u64(struct reader *r) { return reader_be(r, 8); }
+
+/* Fills `out` with n bytes; zeroes it when the reader runs dry. */
+static inline void reader_bytes(struct reader *r, void *out, size_t n)
+{
+    const uint8_t *p;
+    if (reader_take(r, n, &p)) {
+        memcpy(out, p, n);
+    } else {
+        memset(out, 0, n);
+    }
+}
+
+/* A span with a u16 length before it; borrowed from the reader's bytes. */
+static inline struct span reader_span16(struct reader *r)
+{
+    size_t n = reader_u16(r);
+    const uint8_t *p = r->at;
+    if (!reader_take(r, n, &p)) {
+        return (struct span){0};
+    }
+    return (struct span){p, n};
+}
+
+static inline uint8_t *writer_take(struct writer *w, size_t n)
+{
+    if (w->bad || (size_t)(w->end - w->at) < n) {
+        w->bad = true;
+        return NULL;
+    }
+    uint8_t *p = w->at;
+    w->at += n;
+    return p;
+}
+
+static inline void writer_be(struct writer *w, uint64_t v, size_t n)
+{
+    uint8_t *p = writer_take(w, n);
+    for (size_t i = n; p && i-- > 0; v >>= 8) {
+        p[i] = (uint8_t)v;
+    }
+}
+
+static inline void writer_u8(struct writer *w, uint8_t v) { writer_be(w, v, 1); }
+static inline void writer_u16(struct writer *w, uint16_t v) { writer_be(w, v, 2); }
+static inline void writer_u32(struct writer *w, uint32_t v) { writer_be(w, v, 4); }
+static inline void writer_u64(struct writer *w, uint64_t v) { writer_be(w, v, 8); }
+
+static inline void writer_bytes(struct writer *w, const void *ptr, size_t n)
+{
+    uint8_t *p = writer_take(w, n);
+    if (p && n) {
+        memcpy(p, ptr, n);
+    }
+}
+
+/* The span with a u16 length before it; turns bad over 65,535 bytes. */
+static inline void writer_span16(struct writer *w, struct span s)
+{
+    if (s.len > UINT16_MAX) {
+        w->bad = true;
+        return;
+    }
+    writer_u16(w, (uint16_t)s.len);
+    writer_bytes(w, s.ptr, s.len);
+}
+
+static inline struct span span_of(const char *text)
+{
+    return (struct span){(const uint8_t *)text, strlen(text)};
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+#endif

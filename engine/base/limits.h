@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Every maximum of the engine stands here, with its unit and why.  A full thing is a verdict with
+ * a reason that the client sees, never a crash and never silence. */
+#ifndef FAIRSLOT_BASE_LIMITS_H
+#define FAIRSLOT_BASE_LIMITS_H
+
+/* -- names ------------------------------------------------------------------------------------ */
+#define POOL_ID_MAX      63 /* bytes of [a-z0-9-]: a DNS label, so it fits everywhere */
+#define SLOT_DESK_MAX    24 /* bytes of a desk's slug inside a slot id */
+#define POOL_TEXT_MAX    200 /* bytes of display_name, office, service, time_zone, each */
+#define CLASS_MAX        63 /* bytes of a service class */
+#define PAGE_TOKEN_MAX   128 /* bytes of an opaque page token */
+#define ETAG_MAX         32 /* bytes of an etag */
+
+/* -- one call ---------------------------------------------------------------------------------- */
+#define MESSAGE_MAX      (64 * 1024)   /* bytes of one request message; more is RESOURCE_EXHAUSTED */
+#define ANSWER_MAX       (512 * 1024)  /* bytes of one answer: 1,000 slots need about 120 KiB */
+#define CALL_ARENA_MAX   (1024 * 1024) /* bytes a decoded message may take: 64 KiB of empty items is 5.5 MB */
+#define TOKEN_MAX        (8 * 1024)    /* bytes of a bearer token */
+#define DEADLINE_MS      10000         /* when the client sends none */
+#define DEADLINE_MS_MAX  60000         /* longer ones are cut to this */
+
+/* -- one page, one command --------------------------------------------------------------------- */
+#define PAGE_SIZE        50
+#define PAGE_SIZE_MAX    1000
+#define SLOTS_PER_CREATE 10000 /* of BatchCreateSlots; the 64 KiB message comes first in practice */
+#define SLOTS_PER_HOLD   8     /* neighbours in one hold */
+
+/* -- one identity in one service class --------------------------------------------------------- */
+#define LIVE_PER_IDENTITY_MAX     16     /* highest max_live_per_identity a pool may set */
+#define ENDED_PER_IDENTITY        16     /* ended holds and reservations kept readable */
+#define REQUESTS_PER_IDENTITY_DAY 100000 /* remembered request ids in 24 h of log time */
+
+/* -- batches between gateway and shard ---------------------------------------------------------- */
+#define BATCH_ITEMS_MAX  256
+#define BATCH_BYTES      (64 * 1024)   /* a batch is closed when it passes this */
+#define BATCH_BYTES_MAX  (1024 * 1024) /* hard limit of an nng message, both ways */
+#define RPC_CONTEXTS     128           /* REP contexts of a node: batches in the house at once */
+#define RPC_CLIENT_CONTEXTS 8          /* REQ contexts of a gateway to one shard replica */
+#define ROUND_ITEMS_MAX  4096          /* commands in one log entry */
+
+/* -- the gateway ------------------------------------------------------------------------------- */
+#define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
+#define STREAMS_PER_CONNECTION 1024 /* HTTP/2 MAX_CONCURRENT_STREAMS */
+#define CALLS_MAX             65536 /* live calls over all connections of a gateway */
+#define WAITING_PER_IDENTITY  16    /* calls of one identity in the fair queue */
+#define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
+#define VERIFY_PENDING_MAX    256   /* signatures being checked at once */
+
+#endif

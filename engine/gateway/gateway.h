@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The gateway: one libuv loop that meets the internet.  Files in the order a byte meets them:
+ * listen -> (tls) -> conn (wire) -> call -> auth -> queue (fair) -> hop (rpc to the shard) -> back.
+ * Runs on the calling thread until SIGTERM or SIGINT. */
+#ifndef FAIRSLOT_GATEWAY_GATEWAY_H
+#define FAIRSLOT_GATEWAY_GATEWAY_H
+
+#include "base/types.h"
+
+struct gateway_options {
+    const char *listen_host; /* numeric */
+    int listen_port;         /* 0: any; the one it got is in the ready line */
+    const char *shard_url;   /* inproc://... or tcp://... */
+    const char *jwks_path;   /* key set of the issuer */
+    const char *issuer;      /* exact `iss` */
+    const char *audience;    /* must be in `aud` */
+    const uint8_t *tenant_key; /* 32 bytes; identity = HMAC-SHA256(key, issuer, subject) */
+    int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
+    /* Called on the loop when listening, with the port it got.  Prints the ready line. */
+    void (*ready)(void *user, int port);
+    void *user;
+};
+
+/* 0: stopped cleanly.  GATEWAY_E_* with `ret_text` (256 bytes) set, or < 0. */
+enum { GATEWAY_E_LISTEN = 1, GATEWAY_E_KEYS = 2 };
+int gateway_run(const struct gateway_options *options, char *ret_text);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes <-> calls: gRPC over HTTP/2, both sides, without sockets.  nghttp2 is named only in this
+ * room.  One connection is one object, used by one thread; bytes go in by *_receive(), come out by
+ * *_send(); callbacks run inside *_receive() and *_send() and may call everything here except
+ * *_free() of their own connection.  Never re-enter *_receive() or *_send(). */
+#ifndef FAIRSLOT_WIRE_WIRE_H
+#define FAIRSLOT_WIRE_WIRE_H
+
+#include "base/types.h"
+
+/* -- server ------------------------------------------------------------------------------------- */
+
+struct wire_server; /* one connection */
+struct wire_call;   /* one RPC on it; valid from call_open until call_closed returns */
+
+struct wire_limits {
+    uint32_t streams_max;     /* concurrent calls of a connection */
+    uint32_t header_bytes;    /* of one call's header list; more is status 8 */
+    uint32_t message_bytes;   /* of one request message; more is status 8 */
+    uint32_t queued_bytes;    /* answers waiting on one call; see wire_call_send() */
+    uint32_t reset_burst, reset_rate; /* streams reset by the peer: burst, per second */
+};
+
+struct wire_server_ops {
+    /* Headers are complete.  The call may be finished at once (refusals). */
+    void (*call_open)(void *user, struct wire_call *call);
+    /* One whole request message; valid during the callback only. */
+    void (*call_message)(void *user, struct wire_call *call, struct span message);
+    /* The client sends no more messages. */
+    void (*call_half_closed)(void *user, struct wire_call *call);
+    /* Exactly once, last: answered and gone, reset by the client, or the connection ended.
+     * finished: the trailers of wire_call_finish() left this object before. */
+    void (*call_closed)(void *user, struct wire_call *call, bool finished);
+};
+
+enum {
+    WIRE_E_CLOSE = 1, /* send what wire_server_send() still has, then close the socket */
+    WIRE_E_FULL = 2,  /* the call's queued_bytes is reached: wait for call_drained, or finish */
+};
+
+/* `ops` and `user` are borrowed for the connection's life. */
+int wire_server_new(const struct wire_server_ops *ops, void *user, const struct wire_limits *limits,
+                    struct wire_server **ret_server);
+/* call_closed(false) for every live call, then frees.  Takes NULL. */
+void wire_server_free(struct wire_server *s);
+/* Feeds bytes.  0, WIRE_E_CLOSE (protocol error, flood, not HTTP/2), or < 0 (out of memory). */
+int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n);
+/* Takes up to `cap` bytes to send; 0: nothing now.  < 0: out of memory. */
+ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap);
+bool wire_server_wants_send(const struct wire_server *s);
+/* Nothing more will be read or written: close the socket. */
+bool wire_server_done(const struct wire_server *s);
+/* GOAWAY: no new calls are opened, live ones go on.  First call: notice (max stream id), second:
+ * final with the last processed stream. */
+int wire_server_drain(struct wire_server *s);
+size_t wire_server_calls_count(const struct wire_server *s);
+
+/* All borrowed until call_closed returns. */
+struct span wire_call_path(const struct wire_call *call);          /* "/pkg.Service/Method" */
+struct span wire_call_authorization(const struct wire_call *call); /* header value or empty */
+struct span wire_call_traceparent(const struct wire_call *call);   /* header value or empty */
+int64_t wire_call_timeout_us(const struct wire_call *call);        /* grpc-timeout; -1: none */
+void wire_call_set_user(struct wire_call *call, void *user);
+void *wire_call_user(const struct wire_call *call);
+/* Queues one response message; copies.  0, WIRE_E_FULL, < 0. */
+int wire_call_send(struct wire_call *call, struct span message);
+/* Ends the call with trailers (trailers-only when nothing was sent).  `text` is percent-encoded
+ * here; details: packed google.rpc.Status or empty.  Later sends on the call are ignored.
+ * Finishing a call whose client still sends resets that half politely (NO_ERROR). */
+int wire_call_finish(struct wire_call *call, int grpc_status, struct span text, struct span details);
+size_t wire_call_queued_bytes(const struct wire_call *call);
+
+/* -- client ------------------------------------------------------------------------------------- */
+
+struct wire_client;
+struct wire_request; /* one RPC; valid until on_finish returns */
+
+struct wire_client_ops {
+    void (*on_message)(void *user, struct wire_request *request, struct span message);
+    /* Exactly once, last.  grpc_status 0-16; 14 when the connection ended or was refused.
+     * details: packed google.rpc.Status, or empty. */
+    void (*on_finish)(void *user, struct wire_request *request, int grpc_status, struct span text,
+                      struct span details);
+};
+
+int wire_client_new(const struct wire_client_ops *ops, void *user, struct wire_client **ret_client);
+void wire_client_free(struct wire_client *c);
+int wire_client_receive(struct wire_client *c, const uint8_t *bytes, size_t n);
+ssize_t wire_client_send(struct wire_client *c, uint8_t *buf, size_t cap);
+bool wire_client_wants_send(const struct wire_client *c);
+bool wire_client_done(const struct wire_client *c);
+/* How many more calls the peer's MAX_CONCURRENT_STREAMS allows now. */
+size_t wire_client_room(const struct wire_client *c);
+/* Opens a unary or server-streaming call.  path: terminated; authorization: "Bearer ..." or empty;
+ * timeout_us: sent as grpc-timeout, -1: none.  Copies.  0, WIRE_E_FULL (no stream free now),
+ * WIRE_E_CLOSE (connection ends), < 0. */
+int wire_client_call(struct wire_client *c, const char *path, struct span authorization,
+                     int64_t timeout_us, struct span message, void *user,
+                     struct wire_request **ret_request);
+void *wire_request_user(const struct wire_request *request);
+/* RST_STREAM CANCEL; on_finish follows with status 1. */
+void wire_request_cancel(struct wire_request *request);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Load over real gRPC and real nng: the figures of docs/status.md come from `fairslot bench`.
+ * The crowd of people and bots moves in here with the release-day harness. */
+#ifndef FAIRSLOT_FLOOD_FLOOD_H
+#define FAIRSLOT_FLOOD_FLOOD_H
+
+#include "verb.h"
+
+/* bench gateway|mutations|shard|idle|...  Ends with noun NULL. */
+extern const struct verb flood_verbs[];
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes <-> words.  The only place where bytes from outside become structs; every bound is
+ * checked here, once.  Pure: protobuf-c, XXH3 and libc strings only.
+ * Everything returned is borrowed from `arena` (or from the input bytes, which must live as long).
+ * Returns follow the error law; hostile bytes are a verdict, never an assert. */
+#ifndef FAIRSLOT_PROTO_CODEC_H
+#define FAIRSLOT_PROTO_CODEC_H
+
+#include "base/arena.h"
+#include "proto/words.h"
+
+/* One method that clients may call through the queue. */
+struct codec_method {
+    const char *path;       /* "/fairslot.v1.CatalogService/ListPools" */
+    enum command_kind kind; /* 0: in the API, but not served by this version (METHOD_PLANNED) */
+    bool needs_role;        /* PoolAdminService */
+    bool anonymous;         /* callable without a token (none in this version) */
+};
+
+/* NULL: no such method.  O(log n) or better; the path needs no terminator. */
+const struct codec_method *codec_method_find(struct span path);
+
+/* A public request message -> *ret_command, with kind, body_hash and the fields of words.h; the
+ * caller adds identity, assurance and roles.
+ * Returns 0, or REASON_MESSAGE_MALFORMED, REASON_FIELD_INVALID (then *ret_field, a static name, and
+ * *ret_detail, static text saying what would be right), or REASON_RATE_LIMITED when the arena's cap
+ * was hit (amplification), or < 0. */
+int codec_request(const struct codec_method *method, struct span message, struct arena *arena,
+                  struct command *ret_command, const char **ret_field, const char **ret_detail);
+
+/* The packed public answer of a done verdict (fairslot.v1.Hold, ListSlotsResponse, ...).
+ * Returns 0, or < 0 (-ENOMEM over the arena's cap). */
+int codec_answer(const struct verdict *verdict, struct arena *arena, struct span *ret_message);
+
+/* A packed google.rpc.Status with ErrorInfo (domain "fairslot"), RetryInfo when retry_ms > 0,
+ * BadRequest when field is set, QuotaFailure for IDENTITY_QUOTA, for grpc-status-details-bin.
+ * retry_ms 0 takes the reason's own. */
+struct codec_refusal {
+    enum reason reason;
+    uint32_t retry_ms;
+    const char *field;  /* NULL: none */
+    const char *detail; /* NULL: the reason's text */
+    const struct verdict_meta *meta;
+    size_t meta_count;
+};
+int codec_status(const struct codec_refusal *refusal, struct arena *arena, struct span *ret_status);
+
+/* -- between gateway and shard ------------------------------------------------------------------ */
+
+struct batch_item {
+    uint32_t call;
+    uint32_t deadline_ms; /* left when sent */
+    struct command command;
+};
+
+/* An answer as it travels; message is the packed public answer when reason is OK. */
+struct answer {
+    uint32_t call;
+    enum reason reason;
+    uint32_t retry_ms;
+    struct span field;
+    struct verdict_meta meta[VERDICT_META_MAX]; /* key: a terminated string in the arena */
+    size_t meta_count;
+    struct span message;
+};
+
+/* Incremental, so that a batch is closed at its byte limit.  One command is packed once at the
+ * gateway and its bytes stay as they are through batch and log. */
+
+/* Packed shard.v1.Command. */
+int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes);
+/* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED. */
+int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command);
+
+struct batch_view {
+    uint64_t map_epoch;
+    uint64_t gateway;
+    uint32_t waiting_identities;
+    struct batch_item *items;
+    struct span *commands; /* the packed command of each item, borrowed from the batch's bytes */
+    size_t items_count;
+};
+
+struct batch_call {
+    uint32_t call;
+    uint32_t deadline_ms;
+    struct span command; /* packed */
+};
+
+int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_identities,
+                     const struct batch_call *calls, size_t count, struct arena *arena,
+                     struct span *ret_bytes);
+/* 0, or REASON_MESSAGE_MALFORMED (also over BATCH_ITEMS_MAX). */
+int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
+
+struct reply_view {
+    uint64_t map_epoch;
+    uint32_t credit;
+    struct answer *answers;
+    size_t answers_count;
+};
+
+int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);
+int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply);
+
+/* -- the log ------------------------------------------------------------------------------------ */
+
+int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,
+                     struct arena *arena, struct span *ret_bytes);
+/* 0, or REASON_MESSAGE_MALFORMED for damage. */
+int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_time_us,
+                       struct command **ret_commands, size_t *ret_count);
+
+/* -- names (public: the command line and tests use them too) ------------------------------------ */
+
+/* "s20261201t0900-c3" for a slot key; UTC, with seconds only where they are not 0.
+ * `out` takes at least 48 bytes.  Returns the length. */
+size_t codec_slot_id(const struct slot_key *key, char *out);
+/* Parses it; false when it is no slot id.  slug is borrowed from `id`. */
+bool codec_slot_id_parse(struct span id, struct slot_key *ret_key);
+/* "h" or "r", 16 hex digits of the owner, "-", hex number: self-routing, see docs/decisions/0003.
+ * `out` takes at least 48 bytes. */
+size_t codec_owned_id(char letter, uint64_t owner, uint64_t number, char *out);
+bool codec_owned_id_parse(struct span id, char letter, uint64_t *ret_owner, uint64_t *ret_number);
+/* Lower-cases letters and digits, every other run becomes one '-'; "1" for nothing left.
+ * `out` takes at least SLOT_DESK_MAX + 1 bytes.  Returns the length. */
+size_t codec_desk_slug(struct span desk, char *out);
+
+#endif

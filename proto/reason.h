@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a call was refused: the one table of reasons.  X(NAME, gRPC status, RetryInfo ms, text).
+ * The name goes out as google.rpc.ErrorInfo.reason with domain "fairslot"; the numbers stand in
+ * logs and between processes, so new reasons go to the end and none is renumbered.
+ * A retry of 0 means that waiting does not help; a verdict may carry its own retry time. */
+#ifndef FAIRSLOT_PROTO_REASON_H
+#define FAIRSLOT_PROTO_REASON_H
+
+#define REASONS(X)                                                                                \
+    X(OK, 0, 0, "done")                                                                           \
+    X(TOKEN_MISSING, 16, 0, "no bearer token: send 'authorization: Bearer TOKEN'")                \
+    X(TOKEN_EXPIRED, 16, 0, "the token has expired: get a new one from your issuer")              \
+    X(TOKEN_INVALID, 16, 0, "the token is not valid for this service")                            \
+    X(ISSUER_UNKNOWN, 16, 0, "the token's issuer is not configured here")                         \
+    X(ASSURANCE_TOO_LOW, 7, 0, "this pool needs a stronger proof of identity")                    \
+    X(NOT_YOUR_RESERVATION, 7, 0, "it belongs to another identity")                               \
+    X(ROLE_MISSING, 7, 0, "this method needs the operator role")                                  \
+    X(IDENTITY_QUOTA, 8, 0, "this identity already has as many holds and reservations as allowed") \
+    X(RATE_LIMITED, 8, 1000, "too many requests by this identity: slow down")                     \
+    X(QUEUE_FULL, 8, 500, "this identity already has as many calls waiting as allowed")           \
+    X(MESSAGE_TOO_LARGE, 8, 0, "the message is larger than 64 KiB")                               \
+    X(STORAGE_FULL, 8, 5000, "the shard is nearly out of storage: nothing was changed")           \
+    X(HOLD_EXPIRED, 9, 0, "the hold has expired")                                                 \
+    X(HOLD_ENDED, 9, 0, "the hold was dropped or confirmed before")                               \
+    X(RESERVATION_ENDED, 9, 0, "the reservation was cancelled before")                            \
+    X(NOT_YOUR_TURN, 9, 0, "slots of this pool leave only through releases: file a ticket")       \
+    X(SLOT_PAST, 9, 0, "the slot has already started")                                            \
+    X(SLOT_TAKEN, 10, 0, "the slot is not free")                                                  \
+    X(ETAG_MISMATCH, 10, 0, "it has changed: read it again")                                      \
+    X(REQUEST_ID_REUSED, 6, 0, "this request_id was used before with another body")               \
+    X(POOL_EXISTS, 6, 0, "a pool of this id exists")                                              \
+    X(SLOT_EXISTS, 6, 0, "a slot at this time and desk exists: nothing was created")              \
+    X(POOL_UNKNOWN, 5, 0, "no such pool")                                                         \
+    X(SLOT_UNKNOWN, 5, 0, "no such slot")                                                         \
+    X(HOLD_UNKNOWN, 5, 0, "no such hold")                                                         \
+    X(RESERVATION_UNKNOWN, 5, 0, "no such reservation")                                           \
+    X(PAGE_TOKEN_INVALID, 11, 0, "the page_token does not belong to this list")                   \
+    X(FIELD_INVALID, 3, 0, "a field is not valid")                                                \
+    X(MESSAGE_MALFORMED, 3, 0, "the message cannot be decoded")                                   \
+    X(METHOD_UNKNOWN, 12, 0, "no such method")                                                    \
+    X(METHOD_PLANNED, 12, 0, "this version does not serve the method yet")                        \
+    X(DEADLINE_EXCEEDED, 4, 0, "the deadline passed before there was an answer")                  \
+    X(CANCELLED, 1, 0, "the caller gave up")                                                      \
+    X(STILL_QUEUED, 14, 500, "still waiting in the queue: send the same request_id again")        \
+    X(NO_LEADER, 14, 500, "the shard cannot be reached: send the same request_id again")          \
+    X(SHUTTING_DOWN, 14, 1000, "this process is stopping: connect again")                         \
+    X(INTERNAL, 13, 0, "an error of ours: it was logged")
+
+enum reason {
+#define REASON_ENUM(name, status, retry_ms, text) REASON_##name,
+    REASONS(REASON_ENUM)
+#undef REASON_ENUM
+    REASON_COUNT
+};
+
+/* Static text; an unknown number is answered as INTERNAL. */
+const char *reason_name(enum reason reason);
+const char *reason_text(enum reason reason);
+/* gRPC status code, 0 to 16. */
+int reason_status(enum reason reason);
+/* Milliseconds for RetryInfo; 0: none. */
+unsigned reason_retry_ms(enum reason reason);
+
+#endif

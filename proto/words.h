@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* The plain words of the house: what a caller asks (struct command) and what the shard decides
+ * (struct verdict).  proto/codec.c turns public messages, batches and log entries into these and
+ * back, and checks every bound on the way, once; behind it nobody checks again.
+ * Spans are borrowed: from the decoded message's arena, or from the verdict's arena.
+ * Times: microseconds since the epoch, UTC. */
+#ifndef FAIRSLOT_PROTO_WORDS_H
+#define FAIRSLOT_PROTO_WORDS_H
+
+#include "base/limits.h"
+#include "base/types.h"
+#include "proto/reason.h"
+
+/* Stand in logs: never renumber.  Mutations first; reads from 100 on leave no entry. */
+enum command_kind {
+    COMMAND_CREATE_POOL = 1,         /* new_pool, pool, request_id; operator */
+    COMMAND_CREATE_SLOTS = 2,        /* pool, new_slots, request_id, validate_only; operator */
+    COMMAND_CREATE_HOLD = 3,         /* pool, slots (1), request_id */
+    COMMAND_CONFIRM_HOLD = 4,        /* pool, owner, number, etag ("" any), request_id */
+    COMMAND_DROP_HOLD = 5,           /* pool, owner, number, request_id */
+    COMMAND_CANCEL_RESERVATION = 6,  /* pool, owner, number, etag ("" any), request_id */
+    COMMAND_EXPIRE_HOLD = 7,         /* pool, owner, number, version; by the shard itself */
+    COMMAND_SWEEP = 8,               /* ends old records from a cursor in the state; by the shard */
+    COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
+    COMMAND_GET_POOL = 101,          /* pool */
+    COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
+    COMMAND_GET_HOLD = 103,          /* pool, owner, number */
+    COMMAND_GET_RESERVATION = 104,   /* pool, owner, number */
+    COMMAND_LIST_RESERVATIONS = 105, /* pool ("-": all), page_size, page_token */
+};
+
+static inline bool command_is_read(enum command_kind kind)
+{
+    return kind >= 100;
+}
+
+enum role { ROLE_OPERATOR = 1 << 0 };
+
+enum assurance { ASSURANCE_NONE = 0, ASSURANCE_LOW = 1, ASSURANCE_SUBSTANTIAL = 2, ASSURANCE_HIGH = 3 };
+
+/* Values as fairslot.v1.Slot.State. */
+enum slot_state { SLOT_FREE = 1, SLOT_HELD = 2, SLOT_TAKEN = 3, SLOT_BLOCKED = 4, SLOT_RETURNED = 5 };
+
+/* Values as fairslot.v1.Hold.State. */
+enum hold_state { HOLD_LIVE = 1, HOLD_CONFIRMED = 2, HOLD_DROPPED = 3, HOLD_EXPIRED = 4 };
+
+/* Values as fairslot.v1.Reservation.State. */
+enum reservation_state { RESERVATION_CONFIRMED = 1, RESERVATION_RECONFIRMED = 2, RESERVATION_CANCELLED = 3 };
+
+/* A slot inside its pool. */
+struct slot_key {
+    int64_t start_us; /* whole seconds */
+    struct span slug; /* [a-z0-9-]{1,24} */
+};
+
+struct new_slot {
+    int64_t start_us;
+    int64_t duration_us;
+    struct span slug;
+    struct span desk; /* at most 64 bytes, as people read it */
+};
+
+/* A pool's policy, as asked for and as stored. */
+struct pool_view {
+    struct span id;
+    struct span display_name;
+    struct span office;
+    struct span service;
+    struct span service_class;
+    struct span time_zone;
+    enum assurance min_assurance;
+    int64_t hold_ttl_us;   /* 1 s to 24 h */
+    uint32_t max_live;     /* 1 to LIVE_PER_IDENTITY_MAX */
+    bool scarce;
+    uint64_t version;      /* goes out as the etag */
+};
+
+struct command {
+    enum command_kind kind;
+    struct identity identity; /* zero for the shard's own commands and for anonymous reads */
+    enum assurance assurance;
+    uint32_t roles; /* enum role */
+    struct request_id request_id;
+    uint64_t body_hash;
+    struct span pool;
+    uint64_t owner;
+    uint64_t number;
+    uint64_t version;
+    const struct slot_key *slots;
+    size_t slots_count;
+    struct span etag;
+    const struct pool_view *new_pool;
+    const struct new_slot *new_slots;
+    size_t new_slots_count;
+    bool validate_only;
+    int64_t from_us;
+    int64_t to_us;
+    bool free_only;
+    uint32_t page_size; /* 1 to PAGE_SIZE_MAX */
+    struct span page_token;
+};
+
+struct slot_view {
+    struct slot_key key;
+    int64_t duration_us;
+    struct span desk;
+    enum slot_state state;
+    uint64_t version;
+};
+
+struct hold_view {
+    struct span pool;
+    uint64_t owner;
+    uint64_t number;
+    enum hold_state state;
+    const struct slot_view *slots;
+    size_t slots_count;
+    int64_t expire_us;
+    uint64_t version;   /* goes out as the etag */
+    uint64_t log_index; /* entry that made this state */
+};
+
+struct reservation_view {
+    struct span pool;
+    uint64_t owner;
+    uint64_t number; /* the hold's: reservations/r... beside holds/h... */
+    enum reservation_state state;
+    const struct slot_view *slots;
+    size_t slots_count;
+    int64_t create_us;
+    int32_t changes_left;
+    uint64_t version;
+    uint64_t log_index;
+};
+
+enum result_kind {
+    RESULT_NONE,
+    RESULT_POOL,         /* pools[0] */
+    RESULT_POOLS,        /* pools, next_page_token */
+    RESULT_SLOTS,        /* pool, slots, next_page_token, as_of_us */
+    RESULT_SLOTS_CREATED, /* created_count, log_index */
+    RESULT_HOLD,         /* holds[0] */
+    RESULT_RESERVATION,  /* reservations[0] */
+    RESULT_RESERVATIONS, /* reservations, next_page_token */
+};
+
+#define VERDICT_META_MAX 6
+
+struct verdict_meta {
+    const char *key; /* static */
+    struct span value;
+};
+
+/* What the shard decided.  A refusal is data: reason, where to look, when to come back. */
+struct verdict {
+    enum reason reason;
+    uint32_t retry_ms;  /* 0: the reason's own */
+    const char *field;  /* static; for FIELD_INVALID */
+    struct verdict_meta meta[VERDICT_META_MAX];
+    size_t meta_count;
+    enum result_kind result;
+    struct span pool; /* of RESULT_SLOTS */
+    const struct pool_view *pools;
+    size_t pools_count;
+    const struct slot_view *slots;
+    size_t slots_count;
+    const struct hold_view *holds;
+    const struct reservation_view *reservations;
+    size_t reservations_count;
+    uint32_t created_count;
+    uint64_t log_index;
+    struct span next_page_token;
+    int64_t as_of_us;
+};
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The development issuer: keys in a data directory, tokens signed with them.  For `serve --dev`,
+ * `fairslot token` and the load tests; a city uses its own OIDC issuer.
+ *   DIR/issuer/jwks.json     public keys, ES256 and RS256 (what the gateway reads)
+ *   DIR/issuer/es256.jwk, DIR/issuer/rs256.jwk  private keys, mode 0600
+ *   DIR/tenant.key           32 random bytes, mode 0600: keys the pseudonyms
+ *   DIR/operator.token       a token with the operator role, mode 0600 */
+#ifndef FAIRSLOT_CTL_ISSUER_H
+#define FAIRSLOT_CTL_ISSUER_H
+
+#include "base/types.h"
+
+#define ISSUER_NAME     "https://issuer.fairslot.localhost"
+#define ISSUER_AUDIENCE "fairslot"
+
+struct issuer;
+
+/* Makes whatever is missing (directory, keys, tenant key), keeps what is there. 0 or < 0, with
+ * `ret_text` (256 bytes) set on failure. */
+int issuer_init_dir(const char *dir, char *ret_text);
+/* Opens the private keys of a directory made by issuer_init_dir(). */
+int issuer_open(const char *dir, struct issuer **ret_issuer, char *ret_text);
+void issuer_close(struct issuer *i);
+
+struct issuer_claims {
+    const char *subject;
+    const char *assurance; /* "low", "substantial", "high" */
+    const char *role;      /* "operator" or NULL */
+    int64_t ttl_s;
+    bool rs256; /* else ES256 */
+};
+/* A compact JWS, terminated, to be freed with free().  0 or < 0. */
+int issuer_mint(struct issuer *i, const struct issuer_claims *claims, char **ret_token);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The ledger: what a slot is and who holds it.  PURE: apply(command, log time) -> verdict and
+ * effects on the book.  No clock, random device, file, socket, thread.  The same log gives the same
+ * bytes on every replica, compiler and optimisation level.
+ *
+ * Calls fail (< 0) only when the book fails or memory ends: the shard must stop then.  A refusal is
+ * data: verdict.reason.  One thread. */
+#ifndef FAIRSLOT_LEDGER_LEDGER_H
+#define FAIRSLOT_LEDGER_LEDGER_H
+
+#include "base/arena.h"
+#include "ledger/book.h"
+#include "proto/words.h"
+
+#define LEDGER_VERSION 1 /* of the rules and record formats; stands in the state */
+
+struct ledger;
+
+/* Reads the state's own records (version, derived indexes: the heap of live holds by expiry is
+ * rebuilt by one pass over held slots).
+ * Returns 0, LEDGER_E_VERSION when the state was written by newer rules, or < 0.  `book` is
+ * borrowed until ledger_free(). */
+enum { LEDGER_E_VERSION = 1 };
+int ledger_new(const struct book *book, struct ledger **ret_ledger);
+void ledger_free(struct ledger *l);
+
+/* Applies one command of the log.  log_index and `item` (its place in the entry) number what it
+ * makes; log_time_us never goes back.  *ret_verdict borrows from `arena` and the command.
+ * Also called for reads by the writer, after the round's commit: they put nothing. */
+int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
+                 int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
+
+/* The instant at which the next live hold expires; INT64_MAX for none. */
+int64_t ledger_next_expiry_us(const struct ledger *l);
+/* Up to `max` COMMAND_EXPIRE_HOLD for what is due at log_time_us, oldest first, without changing
+ * anything: the leader proposes them.  Spans borrow from `arena`.  Returns the count. */
+size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
+                  struct command *out, size_t max);
+
+/* Routing (also used by gateways to find a range). */
+struct routing_key ledger_pool_key(struct span pool_id);
+/* Position is a hash of class and identity, so it differs from class to class. */
+struct routing_key ledger_identity_key(struct span service_class, const struct identity *identity);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* A node: a process's shard replicas (one, today) with their writer threads.
+ *
+ *   rpc batches -> intake -> round: one entry -> replica (log env, fsync) -> committed ->
+ *   ledger.apply -> verdicts -> answers
+ *
+ * All calls from the thread that started it. */
+#ifndef FAIRSLOT_NODE_NODE_H
+#define FAIRSLOT_NODE_NODE_H
+
+#include "base/types.h"
+
+struct node;
+
+struct node_options {
+    const char *data_dir;   /* shard's directory */
+    const char *listen_url; /* inproc://... or tcp://... */
+    uint8_t cluster_id[16]; /* zero: as store_open() */
+    /* Called once from the writer thread when the node cannot go on (disk error, damage): the
+     * process must end, unsuccessfully and at once.  NULL: the node logs and calls _exit(1). */
+    void (*fatal)(void *user);
+    void *user;
+};
+
+/* Opens the store, replays the log, listens.  0, a STORE_E_*/RPC_E_* style verdict (> 0) with
+ * `ret_text` (at least 256 bytes) saying what and what to do, or < 0. */
+int node_start(const struct node_options *options, struct node **ret_node, char *ret_text);
+int node_port(const struct node *n);
+/* Finishes the rounds under way, flushes, closes.  Takes NULL. */
+void node_stop(struct node *n);
+
+#endif
