@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Many gRPC connections on one thread: epoll under the client side of engine/wire.  Blocking
+ * connect, non-blocking afterwards.  Callbacks of wire_client_ops run inside loop_step() and may
+ * open new calls on any connection. */
+#ifndef FAIRSLOT_FLOOD_LOOP_H
+#define FAIRSLOT_FLOOD_LOOP_H
+
+#include "base/types.h"
+#include "wire/wire.h"
+
+struct loop_conn {
+    struct wire_client *client;
+    struct loop *loop;
+    void *user;       /* the bench's own */
+    uint8_t *pending; /* bytes the socket did not take; owned */
+    size_t pending_len;
+    int fd;           /* -1: closed */
+    bool is_dirty;    /* on the loop's flush list */
+    bool wants_write; /* EPOLLOUT is armed */
+    struct loop_conn *next_dirty;
+};
+
+struct loop {
+    int epoll_fd;
+    struct loop_conn *conns; /* owned, conns_count */
+    size_t conns_count;
+    size_t conns_open;
+    struct loop_conn *dirty; /* connections with something to send */
+};
+
+/* Connects `count` times to "HOST:PORT" (numeric host).  0, LOOP_E_CONNECT, or < 0. */
+enum { LOOP_E_CONNECT = 1 };
+int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops);
+void loop_close(struct loop *l);
+/* Sends what is due, waits at most timeout_ms for bytes, feeds them.  0 or < 0. */
+int loop_step(struct loop *l, int timeout_ms);
+/* The connection has something to send: call after wire_client_call(). */
+void loop_touch(struct loop_conn *c);
+
+#endif
