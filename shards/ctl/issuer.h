@@ -15,8 +15,10 @@
 
 struct issuer;
 
-/* Makes whatever is missing (directory, keys, tenant key), keeps what is there. 0 or < 0, with
- * `ret_text` (256 bytes) set on failure. */
+#define ISSUER_TEXT 256 /* bytes of every ret_text */
+
+/* Makes whatever is missing (directory, keys, tenant key), keeps what is there; safe when two
+ * processes do it at once.  0 or < 0, with `ret_text` (256 bytes) set on failure. */
 int issuer_init_dir(const char *dir, char *ret_text);
 /* Opens the private keys of a directory made by issuer_init_dir(). */
 int issuer_open(const char *dir, struct issuer **ret_issuer, char *ret_text);
@@ -29,7 +31,12 @@ struct issuer_claims {
     int64_t ttl_s;
     bool rs256; /* else ES256 */
 };
-/* A compact JWS, terminated, to be freed with free().  0 or < 0. */
+/* A compact JWS, terminated, to be freed with free().  0 or < 0.
+ * Claims: iss, aud, sub, iat, nbf, exp, assurance, and roles ["operator"] when there is a role. */
 int issuer_mint(struct issuer *i, const struct issuer_claims *claims, char **ret_token);
+
+/* Makes DIR/operator.token when it is missing, was signed with other keys, or has less than a
+ * tenth of its 30 days left; keeps it otherwise.  0 or < 0, as issuer_init_dir(). */
+int issuer_refresh_operator_token(struct issuer *i, const char *dir, char *ret_text);
 
 #endif
