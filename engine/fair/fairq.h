@@ -47,5 +47,8 @@ size_t fairq_pull(struct fairq *q, struct fairq_entry **out, size_t max);
 void fairq_remove(struct fairq *q, struct fairq_entry *entry);
 size_t fairq_waiting(const struct fairq *q);            /* calls */
 size_t fairq_waiting_identities(const struct fairq *q); /* identities with at least one call */
+/* Longest search of the map so far, in places looked at: a metric.  Grows past a few dozen only if
+ * the secret is known to somebody. */
+size_t fairq_probe_max(const struct fairq *q);
 
 #endif
