@@ -38,6 +38,7 @@
 #define RPC_CONTEXTS     128           /* REP contexts of a node: batches in the house at once */
 #define RPC_CLIENT_CONTEXTS 8          /* REQ contexts of a gateway to one shard replica */
 #define ROUND_ITEMS_MAX  4096          /* commands in one log entry */
+#define MAP_RANGES_MAX   256           /* ranges of routing keys that gateways route by */
 
 /* -- the gateway ------------------------------------------------------------------------------- */
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
@@ -45,6 +46,9 @@
 #define CALLS_MAX             65536 /* live calls over all connections of a gateway */
 #define WAITING_PER_IDENTITY  16    /* calls of one identity in the fair queue */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
+#define TOKEN_CACHE_S         300   /* how long a verified token is believed, unless it ends before */
 #define VERIFY_PENDING_MAX    256   /* signatures being checked at once */
+#define ISSUER_KEYS_MAX       32    /* keys of an issuer's JWKS; a rotation has two or three */
+#define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS file */
 
 #endif
