@@ -33,7 +33,7 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define FLOW_NONE 0 /* flow 0 holds the ring heads: as a link it ends a ring, in the index it is "empty" */
+#define FLOW_NONE 0 /* flow 0 holds the ring heads: ends a ring; in the index: empty */
 
 struct fairq_ring {
     uint32_t prev; /* flow number */
@@ -44,7 +44,7 @@ struct fairq_flow {
     struct identity identity;
     uint32_t hash;                         /* low bits of its SipHash; places it in the index */
     uint32_t waiting;                      /* calls, all classes together; 0: free */
-    struct fairq_ring ring[FAIRQ_CLASSES]; /* linked exactly while the FIFO of the class has calls */
+    struct fairq_ring ring[FAIRQ_CLASSES]; /* linked while the FIFO of the class has calls */
     struct list fifo[FAIRQ_CLASSES];       /* of fairq_entry.link, oldest first */
 };
 
@@ -110,7 +110,7 @@ void fairq_free(struct fairq *q)
     }
 }
 
-/* -- the index: identity -> flow ---------------------------------------------------------------- */
+/* -- the index: identity -> flow --------------------------------------------------------------- */
 
 static uint32_t index_hash(const struct fairq *q, const struct identity *identity)
 {
@@ -158,7 +158,7 @@ static void index_remove(struct fairq *q, uint32_t number)
     q->index[hole] = FLOW_NONE;
 }
 
-/* -- flows and rings ---------------------------------------------------------------------------- */
+/* -- flows and rings --------------------------------------------------------------------------- */
 
 static uint32_t flow_number(const struct fairq *q, const struct fairq_flow *f)
 {
@@ -208,7 +208,7 @@ static void ring_remove(struct fairq *q, uint32_t number, enum fairq_class class
     q->flows[r.next].ring[class].prev = r.prev;
 }
 
-/* -- the queue ---------------------------------------------------------------------------------- */
+/* -- the queue --------------------------------------------------------------------------------- */
 
 int fairq_push(struct fairq *q, const struct identity *identity, struct fairq_entry *entry)
 {

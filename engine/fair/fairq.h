@@ -43,7 +43,8 @@ int fairq_push(struct fairq *q, const struct identity *identity, struct fairq_en
 /* Up to `max` entries in the order of the shares; each is off the queue when it comes out.
  * Returns the count in `out`. */
 size_t fairq_pull(struct fairq *q, struct fairq_entry **out, size_t max);
-/* Takes one off, wherever it waits (cancelled, or past its deadline: the caller's timer says).  O(1).  Not queued: nothing happens. */
+/* Takes one off, wherever it waits (cancelled, or past its deadline: the caller's timer says).
+ * O(1).  Not queued: nothing happens. */
 void fairq_remove(struct fairq *q, struct fairq_entry *entry);
 size_t fairq_waiting(const struct fairq *q);            /* calls */
 size_t fairq_waiting_identities(const struct fairq *q); /* identities with at least one call */

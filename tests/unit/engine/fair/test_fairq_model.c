@@ -28,6 +28,7 @@ struct model {
 
 static struct work works[WORKS];
 static struct model m;
+static int refused[3]; /* by verdict, so that a run that never met one is seen */
 
 static void array_remove(int *array, int *count, int value)
 {
@@ -124,6 +125,7 @@ static void step_push(struct fairq *q, struct prng *p)
     int want = model_push(number);
     EQ(fairq_push(q, &identity, &w->entry), want);
     w->waits = want == 0;
+    refused[want]++;
 }
 
 static void step_pull(struct fairq *q, struct prng *p)
@@ -177,6 +179,14 @@ static void run(uint64_t seed)
     fairq_free(q);
 }
 
+static void test_every_verdict_was_met(void)
+{
+    printf("# pushes: %d taken, %d own cap, %d full\n", refused[0], refused[1], refused[2]);
+    OK(refused[0] > 100000);
+    OK(refused[FAIRQ_E_FULL_IDENTITY] > 10000);
+    OK(refused[FAIRQ_E_FULL] > 10000);
+}
+
 static void test_against_model(void)
 {
     run(1);
@@ -191,5 +201,6 @@ int main(void)
 {
     TAP_RUN(test_against_model);
     TAP_RUN(test_against_model_again);
+    TAP_RUN(test_every_verdict_was_met);
     return tap_done();
 }
