@@ -125,5 +125,10 @@ bool codec_owned_id_parse(struct span id, char letter, uint64_t *ret_owner, uint
 /* Lower-cases letters and digits, every other run becomes one '-'; "1" for nothing left.
  * `out` takes at least SLOT_DESK_MAX + 1 bytes.  Returns the length. */
 size_t codec_desk_slug(struct span desk, char *out);
+/* "\"v12\"", quotes included, as RFC 9110 spells an entity tag.  `out` takes at least ETAG_MAX
+ * bytes and is terminated.  Returns the length. */
+size_t codec_etag(uint64_t version, char *out);
+/* True for an empty etag (any version) and for the one of `version`. */
+bool codec_etag_matches(struct span etag, uint64_t version);
 
 #endif

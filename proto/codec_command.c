@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands as bytes: in batches, and in the log, where they stay readable for ever.
+ *
+ *   command -> codec_command_build() -> shard.v1.Command -> bytes     (gateway, once)
+ *   bytes -> shard.v1.Command -> codec_command_read() -> command      (shard, and every replay)
+ *
+ * Whoever unpacks trusts nobody: a damaged log or a foreign gateway gives a verdict, and a command
+ * that comes out here keeps every bound the ledger relies on, whatever way it came in.
+ * Owns nothing; spans borrow from the arena.  Which fields a kind needs stands in one table. */
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "proto/codec_parts.h"
+
+enum {
+    NEEDS_NOTHING = 1 << 0, /* a kind that exists */
+    NEEDS_POOL = 1 << 1,
+    NEEDS_REQUEST = 1 << 2, /* a client's mutation: identity and request id */
+    NEEDS_SLOT = 1 << 3,
+    NEEDS_PAGE = 1 << 4,
+};
+
+static unsigned codec_command_needs(enum command_kind kind)
+{
+    switch (kind) {
+    case COMMAND_CREATE_POOL:
+    case COMMAND_CREATE_SLOTS:
+    case COMMAND_CONFIRM_HOLD:
+    case COMMAND_DROP_HOLD:
+    case COMMAND_CANCEL_RESERVATION:
+        return NEEDS_POOL | NEEDS_REQUEST;
+    case COMMAND_CREATE_HOLD:
+        return NEEDS_POOL | NEEDS_REQUEST | NEEDS_SLOT;
+    case COMMAND_EXPIRE_HOLD:
+    case COMMAND_GET_POOL:
+    case COMMAND_GET_HOLD:
+    case COMMAND_GET_RESERVATION:
+        return NEEDS_POOL;
+    case COMMAND_SWEEP:
+        return NEEDS_NOTHING;
+    case COMMAND_LIST_POOLS:
+        return NEEDS_PAGE;
+    case COMMAND_LIST_SLOTS:
+    case COMMAND_LIST_RESERVATIONS:
+        return NEEDS_POOL | NEEDS_PAGE;
+    }
+    return 0;
+}
+
+/* -- out ---------------------------------------------------------------------------------------- */
+
+static int codec_command_put_slots(const struct command *c, struct arena *arena,
+                                   Shard__V1__Command *m)
+{
+    if (c->slots_count == 0) {
+        return 0;
+    }
+    m->slots = arena_alloc(arena, c->slots_count * sizeof *m->slots);
+    Shard__V1__SlotKey *keys = arena_alloc(arena, c->slots_count * sizeof *keys);
+    if (m->slots == NULL || keys == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    for (size_t i = 0; i < c->slots_count; i++) {
+        shard__v1__slot_key__init(&keys[i]);
+        keys[i].start_us = c->slots[i].start_us;
+        keys[i].desk = codec_text(arena, c->slots[i].slug);
+        m->slots[i] = &keys[i];
+        if (keys[i].desk == NULL) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    m->n_slots = c->slots_count;
+    return 0;
+}
+
+static int codec_command_put_new_slots(const struct command *c, struct arena *arena,
+                                       Shard__V1__Command *m)
+{
+    if (c->new_slots_count == 0) {
+        return 0;
+    }
+    m->new_slots = arena_alloc(arena, c->new_slots_count * sizeof *m->new_slots);
+    Shard__V1__NewSlot *made = arena_alloc(arena, c->new_slots_count * sizeof *made);
+    if (m->new_slots == NULL || made == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    for (size_t i = 0; i < c->new_slots_count; i++) {
+        shard__v1__new_slot__init(&made[i]);
+        made[i].start_us = c->new_slots[i].start_us;
+        made[i].duration_us = c->new_slots[i].duration_us;
+        made[i].slug = codec_text(arena, c->new_slots[i].slug);
+        made[i].desk = codec_text(arena, c->new_slots[i].desk);
+        m->new_slots[i] = &made[i];
+        if (made[i].slug == NULL || made[i].desk == NULL) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    m->n_new_slots = c->new_slots_count;
+    return 0;
+}
+
+/* Everything but who asks and under which request id. */
+static int codec_command_build(const struct command *c, struct arena *arena,
+                               Shard__V1__Command *m)
+{
+    shard__v1__command__init(m);
+    m->kind = c->kind;
+    m->pool = codec_text(arena, c->pool);
+    m->owner = c->owner;
+    m->number = c->number;
+    m->version = c->version;
+    m->etag = codec_text(arena, c->etag);
+    m->validate_only = c->validate_only;
+    m->from_us = c->from_us;
+    m->to_us = c->to_us;
+    m->free_only = c->free_only;
+    m->page_size = c->page_size;
+    m->page_token = codec_text(arena, c->page_token);
+    if (m->pool == NULL || m->etag == NULL || m->page_token == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    if (c->new_pool) {
+        m->new_pool = codec_pool_message(arena, c->new_pool, false);
+        if (m->new_pool == NULL) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    int r = codec_command_put_slots(c, arena, m);
+    return r ? err_trace(r) : err_trace(codec_command_put_new_slots(c, arena, m));
+}
+
+int codec_command_hash(const struct command *command, struct arena *arena, uint64_t *ret_hash)
+{
+    Shard__V1__Command m;
+    int r = codec_command_build(command, arena, &m);
+    if (r) {
+        return err_trace(r);
+    }
+    *ret_hash = codec_hash(&m.base);
+    return 0;
+}
+
+static bool codec_command_is_zero(const uint8_t bytes[16])
+{
+    static const uint8_t zero[16];
+    return memcmp(bytes, zero, 16) == 0;
+}
+
+int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes)
+{
+    CHECK(codec_command_needs(command->kind) != 0);
+    Shard__V1__Command m;
+    int r = codec_command_build(command, arena, &m);
+    if (r) {
+        return err_trace(r);
+    }
+    struct command who = *command; /* protobuf-c wants pointers to mutable bytes */
+    if (!codec_command_is_zero(who.identity.bytes)) {
+        m.identity = (ProtobufCBinaryData){sizeof who.identity.bytes, who.identity.bytes};
+    }
+    if (codec_command_needs(command->kind) & NEEDS_REQUEST) {
+        m.request_id = (ProtobufCBinaryData){sizeof who.request_id.bytes, who.request_id.bytes};
+    }
+    m.assurance = command->assurance;
+    m.roles = command->roles;
+    m.body_hash = command->body_hash;
+    return err_trace(codec_pack(&m.base, arena, ret_bytes));
+}
+
+/* -- in ----------------------------------------------------------------------------------------- */
+
+/* 0, REASON_MESSAGE_MALFORMED, REASON_RATE_LIMITED. */
+static int codec_command_get_slots(const Shard__V1__Command *m, struct arena *arena,
+                                   struct command *c)
+{
+    if (m->n_slots > SLOTS_PER_HOLD || m->n_new_slots > SLOTS_PER_CREATE) {
+        return REASON_MESSAGE_MALFORMED;
+    }
+    struct slot_key *keys = arena_alloc(arena, m->n_slots * sizeof *keys);
+    struct new_slot *made = arena_alloc(arena, m->n_new_slots * sizeof *made);
+    if (keys == NULL || made == NULL) {
+        return REASON_RATE_LIMITED;
+    }
+    for (size_t i = 0; i < m->n_slots; i++) {
+        keys[i] = (struct slot_key){m->slots[i]->start_us, span_of(m->slots[i]->desk)};
+        if (!codec_slot_key_ok(&keys[i])) {
+            return REASON_MESSAGE_MALFORMED;
+        }
+    }
+    const char *field, *detail;
+    for (size_t i = 0; i < m->n_new_slots; i++) {
+        const Shard__V1__NewSlot *s = m->new_slots[i];
+        made[i] = (struct new_slot){s->start_us, s->duration_us, span_of(s->slug),
+                                    span_of(s->desk)};
+        if (!codec_slot_check(&made[i], &field, &detail)) {
+            return REASON_MESSAGE_MALFORMED;
+        }
+    }
+    c->slots = keys;
+    c->slots_count = m->n_slots;
+    c->new_slots = made;
+    c->new_slots_count = m->n_new_slots;
+    return 0;
+}
+
+static int codec_command_get_pool(const Shard__V1__Command *m, struct arena *arena,
+                                  struct command *c)
+{
+    if (m->new_pool == NULL) {
+        return 0;
+    }
+    struct pool_view *pool = arena_alloc(arena, sizeof *pool);
+    if (pool == NULL) {
+        return REASON_RATE_LIMITED;
+    }
+    const char *field, *detail;
+    *pool = codec_pool_view(m->new_pool, c->pool);
+    c->new_pool = pool;
+    return codec_pool_check(pool, &field, &detail) ? 0 : REASON_MESSAGE_MALFORMED;
+}
+
+/* What the kind needs is there, and within its bounds. */
+static bool codec_command_ok(const Shard__V1__Command *m, const struct command *c)
+{
+    unsigned needs = codec_command_needs(c->kind);
+    bool is_all = c->kind == COMMAND_LIST_RESERVATIONS && c->pool.len == 1 && c->pool.ptr[0] == '-';
+    bool has_pool = c->pool.len == 0 ? !(needs & NEEDS_POOL) : is_all || codec_pool_id_ok(c->pool);
+    bool has_request = m->request_id.len == (needs & NEEDS_REQUEST ? 16 : 0);
+    bool has_identity = m->identity.len == 16 || (m->identity.len == 0 && !(needs & NEEDS_REQUEST));
+    bool has_slots = c->slots_count == (needs & NEEDS_SLOT ? 1 : 0);
+    bool has_page = needs & NEEDS_PAGE ? c->page_size >= 1 && c->page_size <= PAGE_SIZE_MAX
+                                       : c->page_size == 0;
+    bool has_made = (c->kind == COMMAND_CREATE_POOL) == (c->new_pool != NULL) &&
+                    (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
+    return needs != 0 && has_pool && has_request && has_identity && has_slots && has_page &&
+           has_made && m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
+           c->page_token.len <= PAGE_TOKEN_MAX;
+}
+
+static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
+                              struct command *c)
+{
+    *c = (struct command){
+        .kind = (enum command_kind)m->kind,
+        .assurance = (enum assurance)m->assurance,
+        .roles = m->roles,
+        .body_hash = m->body_hash,
+        .pool = span_of(m->pool),
+        .owner = m->owner,
+        .number = m->number,
+        .version = m->version,
+        .etag = span_of(m->etag),
+        .validate_only = m->validate_only,
+        .from_us = m->from_us,
+        .to_us = m->to_us,
+        .free_only = m->free_only,
+        .page_size = m->page_size,
+        .page_token = span_of(m->page_token),
+    };
+    int r = codec_command_get_slots(m, arena, c);
+    if (r == 0) {
+        r = codec_command_get_pool(m, arena, c);
+    }
+    if (r) {
+        return r;
+    }
+    if (!codec_command_ok(m, c)) {
+        return REASON_MESSAGE_MALFORMED;
+    }
+    if (m->identity.len) {
+        memcpy(c->identity.bytes, m->identity.data, sizeof c->identity.bytes);
+    }
+    if (m->request_id.len) {
+        memcpy(c->request_id.bytes, m->request_id.data, sizeof c->request_id.bytes);
+    }
+    return 0;
+}
+
+int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command)
+{
+    Shard__V1__Command *m;
+    struct command command;
+    int r = codec_unpack(&shard__v1__command__descriptor, bytes, arena, &m);
+    if (r == 0) {
+        r = codec_command_read(m, arena, &command);
+    }
+    if (r == 0) {
+        *ret_command = command;
+    }
+    return r;
+}

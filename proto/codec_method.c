@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Which method is which command.  Every rpc of the public .proto files stands here, sorted by its
+ * path's bytes, the planned ones with kind 0: so that a client of a later version is told
+ * METHOD_PLANNED, and a typing error METHOD_UNKNOWN.  A unit test holds the table against the
+ * generated service descriptors.  Owns nothing, fails by NULL only. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "proto/codec_parts.h"
+
+/* path, kind, needs_role, anonymous */
+static const struct codec_method methods[] = {
+    {"/fairslot.admin.v1.ClusterService/CordonNode", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/DrainNode", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/GetCluster", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/ListNodes", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/ListShards", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/MergeShards", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/MoveShard", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/RebalanceCluster", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/RemoveNode", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/SplitShard", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/TransferLeader", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/UncordonNode", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/CreateBackup", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/EraseIdentity", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/ListAuditEvents", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/ListBackups", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/VerifyAuditLog", 0, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/BatchCreateSlots", COMMAND_CREATE_SLOTS, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/BlockSlots", 0, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/CreatePool", COMMAND_CREATE_POOL, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/RestockPool", 0, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/UnblockSlots", 0, true, false},
+    {"/fairslot.admin.v1.PoolAdminService/UpdatePool", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/CancelRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/CloseRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/CreateRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/ExportRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/OpenRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/PauseRelease", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/RevealSeed", 0, true, false},
+    {"/fairslot.v1.CatalogService/GetPool", COMMAND_GET_POOL, false, false},
+    {"/fairslot.v1.CatalogService/GetRelease", 0, false, false},
+    {"/fairslot.v1.CatalogService/GetReleaseReport", 0, false, false},
+    {"/fairslot.v1.CatalogService/ListPools", COMMAND_LIST_POOLS, false, false},
+    {"/fairslot.v1.CatalogService/ListReleases", 0, false, false},
+    {"/fairslot.v1.CatalogService/ListSlots", COMMAND_LIST_SLOTS, false, false},
+    {"/fairslot.v1.CatalogService/WatchSlots", 0, false, false},
+    {"/fairslot.v1.EventService/ListEvents", 0, false, false},
+    {"/fairslot.v1.EventService/WatchEvents", 0, false, false},
+    {"/fairslot.v1.ReservationService/CancelReservation", COMMAND_CANCEL_RESERVATION, false, false},
+    {"/fairslot.v1.ReservationService/ConfirmHold", COMMAND_CONFIRM_HOLD, false, false},
+    {"/fairslot.v1.ReservationService/CreateHold", COMMAND_CREATE_HOLD, false, false},
+    {"/fairslot.v1.ReservationService/DropHold", COMMAND_DROP_HOLD, false, false},
+    {"/fairslot.v1.ReservationService/GetHold", COMMAND_GET_HOLD, false, false},
+    {"/fairslot.v1.ReservationService/GetReservation", COMMAND_GET_RESERVATION, false, false},
+    {"/fairslot.v1.ReservationService/ListReservations", COMMAND_LIST_RESERVATIONS, false, false},
+    {"/fairslot.v1.ReservationService/ReconfirmReservation", 0, false, false},
+    {"/fairslot.v1.ReservationService/RescheduleReservation", 0, false, false},
+    {"/fairslot.v1.TicketService/CreateTicket", 0, false, false},
+    {"/fairslot.v1.TicketService/DeleteTicket", 0, false, false},
+    {"/fairslot.v1.TicketService/GetTicket", 0, false, false},
+    {"/fairslot.v1.TicketService/GetTicketProof", 0, false, false},
+    {"/fairslot.v1.TicketService/WatchTicket", 0, false, false},
+};
+
+static int codec_method_compare(const void *key, const void *row)
+{
+    const struct span *path = key;
+    const struct codec_method *method = row;
+    size_t len = strlen(method->path);
+    int order = memcmp(path->ptr, method->path, path->len < len ? path->len : len);
+    return order ? order : (path->len > len) - (path->len < len);
+}
+
+const struct codec_method *codec_method_find(struct span path)
+{
+    if (path.len == 0) {
+        return NULL;
+    }
+    return bsearch(&path, methods, ARRAY_COUNT(methods), sizeof methods[0], codec_method_compare);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* What the codec's own files share; nobody else includes it.
+ * Pure.  Everything lives in the arena that is passed along. */
+#ifndef FAIRSLOT_PROTO_CODEC_PARTS_H
+#define FAIRSLOT_PROTO_CODEC_PARTS_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "proto/codec.h"
+
+#include "fairslot/v1/resources.pb-c.h"
+#include "shard/v1/shard.pb-c.h"
+
+#define CODEC_ID_BYTES   48             /* a slot, hold or reservation id */
+#define CODEC_SECOND_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
+/* -- codec_wire.c: protobuf-c in an arena --------------------------------------------------- */
+
+/* 0; REASON_MESSAGE_MALFORMED; REASON_RATE_LIMITED when the arena's cap was hit.  The message is
+ * the arena's: never freed by itself.  Every string in it is valid UTF-8 without NUL. */
+int codec_unpack(const ProtobufCMessageDescriptor *descriptor, struct span bytes,
+                 struct arena *arena, void *ret_message);
+/* 0, or -ENOMEM over the arena's cap. */
+int codec_pack(const ProtobufCMessage *message, struct arena *arena, struct span *ret_bytes);
+/* XXH3-64 of what codec_pack() would make, without making it. */
+uint64_t codec_hash(const ProtobufCMessage *message);
+/* A terminated copy; the shared empty text for an empty span; NULL over the cap. */
+char *codec_text(struct arena *arena, struct span text);
+
+/* -- codec_utf8.c -------------------------------------------------------------------------- */
+
+/* Well-formed UTF-8 (no overlong forms, no surrogates), and no NUL, which C strings cannot hold. */
+bool codec_utf8_ok(struct span text);
+/* Every string field of the packed message is; its structure can be walked. */
+bool codec_utf8_scan(const ProtobufCMessageDescriptor *descriptor, struct span bytes);
+
+/* -- codec_names.c ------------------------------------------------------------------------- */
+
+bool codec_pool_id_ok(struct span id);
+bool codec_slug_ok(struct span slug);
+/* "pools/{pool}" */
+bool codec_name_pool(struct span name, struct span *ret_pool);
+/* "pools/{pool}{part}{id}", part as "/slots/"; id is not empty and not checked further. */
+bool codec_name_child(struct span name, const char *part, struct span *ret_pool,
+                      struct span *ret_id);
+/* The other way round, terminated; part and id may be "".  NULL over the cap. */
+char *codec_name_make(struct arena *arena, struct span pool, const char *part, struct span id);
+/* Terminated; NULL over the cap. */
+char *codec_name_slot(struct arena *arena, struct span pool, const struct slot_key *key);
+char *codec_name_owned(struct arena *arena, struct span pool, char letter, uint64_t owner,
+                       uint64_t number);
+
+/* -- codec_time.c -------------------------------------------------------------------------- */
+
+struct codec_date {
+    int64_t year;  /* 1970 to 9999 */
+    int month;     /* 1 to 12 */
+    int day;       /* 1 to 31 */
+};
+
+struct codec_date codec_date_of(int64_t days);
+/* Days since 1970-01-01; false when there is no such day. */
+bool codec_date_days(struct codec_date date, int64_t *ret_days);
+/* seconds and nanos as protobuf has them -> microseconds; false when out of range. */
+bool codec_time_us(int64_t seconds, int32_t nanos, int64_t *ret_us);
+Google__Protobuf__Timestamp *codec_timestamp(struct arena *arena, int64_t us);
+Google__Protobuf__Duration *codec_duration(struct arena *arena, int64_t us);
+
+/* -- codec_pool.c: a pool's policy, in requests, commands and answers ------------------------- */
+
+/* NULL over the cap.  The name is empty when `with_name` is false. */
+Fairslot__V1__Pool *codec_pool_message(struct arena *arena, const struct pool_view *pool,
+                                       bool with_name);
+/* With the defaults of what was left out, unchecked; spans borrow from `message` and `id`. */
+struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span id);
+/* Every bound of a pool; else false, with static texts naming the field and what would be right. */
+bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
+                      const char **ret_detail);
+
+#define POOL_HOLD_TTL_US (10 * MINUTE_US) /* when the pool says nothing */
+
+/* -- codec_request_admin.c: slots to be made ------------------------------------------------------------ */
+
+/* Every bound of one new slot, as codec_pool_check(). */
+bool codec_slot_check(const struct new_slot *slot, const char **ret_field,
+                      const char **ret_detail);
+bool codec_slot_key_ok(const struct slot_key *key);
+
+/* -- codec_request*.c ------------------------------------------------------------------------ */
+
+/* One request being read. */
+struct codec_ask {
+    struct arena *arena;
+    struct command *command;
+    const char *field;  /* static: what was wrong */
+    const char *detail; /* static: what would be right */
+};
+
+/* Notes field and detail; returns REASON_FIELD_INVALID. */
+int codec_fault(struct codec_ask *ask, const char *field, const char *detail);
+/* A UUID in text -> command->request_id. */
+int codec_ask_request_id(struct codec_ask *ask, const char *text);
+/* "pools/{pool}" in `field`. */
+int codec_ask_pool(struct codec_ask *ask, const char *field, const char *text);
+int codec_request_create_pool(struct codec_ask *ask, struct span message);
+int codec_request_create_slots(struct codec_ask *ask, struct span message);
+
+/* -- codec_command.c ------------------------------------------------------------------------- */
+
+/* Of everything but identity, assurance, roles and request id; -ENOMEM over the cap. */
+int codec_command_hash(const struct command *command, struct arena *arena, uint64_t *ret_hash);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* A client's message -> a command.  Everything a client can say wrong is said here, with the field
+ * and what would be right; behind this file nobody checks again.
+ *
+ *   bytes -> codec_unpack() -> one function per kind -> codec_command_hash() for mutations
+ *
+ * The body's hash covers the re-packed command, so that two encodings of the same wish are the
+ * same body, and another wish under the same request_id is found out.
+ * Owns nothing: the command's spans borrow from the arena.  Operators' requests are in
+ * codec_request_admin.c.  Road not taken: a table of rules per field; the rules are too few. */
+#include "base/check.h"
+#include "base/err.h"
+#include "fairslot/v1/services.pb-c.h"
+#include "proto/codec_parts.h"
+
+int codec_fault(struct codec_ask *ask, const char *field, const char *detail)
+{
+    ask->field = field;
+    ask->detail = detail;
+    return REASON_FIELD_INVALID;
+}
+
+static int codec_request_nibble(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+int codec_ask_request_id(struct codec_ask *ask, const char *text)
+{
+    static const char detail[] =
+        "a UUID of 36 characters: make a new one for every wish, keep it for its retries";
+    struct request_id id;
+    size_t n = 0;
+    const char *at = text;
+    while (n < sizeof id.bytes) {
+        if ((n == 4 || n == 6 || n == 8 || n == 10) && *at++ != '-') {
+            return codec_fault(ask, "request_id", detail);
+        }
+        int high = codec_request_nibble(at[0]);
+        int low = high < 0 ? -1 : codec_request_nibble(at[1]);
+        if (low < 0) {
+            return codec_fault(ask, "request_id", detail);
+        }
+        id.bytes[n++] = (uint8_t)(high << 4 | low);
+        at += 2;
+    }
+    if (*at != 0) {
+        return codec_fault(ask, "request_id", detail);
+    }
+    ask->command->request_id = id;
+    return 0;
+}
+
+int codec_ask_pool(struct codec_ask *ask, const char *field, const char *text)
+{
+    if (!codec_name_pool(span_of(text), &ask->command->pool)) {
+        return codec_fault(ask, field, "pools/POOL");
+    }
+    return 0;
+}
+
+/* "pools/P/holds/H" or "pools/P/reservations/R" in field "name". */
+static int codec_request_owned(struct codec_ask *ask, char letter, const char *text)
+{
+    struct span id;
+    struct command *c = ask->command;
+    bool is_hold = letter == 'h';
+    if (!codec_name_child(span_of(text), is_hold ? "/holds/" : "/reservations/", &c->pool, &id) ||
+        !codec_owned_id_parse(id, letter, &c->owner, &c->number)) {
+        return codec_fault(ask, "name",
+                           is_hold ? "pools/POOL/holds/HOLD" : "pools/POOL/reservations/RESERVATION");
+    }
+    return 0;
+}
+
+static int codec_request_etag(struct codec_ask *ask, const char *text)
+{
+    ask->command->etag = span_of(text);
+    if (ask->command->etag.len > ETAG_MAX) {
+        return codec_fault(ask, "etag", "the etag of an earlier answer, or empty");
+    }
+    return 0;
+}
+
+static int codec_request_page(struct codec_ask *ask, int32_t size, const char *token)
+{
+    ask->command->page_token = span_of(token);
+    if (size < 0) {
+        return codec_fault(ask, "page_size", "0 (50) to 1000");
+    }
+    if (ask->command->page_token.len > PAGE_TOKEN_MAX) {
+        return codec_fault(ask, "page_token", "the next_page_token of an earlier answer");
+    }
+    ask->command->page_size = size == 0              ? PAGE_SIZE
+                              : size > PAGE_SIZE_MAX ? PAGE_SIZE_MAX
+                                                     : (uint32_t)size;
+    return 0;
+}
+
+static int codec_request_want(struct codec_ask *ask, const Fairslot__V1__CreateHoldRequest *m)
+{
+    if (m->want_case == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR) {
+        return codec_fault(ask, "selector", "comes with a later version: name a slot");
+    }
+    if (m->want_case != FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT) {
+        return codec_fault(ask, "want", "a slot");
+    }
+    struct span pool, id;
+    struct slot_key *key = arena_alloc(ask->arena, sizeof *key);
+    if (key == NULL) {
+        return REASON_RATE_LIMITED;
+    }
+    if (!codec_name_child(span_of(m->slot), "/slots/", &pool, &id) ||
+        !codec_slot_id_parse(id, key)) {
+        return codec_fault(ask, "slot", "pools/POOL/slots/SLOT");
+    }
+    if (!span_equal(pool, ask->command->pool)) {
+        return codec_fault(ask, "slot", "a slot of the pool in parent");
+    }
+    ask->command->slots = key;
+    ask->command->slots_count = 1;
+    return 0;
+}
+
+static int codec_request_create_hold(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__CreateHoldRequest *m;
+    int r = codec_unpack(&fairslot__v1__create_hold_request__descriptor, message, ask->arena, &m);
+    if (r == 0) {
+        r = codec_ask_pool(ask, "parent", m->parent);
+    }
+    if (r == 0) {
+        r = codec_request_want(ask, m);
+    }
+    if (r == 0 && m->ticket[0] != 0) {
+        r = codec_fault(ask, "ticket", "empty: tickets come with a later version");
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_confirm_hold(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__ConfirmHoldRequest *m;
+    int r = codec_unpack(&fairslot__v1__confirm_hold_request__descriptor, message, ask->arena, &m);
+    if (r == 0) {
+        r = codec_request_owned(ask, 'h', m->name);
+    }
+    if (r == 0) {
+        r = codec_request_etag(ask, m->etag);
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_drop_hold(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__DropHoldRequest *m;
+    int r = codec_unpack(&fairslot__v1__drop_hold_request__descriptor, message, ask->arena, &m);
+    if (r == 0) {
+        r = codec_request_owned(ask, 'h', m->name);
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_cancel(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__CancelReservationRequest *m;
+    int r = codec_unpack(&fairslot__v1__cancel_reservation_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = codec_request_owned(ask, 'r', m->name);
+    }
+    if (r == 0) {
+        r = codec_request_etag(ask, m->etag);
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_get_hold(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__GetHoldRequest *m;
+    int r = codec_unpack(&fairslot__v1__get_hold_request__descriptor, message, ask->arena, &m);
+    return r ? r : codec_request_owned(ask, 'h', m->name);
+}
+
+static int codec_request_get_reservation(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__GetReservationRequest *m;
+    int r =
+        codec_unpack(&fairslot__v1__get_reservation_request__descriptor, message, ask->arena, &m);
+    return r ? r : codec_request_owned(ask, 'r', m->name);
+}
+
+static int codec_request_list_reservations(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__ListReservationsRequest *m;
+    int r = codec_unpack(&fairslot__v1__list_reservations_request__descriptor, message, ask->arena,
+                         &m);
+    if (r) {
+        return r;
+    }
+    if (strcmp(m->parent, "pools/-") == 0) {
+        ask->command->pool = span_of(m->parent + 6);
+    } else if (!codec_name_pool(span_of(m->parent), &ask->command->pool)) {
+        return codec_fault(ask, "parent", "pools/POOL, or pools/- for all");
+    }
+    return codec_request_page(ask, m->page_size, m->page_token);
+}
+
+static int codec_request_list_pools(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__ListPoolsRequest *m;
+    int r = codec_unpack(&fairslot__v1__list_pools_request__descriptor, message, ask->arena, &m);
+    return r ? r : codec_request_page(ask, m->page_size, m->page_token);
+}
+
+static int codec_request_get_pool(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__GetPoolRequest *m;
+    int r = codec_unpack(&fairslot__v1__get_pool_request__descriptor, message, ask->arena, &m);
+    return r ? r : codec_ask_pool(ask, "name", m->name);
+}
+
+static int codec_request_list_slots(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__ListSlotsRequest *m;
+    int r = codec_unpack(&fairslot__v1__list_slots_request__descriptor, message, ask->arena, &m);
+    if (r == 0) {
+        r = codec_ask_pool(ask, "parent", m->parent);
+    }
+    if (r) {
+        return r;
+    }
+    struct command *c = ask->command;
+    c->to_us = INT64_MAX;
+    c->free_only = m->free_only;
+    const Google__Protobuf__Timestamp *from = m->start_time, *to = m->end_time;
+    if (from && !codec_time_us(from->seconds, from->nanos, &c->from_us)) {
+        return codec_fault(ask, "start_time", "1970-01-01 to 9999-12-31");
+    }
+    if (to && !codec_time_us(to->seconds, to->nanos, &c->to_us)) {
+        return codec_fault(ask, "end_time", "1970-01-01 to 9999-12-31");
+    }
+    if (c->from_us > c->to_us) {
+        return codec_fault(ask, "end_time", "not before start_time");
+    }
+    return codec_request_page(ask, m->page_size, m->page_token);
+}
+
+static int codec_request_of_kind(struct codec_ask *ask, struct span message)
+{
+    switch (ask->command->kind) {
+    case COMMAND_CREATE_POOL:
+        return codec_request_create_pool(ask, message);
+    case COMMAND_CREATE_SLOTS:
+        return codec_request_create_slots(ask, message);
+    case COMMAND_CREATE_HOLD:
+        return codec_request_create_hold(ask, message);
+    case COMMAND_CONFIRM_HOLD:
+        return codec_request_confirm_hold(ask, message);
+    case COMMAND_DROP_HOLD:
+        return codec_request_drop_hold(ask, message);
+    case COMMAND_CANCEL_RESERVATION:
+        return codec_request_cancel(ask, message);
+    case COMMAND_LIST_POOLS:
+        return codec_request_list_pools(ask, message);
+    case COMMAND_GET_POOL:
+        return codec_request_get_pool(ask, message);
+    case COMMAND_LIST_SLOTS:
+        return codec_request_list_slots(ask, message);
+    case COMMAND_GET_HOLD:
+        return codec_request_get_hold(ask, message);
+    case COMMAND_GET_RESERVATION:
+        return codec_request_get_reservation(ask, message);
+    case COMMAND_LIST_RESERVATIONS:
+        return codec_request_list_reservations(ask, message);
+    case COMMAND_EXPIRE_HOLD:
+    case COMMAND_SWEEP:
+        break; /* the shard's own: no client says them */
+    }
+    return REASON_METHOD_PLANNED;
+}
+
+int codec_request(const struct codec_method *method, struct span message, struct arena *arena,
+                  struct command *ret_command, const char **ret_field, const char **ret_detail)
+{
+    CHECK(method != NULL);
+    struct command command = {.kind = method->kind};
+    struct codec_ask ask = {.arena = arena, .command = &command};
+    int r = codec_request_of_kind(&ask, message);
+    if (r == REASON_FIELD_INVALID) {
+        *ret_field = ask.field;
+        *ret_detail = ask.detail;
+    }
+    if (r) {
+        return r;
+    }
+    if (!command_is_read(command.kind) && codec_command_hash(&command, arena, &command.body_hash)) {
+        return REASON_RATE_LIMITED; /* over the cap: the client's bytes were too much */
+    }
+    *ret_command = command;
+    return 0;
+}

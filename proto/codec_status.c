@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* A refusal -> google.rpc.Status for grpc-status-details-bin (AIP-193): always an ErrorInfo that a
+ * program can act on; RetryInfo where waiting helps; BadRequest where a field is meant;
+ * QuotaFailure for the identity's own limit.  Owns nothing; -ENOMEM over the arena's cap.
+ * The text goes to people: what is wrong, and what would be right. */
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "google/protobuf/any.pb-c.h"
+#include "google/rpc/error_details.pb-c.h"
+#include "google/rpc/status.pb-c.h"
+#include "proto/codec_parts.h"
+
+#define DETAILS_MAX 4
+
+/* A status being put together. */
+struct codec_status_parts {
+    struct arena *arena;
+    Google__Protobuf__Any details[DETAILS_MAX];
+    Google__Protobuf__Any *pointers[DETAILS_MAX];
+    size_t count;
+};
+
+static int codec_status_add(struct codec_status_parts *p, const char *type_url,
+                            const ProtobufCMessage *detail)
+{
+    CHECK(p->count < DETAILS_MAX);
+    struct span packed;
+    int r = codec_pack(detail, p->arena, &packed);
+    if (r) {
+        return err_trace(r);
+    }
+    Google__Protobuf__Any *any = &p->details[p->count];
+    google__protobuf__any__init(any);
+    any->type_url = (char *)type_url;
+    any->value = (ProtobufCBinaryData){packed.len, (uint8_t *)packed.ptr};
+    p->pointers[p->count++] = any;
+    return 0;
+}
+
+static int codec_status_error_info(struct codec_status_parts *p,
+                                   const struct codec_refusal *refusal)
+{
+    CHECK(refusal->meta_count <= VERDICT_META_MAX);
+    Google__Rpc__ErrorInfo__MetadataEntry entries[VERDICT_META_MAX];
+    Google__Rpc__ErrorInfo__MetadataEntry *pointers[VERDICT_META_MAX];
+    for (size_t i = 0; i < refusal->meta_count; i++) {
+        google__rpc__error_info__metadata_entry__init(&entries[i]);
+        entries[i].key = (char *)refusal->meta[i].key;
+        entries[i].value = codec_text(p->arena, refusal->meta[i].value);
+        pointers[i] = &entries[i];
+        if (entries[i].value == NULL) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    Google__Rpc__ErrorInfo m = GOOGLE__RPC__ERROR_INFO__INIT;
+    m.reason = (char *)reason_name(refusal->reason);
+    m.domain = (char *)"fairslot";
+    m.n_metadata = refusal->meta_count;
+    m.metadata = pointers;
+    return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.ErrorInfo", &m.base));
+}
+
+static int codec_status_retry(struct codec_status_parts *p, unsigned retry_ms)
+{
+    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Rpc__RetryInfo m = GOOGLE__RPC__RETRY_INFO__INIT;
+    delay.seconds = retry_ms / 1000;
+    delay.nanos = (int32_t)(retry_ms % 1000) * 1000000;
+    m.retry_delay = &delay;
+    return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.RetryInfo", &m.base));
+}
+
+static int codec_status_field(struct codec_status_parts *p, const char *field, const char *detail)
+{
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation *violations[1] = {&violation};
+    Google__Rpc__BadRequest m = GOOGLE__RPC__BAD_REQUEST__INIT;
+    violation.field = (char *)field;
+    violation.description = (char *)detail;
+    m.n_field_violations = 1;
+    m.field_violations = violations;
+    return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.BadRequest", &m.base));
+}
+
+static int codec_status_quota(struct codec_status_parts *p, const char *detail)
+{
+    Google__Rpc__QuotaFailure__Violation violation = GOOGLE__RPC__QUOTA_FAILURE__VIOLATION__INIT;
+    Google__Rpc__QuotaFailure__Violation *violations[1] = {&violation};
+    Google__Rpc__QuotaFailure m = GOOGLE__RPC__QUOTA_FAILURE__INIT;
+    violation.subject = (char *)"identity";
+    violation.description = (char *)detail;
+    m.n_violations = 1;
+    m.violations = violations;
+    return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.QuotaFailure", &m.base));
+}
+
+/* "field: detail", or the detail alone. */
+static char *codec_status_text(struct arena *arena, const char *field, const char *detail)
+{
+    size_t field_len = field ? strlen(field) : 0, detail_len = strlen(detail);
+    char *out = arena_alloc(arena, field_len + 2 + detail_len + 1);
+    if (out == NULL) {
+        return NULL;
+    }
+    char *at = out;
+    if (field_len > 0) {
+        memcpy(at, field, field_len);
+        memcpy(at + field_len, ": ", 2);
+        at += field_len + 2;
+    }
+    memcpy(at, detail, detail_len + 1);
+    return out;
+}
+
+int codec_status(const struct codec_refusal *refusal, struct arena *arena, struct span *ret_status)
+{
+    const char *detail = refusal->detail ? refusal->detail : reason_text(refusal->reason);
+    unsigned retry_ms = refusal->retry_ms ? refusal->retry_ms : reason_retry_ms(refusal->reason);
+    struct codec_status_parts p;
+    p.arena = arena;
+    p.count = 0;
+    int r = codec_status_error_info(&p, refusal);
+    if (r == 0 && retry_ms > 0) {
+        r = codec_status_retry(&p, retry_ms);
+    }
+    if (r == 0 && refusal->field) {
+        r = codec_status_field(&p, refusal->field, detail);
+    }
+    if (r == 0 && refusal->reason == REASON_IDENTITY_QUOTA) {
+        r = codec_status_quota(&p, detail);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    Google__Rpc__Status m = GOOGLE__RPC__STATUS__INIT;
+    m.code = reason_status(refusal->reason);
+    m.message = codec_status_text(arena, refusal->field, detail);
+    m.n_details = p.count;
+    m.details = p.pointers;
+    return m.message ? err_trace(codec_pack(&m.base, arena, ret_status)) : err_origin(-ENOMEM);
+}
