@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* What the log environment and the state environment have in common.
+ *
+ * Durability is LMDB's default: a commit writes data pages, fdatasync, then one meta page through an
+ * O_DSYNC descriptor.  NOSYNC, NOMETASYNC and WRITEMAP lose or corrupt data on power loss, so no
+ * flag of that kind may ever be named here.  MDB_NOTLS: a reader's slot belongs to its transaction
+ * and not to the thread.
+ * First creation: the two meta pages of a new environment are not synced before its first commit,
+ * so a power loss there leaves a file that LMDB refuses.  Therefore env_make() builds beside and
+ * renames: a directory without ".new" is always complete.
+ * Fails: < 0 only.  Damage has its own number, so that store.c can name it.
+ * Roads not taken: growing the map at run time (needs a moment without transactions); one
+ * environment for log and state (every round would rewrite all touched leaves, synced twice). */
+#include "store/env.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "store/folder.h"
+
+#define NAMED_DBS_MAX 4
+#define READERS_MAX   16 /* the writer, a copy, an operator's mdb_stat */
+
+int env_error(int rc)
+{
+    switch (rc) {
+    case 0:
+        return 0;
+    case MDB_MAP_FULL:
+        return -ENOSPC;
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CORRUPTED:
+    case MDB_PANIC:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+    case MDB_NOTFOUND: /* callers that expect it never come here with it */
+        return -EBADMSG;
+    default:
+        return rc > 0 ? -rc : -EIO;
+    }
+}
+
+int env_verdict(int rc, int damaged)
+{
+    int r = env_error(rc);
+    return r == -EBADMSG ? damaged : r ? err_origin(r) : 0;
+}
+
+int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
+{
+    MDB_env *env = NULL;
+    int dead = 0;
+    int rc = mdb_env_create(&env);
+    if (rc == 0) {
+        rc = mdb_env_set_mapsize(env, map_bytes);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_maxdbs(env, NAMED_DBS_MAX);
+    }
+    if (rc == 0) {
+        rc = mdb_env_set_maxreaders(env, READERS_MAX);
+    }
+    if (rc == 0) {
+        rc = mdb_env_open(env, path, MDB_NOTLS, 0600);
+    }
+    if (rc == 0) {
+        rc = mdb_reader_check(env, &dead); /* a killed reader would pin pages for ever */
+    }
+    if (rc != 0) {
+        mdb_env_close(env);
+        return env_verdict(rc, ENV_E_DAMAGED);
+    }
+    *ret_env = env;
+    return 0;
+}
+
+static int make_contents(const char *path, size_t map_bytes, const void *arg,
+                         int (*fill)(MDB_txn *txn, const void *arg))
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    int r = err_fold(env_open(path, map_bytes, &env)); /* a new file cannot be damaged */
+    if (r < 0) {
+        return err_trace(r);
+    }
+    int rc = mdb_txn_begin(env, NULL, 0, &txn);
+    if (rc != 0) {
+        r = err_origin(env_error(rc));
+        goto close_env;
+    }
+    r = fill(txn, arg);
+    if (r < 0) {
+        mdb_txn_abort(txn);
+        goto close_env;
+    }
+    rc = mdb_txn_commit(txn);
+    if (rc != 0) {
+        r = err_origin(env_error(rc));
+        goto close_env;
+    }
+    rc = mdb_env_sync(env, 1); /* both meta pages, also the one the first commit did not write */
+    r = rc ? err_origin(env_error(rc)) : 0;
+close_env:
+    mdb_env_close(env);
+    return err_trace(r);
+}
+
+int env_make(const char *path, size_t map_bytes, const void *arg,
+             int (*fill)(MDB_txn *txn, const void *arg))
+{
+    char beside[FOLDER_PATH_MAX];
+    int r = folder_join(beside, path, ".new");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    r = folder_remove_env(beside);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (mkdir(beside, 0700) < 0) {
+        return err_origin(-errno);
+    }
+    r = make_contents(beside, map_bytes, arg, fill);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    r = folder_sync(beside);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (rename(beside, path) < 0) {
+        return err_origin(-errno);
+    }
+    return err_trace(folder_sync_parent(path));
+}
+
+/* Pages on the free list, and those of them that the newest transaction freed: a reader may still
+ * look at these, so the next write transaction cannot have them yet. */
+static int free_pages(MDB_txn *txn, uint64_t *ret_pages, uint64_t *ret_late)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t pages = 0, late = 0;
+    int rc = mdb_cursor_open(txn, 0, &cursor);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        size_t freed_by, count;
+        if (key.mv_size != sizeof freed_by || value.mv_size < sizeof count) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&freed_by, key.mv_data, sizeof freed_by);
+        memcpy(&count, value.mv_data, sizeof count);
+        pages += count;
+        late += freed_by >= mdb_txn_id(txn) ? count : 0;
+    }
+    mdb_cursor_close(cursor);
+    if (rc != MDB_NOTFOUND) {
+        return err_origin(env_error(rc));
+    }
+    *ret_pages = pages;
+    *ret_late = late;
+    return 0;
+}
+
+int env_usage(MDB_txn *txn, struct env_usage *ret_usage)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    uint64_t pages = 0, late = 0;
+    MDB_env *env = mdb_txn_env(txn);
+    int r = free_pages(txn, &pages, &late);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    int rc = mdb_env_info(env, &info);
+    if (rc == 0) {
+        rc = mdb_env_stat(env, &stat);
+    }
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    uint64_t reached = info.me_last_pgno + 1;
+    *ret_usage = (struct env_usage){
+        .page_bytes = stat.ms_psize,
+        .map_pages = info.me_mapsize / stat.ms_psize,
+        .used_pages = pages < reached ? reached - pages : 0,
+        .late_pages = late,
+    };
+    return 0;
+}

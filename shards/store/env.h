@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* What both LMDB environments share: opening, first creation, error numbers, pages in use.
+ * Any one thread at a time. */
+#ifndef FAIRSLOT_STORE_ENV_H
+#define FAIRSLOT_STORE_ENV_H
+
+#include <lmdb.h>
+
+#include "base/types.h"
+
+/* An LMDB code as -errno: full map -ENOSPC, damage -EBADMSG, else its errno or -EIO. */
+int env_error(int rc);
+/* The same, but `damaged` (> 0) for a code that says that the file is broken or not an environment. */
+int env_verdict(int rc, int damaged);
+
+/* 0, ENV_E_DAMAGED, < 0.  Clears stale readers. */
+enum { ENV_E_DAMAGED = 1 };
+int env_open(const char *path, size_t map_bytes, MDB_env **ret_env);
+
+/* Makes the directory `path` with an environment in it whose first transaction `fill` wrote, all
+ * or nothing: built as `path`.new, synced, renamed, parent synced.  A torn leftover of an earlier
+ * try is removed first.  0 or < 0. */
+int env_make(const char *path, size_t map_bytes, const void *arg,
+             int (*fill)(MDB_txn *txn, const void *arg));
+
+struct env_usage {
+    uint64_t page_bytes;
+    uint64_t map_pages;  /* all that the map has */
+    uint64_t used_pages; /* in use */
+    uint64_t late_pages; /* freed by the newest transaction: of use to the next but one */
+};
+/* Walks the list of free pages in the read transaction `txn`.  0 or < 0. */
+int env_usage(MDB_txn *txn, struct env_usage *ret_usage);
+
+static inline MDB_val env_val(struct span s)
+{
+    return (MDB_val){.mv_size = s.len, .mv_data = (void *)(uintptr_t)s.ptr};
+}
+
+static inline struct span env_span(MDB_val v)
+{
+    return (struct span){v.mv_data, v.mv_size};
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* The flusher thread: one frozen overlay in, one durable LMDB transaction out.
+ *
+ *   IDLE --push--> WAITING --thread--> (writing) --> DONE --poll, wait--> IDLE
+ *
+ * Owns: the thread, and the overlay between push and DONE (shared: the writer reads it too).
+ * For: the writer thread never waits for the state environment, else answers and heartbeats would
+ * stop for as long as a big commit takes.  Begin, put and commit of a transaction all happen here,
+ * because LMDB's writer lock belongs to a thread.
+ * Fails: the code of the failed flush goes to the writer, which ends the process.  No retry here.
+ * Invariants: at most one flush under way; state changes under the mutex only. */
+#include "store/flusher.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+enum flusher_step { FLUSHER_IDLE, FLUSHER_WAITING, FLUSHER_DONE };
+
+struct flusher {
+    struct flusher_options options;
+    pthread_t thread;
+    pthread_mutex_t mutex;           /* guards what follows */
+    pthread_cond_t changed;          /* step or stop */
+    enum flusher_step step;
+    bool stop;                       /* the thread ends when it is idle */
+    const struct overlay *overlay;   /* WAITING: to be written */
+    struct record_state_meta meta;   /* goes with it */
+    struct flusher_result result;    /* DONE: how it went */
+};
+
+/* Under the mutex, which it gives up for the time of the writing. */
+static void write_one(struct flusher *f)
+{
+    const struct overlay *overlay = f->overlay;
+    struct record_state_meta meta = f->meta;
+    pthread_mutex_unlock(&f->mutex);
+
+    int64_t start = clock_mono_us();
+    struct flusher_result result = {.records = overlay_count(overlay)};
+    result.code = err_trace(stateenv_write(f->options.state, overlay, &meta));
+    result.took_us = clock_mono_us() - start;
+
+    pthread_mutex_lock(&f->mutex);
+    f->result = result;
+    f->step = FLUSHER_DONE;
+    pthread_cond_broadcast(&f->changed);
+}
+
+static void *run(void *arg)
+{
+    struct flusher *f = arg;
+    pthread_setname_np(pthread_self(), "flusher");
+    pthread_mutex_lock(&f->mutex);
+    for (;;) {
+        while (f->step != FLUSHER_WAITING && !f->stop) {
+            pthread_cond_wait(&f->changed, &f->mutex);
+        }
+        if (f->step != FLUSHER_WAITING) {
+            break;
+        }
+        write_one(f);
+        if (f->options.flushed) {
+            pthread_mutex_unlock(&f->mutex);
+            f->options.flushed(f->options.user);
+            pthread_mutex_lock(&f->mutex);
+        }
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return NULL;
+}
+
+/* Signals belong to the threads that expect them. */
+static int thread_start(struct flusher *f)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&f->thread, NULL, run, f);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc ? err_origin(-rc) : 0;
+}
+
+int flusher_start(const struct flusher_options *options, struct flusher **ret_flusher)
+{
+    struct flusher *f = calloc(1, sizeof *f);
+    if (!f) {
+        return err_origin(-ENOMEM);
+    }
+    f->options = *options;
+    pthread_mutex_init(&f->mutex, NULL);
+    pthread_cond_init(&f->changed, NULL);
+    int r = thread_start(f);
+    if (r < 0) {
+        pthread_cond_destroy(&f->changed);
+        pthread_mutex_destroy(&f->mutex);
+        free(f);
+        return err_trace(r);
+    }
+    *ret_flusher = f;
+    return 0;
+}
+
+void flusher_stop(struct flusher *f)
+{
+    if (!f) {
+        return;
+    }
+    pthread_mutex_lock(&f->mutex);
+    f->stop = true;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->mutex);
+    pthread_join(f->thread, NULL);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->mutex);
+    free(f);
+}
+
+void flusher_push(struct flusher *f, const struct overlay *overlay,
+                  const struct record_state_meta *meta)
+{
+    pthread_mutex_lock(&f->mutex);
+    CHECK(f->step == FLUSHER_IDLE);
+    f->overlay = overlay;
+    f->meta = *meta;
+    f->step = FLUSHER_WAITING;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+bool flusher_poll(struct flusher *f, struct flusher_result *ret_result)
+{
+    pthread_mutex_lock(&f->mutex);
+    bool done = f->step == FLUSHER_DONE;
+    if (done) {
+        *ret_result = f->result;
+        f->step = FLUSHER_IDLE;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return done;
+}
+
+void flusher_wait(struct flusher *f, struct flusher_result *ret_result)
+{
+    pthread_mutex_lock(&f->mutex);
+    CHECK(f->step != FLUSHER_IDLE);
+    while (f->step != FLUSHER_DONE) {
+        pthread_cond_wait(&f->changed, &f->mutex);
+    }
+    *ret_result = f->result;
+    f->step = FLUSHER_IDLE;
+    pthread_mutex_unlock(&f->mutex);
+}

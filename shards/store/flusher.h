@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread that writes frozen overlays to the state environment.  Calls are the writer thread's,
+ * one flush at a time. */
+#ifndef FAIRSLOT_STORE_FLUSHER_H
+#define FAIRSLOT_STORE_FLUSHER_H
+
+#include "store/overlay.h"
+#include "store/record.h"
+#include "store/stateenv.h"
+
+struct flusher;
+
+struct flusher_options {
+    struct stateenv *state;       /* borrowed until flusher_stop() */
+    void (*flushed)(void *user);  /* on the flusher thread after each flush, failed or not; or NULL */
+    void *user;
+};
+
+struct flusher_result {
+    int code;          /* 0, or < 0: nothing of it is durable */
+    int64_t took_us;   /* from begin to durable */
+    uint64_t records;  /* entries of the overlay */
+};
+
+/* 0 or < 0. */
+int flusher_start(const struct flusher_options *options, struct flusher **ret_flusher);
+/* Waits for the flush under way and ends the thread; its result is lost.  Takes NULL. */
+void flusher_stop(struct flusher *f);
+/* Hands `overlay` over: nobody may change it until the flush was polled or waited for. */
+void flusher_push(struct flusher *f, const struct overlay *overlay,
+                  const struct record_state_meta *meta);
+/* True once for each flush, when it has finished. */
+bool flusher_poll(struct flusher *f, struct flusher_result *ret_result);
+/* Blocks for the flush under way, which counts as polled. */
+void flusher_wait(struct flusher *f, struct flusher_result *ret_result);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Directories: a file is only as durable as the directory entry that names it, so whatever is made
+ * here is synced up to the first directory that was already there.  Owns nothing.
+ * Fails: < 0, and a half-made chain of empty directories may stay, which the next try takes up.
+ * The lock is flock() and not a pid file: it ends with the process, also by kill -9. */
+#include "store/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+int folder_join(char ret_path[FOLDER_PATH_MAX], const char *a, const char *b)
+{
+    int n = snprintf(ret_path, FOLDER_PATH_MAX, "%s%s", a, b);
+    return n < FOLDER_PATH_MAX ? 0 : err_origin(-ENAMETOOLONG);
+}
+
+bool folder_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+int folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    int r = fsync(fd) < 0 ? err_origin(-errno) : 0;
+    close(fd);
+    return r;
+}
+
+int folder_sync_parent(const char *path)
+{
+    char parent[FOLDER_PATH_MAX];
+    int r = folder_join(parent, path, "");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    char *end = parent + strlen(parent);
+    while (end > parent + 1 && end[-1] == '/') {
+        *--end = 0;
+    }
+    char *slash = strrchr(parent, '/');
+    if (!slash) {
+        return err_trace(folder_sync("."));
+    }
+    slash[slash == parent] = 0; /* the root keeps its slash */
+    return err_trace(folder_sync(parent));
+}
+
+/* One level; its entry is synced. */
+static int make_one(const char *path)
+{
+    if (folder_exists(path)) {
+        return 0;
+    }
+    if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+        return err_origin(-errno);
+    }
+    return err_trace(folder_sync_parent(path));
+}
+
+int folder_make(const char *path)
+{
+    char part[FOLDER_PATH_MAX];
+    int r = folder_join(part, path, "");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        r = make_one(part);
+        *slash = '/';
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    return err_trace(make_one(part));
+}
+
+int folder_remove_env(const char *path)
+{
+    static const char *const names[] = {"/data.mdb", "/lock.mdb"};
+    char file[FOLDER_PATH_MAX];
+    for (int i = 0; i < 2; i++) {
+        int r = folder_join(file, path, names[i]);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (unlink(file) < 0 && errno != ENOENT) {
+            return err_origin(-errno);
+        }
+    }
+    return rmdir(path) < 0 && errno != ENOENT ? err_origin(-errno) : 0;
+}
+
+int folder_lock(const char *path, int *ret_fd)
+{
+    char file[FOLDER_PATH_MAX];
+    int r = folder_join(file, path, "/lock");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        r = errno == EWOULDBLOCK ? FOLDER_E_LOCKED : err_origin(-errno);
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}

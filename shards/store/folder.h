@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Directories of a store: making them durable, locking them.  All return 0 or < 0. */
+#ifndef FAIRSLOT_STORE_FOLDER_H
+#define FAIRSLOT_STORE_FOLDER_H
+
+#include <stdbool.h>
+
+#define FOLDER_PATH_MAX 4096 /* bytes with the end */
+
+/* a and b in a row; -ENAMETOOLONG. */
+int folder_join(char ret_path[FOLDER_PATH_MAX], const char *a, const char *b);
+bool folder_exists(const char *path);
+/* Makes `path` and what is missing above it, 0700, each entry synced. */
+int folder_make(const char *path);
+/* fsync of the directory itself. */
+int folder_sync(const char *path);
+int folder_sync_parent(const char *path);
+/* Removes an environment's directory that was never finished.  Fine when there is none. */
+int folder_remove_env(const char *path);
+/* Takes `path`/lock for this open descriptor; the kernel gives it back however the process ends.
+ * 0, FOLDER_E_LOCKED, or < 0. */
+enum { FOLDER_E_LOCKED = 1 };
+int folder_lock(const char *path, int *ret_fd);
+
+#endif

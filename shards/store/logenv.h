@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The log: entries by index, term and vote, in an LMDB environment of its own.  Everything here is
+ * the writer thread's; store.h says what each call means. */
+#ifndef FAIRSLOT_STORE_LOGENV_H
+#define FAIRSLOT_STORE_LOGENV_H
+
+#include "store/env.h"
+#include "store/record.h"
+
+#define LOGENV_TRAIL 64 /* entries kept behind what is durable in the state: for slow followers */
+
+struct logenv;
+
+enum {
+    LOGENV_E_FORMAT = 1,  /* *ret_format says which */
+    LOGENV_E_DAMAGED = 2, /* bad sum, missing or surplus records */
+    LOGENV_E_MISSING = 3, /* no such entry */
+};
+
+/* 0 or < 0. */
+int logenv_make(const char *path, size_t map_bytes, const uint8_t cluster_id[16]);
+/* 0, LOGENV_E_FORMAT, LOGENV_E_DAMAGED, < 0. */
+int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
+                uint32_t *ret_format);
+/* What was not committed is gone.  Takes NULL. */
+void logenv_close(struct logenv *l);
+
+const struct record_log_meta *logenv_meta(const struct logenv *l);
+uint64_t logenv_first(const struct logenv *l);
+uint64_t logenv_last(const struct logenv *l);
+/* Last index that a commit has made durable. */
+uint64_t logenv_durable(const struct logenv *l);
+
+int logenv_append(struct logenv *l, uint64_t term, struct span entry);
+int logenv_truncate(struct logenv *l, uint64_t index);
+int logenv_set_vote(struct logenv *l, uint64_t term, uint64_t vote);
+/* Commits what is pending; takes the oldest entries along that are at or below `superfluous` minus
+ * the trail, a slice at a time.  0 or < 0. */
+int logenv_commit(struct logenv *l, uint64_t superfluous);
+/* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
+ * next read. */
+int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);
+/* 0 or < 0.  Leaves borrowed entries alone. */
+int logenv_usage(struct logenv *l, struct env_usage *ret_usage);
+
+#endif

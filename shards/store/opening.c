@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a store's directory.
+ *
+ *   lock -> state/ (made when neither is there) -> log/ (made last) -> same cluster? -> replayable?
+ *
+ * Owns nothing beyond the struct it fills.
+ * First creation: state/ first, log/ last, each all or nothing (env_make), so the state of the
+ * directory says how far an earlier try came: state/ alone, with nothing applied, is taken up;
+ * anything else that lacks one half is damage, because the other half has been in use.
+ * Fails: a verdict with a text for a person: what was found, what was wanted, what to do next.
+ * Invariant on success: every log entry after the applied index is there. */
+#include "store/opening.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/folder.h"
+
+#define DIR_SHOWN 60 /* bytes of the directory's name in a text; the end of it says most */
+
+struct paths {
+    char log[FOLDER_PATH_MAX];
+    char state[FOLDER_PATH_MAX];
+};
+
+static const uint8_t no_id[16];
+
+/* "DIR: what" into the text; returns the verdict. */
+__attribute__((format(printf, 4, 5)))
+static int refuse(int verdict, const char *dir, char *ret_text, const char *format, ...)
+{
+    size_t len = strlen(dir);
+    int n = snprintf(ret_text, OPENING_TEXT_MAX, "%s%s: ", len > DIR_SHOWN ? "..." : "",
+                     len > DIR_SHOWN ? dir + len - DIR_SHOWN : dir);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ret_text + n, OPENING_TEXT_MAX - (size_t)n, format, args);
+    va_end(args);
+    return verdict;
+}
+
+static int refuse_format(const char *dir, uint32_t found, char *ret_text)
+{
+    return refuse(STORE_E_FORMAT, dir, ret_text,
+                  "data format version %" PRIu32 ", this program reads %d; start the version that "
+                  "wrote it, or restore a backup",
+                  found, RECORD_FORMAT);
+}
+
+static int refuse_damage(const char *dir, const char *what, char *ret_text)
+{
+    return refuse(STORE_E_DAMAGED, dir, ret_text,
+                  "%s; move the directory aside and restore a backup", what);
+}
+
+static int refuse_cluster(const char *dir, const uint8_t found[16], const uint8_t wanted[16],
+                          char *ret_text)
+{
+    char hex[2][33];
+    for (int i = 0; i < 16; i++) {
+        snprintf(hex[0] + 2 * i, 3, "%02x", found[i]);
+        snprintf(hex[1] + 2 * i, 3, "%02x", wanted[i]);
+    }
+    return refuse(STORE_E_CLUSTER, dir, ret_text,
+                  "belongs to cluster %s, not %s; name its own directory", hex[0], hex[1]);
+}
+
+static int open_state(const struct store_options *options, const char *path, struct opening *o,
+                      char *ret_text)
+{
+    uint32_t format = 0;
+    int r = stateenv_open(path, options->state_map_bytes, &o->state, &format);
+    switch (r) {
+    case STATEENV_E_FORMAT:
+        return refuse_format(options->dir, format, ret_text);
+    case STATEENV_E_DAMAGED:
+        return refuse_damage(options->dir, "state/ is damaged", ret_text);
+    default:
+        return err_fold(r);
+    }
+}
+
+static int open_log(const struct store_options *options, const char *path, struct opening *o,
+                    char *ret_text)
+{
+    uint32_t format = 0;
+    int r = logenv_open(path, options->log_map_bytes, &o->log, &format);
+    switch (r) {
+    case LOGENV_E_FORMAT:
+        return refuse_format(options->dir, format, ret_text);
+    case LOGENV_E_DAMAGED:
+        return refuse_damage(options->dir, "log/ is damaged", ret_text);
+    default:
+        return err_fold(r);
+    }
+}
+
+/* state/, made when the directory is new. */
+static int take_state(const struct store_options *options, const struct paths *paths,
+                      struct opening *o, char *ret_text)
+{
+    bool has_state = folder_exists(paths->state);
+    if (!has_state && folder_exists(paths->log)) {
+        return refuse_damage(options->dir, "log/ is there, state/ is missing", ret_text);
+    }
+    if (!has_state) {
+        uint8_t id[16];
+        memcpy(id, options->cluster_id, sizeof id);
+        if (memcmp(id, no_id, sizeof id) == 0) {
+            clock_random(id, sizeof id);
+        }
+        int r = stateenv_make(paths->state, options->state_map_bytes, id);
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    int r = open_state(options, paths->state, o, ret_text);
+    if (r == 0) {
+        memcpy(o->cluster_id, stateenv_meta(o->state)->cluster_id, sizeof o->cluster_id);
+    }
+    return err_trace(r);
+}
+
+static int take_log(const struct store_options *options, const struct paths *paths,
+                    struct opening *o, char *ret_text)
+{
+    if (!folder_exists(paths->log)) {
+        if (stateenv_meta(o->state)->applied_index != 0) {
+            return refuse_damage(options->dir, "state/ is in use, log/ is missing", ret_text);
+        }
+        int r = logenv_make(paths->log, options->log_map_bytes, o->cluster_id);
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    return err_trace(open_log(options, paths->log, o, ret_text));
+}
+
+static int check_together(const struct store_options *options, const struct opening *o,
+                          char *ret_text)
+{
+    uint64_t applied = stateenv_meta(o->state)->applied_index;
+    if (memcmp(logenv_meta(o->log)->cluster_id, o->cluster_id, 16) != 0) {
+        return refuse_damage(options->dir, "log/ and state/ belong to two clusters", ret_text);
+    }
+    if (applied > logenv_last(o->log) || applied + 1 < logenv_first(o->log)) {
+        return refuse_damage(options->dir, "log/ and state/ do not meet", ret_text);
+    }
+    return 0;
+}
+
+static int check_cluster(const struct store_options *options, const struct opening *o,
+                         char *ret_text)
+{
+    if (memcmp(options->cluster_id, no_id, 16) == 0 ||
+        memcmp(options->cluster_id, o->cluster_id, 16) == 0) {
+        return 0;
+    }
+    return refuse_cluster(options->dir, o->cluster_id, options->cluster_id, ret_text);
+}
+
+int opening_run(const struct store_options *options, struct opening *o, char *ret_text)
+{
+    struct paths paths;
+    int r = folder_join(paths.log, options->dir, "/log");
+    if (r == 0) {
+        r = folder_join(paths.state, options->dir, "/state");
+    }
+    if (r == 0) {
+        r = folder_make(options->dir);
+    }
+    if (r < 0) {
+        return err_trace(r);
+    }
+    r = folder_lock(options->dir, &o->lock_fd);
+    if (r == FOLDER_E_LOCKED) {
+        return refuse(STORE_E_LOCKED, options->dir, ret_text,
+                      "another process has it open; stop that one, or name another directory");
+    }
+    if (r == 0) {
+        r = take_state(options, &paths, o, ret_text);
+    }
+    if (r == 0) {
+        r = check_cluster(options, o, ret_text);
+    }
+    if (r == 0) {
+        r = take_log(options, &paths, o, ret_text);
+    }
+    if (r == 0) {
+        r = check_together(options, o, ret_text);
+    }
+    return err_trace(r);
+}
+
+void opening_end(struct opening *o)
+{
+    logenv_close(o->log);
+    stateenv_close(o->state);
+    if (o->lock_fd >= 0) {
+        close(o->lock_fd);
+    }
+    *o = (struct opening){.lock_fd = -1};
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* From a directory to two open environments that belong together, or a refusal that says why. */
+#ifndef FAIRSLOT_STORE_OPENING_H
+#define FAIRSLOT_STORE_OPENING_H
+
+#include "store/logenv.h"
+#include "store/stateenv.h"
+#include "store/store.h"
+
+#define OPENING_TEXT_MAX 200 /* bytes of a refusal with its end */
+
+/* Embedded in the store; opening_end() it whatever came out. */
+struct opening {
+    int lock_fd; /* -1: none */
+    struct logenv *log;
+    struct stateenv *state;
+    uint8_t cluster_id[16];
+};
+
+/* Options with their defaults filled in.  Verdicts and `ret_text` as store_open(). */
+int opening_run(const struct store_options *options, struct opening *o, char *ret_text);
+void opening_end(struct opening *o);
+
+#endif

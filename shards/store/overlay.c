@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* The overlay: what was applied and is not yet on disk, in key order.
+ *
+ *   inner node   16-byte prefixes | least entry of each child | children
+ *   leaf         16-byte prefixes | entries                   | next leaf
+ *   entry        header, key, value          all of it in blocks that only grow
+ *
+ * For: cheap get and put by key for the writer, and key order for the flusher and for next().
+ * Owns: blocks of memory.  A B-tree that only ever inserts: removal is a tombstone, because older
+ * layers below still have the record.  The first 16 bytes of a key (space, position) are kept in
+ * the node as two integers, so a search touches an entry only where records share a routing key.
+ * Happy path: three nodes down, binary search in each, one entry.
+ * Fails: out of memory only, and then nothing has changed.
+ * Invariants: keys in a leaf ascend strictly; entries never move, so a span into a key lives until
+ * reset; a full node is split on the way down, so the parent of a split always has a place free.
+ * Roads not taken: a hash beside a sort at the flush (next() needs order at every moment); a skip
+ * list (a cache miss a level); freeing single entries (all go at once anyway). */
+#include "store/overlay.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "ledger/book.h"
+
+#define NODE_MAX   64                  /* entries or children of one node */
+#define BLOCK_SIZE (1024 * 1024)       /* bytes */
+#define BLOCK_KEEP 64                  /* blocks that a reset keeps: page faults cost more than RAM */
+#define VALUE_STEP 16                  /* bytes that a first value's room is rounded up to */
+
+struct prefix {
+    uint64_t high; /* bytes 0..7 of the key, big-endian, zero-filled */
+    uint64_t low;  /* bytes 8..15 */
+};
+
+struct overlay_node {
+    uint32_t count;                           /* of entries (leaf) or children (inner) */
+    bool is_leaf;
+    struct overlay_node *next;                /* leaf: the one to the right */
+    struct prefix prefix[NODE_MAX];           /* of entry[i]->key */
+    struct overlay_entry *entry[NODE_MAX];    /* inner: least of child i when it was made */
+    struct overlay_node *child[];             /* inner only, NODE_MAX of them */
+};
+
+struct block {
+    struct block *next;
+    size_t used; /* bytes of `bytes` handed out */
+    _Alignas(16) uint8_t bytes[];
+};
+
+struct overlay {
+    struct overlay_node *root; /* never NULL after overlay_new() */
+    struct block *full;        /* in use; the first one is being filled */
+    struct block *spare;       /* kept from before a reset */
+    uint64_t bytes;            /* handed out */
+    uint64_t count;            /* entries */
+};
+
+/* What a search looks for. */
+struct target {
+    struct prefix prefix;
+    struct span key;
+};
+
+/* -- memory ------------------------------------------------------------------------------------- */
+
+static int block_push(struct overlay *o)
+{
+    struct block *b = o->spare;
+    if (b) {
+        o->spare = b->next;
+    } else {
+        b = malloc(BLOCK_SIZE);
+        if (!b) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    b->used = 0;
+    b->next = o->full;
+    o->full = b;
+    return 0;
+}
+
+static void *take(struct overlay *o, size_t n)
+{
+    n = (n + 15) & ~(size_t)15;
+    CHECK(n <= BLOCK_SIZE - sizeof(struct block));
+    if (!o->full || BLOCK_SIZE - sizeof(struct block) - o->full->used < n) {
+        if (block_push(o) < 0) {
+            return NULL;
+        }
+    }
+    void *p = o->full->bytes + o->full->used;
+    o->full->used += n;
+    o->bytes += n;
+    return p;
+}
+
+static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
+{
+    size_t children = is_leaf ? 0 : NODE_MAX * sizeof(struct overlay_node *);
+    struct overlay_node *n = take(o, sizeof *n + children);
+    if (n) {
+        n->count = 0;
+        n->is_leaf = is_leaf;
+        n->next = NULL;
+    }
+    return n;
+}
+
+int overlay_new(struct overlay **ret_overlay)
+{
+    struct overlay *o = calloc(1, sizeof *o);
+    if (!o) {
+        return err_origin(-ENOMEM);
+    }
+    o->root = node_new(o, true);
+    if (!o->root) {
+        free(o);
+        return err_trace(-ENOMEM);
+    }
+    *ret_overlay = o;
+    return 0;
+}
+
+static void blocks_free(struct block *b)
+{
+    while (b) {
+        struct block *next = b->next;
+        free(b);
+        b = next;
+    }
+}
+
+void overlay_free(struct overlay *o)
+{
+    if (o) {
+        blocks_free(o->full);
+        blocks_free(o->spare);
+        free(o);
+    }
+}
+
+void overlay_reset(struct overlay *o)
+{
+    struct block *last = o->full; /* at least one: the root lives in it */
+    unsigned kept = 1;
+    while (last->next && kept < BLOCK_KEEP) {
+        last = last->next;
+        kept++;
+    }
+    blocks_free(last->next);
+    last->next = NULL;
+    blocks_free(o->spare);
+    o->spare = o->full;
+    o->full = NULL;
+    o->bytes = 0;
+    o->count = 0;
+    o->root = node_new(o, true);
+    CHECK(o->root); /* a kept block has room for it */
+}
+
+/* -- order -------------------------------------------------------------------------------------- */
+
+static struct target target_of(struct span key)
+{
+    uint64_t words[2] = {0, 0};
+    key.ptr = key.len ? key.ptr : (const uint8_t *)""; /* memcpy and memcmp want a pointer */
+    memcpy(words, key.ptr, key.len < 16 ? key.len : 16);
+    return (struct target){.prefix = {be64toh(words[0]), be64toh(words[1])}, .key = key};
+}
+
+/* < 0 when the target comes before entry i of the node. */
+static int order(const struct target *t, const struct overlay_node *n, unsigned i)
+{
+    const struct prefix *p = &n->prefix[i];
+    if (t->prefix.high != p->high) {
+        return t->prefix.high < p->high ? -1 : 1;
+    }
+    if (t->prefix.low != p->low) {
+        return t->prefix.low < p->low ? -1 : 1;
+    }
+    const struct overlay_entry *e = n->entry[i];
+    size_t shorter = t->key.len < e->key_len ? t->key.len : e->key_len;
+    int difference = memcmp(t->key.ptr, e->key, shorter);
+    return difference ? difference : (int)t->key.len - (int)e->key_len;
+}
+
+/* Index of the first entry >= target, `count` when there is none. */
+static unsigned lower_bound(const struct overlay_node *n, const struct target *t, bool *ret_equal)
+{
+    unsigned low = 0, high = n->count;
+    *ret_equal = false;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        int o = order(t, n, middle);
+        if (o == 0) {
+            *ret_equal = true;
+            return middle;
+        }
+        if (o < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+/* The child that has the target if any has: the first child also takes what is less than its own
+ * least entry. */
+static unsigned child_of(const struct overlay_node *n, const struct target *t)
+{
+    bool equal;
+    unsigned i = lower_bound(n, t, &equal);
+    return equal || i == 0 ? i : i - 1;
+}
+
+static const struct overlay_node *leaf_of(const struct overlay *o, const struct target *t)
+{
+    const struct overlay_node *n = o->root;
+    while (!n->is_leaf) {
+        n = n->child[child_of(n, t)];
+    }
+    return n;
+}
+
+/* -- reading ------------------------------------------------------------------------------------ */
+
+const struct overlay_entry *overlay_find(const struct overlay *o, struct span key)
+{
+    if (o->count == 0) {
+        return NULL;
+    }
+    struct target t = target_of(key);
+    const struct overlay_node *leaf = leaf_of(o, &t);
+    bool equal;
+    unsigned i = lower_bound(leaf, &t, &equal);
+    return equal ? leaf->entry[i] : NULL;
+}
+
+/* Leaves are never empty except the root's, so one hop is enough. */
+static void cursor_settle(struct overlay_cursor *c)
+{
+    if (c->index >= c->leaf->count) {
+        c->leaf = c->leaf->next;
+        c->index = 0;
+    }
+}
+
+struct overlay_cursor overlay_seek(const struct overlay *o, struct span from, bool exclusive)
+{
+    struct target t = target_of(from);
+    struct overlay_cursor c = {.leaf = leaf_of(o, &t)};
+    bool equal;
+    c.index = lower_bound(c.leaf, &t, &equal);
+    if (equal && exclusive) {
+        c.index++;
+    }
+    cursor_settle(&c);
+    return c;
+}
+
+const struct overlay_entry *overlay_at(const struct overlay_cursor *c)
+{
+    return c->leaf ? c->leaf->entry[c->index] : NULL;
+}
+
+void overlay_step(struct overlay_cursor *c)
+{
+    CHECK(c->leaf);
+    c->index++;
+    cursor_settle(c);
+}
+
+uint64_t overlay_count(const struct overlay *o)
+{
+    return o->count;
+}
+
+uint64_t overlay_bytes(const struct overlay *o)
+{
+    return o->bytes;
+}
+
+/* -- writing ------------------------------------------------------------------------------------ */
+
+static void node_insert(struct overlay_node *n, unsigned i, struct prefix prefix,
+                        struct overlay_entry *e)
+{
+    CHECK(n->count < NODE_MAX);
+    unsigned behind = n->count - i;
+    memmove(&n->prefix[i + 1], &n->prefix[i], behind * sizeof n->prefix[0]);
+    memmove(&n->entry[i + 1], &n->entry[i], behind * sizeof n->entry[0]);
+    if (!n->is_leaf) {
+        memmove(&n->child[i + 1], &n->child[i], behind * sizeof n->child[0]);
+    }
+    n->prefix[i] = prefix;
+    n->entry[i] = e;
+    n->count++;
+}
+
+/* Moves the right part of the full child i of `parent` to a new child i + 1.  In ascending load
+ * the rightmost leaf keeps nearly all, so that such leaves end up full. */
+static int split(struct overlay *o, struct overlay_node *parent, unsigned i)
+{
+    struct overlay_node *left = parent->child[i];
+    struct overlay_node *right = node_new(o, left->is_leaf);
+    if (!right) {
+        return err_trace(-ENOMEM);
+    }
+    unsigned keep = left->is_leaf && !left->next ? NODE_MAX - 4 : NODE_MAX / 2;
+    right->count = left->count - keep;
+    memcpy(right->prefix, &left->prefix[keep], right->count * sizeof left->prefix[0]);
+    memcpy(right->entry, &left->entry[keep], right->count * sizeof left->entry[0]);
+    if (!left->is_leaf) {
+        memcpy(right->child, &left->child[keep], right->count * sizeof left->child[0]);
+    }
+    left->count = keep;
+    right->next = left->next;
+    left->next = left->is_leaf ? right : NULL;
+    node_insert(parent, i + 1, right->prefix[0], right->entry[0]);
+    parent->child[i + 1] = right;
+    return 0;
+}
+
+static int root_grow(struct overlay *o)
+{
+    struct overlay_node *root = node_new(o, false);
+    if (!root) {
+        return err_trace(-ENOMEM);
+    }
+    node_insert(root, 0, o->root->prefix[0], o->root->entry[0]);
+    root->child[0] = o->root;
+    o->root = root;
+    return 0;
+}
+
+/* The leaf for the target, with a place free in it. */
+static int leaf_for_insert(struct overlay *o, const struct target *t,
+                           struct overlay_node **ret_leaf)
+{
+    if (o->root->count == NODE_MAX) {
+        int r = root_grow(o);
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    struct overlay_node *n = o->root;
+    while (!n->is_leaf) {
+        unsigned i = child_of(n, t);
+        if (n->child[i]->count == NODE_MAX) {
+            int r = split(o, n, i);
+            if (r < 0) {
+                return err_trace(r);
+            }
+            i = order(t, n, i + 1) >= 0 ? i + 1 : i;
+        }
+        n = n->child[i];
+    }
+    *ret_leaf = n;
+    return 0;
+}
+
+static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_t value_len)
+{
+    size_t cap = (value_len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
+    struct overlay_entry *e = take(o, sizeof *e + key.len + cap);
+    if (e) {
+        e->value = e->key + key.len;
+        e->value_len = 0;
+        e->value_cap = (uint16_t)cap;
+        e->key_len = (uint8_t)key.len;
+        e->tombstone = true;
+        memcpy(e->key, key.ptr, key.len);
+    }
+    return e;
+}
+
+static int entry_set(struct overlay *o, struct overlay_entry *e, struct span value)
+{
+    if (value.len > e->value_cap) {
+        size_t cap = (value.len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
+        uint8_t *room = take(o, cap);
+        if (!room) {
+            return err_trace(-ENOMEM);
+        }
+        e->value = room;
+        e->value_cap = (uint16_t)cap;
+    }
+    if (value.len) {
+        memmove(e->value, value.ptr, value.len); /* may be borrowed from this very entry */
+    }
+    e->value_len = (uint32_t)value.len;
+    e->tombstone = false;
+    return 0;
+}
+
+/* The entry of the key, made as a tombstone when new. */
+static int entry_get(struct overlay *o, struct span key, size_t value_len,
+                     struct overlay_entry **ret_entry)
+{
+    CHECK(key.len > 0);
+    CHECK(key.len <= BOOK_KEY_MAX);
+    CHECK(value_len <= BOOK_VALUE_MAX);
+    struct target t = target_of(key);
+    struct overlay_node *leaf = NULL;
+    int r = leaf_for_insert(o, &t, &leaf);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    bool equal;
+    unsigned i = lower_bound(leaf, &t, &equal);
+    if (!equal) {
+        struct overlay_entry *e = entry_new(o, key, value_len);
+        if (!e) {
+            return err_trace(-ENOMEM);
+        }
+        node_insert(leaf, i, t.prefix, e);
+        o->count++;
+    }
+    *ret_entry = leaf->entry[i];
+    return 0;
+}
+
+int overlay_put(struct overlay *o, struct span key, struct span value)
+{
+    struct overlay_entry *e;
+    int r = entry_get(o, key, value.len, &e);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    return err_trace(entry_set(o, e, value));
+}
+
+int overlay_del(struct overlay *o, struct span key)
+{
+    struct overlay_entry *e;
+    int r = entry_get(o, key, 0, &e);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    e->tombstone = true;
+    e->value_len = 0;
+    return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Headroom: how near maps and disk are to being full, judged before anything goes to the log. */
+#ifndef FAIRSLOT_STORE_ROOM_H
+#define FAIRSLOT_STORE_ROOM_H
+
+#include "store/env.h"
+#include "store/store.h"
+
+/* What was measured, and what waits in memory for the state environment. */
+struct room_figures {
+    struct env_usage log;
+    struct env_usage state;
+    uint64_t disk_free_bytes;
+    uint64_t disk_reserve_bytes;
+    uint64_t pending_records;  /* in the overlays */
+    uint64_t pending_bytes;
+    uint64_t state_leaf_pages;
+};
+
+/* Pure. */
+enum store_room room_judge(const struct room_figures *f);
+/* Pages that one flush of so many records may have to write: a copy of every touched leaf, and
+ * half-filled new ones.  Pure. */
+uint64_t room_flush_pages(uint64_t records, uint64_t bytes, uint64_t leaf_pages);
+/* Bytes free for this process on the disk of `path`.  0 or < 0. */
+int room_disk_free(const char *path, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The state on disk: the ledger's records and how far the log is in them.
+ * Two faces: the snapshot is the writer thread's, the transaction the flusher thread's. */
+#ifndef FAIRSLOT_STORE_STATEENV_H
+#define FAIRSLOT_STORE_STATEENV_H
+
+#include "store/env.h"
+#include "store/overlay.h"
+#include "store/record.h"
+
+struct stateenv;
+
+enum {
+    STATEENV_E_FORMAT = 1,  /* *ret_format says which */
+    STATEENV_E_DAMAGED = 2, /* bad sum or missing records */
+    STATEENV_E_NONE = 3,    /* no such record, no more records */
+};
+
+/* 0 or < 0. */
+int stateenv_make(const char *path, size_t map_bytes, const uint8_t cluster_id[16]);
+/* 0, STATEENV_E_FORMAT, STATEENV_E_DAMAGED, < 0.  With a snapshot. */
+int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_state,
+                  uint32_t *ret_format);
+/* No flush may be under way.  Takes NULL. */
+void stateenv_close(struct stateenv *s);
+
+/* -- writer thread: the snapshot ------------------------------------------------------------------ */
+
+/* As the environment's meta record stood when it was opened. */
+const struct record_state_meta *stateenv_meta(const struct stateenv *s);
+/* The newest commit becomes visible; every borrowed span ends.  0 or < 0. */
+int stateenv_renew(struct stateenv *s);
+/* 0, STATEENV_E_NONE, STATEENV_E_DAMAGED, < 0.  Borrowed until stateenv_renew(). */
+int stateenv_get(struct stateenv *s, struct span key, struct span *ret_value);
+/* First record with key >= `from`, exclusive: > `from`; stateenv_step() the one after it.
+ * 0, STATEENV_E_NONE, STATEENV_E_DAMAGED, < 0.  `ret_stored` still has to pass record_value_read(). */
+int stateenv_seek(struct stateenv *s, struct span from, bool exclusive, struct span *ret_key,
+                  struct span *ret_stored);
+int stateenv_step(struct stateenv *s, struct span *ret_key, struct span *ret_stored);
+/* 0 or < 0. */
+int stateenv_usage(struct stateenv *s, struct env_usage *ret_usage);
+/* Leaf and overflow pages of the records in the snapshot. */
+uint64_t stateenv_leaf_pages(const struct stateenv *s);
+
+/* -- flusher thread ------------------------------------------------------------------------------- */
+
+/* One transaction: all of the overlay in key order, and the meta record.  Durable when it returns
+ * 0; < 0: nothing of it is. */
+int stateenv_write(struct stateenv *s, const struct overlay *overlay,
+                   const struct record_state_meta *meta);
+
+#endif

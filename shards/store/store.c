@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/* The store: the log environment, the state environment and the overlays between them.
+ *
+ *   append, commit --> log env                                    (writer thread, fsync a round)
+ *   put, del -------> live overlay --due--> frozen --flusher--> state env   (one commit, index in it)
+ *   get, next ------> live, frozen, snapshot
+ *
+ * Owns: everything in the directory while its lock is held, both overlays, the flusher thread.
+ * Happy path of store_turn(): a finished flush is adopted (new snapshot first, then the frozen
+ * overlay is dropped: its records are in the snapshot now), and when the interval is over or the
+ * live overlay half full it is frozen and handed over, and a spare takes its place.
+ * Fails: < 0 from any disk error; the process must end, and the next one replays the log.
+ * Invariants: what is applied is durable in the log; one frozen overlay at most; the log keeps
+ * every entry after the durable applied index.
+ * How big an overlay may grow: by its bytes, and by the pages that its flush may dirty, because one
+ * LMDB transaction tracks 131,071 and a flush cannot be two (its index stands for all of it). */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/flusher.h"
+#include "store/opening.h"
+#include "store/overlay.h"
+#include "store/room.h"
+#include "store/stateenv.h"
+#include "store/view.h"
+
+#define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
+#define SNAPSHOT_AGE_MAX_US SECOND_US
+#define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
+#define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
+
+struct store {
+    struct store_options options; /* defaults filled in; dir is this store's copy */
+    struct opening opened;        /* lock, both environments, cluster id */
+    struct flusher *flusher;
+    struct overlay *live;
+    struct overlay *frozen; /* with the flusher; NULL when there is none */
+    struct overlay *spare;  /* empty, the next live one; NULL while one is frozen */
+    struct view view;       /* over live, frozen and the snapshot */
+
+    struct record_state_meta applied; /* what the effects so far amount to */
+    struct record_state_meta frozen_meta; /* of the frozen overlay */
+    uint64_t applied_durable;         /* index in the state environment's newest commit */
+    int64_t waiting_since_us;         /* first effect that is not handed over; 0: none waits */
+    int64_t snapshot_at_us;           /* when the snapshot was renewed */
+    bool failed;                      /* a flush failed: no other one is tried */
+    uint64_t flush_count;             /* adopted since open */
+    struct flusher_result flush_last;
+
+    struct room_figures figures; /* as last measured */
+    int64_t measure_at_us;       /* when to measure again */
+};
+
+/* -- opening and closing -------------------------------------------------------------------------- */
+
+static void options_fill(struct store_options *o)
+{
+    o->log_map_bytes = o->log_map_bytes ? o->log_map_bytes : (size_t)4 << 30;
+    o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
+    o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)256 << 20;
+    o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : 250000;
+    o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
+}
+
+static int start(struct store *s)
+{
+    struct flusher_options flusher = {
+        .state = s->opened.state, .flushed = s->options.flushed, .user = s->options.user};
+    int r = overlay_new(&s->live);
+    if (r == 0) {
+        r = overlay_new(&s->spare);
+    }
+    if (r == 0) {
+        r = flusher_start(&flusher, &s->flusher);
+    }
+    if (r < 0) {
+        return err_trace(r);
+    }
+    view_init(&s->view, s->live, s->opened.state);
+    s->applied = *stateenv_meta(s->opened.state);
+    s->applied_durable = s->applied.applied_index;
+    s->snapshot_at_us = clock_mono_us();
+    return 0;
+}
+
+static void release(struct store *s)
+{
+    flusher_stop(s->flusher);
+    overlay_free(s->live);
+    overlay_free(s->frozen);
+    overlay_free(s->spare);
+    opening_end(&s->opened);
+    free((char *)(uintptr_t)s->options.dir);
+    free(s);
+}
+
+int store_open(const struct store_options *options, struct store **ret_store, char *ret_text)
+{
+    struct store *s = calloc(1, sizeof *s);
+    if (!s) {
+        return err_origin(-ENOMEM);
+    }
+    s->options = *options;
+    s->opened.lock_fd = -1;
+    options_fill(&s->options);
+    s->options.dir = strdup(options->dir);
+    int r = s->options.dir ? opening_run(&s->options, &s->opened, ret_text) : -ENOMEM;
+    if (r == 0) {
+        r = start(s);
+    }
+    if (r != 0) {
+        release(s);
+        return err_trace(r);
+    }
+    *ret_store = s;
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    if (!s) {
+        return;
+    }
+    /* A failure here loses nothing: the log still has what this flush would have saved a replay. */
+    if (!s->failed) {
+        (void)store_flush(s);
+    }
+    release(s);
+}
+
+void store_cluster_id(const struct store *s, uint8_t ret_id[16])
+{
+    memcpy(ret_id, s->opened.cluster_id, 16);
+}
+
+/* -- the log -------------------------------------------------------------------------------------- */
+
+uint64_t store_log_first(const struct store *s)
+{
+    return logenv_first(s->opened.log);
+}
+
+uint64_t store_log_last(const struct store *s)
+{
+    return logenv_last(s->opened.log);
+}
+
+int store_log_append(struct store *s, uint64_t term, struct span entry)
+{
+    return err_trace(logenv_append(s->opened.log, term, entry));
+}
+
+int store_log_truncate(struct store *s, uint64_t index)
+{
+    CHECK(index > s->applied.applied_index);
+    return err_trace(logenv_truncate(s->opened.log, index));
+}
+
+int store_log_set_vote(struct store *s, uint64_t term, uint64_t vote)
+{
+    return err_trace(logenv_set_vote(s->opened.log, term, vote));
+}
+
+void store_log_vote(const struct store *s, uint64_t *ret_term, uint64_t *ret_vote)
+{
+    const struct record_log_meta *meta = logenv_meta(s->opened.log);
+    *ret_term = meta->term;
+    *ret_vote = meta->vote;
+}
+
+int store_log_commit(struct store *s)
+{
+    return err_trace(logenv_commit(s->opened.log, s->applied_durable));
+}
+
+int store_log_read(struct store *s, uint64_t index, uint64_t *ret_term, struct span *ret_entry)
+{
+    int r = logenv_read(s->opened.log, index, ret_term, ret_entry);
+    switch (r) {
+    case LOGENV_E_MISSING:
+        return STORE_E_MISSING;
+    case LOGENV_E_DAMAGED:
+        return STORE_E_DAMAGED;
+    default:
+        return err_trace(r);
+    }
+}
+
+/* -- the state ------------------------------------------------------------------------------------ */
+
+const struct book *store_book(struct store *s)
+{
+    return &s->view.book;
+}
+
+void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_time_us)
+{
+    CHECK(index >= s->applied.applied_index);
+    CHECK(index <= logenv_durable(s->opened.log)); /* else a truncation could reach it */
+    s->view.between = false;
+    s->applied.applied_index = index;
+    s->applied.applied_term = term;
+    s->applied.applied_time_us = log_time_us;
+    if (s->waiting_since_us == 0) {
+        s->waiting_since_us = clock_mono_us();
+    }
+}
+
+uint64_t store_applied_index(const struct store *s)
+{
+    return s->applied.applied_index;
+}
+
+int64_t store_applied_time_us(const struct store *s)
+{
+    return s->applied.applied_time_us;
+}
+
+uint64_t store_applied_durable(const struct store *s)
+{
+    return s->applied_durable;
+}
+
+/* How full the live overlay is, of 100: the fuller of its two limits. */
+static unsigned overlay_percent(const struct store *s)
+{
+    uint64_t bytes = overlay_bytes(s->live);
+    uint64_t pages = room_flush_pages(overlay_count(s->live), bytes,
+                                      stateenv_leaf_pages(s->opened.state));
+    uint64_t by_bytes = bytes * 100 / s->options.overlay_max_bytes;
+    uint64_t by_pages = pages * 100 / FLUSH_PAGES_MAX;
+    uint64_t percent = by_bytes > by_pages ? by_bytes : by_pages;
+    return percent > 1000 ? 1000 : (unsigned)percent;
+}
+
+bool store_overlay_full(const struct store *s)
+{
+    return s->frozen && overlay_percent(s) >= 100;
+}
+
+static int renew(struct store *s, int64_t now_us)
+{
+    s->snapshot_at_us = now_us;
+    return err_trace(stateenv_renew(s->opened.state));
+}
+
+/* The flush has ended: its records are in the next snapshot. */
+static int adopt(struct store *s, const struct flusher_result *result)
+{
+    int r = result->code < 0 ? err_origin(result->code) : renew(s, clock_mono_us());
+    if (r < 0) {
+        s->failed = true;
+        return err_trace(r);
+    }
+    s->applied_durable = s->frozen_meta.applied_index;
+    s->flush_last = *result;
+    s->flush_count++;
+    s->view.frozen = NULL;
+    s->spare = s->frozen;
+    s->frozen = NULL;
+    overlay_reset(s->spare);
+    return 0;
+}
+
+static void hand_over(struct store *s)
+{
+    CHECK(!s->frozen);
+    CHECK(s->spare);
+    CHECK(!s->view.between); /* half an entry under the index of the one before could not replay */
+    s->frozen = s->live;
+    s->live = s->spare;
+    s->spare = NULL;
+    s->view.live = s->live;
+    s->view.frozen = s->frozen;
+    s->frozen_meta = s->applied;
+    s->waiting_since_us = 0;
+    flusher_push(s->flusher, s->frozen, &s->frozen_meta);
+}
+
+static bool something_waits(const struct store *s)
+{
+    return s->waiting_since_us != 0;
+}
+
+static bool flush_due(const struct store *s, int64_t now_us)
+{
+    return something_waits(s) && !s->frozen &&
+           (now_us - s->waiting_since_us >= s->options.flush_interval_us ||
+            overlay_percent(s) >= 50);
+}
+
+int store_turn(struct store *s)
+{
+    struct flusher_result result;
+    int64_t now_us = clock_mono_us();
+    int r = 0;
+    if (s->frozen && flusher_poll(s->flusher, &result)) {
+        r = adopt(s, &result);
+    } else if (now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
+        r = renew(s, now_us);
+    }
+    if (r == 0 && flush_due(s, now_us)) {
+        hand_over(s);
+    }
+    return err_trace(r);
+}
+
+static int wait_frozen(struct store *s)
+{
+    struct flusher_result result;
+    if (!s->frozen) {
+        return 0;
+    }
+    flusher_wait(s->flusher, &result);
+    return err_trace(adopt(s, &result));
+}
+
+int store_flush(struct store *s)
+{
+    int r = wait_frozen(s);
+    if (r == 0 && something_waits(s)) {
+        hand_over(s);
+        r = wait_frozen(s);
+    }
+    return err_trace(r);
+}
+
+int64_t store_turn_in_us(const struct store *s)
+{
+    if (!something_waits(s) || s->frozen) {
+        return INT64_MAX; /* flushed() wakes the writer when the frozen one is done */
+    }
+    int64_t left = s->waiting_since_us + s->options.flush_interval_us - clock_mono_us();
+    return left > 0 ? left : 0;
+}
+
+/* -- room and figures ----------------------------------------------------------------------------- */
+
+static int measure(struct store *s, int64_t now_us)
+{
+    int r = stateenv_usage(s->opened.state, &s->figures.state);
+    if (r == 0) {
+        r = logenv_usage(s->opened.log, &s->figures.log);
+    }
+    if (r == 0) {
+        r = room_disk_free(s->options.dir, &s->figures.disk_free_bytes);
+    }
+    int64_t took_us = clock_mono_us() - now_us;
+    int64_t pause_us = took_us * ROOM_SHARE;
+    s->measure_at_us = now_us + (pause_us > ROOM_INTERVAL_US ? pause_us : ROOM_INTERVAL_US);
+    return err_fold(r);
+}
+
+static uint64_t pending_bytes(const struct store *s)
+{
+    return overlay_bytes(s->live) + (s->frozen ? overlay_bytes(s->frozen) : 0);
+}
+
+enum store_room store_room(struct store *s)
+{
+    int64_t now_us = clock_mono_us();
+    if (now_us >= s->measure_at_us && measure(s, now_us) < 0) {
+        return STORE_ROOM_NONE; /* what cannot be measured may be full; the disk calls will tell */
+    }
+    s->figures.disk_reserve_bytes = s->options.disk_reserve_bytes;
+    s->figures.pending_bytes = pending_bytes(s);
+    s->figures.pending_records =
+        overlay_count(s->live) + (s->frozen ? overlay_count(s->frozen) : 0);
+    s->figures.state_leaf_pages = stateenv_leaf_pages(s->opened.state);
+    return room_judge(&s->figures);
+}
+
+void store_stats(struct store *s, struct store_stats *ret_stats)
+{
+    (void)store_room(s); /* fresh figures */
+    const struct env_usage *log = &s->figures.log;
+    const struct env_usage *state = &s->figures.state;
+    *ret_stats = (struct store_stats){
+        .log_bytes = log->used_pages * log->page_bytes,
+        .log_map_bytes = log->map_pages * log->page_bytes,
+        .state_bytes = state->used_pages * state->page_bytes,
+        .state_map_bytes = state->map_pages * state->page_bytes,
+        .disk_free_bytes = s->figures.disk_free_bytes,
+        .overlay_bytes = pending_bytes(s),
+        .flush_count = s->flush_count,
+        .flush_us_last = (uint64_t)s->flush_last.took_us,
+        .flush_records_last = s->flush_last.records,
+    };
+}

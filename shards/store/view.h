@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The ledger's view of the state (struct book) over three layers.  Writer thread only. */
+#ifndef FAIRSLOT_STORE_VIEW_H
+#define FAIRSLOT_STORE_VIEW_H
+
+#include "ledger/book.h"
+#include "store/overlay.h"
+#include "store/stateenv.h"
+
+/* Embedded in the store, which sets the layers. */
+struct view {
+    struct overlay *live;         /* newest; puts and dels go here */
+    const struct overlay *frozen; /* on its way to disk; NULL when there is none */
+    struct stateenv *state;       /* oldest: its snapshot */
+    bool between;                 /* has effects that no applied index covers yet */
+    struct book book;             /* self is this view */
+};
+
+void view_init(struct view *v, struct overlay *live, struct stateenv *state);
+
+#endif
