@@ -44,7 +44,8 @@
     X(STILL_QUEUED, 14, 500, "still waiting in the queue: send the same request_id again")        \
     X(NO_LEADER, 14, 500, "the shard cannot be reached: send the same request_id again")          \
     X(SHUTTING_DOWN, 14, 1000, "this process is stopping: connect again")                         \
-    X(INTERNAL, 13, 0, "an error of ours: it was logged")
+    X(INTERNAL, 13, 0, "an error of ours: it was logged")                                         \
+    X(SERVICE_UNKNOWN, 5, 0, "no such service")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,
