@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Admission.  In this order, so that the cheapest refusal comes first and nothing is decoded for a
+ * stranger: stopping? -> token -> role -> message -> fair queue.
+ * Owns: nothing; the call owns its bytes.
+ * Happy path: the token is in the cache; the message is decoded in the loop's scratch arena, joined
+ * with the identity, packed once as the shard will log it, and that is all the call keeps.
+ * While a token is being verified the raw message is kept, within HELD_BYTES_MAX for all calls.
+ * Fails: each step refuses with its own reason.
+ * Invariant: a call enters the queue once its message is packed, its token is good and its client
+ * has finished sending, whichever comes last. */
+#include "gateway/admit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "gateway/answer.h"
+#include "gateway/inside.h"
+#include "gateway/queue.h"
+
+/* The call keeps a copy; false: refused. */
+static bool admit_keep(struct call *call, struct span bytes, bool is_packed)
+{
+    CHECK(call->bytes == NULL);
+    struct gateway *g = call_gateway(call);
+    if (!is_packed && g->held_bytes + bytes.len > HELD_BYTES_MAX) {
+        answer_reason(call, REASON_RATE_LIMITED, "too many tokens are being verified");
+        return false;
+    }
+    uint8_t *copy = malloc(bytes.len + 1); /* an empty message is one, too */
+    if (copy == NULL) {
+        answer_reason(call, REASON_RATE_LIMITED, "this gateway is out of memory");
+        return false;
+    }
+    if (bytes.len) {
+        memcpy(copy, bytes.ptr, bytes.len);
+    }
+    call->bytes = copy;
+    call->bytes_len = (uint32_t)bytes.len;
+    call->is_packed = is_packed;
+    g->held_bytes += is_packed ? 0 : bytes.len;
+    return true;
+}
+
+/* The message into the call's packed command; false: refused. */
+static bool admit_decode(struct call *call, struct span message)
+{
+    struct gateway *g = call_gateway(call);
+    struct command command;
+    struct codec_refusal refusal = {0};
+    int verdict = codec_request(call->method, message, &g->scratch, &command, &refusal.field,
+                                &refusal.detail);
+    if (verdict) {
+        refusal.reason = verdict > 0 ? (enum reason)verdict : REASON_INTERNAL;
+        answer_refuse(call, &refusal);
+        return false;
+    }
+    command.identity = call->identity;
+    command.assurance = (enum assurance)call->assurance;
+    command.roles = call->roles;
+    struct span packed;
+    if (codec_command_pack(&command, &g->scratch, &packed)) {
+        answer_reason(call, REASON_INTERNAL, NULL);
+        return false;
+    }
+    return admit_keep(call, packed, true);
+}
+
+void admit_open(struct call *call)
+{
+    if (call_gateway(call)->phase != GATEWAY_OPEN) {
+        answer_reason(call, REASON_SHUTTING_DOWN, NULL);
+        return;
+    }
+    token_ask(call);
+}
+
+void admit_message(struct call *call, struct span message)
+{
+    if (!call->is_verified) {
+        admit_keep(call, message, false);
+        return;
+    }
+    admit_decode(call, message);
+    arena_reset(&call_gateway(call)->scratch);
+}
+
+void admit_half_closed(struct call *call)
+{
+    if (call->is_packed) {
+        queue_push(call_gateway(call), call);
+    }
+}
+
+void admit_verified(struct call *call, const struct verified *verified)
+{
+    CHECK(call->state == CALL_OPEN);
+    call->identity = verified->identity;
+    call->assurance = (uint32_t)verified->assurance;
+    call->roles = verified->roles;
+    call->is_verified = true;
+    if (call->method->needs_role && (call->roles & ROLE_OPERATOR) == 0) {
+        answer_reason(call, REASON_ROLE_MISSING, NULL);
+        return;
+    }
+    if (call->bytes == NULL) {
+        return; /* its message is still to come */
+    }
+    struct gateway *g = call_gateway(call);
+    uint8_t *held = call->bytes;
+    struct span message = {held, call->bytes_len};
+    g->held_bytes -= call->bytes_len;
+    call->bytes = NULL;
+    call->bytes_len = 0;
+    bool is_packed = admit_decode(call, message);
+    arena_reset(&g->scratch);
+    free(held);
+    if (is_packed && call->is_half_closed) {
+        queue_push(g, call);
+    }
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers.  Every refusal of the gateway leaves through answer_finish(): one status, one text, one
+ * packed google.rpc.Status with reason and retry time, so that no client has to guess.
+ * Owns: nothing but the arena for one status.
+ * Happy path: the packed public message goes to wire, which copies it; trailers follow.
+ * Fails: an answer for which there is no room (the client does not read) is replaced by a refusal
+ * that says so: the work may be done, and the same request_id brings the answer again.  Out of
+ * memory ends the connection.
+ * Invariant: a call is finished exactly once. */
+#include "gateway/answer.h"
+
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "gateway/call.h"
+#include "gateway/conn.h"
+#include "gateway/inside.h"
+#include "wire/wire.h"
+
+#define ANSWER_TEXT_MAX 300 /* bytes of a refusal's text */
+
+static int answer_finish(struct gateway *g, struct wire_call *wire,
+                         const struct codec_refusal *refusal)
+{
+    char text[ANSWER_TEXT_MAX];
+    snprintf(text, sizeof text, "%s%s%s", reason_text(refusal->reason),
+             refusal->detail ? ": " : "", refusal->detail ? refusal->detail : "");
+    struct codec_refusal said = *refusal;
+    said.detail = text;
+    struct span details = {0};
+    arena_reset(&g->status);
+    if (codec_status(&said, &g->status, &details) < 0) {
+        details = (struct span){0}; /* the status alone still tells the class of the refusal */
+    }
+    return wire_call_finish(wire, reason_status(said.reason), span_of(text), details);
+}
+
+int answer_wire(struct gateway *g, struct wire_call *wire, enum reason reason, const char *detail)
+{
+    struct codec_refusal refusal = {.reason = reason, .detail = detail};
+    return answer_finish(g, wire, &refusal);
+}
+
+void answer_refuse(struct call *call, const struct codec_refusal *refusal)
+{
+    if (call->state == CALL_ANSWERED) {
+        return;
+    }
+    CHECK(refusal->reason != REASON_OK);
+    call_move(call, CALL_ANSWERED);
+    if (answer_finish(call_gateway(call), call->wire, refusal) < 0) {
+        conn_fail(call->conn);
+    }
+    conn_dirty(call->conn);
+}
+
+void answer_reason(struct call *call, enum reason reason, const char *detail)
+{
+    struct codec_refusal refusal = {.reason = reason, .detail = detail};
+    answer_refuse(call, &refusal);
+}
+
+/* 0, or WIRE_E_FULL, or < 0 */
+static int answer_queue(struct call *call, struct span message)
+{
+    if (!conn_output_add(call->conn, message.len)) {
+        return WIRE_E_FULL;
+    }
+    call->answer_bytes += (uint32_t)message.len;
+    return wire_call_send(call->wire, message);
+}
+
+void answer_end(struct call *call)
+{
+    call_move(call, CALL_ANSWERED);
+    if (wire_call_finish(call->wire, 0, (struct span){0}, (struct span){0}) < 0) {
+        conn_fail(call->conn);
+    }
+    conn_dirty(call->conn);
+}
+
+void answer_message(struct call *call, struct span message)
+{
+    if (call->state == CALL_ANSWERED) {
+        return;
+    }
+    int verdict = answer_queue(call, message);
+    if (verdict == 0) {
+        answer_end(call);
+    } else if (verdict > 0) {
+        answer_reason(call, REASON_RATE_LIMITED, "read the answers of this connection first");
+    } else {
+        conn_fail(call->conn);
+    }
+}
+
+void answer_part(struct call *call, struct span message)
+{
+    if (call->state == CALL_ANSWERED) {
+        return;
+    }
+    /* Parts are counted by wire's own limit on the call; the connection's counter follows what
+     * is queued now, so that a long stream does not add up. */
+    size_t queued = wire_call_queued_bytes(call->wire);
+    if (call->answer_bytes > queued) {
+        conn_output_sub(call->conn, call->answer_bytes - queued);
+        call->answer_bytes = (uint32_t)queued;
+    }
+    int verdict = answer_queue(call, message);
+    if (verdict > 0) {
+        answer_reason(call, REASON_RATE_LIMITED, "read the answers of this call first");
+    } else if (verdict < 0) {
+        conn_fail(call->conn);
+    }
+    conn_dirty(call->conn);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls: the pool, and the life of one call.
+ *
+ *   GONE -> OPEN -> AUTH -> OPEN -> QUEUED -> SENT -> ANSWERED -> GONE
+ *            |                               | ^
+ *            +-> STREAM -> ANSWERED          v |        any live state -> ANSWERED
+ *                                           LOST        any live state -> GONE
+ *
+ * Owns: the calls, and the bytes that one holds.  Does not own: wire's calls, connections.
+ * Happy path: admit.c opens and queues it, hop.c sends it, answer.c answers it, wire says that the
+ * last byte left, and it is back in the pool.
+ * Fails by an empty pool only.  A deadline is refused with a reason that tells whether the call
+ * ever left this house.
+ * Invariants: outside its state a call is on no list; a call in ANSWERED or GONE holds no bytes and
+ * is in no queue; a number names one life of a slot. */
+#include "gateway/call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "gateway/answer.h"
+#include "gateway/conn.h"
+#include "gateway/inside.h"
+#include "gateway/queue.h"
+
+#define CALL_LINGER_MS 10000 /* for an answered call whose client does not read */
+#define CALL_SLOT_BITS 16
+
+_Static_assert(CALLS_MAX <= 1 << CALL_SLOT_BITS, "a slot fits its half of the number");
+
+#define TO(state) (1u << CALL_##state)
+
+static const uint32_t call_moves[CALL_STATES] = {
+    [CALL_GONE] = TO(OPEN),
+    [CALL_OPEN] = TO(AUTH) | TO(QUEUED) | TO(STREAM) | TO(ANSWERED) | TO(GONE),
+    [CALL_AUTH] = TO(OPEN) | TO(ANSWERED) | TO(GONE),
+    [CALL_QUEUED] = TO(SENT) | TO(ANSWERED) | TO(GONE),
+    [CALL_SENT] = TO(LOST) | TO(ANSWERED) | TO(GONE),
+    [CALL_LOST] = TO(SENT) | TO(ANSWERED) | TO(GONE),
+    [CALL_STREAM] = TO(ANSWERED) | TO(GONE),
+    [CALL_ANSWERED] = TO(GONE),
+};
+
+/* What a deadline means in each state: when the client set it, and when we did. */
+static const enum reason call_expiries[CALL_STATES][2] = {
+    [CALL_OPEN] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
+    [CALL_AUTH] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
+    [CALL_QUEUED] = {REASON_DEADLINE_EXCEEDED, REASON_STILL_QUEUED},
+    [CALL_SENT] = {REASON_DEADLINE_EXCEEDED, REASON_NO_LEADER},
+    [CALL_LOST] = {REASON_NO_LEADER, REASON_NO_LEADER},
+    [CALL_STREAM] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
+};
+
+struct gateway *call_gateway(const struct call *call)
+{
+    return call->conn->gateway;
+}
+
+int call_pool_init(struct call_pool *pool)
+{
+    struct call *slots = calloc(CALLS_MAX, sizeof *slots);
+    if (slots == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    *pool = (struct call_pool){.slots = slots};
+    list_init(&pool->free);
+    return 0;
+}
+
+void call_pool_fini(struct call_pool *pool)
+{
+    CHECK(pool->live_count == 0);
+    free(pool->slots);
+    *pool = (struct call_pool){0};
+}
+
+struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_call *wire)
+{
+    struct list *link = list_pull(&pool->free);
+    struct call *call;
+    if (link) {
+        call = CONTAINER_OF(link, struct call, link);
+    } else if (pool->used_count < CALLS_MAX) {
+        call = &pool->slots[pool->used_count];
+        call->number = (uint32_t)pool->used_count;
+        pool->used_count++;
+    } else {
+        return NULL;
+    }
+    CHECK(call->state == CALL_GONE);
+    *call = (struct call){.wire = wire, .conn = conn, .number = call->number,
+                          .deadline = {.owner = DEADLINE_CALL}, .state = CALL_OPEN};
+    list_init(&call->link);
+    pool->live_count++;
+    return call;
+}
+
+struct call *call_find(struct call_pool *pool, uint32_t number)
+{
+    size_t slot = number & ((1u << CALL_SLOT_BITS) - 1);
+    if (slot >= pool->used_count) {
+        return NULL;
+    }
+    struct call *call = &pool->slots[slot];
+    return call->number == number && call->state != CALL_GONE ? call : NULL;
+}
+
+bool call_may_move(enum call_state from, enum call_state to)
+{
+    return (call_moves[from] >> to & 1) != 0;
+}
+
+void call_drop_bytes(struct call *call)
+{
+    if (call->bytes == NULL) {
+        return;
+    }
+    if (!call->is_packed) {
+        call_gateway(call)->held_bytes -= call->bytes_len;
+    }
+    free(call->bytes);
+    call->bytes = NULL;
+    call->bytes_len = 0;
+    call->is_packed = false;
+}
+
+static void call_release(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    deadline_disarm(&g->deadlines, &call->deadline);
+    conn_output_sub(call->conn, call->answer_bytes);
+    call->number += 1u << CALL_SLOT_BITS;
+    call->wire = NULL;
+    CHECK(g->calls.live_count > 0);
+    g->calls.live_count--;
+    list_push(g->calls.free.next, &call->link); /* in front */
+}
+
+void call_move(struct call *call, enum call_state to)
+{
+    CHECK(call_may_move(call->state, to));
+    struct gateway *g = call_gateway(call);
+    list_remove(&call->link);
+    if (call->state == CALL_QUEUED) {
+        queue_remove(g, call);
+    }
+    if (call->is_watching) {
+        g->health.watchers_count--;
+        call->is_watching = false;
+    }
+    call->state = (uint8_t)to;
+    if (to == CALL_ANSWERED || to == CALL_GONE) {
+        call_drop_bytes(call);
+    }
+    if (to == CALL_GONE) {
+        call_release(call);
+    }
+}
+
+void call_expired(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    if (call->state != CALL_ANSWERED) {
+        answer_reason(call, call_expiries[call->state][call->has_own_deadline ? 0 : 1], NULL);
+        call->is_lingering = true;
+        deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+    } else if (!call->is_lingering) {
+        call->is_lingering = true;
+        deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+    } else {
+        conn_fail(call->conn); /* it does not read: others need the call */
+    }
+}

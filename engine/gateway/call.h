@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* One RPC, from its headers until the connection forgot it.  Calls come from a pool of CALLS_MAX;
+ * a call's state says which list it is on, and call_move() alone changes it.  Loop thread only. */
+#ifndef FAIRSLOT_GATEWAY_CALL_H
+#define FAIRSLOT_GATEWAY_CALL_H
+
+#include "base/list.h"
+#include "base/types.h"
+#include "fair/fairq.h"
+#include "gateway/deadline.h"
+
+struct codec_method;
+struct conn;
+struct gateway;
+struct route;
+struct wire_call;
+
+enum call_state {
+    CALL_GONE,     /* in the pool */
+    CALL_OPEN,     /* its message is awaited */
+    CALL_AUTH,     /* its token is being verified; on the token's list */
+    CALL_QUEUED,   /* in the fair queue */
+    CALL_SENT,     /* in a batch at the shard; on the context's list */
+    CALL_LOST,     /* its batch was lost, effect unknown; on the hop's list, goes first */
+    CALL_STREAM,   /* answered piece by piece; on the watchers' list, if it watches */
+    CALL_ANSWERED, /* finished, its last bytes are with wire */
+    CALL_STATES
+};
+
+struct call {
+    struct wire_call *wire;           /* valid until the call is gone */
+    struct conn *conn;                /* whose call it is; outlives it */
+    const struct route *route;        /* who serves it; NULL while refused at once */
+    const struct codec_method *method; /* of calls for the shard; else NULL */
+    struct deadline deadline;         /* armed except in CALL_GONE and in streams without end */
+    struct list link;                 /* the list of its state */
+    struct fairq_entry entry;         /* of CALL_QUEUED */
+    struct identity identity;         /* once is_verified */
+    uint32_t assurance;               /* enum assurance, once is_verified */
+    uint32_t roles;                   /* once is_verified */
+    uint8_t *bytes;                   /* owned: the message while its token is verified, then the
+                                         packed command until there is an answer */
+    uint32_t bytes_len;               /* at most MESSAGE_MAX, and a little more when packed */
+    uint32_t number;                  /* slot | generation << 16: what the shard echoes */
+    uint32_t answer_bytes;            /* counted in the connection's output */
+    int32_t service;                  /* health: enum health_status to answer, or told last */
+    uint16_t context;                 /* of CALL_SENT */
+    uint8_t state;                    /* enum call_state */
+    uint8_t messages;                 /* that came, counted to 2 */
+    bool is_half_closed;              /* the client sends no more */
+    bool is_verified;                 /* the token is good and allows this method */
+    bool is_packed;                   /* bytes are the command */
+    bool has_own_deadline;            /* the client said how long, and the limit did not cut it */
+    bool is_watching;                 /* health: counted among the watchers */
+    bool is_lingering;                /* answered, and given a last time to be read */
+};
+
+struct call_pool {
+    struct call *slots; /* CALLS_MAX; touched as far as it was ever used */
+    struct list free;   /* most recently used first, its memory is warm */
+    size_t used_count;  /* slots that were ever used */
+    size_t live_count;
+};
+
+/* 0 or -ENOMEM. */
+int call_pool_init(struct call_pool *pool);
+/* Every call is gone by now.  Takes a zeroed pool. */
+void call_pool_fini(struct call_pool *pool);
+/* In CALL_OPEN; NULL: the pool is empty. */
+struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_call *wire);
+/* A live call by its number; NULL: gone. */
+struct call *call_find(struct call_pool *pool, uint32_t number);
+/* May a call go from one state to the other? */
+bool call_may_move(enum call_state from, enum call_state to);
+/* Leaves the old state's list.  Whoever moves it puts `link` on the new one's.  To CALL_GONE: back
+ * to the pool. */
+void call_move(struct call *call, enum call_state to);
+/* Frees the bytes it holds. */
+void call_drop_bytes(struct call *call);
+/* Its deadline passed: refuses it, or gives up on a client that does not read. */
+void call_expired(struct call *call);
+
+struct gateway *call_gateway(const struct call *call);
+
+#endif

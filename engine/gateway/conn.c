@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: bytes between sockets and wire.
+ *
+ *   socket -> gateway->read_buf -> wire_server_receive -> route.c
+ *   answers -> wire -> gateway->send_buf -> uv_try_write -> (what the socket did not take) uv_write
+ *
+ * Owns: the socket, its wire, a rest of at most SEND_BYTES while the socket is full.
+ * Happy path: answers mark their connection dirty; once per turn of the loop each dirty connection
+ * is flushed, so that a hundred replies are one write.  Both buffers belong to the loop, so an idle
+ * connection costs this struct and wire's state.
+ * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
+ * CONN_STALL_MS).  Answers beyond CONN_OUTPUT_MAX are refused (answer.c), not stored.
+ * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
+ * nothing is taken from wire, so order is kept.
+ * Not uv_write for everything: it allocates and needs another turn for what is one system call. */
+#include "gateway/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "gateway/inside.h"
+#include "gateway/route.h"
+#include "wire/wire.h"
+
+#define CONN_STALL_MS   30000             /* for a rest that the peer does not take */
+#define CONN_OUTPUT_MAX (4 * 1024 * 1024) /* answers on one connection not read yet */
+
+/* Hostile resets: as measured in the wire's study; work per identity is capped by the queue. */
+static const struct wire_limits conn_limits = {
+    .streams_max = STREAMS_PER_CONNECTION,
+    .header_bytes = 32 * 1024, /* a token over TOKEN_MAX gets its own reason */
+    .message_bytes = MESSAGE_MAX,
+    .queued_bytes = ANSWER_MAX,
+    .reset_burst = 1000,
+    .reset_rate = 200,
+};
+
+/* What a socket did not take at once. */
+struct conn_rest {
+    uv_write_t req;
+    size_t len;
+    uint8_t bytes[];
+};
+
+static void conn_freed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void conn_close(struct conn *conn)
+{
+    if (uv_is_closing((uv_handle_t *)&conn->tcp)) {
+        return;
+    }
+    struct gateway *g = conn->gateway;
+    wire_server_free(conn->wire); /* every call of it is gone after this */
+    conn->wire = NULL;
+    CHECK(conn->output_bytes == 0);
+    deadline_disarm(&g->deadlines, &conn->stall);
+    list_remove(&conn->dirty_link);
+    list_remove(&conn->link);
+    CHECK(g->conns_count > 0);
+    g->conns_count--;
+    uv_close((uv_handle_t *)&conn->tcp, conn_freed);
+}
+
+void conn_dirty(struct conn *conn)
+{
+    if (list_empty(&conn->dirty_link)) {
+        list_push(&conn->gateway->dirty, &conn->dirty_link);
+    }
+}
+
+void conn_fail(struct conn *conn)
+{
+    conn->has_failed = true;
+    conn_dirty(conn);
+}
+
+bool conn_output_add(struct conn *conn, size_t n)
+{
+    struct gateway *g = conn->gateway;
+    if (conn->output_bytes && conn->output_bytes + n > CONN_OUTPUT_MAX) {
+        return false;
+    }
+    if (g->output_bytes + n > OUTPUT_BYTES_MAX) {
+        return false;
+    }
+    conn->output_bytes += n;
+    g->output_bytes += n;
+    return true;
+}
+
+void conn_output_sub(struct conn *conn, size_t n)
+{
+    CHECK(conn->output_bytes >= n);
+    CHECK(conn->gateway->output_bytes >= n);
+    conn->output_bytes -= n;
+    conn->gateway->output_bytes -= n;
+}
+
+static void conn_rest_written(uv_write_t *req, int status)
+{
+    struct conn_rest *rest = CONTAINER_OF(req, struct conn_rest, req);
+    struct conn *conn = CONTAINER_OF(req->handle, struct conn, tcp);
+    struct gateway *g = conn->gateway;
+    CHECK(g->output_bytes >= rest->len);
+    g->output_bytes -= rest->len;
+    free(rest);
+    conn->is_writing = false;
+    if (conn->wire == NULL) {
+        return; /* closed meanwhile */
+    }
+    deadline_disarm(&g->deadlines, &conn->stall);
+    if (status < 0) {
+        conn->has_failed = true;
+    }
+    conn_dirty(conn);
+}
+
+/* Keeps what the socket did not take; < 0: it cannot be kept. */
+static int conn_write_rest(struct conn *conn, const uint8_t *bytes, size_t n)
+{
+    struct gateway *g = conn->gateway;
+    if (g->output_bytes + n > OUTPUT_BYTES_MAX) {
+        return -ENOBUFS;
+    }
+    struct conn_rest *rest = malloc(sizeof *rest + n);
+    if (rest == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    rest->len = n;
+    memcpy(rest->bytes, bytes, n);
+    uv_buf_t buf = uv_buf_init((char *)rest->bytes, (unsigned)n);
+    int r = uv_write(&rest->req, (uv_stream_t *)&conn->tcp, &buf, 1, conn_rest_written);
+    if (r < 0) {
+        free(rest);
+        return r;
+    }
+    g->output_bytes += n;
+    conn->is_writing = true;
+    deadline_arm(&g->deadlines, &conn->stall, uv_now(&g->loop) + CONN_STALL_MS);
+    return 0;
+}
+
+/* One buffer full.  Returns the bytes that left or wait in libuv, 0: nothing to send, < 0: broken
+ * off. */
+static ssize_t conn_send_some(struct conn *conn)
+{
+    struct gateway *g = conn->gateway;
+    ssize_t n = wire_server_send(conn->wire, g->send_buf, SEND_BYTES);
+    if (n <= 0) {
+        return n;
+    }
+    uv_buf_t buf = uv_buf_init((char *)g->send_buf, (unsigned)n);
+    int sent = uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
+    if (sent == UV_EAGAIN) {
+        sent = 0;
+    }
+    if (sent < 0) {
+        return sent;
+    }
+    if (sent < n) {
+        if (conn->is_ending) {
+            return -EPIPE; /* it does not read and is to be closed anyway */
+        }
+        int r = conn_write_rest(conn, g->send_buf + sent, (size_t)(n - sent));
+        if (r < 0) {
+            return r;
+        }
+    }
+    return n;
+}
+
+static void conn_flush(struct conn *conn)
+{
+    ssize_t n = 1;
+    while (n > 0 && !conn->has_failed && !conn->is_writing) {
+        n = conn_send_some(conn);
+    }
+    bool is_over = !conn->is_writing && (conn->is_ending || wire_server_done(conn->wire));
+    if (n < 0 || conn->has_failed || is_over) {
+        conn_close(conn);
+    }
+}
+
+void conn_flush_all(struct gateway *g)
+{
+    struct list *link;
+    while ((link = list_pull(&g->dirty))) {
+        conn_flush(CONTAINER_OF(link, struct conn, dirty_link));
+    }
+}
+
+void conn_stalled(struct conn *conn)
+{
+    conn_fail(conn);
+}
+
+static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct conn *conn = handle->data;
+    *ret_buf = uv_buf_init((char *)conn->gateway->read_buf, READ_BYTES);
+}
+
+static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *conn = stream->data;
+    if (n < 0) {
+        conn_close(conn);
+        return;
+    }
+    if (n == 0) {
+        return;
+    }
+    int verdict = wire_server_receive(conn->wire, (const uint8_t *)buf->base, (size_t)n);
+    if (verdict < 0) {
+        conn->has_failed = true;
+    } else if (verdict > 0) {
+        conn->is_ending = true;
+        uv_read_stop(stream);
+    }
+    conn_dirty(conn);
+}
+
+static const struct wire_server_ops conn_ops = {
+    .call_open = route_call_open,
+    .call_message = route_call_message,
+    .call_half_closed = route_call_half_closed,
+    .call_closed = route_call_closed,
+};
+
+/* A connection with nothing but a socket; NULL: out of memory. */
+static struct conn *conn_new(struct gateway *g)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL) {
+        return NULL;
+    }
+    int r = uv_tcp_init(&g->loop, &conn->tcp);
+    CHECK(r == 0); /* fails for bad flags only, and opens nothing yet */
+    conn->tcp.data = conn;
+    conn->gateway = g;
+    conn->stall.owner = DEADLINE_CONN;
+    list_init(&conn->dirty_link);
+    list_push(&g->conns, &conn->link);
+    g->conns_count++;
+    return conn;
+}
+
+int conn_accept(struct gateway *g, uv_stream_t *listener)
+{
+    struct conn *conn = conn_new(g);
+    if (conn == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    int r = uv_accept(listener, (uv_stream_t *)&conn->tcp);
+    if (r < 0) {
+        goto close_conn;
+    }
+    uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
+    r = wire_server_new(&conn_ops, conn, &conn_limits, &conn->wire);
+    if (r) {
+        goto close_conn;
+    }
+    r = uv_read_start((uv_stream_t *)&conn->tcp, conn_buffer, conn_read);
+    if (r < 0) {
+        goto close_conn;
+    }
+    conn_dirty(conn); /* our SETTINGS */
+    return 0;
+close_conn:
+    conn_close(conn);
+    return err_fold(r);
+}
+
+void conn_refuse(struct gateway *g, uv_stream_t *listener)
+{
+    if (conn_accept(g, listener)) {
+        return;
+    }
+    struct conn *conn = CONTAINER_OF(g->conns.prev, struct conn, link);
+    wire_server_drain(conn->wire);
+    wire_server_drain(conn->wire);
+    conn->is_ending = true;
+    uv_read_stop((uv_stream_t *)&conn->tcp);
+}
+
+void conn_drain_all(struct gateway *g)
+{
+    for (struct list *l = g->conns.next; l != &g->conns; l = l->next) {
+        struct conn *conn = CONTAINER_OF(l, struct conn, link);
+        if (wire_server_drain(conn->wire)) {
+            conn->has_failed = true;
+        }
+        conn_dirty(conn);
+    }
+}
+
+void conn_close_all(struct gateway *g)
+{
+    while (!list_empty(&g->conns)) {
+        conn_close(CONTAINER_OF(g->conns.next, struct conn, link));
+    }
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection: a socket and its wire.  Freed by the loop after conn_close().  Loop thread. */
+#ifndef FAIRSLOT_GATEWAY_CONN_H
+#define FAIRSLOT_GATEWAY_CONN_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "gateway/deadline.h"
+
+struct gateway;
+struct wire_server;
+
+struct conn {
+    uv_tcp_t tcp;             /* first: a handle is its connection */
+    struct gateway *gateway;
+    struct wire_server *wire; /* owned; NULL once closing */
+    struct list link;         /* in gateway->conns */
+    struct list dirty_link;   /* in gateway->dirty, or alone */
+    struct deadline stall;    /* armed while a rest is being written */
+    size_t output_bytes;      /* of answers that wire still has */
+    bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
+    bool is_ending;           /* wire wants it closed after what there is to send */
+    bool has_failed;          /* close it at the next flush */
+};
+
+/* Takes the next connection from the listener; 0 or < 0. */
+int conn_accept(struct gateway *g, uv_stream_t *listener);
+/* Says good-bye in HTTP/2 and closes: there are enough. */
+void conn_refuse(struct gateway *g, uv_stream_t *listener);
+/* It has something to send: flushed once, before the loop sleeps. */
+void conn_dirty(struct conn *conn);
+/* Closed at the next flush.  Allowed inside wire's callbacks. */
+void conn_fail(struct conn *conn);
+/* Sends what every dirty connection has. */
+void conn_flush_all(struct gateway *g);
+/* A rest was not taken in time. */
+void conn_stalled(struct conn *conn);
+/* One step of HTTP/2's good-bye on every connection: the notice, then the end. */
+void conn_drain_all(struct gateway *g);
+/* Cuts every connection. */
+void conn_close_all(struct gateway *g);
+
+/* Room for an answer of n bytes?  Then it is counted, until conn_output_sub(). */
+bool conn_output_add(struct conn *conn, size_t n);
+void conn_output_sub(struct conn *conn, size_t n);
+
+#endif

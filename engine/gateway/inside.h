@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* The gateway from inside: what the files of this room share.  One object a loop, touched by the
+ * loop's thread only, except where hop.c and token.c say otherwise. */
+#ifndef FAIRSLOT_GATEWAY_INSIDE_H
+#define FAIRSLOT_GATEWAY_INSIDE_H
+
+#include <uv.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "gateway/auth.h"
+#include "gateway/call.h"
+#include "gateway/deadline.h"
+#include "gateway/gateway.h"
+#include "gateway/health.h"
+#include "gateway/symbols.h"
+#include "gateway/token.h"
+
+#define READ_BYTES  (64 * 1024)  /* one buffer for every connection: bytes are consumed at once */
+#define SEND_BYTES  (128 * 1024) /* the same on the way out: many answers, one write */
+#define HELD_BYTES_MAX   (16 * 1024 * 1024)  /* messages waiting while tokens are verified */
+#define OUTPUT_BYTES_MAX (256 * 1024 * 1024) /* answers that clients did not read yet, all */
+
+struct hop;
+
+enum gateway_phase {
+    GATEWAY_OPEN,    /* serving */
+    GATEWAY_NOTICE,  /* SIGTERM came: no new connection, calls are refused, GOAWAY notice is out */
+    GATEWAY_FINAL,   /* final GOAWAY is out; calls in flight are answered */
+    GATEWAY_CLOSING, /* every connection closed; handles are closing */
+};
+
+struct gateway {
+    const struct gateway_options *options; /* borrowed */
+    uv_loop_t loop;
+    uv_prepare_t prepare;      /* both run gateway_settle(): once before and once after sleeping */
+    uv_check_t check;
+    uv_timer_t timer;          /* for the first deadline */
+    uint64_t timer_at_ms;      /* 0: not armed */
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    uv_tcp_t listener;
+    enum gateway_phase phase;
+    struct deadline drain;     /* when the next phase begins */
+    uint64_t drain_end_ms;     /* when connections are cut */
+    struct list conns;         /* all, by their `link` */
+    size_t conns_count;
+    struct list dirty;         /* have something to send, by their `dirty_link` */
+    size_t output_bytes;       /* of answers and rests not sent yet */
+    size_t held_bytes;         /* of messages whose token is being verified */
+    uint8_t *read_buf;         /* READ_BYTES */
+    uint8_t *send_buf;         /* SEND_BYTES */
+    struct arena scratch;      /* one message at a time: reset by whoever used it */
+    struct arena status;       /* one refusal at a time; answer.c only */
+    struct deadline_heap deadlines;
+    struct call_pool calls;
+    struct fairq *queue;
+    struct hop *hop;
+    struct auth *auth;
+    struct token_desk tokens;
+    struct symbols symbols;
+    struct health health;
+    struct list reflections;   /* reflection streams, in CALL_STREAM */
+};
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening.  Owns: the listening socket.
+ * Happy path: accept, hand over to conn.c.
+ * Fails: an address that cannot be had is a verdict with a text; with CONNECTIONS_MAX connections a
+ * new one gets HTTP/2's good-bye and is closed, so that its client knows to come back and does not
+ * wait; without a free descriptor libuv gives up the one it keeps in reserve for this, accepts and
+ * closes (uv__emfile_trick), so that the backlog does not spin the loop. */
+#include "gateway/listen.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "gateway/inside.h"
+
+#define LISTEN_BACKLOG 4096 /* a release begins for everybody at once; the kernel may cut it */
+#define LISTEN_TEXT    256
+
+static void listen_ready(uv_stream_t *listener, int status)
+{
+    struct gateway *g = listener->data;
+    if (status < 0) {
+        log_warn("gateway: cannot accept: %s", uv_strerror(status));
+        return;
+    }
+    if (g->conns_count >= CONNECTIONS_MAX) {
+        conn_refuse(g, listener);
+    } else if (conn_accept(g, listener)) {
+        err_print(stderr);
+    }
+}
+
+static int listen_address(const struct gateway_options *o, struct sockaddr_storage *ret_address)
+{
+    if (uv_ip4_addr(o->listen_host, o->listen_port, (struct sockaddr_in *)ret_address) == 0) {
+        return 0;
+    }
+    return uv_ip6_addr(o->listen_host, o->listen_port, (struct sockaddr_in6 *)ret_address);
+}
+
+int listen_open(struct gateway *g, char *ret_text, int *ret_port)
+{
+    const struct gateway_options *o = g->options;
+    struct sockaddr_storage address = {0};
+    int r = uv_tcp_init(&g->loop, &g->listener);
+    if (r < 0) {
+        return err_origin(r);
+    }
+    g->listener.data = g;
+    r = listen_address(o, &address);
+    if (r == 0) {
+        r = uv_tcp_bind(&g->listener, (struct sockaddr *)&address, 0);
+    }
+    if (r == 0) {
+        r = uv_listen((uv_stream_t *)&g->listener, LISTEN_BACKLOG, listen_ready);
+    }
+    if (r < 0) {
+        snprintf(ret_text, LISTEN_TEXT, "cannot listen on %s:%d: %s", o->listen_host,
+                 o->listen_port, uv_strerror(r));
+        return LISTEN_E_ADDRESS;
+    }
+    int len = sizeof address;
+    r = uv_tcp_getsockname(&g->listener, (struct sockaddr *)&address, &len);
+    if (r < 0) {
+        return err_origin(r);
+    }
+    /* The port stands at the same place in both families. */
+    *ret_port = ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return 0;
+}
+
+void listen_close(struct gateway *g)
+{
+    uv_handle_t *handle = (uv_handle_t *)&g->listener;
+    if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}

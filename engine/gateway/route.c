@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Routes: the first look at a call.
+ *
+ *   path -> health, reflection: answered on the loop, no token, no queue
+ *        -> a method that is served -> admit.c
+ *        -> a method that is planned, or none: status 12
+ *
+ * Owns: the tables.  Happy path: health first, because it is asked most often and must stay cheap.
+ * Fails: by refusing the call; whatever comes later on a refused call is ignored.
+ * Invariant: a route that takes one message sees `message` at most once, and `half_closed` only
+ * after it. */
+#include "gateway/route.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "gateway/admit.h"
+#include "gateway/answer.h"
+#include "gateway/conn.h"
+#include "gateway/health.h"
+#include "gateway/inside.h"
+#include "gateway/reflect.h"
+#include "wire/wire.h"
+
+static const struct route route_builtin[] = {
+    {"/grpc.health.v1.Health/Check", true, true, NULL, health_check_message,
+     health_check_half_closed},
+    {"/grpc.health.v1.Health/Watch", true, false, health_watch_open, health_watch_message, NULL},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false, true, reflect_open,
+     reflect_message, reflect_half_closed},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", false, true, reflect_open,
+     reflect_message, reflect_half_closed},
+};
+
+static const struct route route_method = {NULL, true, true, admit_open, admit_message,
+                                          admit_half_closed};
+
+static const struct route *route_find(struct span path)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(route_builtin); i++) {
+        if (span_equal(span_of(route_builtin[i].path), path)) {
+            return &route_builtin[i];
+        }
+    }
+    return NULL;
+}
+
+/* Arms the call's deadline: the client's, cut to our limit, or ours. */
+static void route_deadline(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    int64_t asked_us = wire_call_timeout_us(call->wire);
+    uint64_t ms = g->options->deadline_ms > 0 ? (uint64_t)g->options->deadline_ms : DEADLINE_MS;
+    if (asked_us < 0 && !call->route->has_end) {
+        return;
+    }
+    if (asked_us >= 0) {
+        uint64_t asked_ms = ((uint64_t)asked_us + 999) / 1000;
+        call->has_own_deadline = asked_ms <= DEADLINE_MS_MAX || !call->route->has_end;
+        ms = call->has_own_deadline ? asked_ms : DEADLINE_MS_MAX;
+    }
+    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + ms);
+}
+
+void route_call_open(void *user, struct wire_call *wire)
+{
+    struct conn *conn = user;
+    struct gateway *g = conn->gateway;
+    struct call *call = call_new(&g->calls, conn, wire);
+    wire_call_set_user(wire, call);
+    if (call == NULL) {
+        if (answer_wire(g, wire, REASON_RATE_LIMITED, "this gateway has no room for a call") < 0) {
+            conn_fail(conn);
+        }
+        return;
+    }
+    call->route = route_find(wire_call_path(wire));
+    if (call->route == NULL) {
+        call->method = codec_method_find(wire_call_path(wire));
+        if (call->method == NULL) {
+            answer_reason(call, REASON_METHOD_UNKNOWN, NULL);
+            return;
+        }
+        if (call->method->kind == 0) {
+            answer_reason(call, REASON_METHOD_PLANNED, NULL);
+            return;
+        }
+        call->route = &route_method;
+    }
+    route_deadline(call);
+    if (call->route->open) {
+        call->route->open(call);
+    }
+}
+
+void route_call_message(void *user, struct wire_call *wire, struct span message)
+{
+    struct call *call = wire_call_user(wire);
+    if (call == NULL || call->state == CALL_ANSWERED) {
+        return;
+    }
+    if (call->route->takes_one && call->messages) {
+        answer_reason(call, REASON_MESSAGE_MALFORMED, "this method takes one message");
+        return;
+    }
+    call->messages = 1;
+    call->route->message(call, message);
+}
+
+void route_call_half_closed(void *user, struct wire_call *wire)
+{
+    struct call *call = wire_call_user(wire);
+    if (call == NULL || call->state == CALL_ANSWERED) {
+        return;
+    }
+    call->is_half_closed = true;
+    if (call->route->takes_one && call->messages == 0) {
+        answer_reason(call, REASON_MESSAGE_MALFORMED, "this method takes one message, none came");
+        return;
+    }
+    if (call->route->half_closed) {
+        call->route->half_closed(call);
+    }
+}
+
+void route_call_closed(void *user, struct wire_call *wire, bool finished)
+{
+    struct call *call = wire_call_user(wire);
+    if (call) {
+        call_move(call, CALL_GONE);
+    }
+}
