@@ -15,7 +15,7 @@
 /* -- one call ---------------------------------------------------------------------------------- */
 #define MESSAGE_MAX      (64 * 1024)   /* bytes of one request message; more is RESOURCE_EXHAUSTED */
 #define ANSWER_MAX       (512 * 1024)  /* bytes of one answer: 1,000 slots need about 120 KiB */
-#define CALL_ARENA_MAX   (1024 * 1024) /* bytes a decoded message may take: 64 KiB of empty items is 5.5 MB */
+#define CALL_ARENA_MAX   (2 * 1024 * 1024) /* bytes a call may take: 64 KiB of slots need 1.4 MB, of empty items 5.5 MB */
 #define TOKEN_MAX        (8 * 1024)    /* bytes of a bearer token */
 #define DEADLINE_MS      10000         /* when the client sends none */
 #define DEADLINE_MS_MAX  60000         /* longer ones are cut to this */
@@ -39,6 +39,21 @@
 #define RPC_CLIENT_CONTEXTS 8          /* REQ contexts of a gateway to one shard replica */
 #define ROUND_ITEMS_MAX  4096          /* commands in one log entry */
 #define MAP_RANGES_MAX   256           /* ranges of routing keys that gateways route by */
+
+/* -- the wire: one HTTP/2 connection ----------------------------------------------------------- */
+#define WIRE_TEXT_MAX         1024 /* bytes of a grpc-message before percent-encoding */
+#define WIRE_DETAILS_MAX      4096 /* bytes of a packed google.rpc.Status: clients take 8 KiB */
+#define WIRE_ASSEMBLY_MAX     (4 * 1024 * 1024) /* bytes of messages come in part, all calls */
+#define WIRE_QUEUED_BYTES_MAX (8 * 1024 * 1024) /* bytes of answers not read yet, all calls */
+/* Frames cost one each, DATA with payload none.  No clock: work pays for them, so a real client
+ * earns more than it spends and a flood ends after the burst. */
+#define WIRE_FRAMES_BURST     10000
+#define WIRE_FRAMES_PER_CALL  16  /* earned by opening a call */
+#define WIRE_FRAMES_PER_DATA  4   /* earned by a DATA frame of ours: WINDOW_UPDATE, PING follow */
+#define WIRE_HEADERS_FRAMES   100 /* what a too large header list costs */
+#define WIRE_RESETS_BURST     200 /* streams that we had to reset; each finished call earns one */
+#define WIRE_SPARE_CALLS      32  /* call objects kept for reuse while calls are live */
+#define WIRE_SPARE_CALLS_IDLE 2   /* ... and while none is */
 
 /* -- the gateway ------------------------------------------------------------------------------- */
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
