@@ -45,7 +45,9 @@
     X(NO_LEADER, 14, 500, "the shard cannot be reached: send the same request_id again")          \
     X(SHUTTING_DOWN, 14, 1000, "this process is stopping: connect again")                         \
     X(INTERNAL, 13, 0, "an error of ours: it was logged")                                         \
-    X(SERVICE_UNKNOWN, 5, 0, "no such service")
+    X(SERVICE_UNKNOWN, 5, 0, "no such service")                                                   \
+    X(HEADERS_TOO_LARGE, 8, 0, "the headers are larger than allowed")                             \
+    X(COMPRESSION_UNSUPPORTED, 12, 0, "compressed messages are not supported: send identity")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,
