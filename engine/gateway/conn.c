@@ -9,7 +9,8 @@
  * is flushed, so that a hundred replies are one write.  Both buffers belong to the loop, so an idle
  * connection costs this struct and wire's state.
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
- * CONN_STALL_MS).  Answers beyond CONN_OUTPUT_MAX are refused (answer.c), not stored.
+ * CONN_STALL_MS).  Answers that clients do not read are bounded by wire on each connection, and by
+ * OUTPUT_BYTES_MAX for all: what is beyond is refused (answer.c), not stored.
  * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
  * nothing is taken from wire, so order is kept.
  * Not uv_write for everything: it allocates and needs another turn for what is one system call. */
@@ -27,8 +28,7 @@
 #include "gateway/route.h"
 #include "wire/wire.h"
 
-#define CONN_STALL_MS   30000             /* for a rest that the peer does not take */
-#define CONN_OUTPUT_MAX (4 * 1024 * 1024) /* answers on one connection not read yet */
+#define CONN_STALL_MS 30000 /* for a rest that the peer does not take */
 
 /* Hostile resets: as measured in the wire's study; work per identity is capped by the queue. */
 static const struct wire_limits conn_limits = {
@@ -60,7 +60,6 @@ static void conn_close(struct conn *conn)
     struct gateway *g = conn->gateway;
     wire_server_free(conn->wire); /* every call of it is gone after this */
     conn->wire = NULL;
-    CHECK(conn->output_bytes == 0);
     deadline_disarm(&g->deadlines, &conn->stall);
     list_remove(&conn->dirty_link);
     list_remove(&conn->link);
@@ -85,22 +84,16 @@ void conn_fail(struct conn *conn)
 bool conn_output_add(struct conn *conn, size_t n)
 {
     struct gateway *g = conn->gateway;
-    if (conn->output_bytes && conn->output_bytes + n > CONN_OUTPUT_MAX) {
-        return false;
-    }
     if (g->output_bytes + n > OUTPUT_BYTES_MAX) {
         return false;
     }
-    conn->output_bytes += n;
     g->output_bytes += n;
     return true;
 }
 
 void conn_output_sub(struct conn *conn, size_t n)
 {
-    CHECK(conn->output_bytes >= n);
     CHECK(conn->gateway->output_bytes >= n);
-    conn->output_bytes -= n;
     conn->gateway->output_bytes -= n;
 }
 
@@ -233,6 +226,7 @@ static const struct wire_server_ops conn_ops = {
     .call_message = route_call_message,
     .call_half_closed = route_call_half_closed,
     .call_closed = route_call_closed,
+    .call_refused = route_call_refused,
 };
 
 /* A connection with nothing but a socket; NULL: out of memory. */

@@ -18,7 +18,6 @@ struct conn {
     struct list link;         /* in gateway->conns */
     struct list dirty_link;   /* in gateway->dirty, or alone */
     struct deadline stall;    /* armed while a rest is being written */
-    size_t output_bytes;      /* of answers that wire still has */
     bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
     bool is_ending;           /* wire wants it closed after what there is to send */
     bool has_failed;          /* close it at the next flush */
@@ -41,7 +40,8 @@ void conn_drain_all(struct gateway *g);
 /* Cuts every connection. */
 void conn_close_all(struct gateway *g);
 
-/* Room for an answer of n bytes?  Then it is counted, until conn_output_sub(). */
+/* Room for an answer of n bytes, over all connections?  Then it is counted, until
+ * conn_output_sub(). */
 bool conn_output_add(struct conn *conn, size_t n);
 void conn_output_sub(struct conn *conn, size_t n);
 

@@ -122,6 +122,34 @@ void route_call_half_closed(void *user, struct wire_call *wire)
     }
 }
 
+/* What wire refuses by itself, in our words. */
+static const struct codec_refusal route_refusals[] = {
+    [WIRE_REFUSAL_MESSAGE_TOO_LARGE] = {.reason = REASON_MESSAGE_TOO_LARGE},
+    [WIRE_REFUSAL_HEADERS_TOO_LARGE] = {.reason = REASON_HEADERS_TOO_LARGE},
+    [WIRE_REFUSAL_ASSEMBLY_FULL] = {.reason = REASON_RATE_LIMITED,
+                                    .detail = "too many half-sent messages on this connection"},
+    [WIRE_REFUSAL_HEADERS_INVALID] = {.reason = REASON_MESSAGE_MALFORMED,
+                                      .detail = "grpc-timeout or authorization is not valid"},
+    [WIRE_REFUSAL_TRUNCATED] = {.reason = REASON_MESSAGE_MALFORMED,
+                                .detail = "the request ends inside a message"},
+    [WIRE_REFUSAL_COMPRESSED] = {.reason = REASON_COMPRESSION_UNSUPPORTED},
+};
+
+void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal why)
+{
+    struct conn *conn = user;
+    struct call *call = wire_call_user(wire);
+    struct codec_refusal refusal = {.reason = REASON_INTERNAL};
+    if ((size_t)why < ARRAY_COUNT(route_refusals)) {
+        refusal = route_refusals[why];
+    }
+    if (call) {
+        answer_refuse(call, &refusal);
+    } else if (answer_wire(conn->gateway, wire, refusal.reason, refusal.detail) < 0) {
+        conn_fail(conn);
+    }
+}
+
 void route_call_closed(void *user, struct wire_call *wire, bool finished)
 {
     struct call *call = wire_call_user(wire);

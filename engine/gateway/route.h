@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Who serves a call: from its path to a table of functions.  The four route_call_* are wire's
+/* Who serves a call: from its path to a table of functions.  The route_call_* are wire's
  * callbacks; their user is the connection, the wire call's user is our call (NULL: refused
  * without one). */
 #ifndef FAIRSLOT_GATEWAY_ROUTE_H
 #define FAIRSLOT_GATEWAY_ROUTE_H
 
 #include "base/types.h"
+#include "wire/wire.h"
 
 struct call;
-struct wire_call;
 
 /* One kind of service.  Every function may answer the call. */
 struct route {
@@ -24,5 +24,6 @@ void route_call_open(void *user, struct wire_call *wire);
 void route_call_message(void *user, struct wire_call *wire, struct span message);
 void route_call_half_closed(void *user, struct wire_call *wire);
 void route_call_closed(void *user, struct wire_call *wire, bool finished);
+void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal why);
 
 #endif
