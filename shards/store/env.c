@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the log environment and the state environment have in common.
  *
- * Durability is LMDB's default: a commit writes data pages, fdatasync, then one meta page through an
- * O_DSYNC descriptor.  NOSYNC, NOMETASYNC and WRITEMAP lose or corrupt data on power loss, so no
+ * Durability is LMDB's default: a commit writes data pages, fdatasync, then one meta page through
+ * an O_DSYNC descriptor.  NOSYNC, NOMETASYNC and WRITEMAP lose or corrupt data on power loss, so no
  * flag of that kind may ever be named here.  MDB_NOTLS: a reader's slot belongs to its transaction
  * and not to the thread.
  * First creation: the two meta pages of a new environment are not synced before its first commit,

@@ -10,7 +10,7 @@
 
 /* An LMDB code as -errno: full map -ENOSPC, damage -EBADMSG, else its errno or -EIO. */
 int env_error(int rc);
-/* The same, but `damaged` (> 0) for a code that says that the file is broken or not an environment. */
+/* The same, but `damaged` (> 0) for a code that says the file is broken or no environment. */
 int env_verdict(int rc, int damaged);
 
 /* 0, ENV_E_DAMAGED, < 0.  Clears stale readers. */

@@ -12,8 +12,8 @@ struct flusher;
 
 struct flusher_options {
     struct stateenv *state;       /* borrowed until flusher_stop() */
-    void (*flushed)(void *user);  /* on the flusher thread after each flush, failed or not; or NULL */
-    void *user;
+    void (*flushed)(void *user); /* on the flusher thread after each flush, failed too; or NULL */
+    void *user;                  /* its argument */
 };
 
 struct flusher_result {

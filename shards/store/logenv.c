@@ -65,7 +65,7 @@ static MDB_val key_val(struct key *k)
     return (MDB_val){.mv_size = KEY_SIZE, .mv_data = k->bytes};
 }
 
-/* -- making and opening --------------------------------------------------------------------------- */
+/* -- making and opening ------------------------------------------------------------------------ */
 
 static int put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta)
 {
@@ -201,7 +201,7 @@ void logenv_close(struct logenv *l)
     free(l);
 }
 
-/* -- what it knows -------------------------------------------------------------------------------- */
+/* -- what it knows ----------------------------------------------------------------------------- */
 
 const struct record_log_meta *logenv_meta(const struct logenv *l)
 {
@@ -223,7 +223,7 @@ uint64_t logenv_durable(const struct logenv *l)
     return l->durable;
 }
 
-/* -- writing -------------------------------------------------------------------------------------- */
+/* -- writing ----------------------------------------------------------------------------------- */
 
 static void reader_reset(struct logenv *l)
 {
@@ -346,7 +346,7 @@ int logenv_commit(struct logenv *l, uint64_t superfluous)
     return 0;
 }
 
-/* -- reading -------------------------------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static int reader_renew(struct logenv *l)
 {

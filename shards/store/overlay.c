@@ -4,32 +4,45 @@
  *   inner node   16-byte prefixes | least entry of each child | children
  *   leaf         16-byte prefixes | entries                   | next leaf
  *   entry        header, key, value          all of it in blocks that only grow
+ *   slots        hash of a key -> its entry  a shortcut past the tree
  *
  * For: cheap get and put by key for the writer, and key order for the flusher and for next().
- * Owns: blocks of memory.  A B-tree that only ever inserts: removal is a tombstone, because older
- * layers below still have the record.  The first 16 bytes of a key (space, position) are kept in
- * the node as two integers, so a search touches an entry only where records share a routing key.
- * Happy path: three nodes down, binary search in each, one entry.
+ * Owns: blocks of memory, the slots.  A B-tree that only ever inserts: removal is a tombstone,
+ * because older layers below still have the record.  The first 16 bytes of a key (space, position)
+ * are kept in the node as two integers, so a search touches an entry only where records share a
+ * routing key.
+ * Happy path: one slot, one entry.  A key that is not here, the usual case, costs one slot.  Only a
+ * new key goes down the tree, three nodes and a binary search in each.
  * Fails: out of memory only, and then nothing has changed.
  * Invariants: keys in a leaf ascend strictly; entries never move, so a span into a key lives until
  * reset; a full node is split on the way down, so the parent of a split always has a place free.
- * Roads not taken: a hash beside a sort at the flush (next() needs order at every moment); a skip
- * list (a cache miss a level); freeing single entries (all go at once anyway). */
+ * The tree alone is right: when PROBES_MAX slots in a row are taken, it is asked.  So keys made to
+ * collide (clients choose request ids) cost a tree search and no more.
+ * Roads not taken: a hash alone and a sort at the flush (next() needs order at every moment); the
+ * tree alone (twice the time for what is there, four times for what is not); a skip list (a cache
+ * miss a level); freeing single entries (all go at once anyway). */
 #include "store/overlay.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "ledger/book.h"
 
-#define NODE_MAX   64                  /* entries or children of one node */
-#define BLOCK_SIZE (1024 * 1024)       /* bytes */
-#define BLOCK_KEEP 64                  /* blocks that a reset keeps: page faults cost more than RAM */
-#define VALUE_STEP 16                  /* bytes that a first value's room is rounded up to */
+#define NODE_MAX   64            /* entries or children of one node */
+#define BLOCK_SIZE (2048 * 1024) /* bytes: one huge page, where the kernel gives them */
+#define BLOCK_KEEP 32            /* blocks that a reset keeps: page faults cost more than RAM */
+#define BLOCK_MAX  65536         /* so that a unit fits 32 bits */
+#define UNIT       16            /* bytes; entries and nodes start at multiples of it */
+#define BLOCK_UNITS (BLOCK_SIZE / UNIT)
+#define VALUE_STEP 16            /* bytes that a first value's room is rounded up to */
+#define SLOTS_MIN  (1u << 17)    /* 1 MiB */
+#define PROBES_MAX 32            /* slots looked at before the tree is asked */
 
 struct prefix {
     uint64_t high; /* bytes 0..7 of the key, big-endian, zero-filled */
@@ -45,16 +58,21 @@ struct overlay_node {
     struct overlay_node *child[];             /* inner only, NODE_MAX of them */
 };
 
-struct block {
-    struct block *next;
-    size_t used; /* bytes of `bytes` handed out */
-    _Alignas(16) uint8_t bytes[];
+/* Units count through all blocks; unit 0 is the first root, so 0 says "empty". */
+struct slot {
+    uint32_t tag;  /* upper half of the key's hash; its top bits chose the slot */
+    uint32_t unit; /* where the entry is */
 };
 
 struct overlay {
     struct overlay_node *root; /* never NULL after overlay_new() */
-    struct block *full;        /* in use; the first one is being filled */
-    struct block *spare;       /* kept from before a reset */
+    uint8_t **blocks;          /* BLOCK_SIZE each */
+    uint32_t block_count;      /* allocated */
+    uint32_t block_at;         /* the one being filled */
+    uint32_t block_used;       /* bytes of it handed out */
+    struct slot *slots;
+    uint32_t slot_bits;        /* 1 << this many slots */
+    uint64_t seed;             /* of the hash */
     uint64_t bytes;            /* handed out */
     uint64_t count;            /* entries */
 };
@@ -65,36 +83,48 @@ struct target {
     struct span key;
 };
 
-/* -- memory ------------------------------------------------------------------------------------- */
+/* -- memory ------------------------------------------------------------------------------------ */
+
+/* Random access to small pages pays a table walk each time; a huge page is one entry. */
+static void *big_alloc(size_t n)
+{
+    void *p = aligned_alloc(BLOCK_SIZE, (n + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE);
+    if (p) {
+        (void)madvise(p, n, MADV_HUGEPAGE); /* a wish: nothing depends on it */
+    }
+    return p;
+}
 
 static int block_push(struct overlay *o)
 {
-    struct block *b = o->spare;
-    if (b) {
-        o->spare = b->next;
-    } else {
-        b = malloc(BLOCK_SIZE);
-        if (!b) {
+    uint32_t next = o->block_at + 1;
+    CHECK(next < BLOCK_MAX);
+    if (next == o->block_count) {
+        uint8_t **blocks = realloc(o->blocks, (next + 1) * sizeof *blocks);
+        if (!blocks) {
             return err_origin(-ENOMEM);
         }
+        o->blocks = blocks;
+        blocks[next] = big_alloc(BLOCK_SIZE);
+        if (!blocks[next]) {
+            return err_origin(-ENOMEM);
+        }
+        o->block_count++;
     }
-    b->used = 0;
-    b->next = o->full;
-    o->full = b;
+    o->block_at = next;
+    o->block_used = 0;
     return 0;
 }
 
 static void *take(struct overlay *o, size_t n)
 {
-    n = (n + 15) & ~(size_t)15;
-    CHECK(n <= BLOCK_SIZE - sizeof(struct block));
-    if (!o->full || BLOCK_SIZE - sizeof(struct block) - o->full->used < n) {
-        if (block_push(o) < 0) {
-            return NULL;
-        }
+    n = (n + UNIT - 1) / UNIT * UNIT;
+    CHECK(n <= BLOCK_SIZE);
+    if (BLOCK_SIZE - o->block_used < n && block_push(o) < 0) {
+        return NULL;
     }
-    void *p = o->full->bytes + o->full->used;
-    o->full->used += n;
+    void *p = o->blocks[o->block_at] + o->block_used;
+    o->block_used += (uint32_t)n;
     o->bytes += n;
     return p;
 }
@@ -111,59 +141,64 @@ static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
     return n;
 }
 
+static struct slot *slots_new(uint32_t bits)
+{
+    size_t n = sizeof(struct slot) << bits;
+    struct slot *slots = big_alloc(n);
+    return slots ? memset(slots, 0, n) : NULL;
+}
+
 int overlay_new(struct overlay **ret_overlay)
 {
     struct overlay *o = calloc(1, sizeof *o);
     if (!o) {
         return err_origin(-ENOMEM);
     }
-    o->root = node_new(o, true);
-    if (!o->root) {
-        free(o);
-        return err_trace(-ENOMEM);
+    o->slot_bits = (uint32_t)__builtin_ctz(SLOTS_MIN);
+    o->slots = slots_new(o->slot_bits);
+    o->blocks = calloc(1, sizeof *o->blocks);
+    uint8_t *block = big_alloc(BLOCK_SIZE);
+    if (!o->slots || !o->blocks || !block) {
+        free(block);
+        overlay_free(o);
+        return err_origin(-ENOMEM);
     }
+    o->blocks[0] = block;
+    o->block_count = 1;
+    o->seed = (uintptr_t)o->blocks[0]; /* differs from process to process */
+    o->root = node_new(o, true);
     *ret_overlay = o;
     return 0;
-}
-
-static void blocks_free(struct block *b)
-{
-    while (b) {
-        struct block *next = b->next;
-        free(b);
-        b = next;
-    }
 }
 
 void overlay_free(struct overlay *o)
 {
     if (o) {
-        blocks_free(o->full);
-        blocks_free(o->spare);
+        for (uint32_t i = 0; i < o->block_count; i++) {
+            free(o->blocks[i]);
+        }
+        free(o->blocks);
+        free(o->slots);
         free(o);
     }
 }
 
 void overlay_reset(struct overlay *o)
 {
-    struct block *last = o->full; /* at least one: the root lives in it */
-    unsigned kept = 1;
-    while (last->next && kept < BLOCK_KEEP) {
-        last = last->next;
-        kept++;
+    while (o->block_count > BLOCK_KEEP) {
+        free(o->blocks[--o->block_count]);
     }
-    blocks_free(last->next);
-    last->next = NULL;
-    blocks_free(o->spare);
-    o->spare = o->full;
-    o->full = NULL;
+    if (o->count) {
+        memset(o->slots, 0, sizeof *o->slots << o->slot_bits);
+    }
+    o->block_at = 0;
+    o->block_used = 0;
     o->bytes = 0;
     o->count = 0;
     o->root = node_new(o, true);
-    CHECK(o->root); /* a kept block has room for it */
 }
 
-/* -- order -------------------------------------------------------------------------------------- */
+/* -- order ------------------------------------------------------------------------------------- */
 
 static struct target target_of(struct span key)
 {
@@ -228,12 +263,91 @@ static const struct overlay_node *leaf_of(const struct overlay *o, const struct 
     return n;
 }
 
-/* -- reading ------------------------------------------------------------------------------------ */
+/* -- the shortcut ----------------------------------------------------------------------------- */
+
+static uint32_t tag_of(const struct overlay *o, struct span key)
+{
+    return (uint32_t)(XXH3_64bits_withSeed(key.ptr, key.len, o->seed) >> 32);
+}
+
+static struct overlay_entry *unit_entry(const struct overlay *o, uint32_t unit)
+{
+    return (void *)(o->blocks[unit / BLOCK_UNITS] + (size_t)(unit % BLOCK_UNITS) * UNIT);
+}
+
+enum slot_answer { SLOT_HERE, SLOT_NOT_HERE, SLOT_ASK_TREE };
+
+static enum slot_answer slots_find(const struct overlay *o, struct span key, uint32_t tag,
+                                   struct overlay_entry **ret_entry)
+{
+    uint32_t mask = (1u << o->slot_bits) - 1;
+    uint32_t at = tag >> (32 - o->slot_bits);
+    for (int i = 0; i < PROBES_MAX; i++, at = (at + 1) & mask) {
+        const struct slot *slot = &o->slots[at];
+        if (slot->unit == 0) {
+            return SLOT_NOT_HERE;
+        }
+        if (slot->tag == tag) {
+            struct overlay_entry *e = unit_entry(o, slot->unit);
+            if (e->key_len == key.len && memcmp(e->key, key.ptr, key.len) == 0) {
+                *ret_entry = e;
+                return SLOT_HERE;
+            }
+        }
+    }
+    return SLOT_ASK_TREE;
+}
+
+/* Does nothing when all its slots are taken: then searches for this key ask the tree. */
+static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
+{
+    uint32_t mask = (1u << o->slot_bits) - 1;
+    uint32_t at = tag >> (32 - o->slot_bits);
+    for (int i = 0; i < PROBES_MAX; i++, at = (at + 1) & mask) {
+        if (o->slots[at].unit == 0) {
+            o->slots[at] = (struct slot){.tag = tag, .unit = unit};
+            return;
+        }
+    }
+}
+
+/* Twice the slots when they are half taken.  Entries that had found no slot get one, or leave
+ * PROBES_MAX taken ones behind them again.  Kept over resets, so that it ends soon. */
+static int slots_grow(struct overlay *o)
+{
+    if (o->count < 1u << (o->slot_bits - 1)) {
+        return 0;
+    }
+    struct slot *slots = slots_new(o->slot_bits + 1);
+    if (!slots) {
+        return err_origin(-ENOMEM);
+    }
+    free(o->slots);
+    o->slots = slots;
+    o->slot_bits++;
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    for (; c.leaf; overlay_step(&c)) {
+        const struct overlay_entry *e = overlay_at(&c);
+        slots_add(o, tag_of(o, overlay_key(e)), e->unit);
+    }
+    return 0;
+}
+
+/* -- reading ----------------------------------------------------------------------------------- */
 
 const struct overlay_entry *overlay_find(const struct overlay *o, struct span key)
 {
+    struct overlay_entry *e;
     if (o->count == 0) {
         return NULL;
+    }
+    switch (slots_find(o, key, tag_of(o, key), &e)) {
+    case SLOT_HERE:
+        return e;
+    case SLOT_NOT_HERE:
+        return NULL;
+    case SLOT_ASK_TREE:
+        break;
     }
     struct target t = target_of(key);
     const struct overlay_node *leaf = leaf_of(o, &t);
@@ -286,7 +400,7 @@ uint64_t overlay_bytes(const struct overlay *o)
     return o->bytes;
 }
 
-/* -- writing ------------------------------------------------------------------------------------ */
+/* -- writing ----------------------------------------------------------------------------------- */
 
 static void node_insert(struct overlay_node *n, unsigned i, struct prefix prefix,
                         struct overlay_entry *e)
@@ -370,6 +484,8 @@ static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_
     size_t cap = (value_len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
     struct overlay_entry *e = take(o, sizeof *e + key.len + cap);
     if (e) {
+        e->unit = o->block_at * BLOCK_UNITS +
+                  (uint32_t)(((uint8_t *)e - o->blocks[o->block_at]) / UNIT);
         e->value = e->key + key.len;
         e->value_len = 0;
         e->value_cap = (uint16_t)cap;
@@ -399,13 +515,10 @@ static int entry_set(struct overlay *o, struct overlay_entry *e, struct span val
     return 0;
 }
 
-/* The entry of the key, made as a tombstone when new. */
-static int entry_get(struct overlay *o, struct span key, size_t value_len,
-                     struct overlay_entry **ret_entry)
+/* A new key goes down the tree; a key without a slot may turn out to be there after all. */
+static int tree_get(struct overlay *o, struct span key, size_t value_len, uint32_t tag,
+                    struct overlay_entry **ret_entry)
 {
-    CHECK(key.len > 0);
-    CHECK(key.len <= BOOK_KEY_MAX);
-    CHECK(value_len <= BOOK_VALUE_MAX);
     struct target t = target_of(key);
     struct overlay_node *leaf = NULL;
     int r = leaf_for_insert(o, &t, &leaf);
@@ -420,10 +533,29 @@ static int entry_get(struct overlay *o, struct span key, size_t value_len,
             return err_trace(-ENOMEM);
         }
         node_insert(leaf, i, t.prefix, e);
+        slots_add(o, tag, e->unit);
         o->count++;
     }
     *ret_entry = leaf->entry[i];
     return 0;
+}
+
+/* The entry of the key, made as a tombstone when new. */
+static int entry_get(struct overlay *o, struct span key, size_t value_len,
+                     struct overlay_entry **ret_entry)
+{
+    CHECK(key.len > 0);
+    CHECK(key.len <= BOOK_KEY_MAX);
+    CHECK(value_len <= BOOK_VALUE_MAX);
+    int r = slots_grow(o);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    uint32_t tag = tag_of(o, key);
+    if (slots_find(o, key, tag, ret_entry) == SLOT_HERE) {
+        return 0;
+    }
+    return err_trace(tree_get(o, key, value_len, tag, ret_entry));
 }
 
 int overlay_put(struct overlay *o, struct span key, struct span value)

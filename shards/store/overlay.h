@@ -14,6 +14,7 @@ struct overlay_node;
 struct overlay_entry {
     uint8_t *value;     /* in the overlay's blocks; behind the key at first */
     uint32_t value_len; /* bytes */
+    uint32_t unit;      /* where the entry itself is, in the overlay's blocks */
     uint16_t value_cap; /* bytes that fit at `value` */
     uint8_t key_len;    /* bytes */
     bool tombstone;     /* the record was removed: hides older layers */

@@ -35,7 +35,7 @@ struct stateenv {
     struct record_state_meta meta; /* as found at open */
 };
 
-/* -- making and opening --------------------------------------------------------------------------- */
+/* -- making and opening ------------------------------------------------------------------------ */
 
 static int put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_state_meta *meta)
 {
@@ -164,7 +164,7 @@ void stateenv_close(struct stateenv *s)
     free(s);
 }
 
-/* -- writer thread: the snapshot ------------------------------------------------------------------ */
+/* -- writer thread: the snapshot --------------------------------------------------------------- */
 
 const struct record_state_meta *stateenv_meta(const struct stateenv *s)
 {
@@ -214,7 +214,7 @@ int stateenv_seek(struct stateenv *s, struct span from, bool exclusive, struct s
     MDB_val k = env_val(from);
     /* LMDB takes no empty key; nothing comes before an empty one. */
     int r = cursor_get(s, &k, from.len ? MDB_SET_RANGE : MDB_FIRST, ret_stored);
-    if (r == 0 && exclusive && k.mv_size == from.len && memcmp(k.mv_data, from.ptr, from.len) == 0) {
+    if (r == 0 && exclusive && span_equal(env_span(k), from)) {
         r = cursor_get(s, &k, MDB_NEXT, ret_stored);
     }
     if (r == 0) {
@@ -243,7 +243,7 @@ uint64_t stateenv_leaf_pages(const struct stateenv *s)
     return s->leaf_pages;
 }
 
-/* -- flusher thread ------------------------------------------------------------------------------- */
+/* -- flusher thread ---------------------------------------------------------------------------- */
 
 static int write_entry(MDB_cursor *cursor, const struct overlay_entry *e)
 {

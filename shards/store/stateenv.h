@@ -24,7 +24,7 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
 /* No flush may be under way.  Takes NULL. */
 void stateenv_close(struct stateenv *s);
 
-/* -- writer thread: the snapshot ------------------------------------------------------------------ */
+/* -- writer thread: the snapshot --------------------------------------------------------------- */
 
 /* As the environment's meta record stood when it was opened. */
 const struct record_state_meta *stateenv_meta(const struct stateenv *s);
@@ -33,7 +33,8 @@ int stateenv_renew(struct stateenv *s);
 /* 0, STATEENV_E_NONE, STATEENV_E_DAMAGED, < 0.  Borrowed until stateenv_renew(). */
 int stateenv_get(struct stateenv *s, struct span key, struct span *ret_value);
 /* First record with key >= `from`, exclusive: > `from`; stateenv_step() the one after it.
- * 0, STATEENV_E_NONE, STATEENV_E_DAMAGED, < 0.  `ret_stored` still has to pass record_value_read(). */
+ * 0, STATEENV_E_NONE, STATEENV_E_DAMAGED, < 0.  `ret_stored` has yet to pass
+ * record_value_read(). */
 int stateenv_seek(struct stateenv *s, struct span from, bool exclusive, struct span *ret_key,
                   struct span *ret_stored);
 int stateenv_step(struct stateenv *s, struct span *ret_key, struct span *ret_stored);
@@ -42,7 +43,7 @@ int stateenv_usage(struct stateenv *s, struct env_usage *ret_usage);
 /* Leaf and overflow pages of the records in the snapshot. */
 uint64_t stateenv_leaf_pages(const struct stateenv *s);
 
-/* -- flusher thread ------------------------------------------------------------------------------- */
+/* -- flusher thread ---------------------------------------------------------------------------- */
 
 /* One transaction: all of the overlay in key order, and the meta record.  Durable when it returns
  * 0; < 0: nothing of it is. */

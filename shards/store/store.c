@@ -2,7 +2,7 @@
 /* The store: the log environment, the state environment and the overlays between them.
  *
  *   append, commit --> log env                                    (writer thread, fsync a round)
- *   put, del -------> live overlay --due--> frozen --flusher--> state env   (one commit, index in it)
+ *   put, del -------> live overlay --due--> frozen --flusher--> state env   (index in the commit)
  *   get, next ------> live, frozen, snapshot
  *
  * Owns: everything in the directory while its lock is held, both overlays, the flusher thread.
@@ -57,7 +57,7 @@ struct store {
     int64_t measure_at_us;       /* when to measure again */
 };
 
-/* -- opening and closing -------------------------------------------------------------------------- */
+/* -- opening and closing ----------------------------------------------------------------------- */
 
 static void options_fill(struct store_options *o)
 {
@@ -139,7 +139,7 @@ void store_cluster_id(const struct store *s, uint8_t ret_id[16])
     memcpy(ret_id, s->opened.cluster_id, 16);
 }
 
-/* -- the log -------------------------------------------------------------------------------------- */
+/* -- the log ----------------------------------------------------------------------------------- */
 
 uint64_t store_log_first(const struct store *s)
 {
@@ -192,7 +192,7 @@ int store_log_read(struct store *s, uint64_t index, uint64_t *ret_term, struct s
     }
 }
 
-/* -- the state ------------------------------------------------------------------------------------ */
+/* -- the state --------------------------------------------------------------------------------- */
 
 const struct book *store_book(struct store *s)
 {
@@ -340,7 +340,7 @@ int64_t store_turn_in_us(const struct store *s)
     return left > 0 ? left : 0;
 }
 
-/* -- room and figures ----------------------------------------------------------------------------- */
+/* -- room and figures -------------------------------------------------------------------------- */
 
 static int measure(struct store *s, int64_t now_us)
 {

@@ -47,7 +47,7 @@ int store_open(const struct store_options *options, struct store **ret_store, ch
 /* Flushes what is applied, stops the flusher, closes.  Takes NULL. */
 void store_close(struct store *s);
 
-/* -- the log ------------------------------------------------------------------------------------ */
+/* -- the log ----------------------------------------------------------------------------------- */
 
 /* First and last index in the log; first > last when empty. */
 uint64_t store_log_first(const struct store *s);
@@ -65,7 +65,7 @@ int store_log_commit(struct store *s);
 /* Entry at index, borrowed until the next log call.  0, STORE_E_MISSING, STORE_E_DAMAGED, < 0. */
 int store_log_read(struct store *s, uint64_t index, uint64_t *ret_term, struct span *ret_entry);
 
-/* -- the state ---------------------------------------------------------------------------------- */
+/* -- the state --------------------------------------------------------------------------------- */
 
 /* The ledger's view. Valid until store_close(). */
 const struct book *store_book(struct store *s);

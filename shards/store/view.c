@@ -71,7 +71,7 @@ static int view_del(void *self, struct span key)
     return err_trace(overlay_del(v->live, key));
 }
 
-/* -- the merge ------------------------------------------------------------------------------------ */
+/* -- the merge --------------------------------------------------------------------------------- */
 
 static void front_note(struct front *f)
 {
