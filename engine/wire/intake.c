@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests as they come in: nghttp2's events become calls and messages.
+ *
+ *   begin_headers -> header* -> frame(HEADERS) -+-> call_open
+ *                                               +-> refused here: 405, 415, headers too large
+ *   data_chunk* -> frame.c -> call_message      +-> refused here: too large, compressed
+ *   END_STREAM  -> call_half_closed             +-> refused here: ends inside a message
+ *   stream_close -> call_closed
+ *
+ * Owns nothing; the call objects are call.c's.  Header values are not copied: the ones wanted are
+ * nghttp2's counted buffers, whether they came literally or out of its table.
+ * Flow control: bytes are given back to the peer once the gateway has seen them, or once they are
+ * kept under WIRE_ASSEMBLY_MAX (a message may be larger than a window, so keeping must not wait).
+ * Floods: nghttp2 limits resets by the peer, CONTINUATION, SETTINGS and acks; it lets PRIORITY,
+ * unknown frames, WINDOW_UPDATE, empty DATA and resets that the peer provokes go on for ever
+ * (measured).  Here every frame costs one of a budget that calls and answers earn back, and every
+ * reset of ours one of another.
+ * Fails: out of memory ends the connection; everything hostile is a refusal, a reset or a GOAWAY.
+ * Road not taken: frame rates per second, as they need a clock for what work already measures. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "wire/server.h"
+#include "wire/value.h"
+
+static struct wire_call *intake_call(nghttp2_session *session, int32_t stream_id)
+{
+    return nghttp2_session_get_stream_user_data(session, stream_id);
+}
+
+static int intake_result(struct wire_server *s, int r)
+{
+    return r < 0 ? wire_server_fail(s, r) : 0;
+}
+
+/* -- budgets ------------------------------------------------------------------------------------- */
+
+static void intake_earn(struct wire_server *s, int32_t frames)
+{
+    s->frames_left += frames;
+    if (s->frames_left > WIRE_FRAMES_BURST) {
+        s->frames_left = WIRE_FRAMES_BURST;
+    }
+}
+
+static void intake_spend(struct wire_server *s, int32_t frames)
+{
+    s->frames_left -= frames;
+    if (s->frames_left < 0) {
+        wire_server_calm(s);
+    }
+}
+
+static int intake_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    struct wire_server *s = user;
+    if (hd->type != NGHTTP2_DATA || hd->length == 0) {
+        intake_spend(s, 1);
+    }
+    /* Nothing more is read on a closing connection, not even the rest of these bytes. */
+    return s->is_closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* -- headers ------------------------------------------------------------------------------------- */
+
+static int intake_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct wire_server *s = user;
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return 0;
+    }
+    struct wire_call *call = wire_call_new(s, frame->hd.stream_id);
+    if (!call) {
+        return wire_server_fail(s, err_origin(-ENOMEM));
+    }
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
+    s->opening = call;
+    return 0;
+}
+
+static bool intake_is(nghttp2_vec name, const char *what)
+{
+    return memcmp(name.base, what, name.len) == 0;
+}
+
+static void intake_keep(nghttp2_rcbuf **slot, nghttp2_rcbuf *value)
+{
+    if (*slot) {
+        nghttp2_rcbuf_decref(*slot);
+    }
+    nghttp2_rcbuf_incref(value);
+    *slot = value;
+}
+
+/* Twelve letters: the two headers of that length. */
+static void intake_header_12(struct wire_call *call, nghttp2_vec name, struct span value)
+{
+    if (intake_is(name, "content-type")) {
+        call->is_grpc = wire_value_is_grpc(value);
+    } else if (intake_is(name, "grpc-timeout") &&
+               !wire_value_timeout_parse(value, &call->timeout_us)) {
+        call->is_header_invalid = true;
+    }
+}
+
+static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2_rcbuf *value)
+{
+    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(value);
+    switch (name.len) {
+    case 5:
+        if (intake_is(name, ":path")) {
+            intake_keep(&call->path, value);
+        }
+        return;
+    case 7:
+        if (intake_is(name, ":method")) {
+            call->is_post = bytes.len == 4 && memcmp(bytes.base, "POST", 4) == 0;
+        }
+        return;
+    case 11:
+        if (intake_is(name, "traceparent")) {
+            intake_keep(&call->traceparent, value);
+        }
+        return;
+    case 12:
+        intake_header_12(call, name, (struct span){bytes.base, bytes.len});
+        return;
+    case 13:
+        if (intake_is(name, "authorization")) {
+            /* Which of two would count is a guess that another hop may make differently. */
+            call->is_header_invalid |= call->authorization != NULL;
+            intake_keep(&call->authorization, value);
+        }
+        return;
+    default:
+        return;
+    }
+}
+
+static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                         nghttp2_rcbuf *value, uint8_t flags, void *user)
+{
+    struct wire_server *s = user;
+    struct wire_call *call = s->opening;
+    if (!call || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return 0; /* a client's trailers: gRPC has none */
+    }
+    if (call->is_header_over) {
+        return 0;
+    }
+    nghttp2_vec name_bytes = nghttp2_rcbuf_get_buf(name);
+    size_t len = name_bytes.len + nghttp2_rcbuf_get_buf(value).len + 32;
+    if (len > s->limits.header_bytes - call->header_bytes) {
+        call->is_header_over = true;
+        intake_spend(s, WIRE_HEADERS_FRAMES);
+        return 0;
+    }
+    call->header_bytes += (uint32_t)len;
+    intake_keep_header(call, name_bytes, value);
+    return 0;
+}
+
+static int intake_open(struct wire_call *call)
+{
+    struct wire_server *s = call->server;
+    if (call->is_header_over) {
+        return wire_call_refuse(call, WIRE_REFUSAL_HEADERS_TOO_LARGE);
+    }
+    if (!call->is_post) {
+        return wire_call_answer_http(call, "405");
+    }
+    if (!call->is_grpc) {
+        return wire_call_answer_http(call, "415");
+    }
+    if (call->is_header_invalid) {
+        return wire_call_refuse(call, WIRE_REFUSAL_HEADERS_INVALID);
+    }
+    call->is_open = true;
+    s->calls_count++;
+    intake_earn(s, WIRE_FRAMES_PER_CALL);
+    s->ops->call_open(s->user, call);
+    return 0;
+}
+
+/* -- messages ------------------------------------------------------------------------------------ */
+
+/* Whether the gateway still wants to hear of the request. */
+static bool intake_is_heard(const struct wire_call *call)
+{
+    return call->is_open && !call->is_finished && !call->is_refused;
+}
+
+static int intake_bytes(struct wire_call *call, struct span input)
+{
+    struct wire_server *s = call->server;
+    struct span message;
+    int r = WIRE_FRAME_MESSAGE;
+    while (r == WIRE_FRAME_MESSAGE && intake_is_heard(call)) {
+        size_t cap = call->incoming.bytes_cap;
+        r = wire_frame_push(&call->incoming, &input, s->limits.message_bytes, &s->mem, &message);
+        s->assembly_bytes += call->incoming.bytes_cap - cap;
+        if (r == WIRE_FRAME_MESSAGE) {
+            s->ops->call_message(s->user, call, message);
+        }
+    }
+    s->assembly_bytes -= call->incoming.bytes_cap;
+    wire_frame_rest(&call->incoming, &s->mem);
+    s->assembly_bytes += call->incoming.bytes_cap;
+    if (r == WIRE_FRAME_COMPRESSED) {
+        return wire_call_refuse(call, WIRE_REFUSAL_COMPRESSED);
+    }
+    if (r == WIRE_FRAME_TOO_LARGE) {
+        return wire_call_refuse(call, WIRE_REFUSAL_MESSAGE_TOO_LARGE);
+    }
+    if (r == 0 && s->assembly_bytes > WIRE_ASSEMBLY_MAX) {
+        return wire_call_refuse(call, WIRE_REFUSAL_ASSEMBLY_FULL);
+    }
+    return r < 0 ? err_trace(r) : 0;
+}
+
+/* Nothing more is heard of it: what came in part is of no use. */
+static void intake_forget(struct wire_call *call)
+{
+    struct wire_server *s = call->server;
+    s->assembly_bytes -= call->incoming.bytes_cap;
+    wire_frame_fini(&call->incoming, &s->mem);
+}
+
+static int intake_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
+                             const uint8_t *data, size_t len, void *user)
+{
+    struct wire_server *s = user;
+    struct wire_call *call = intake_call(session, stream_id);
+    int r = 0;
+    if (call && intake_is_heard(call)) {
+        r = intake_bytes(call, (struct span){data, len});
+        if (!intake_is_heard(call)) {
+            intake_forget(call);
+        }
+    }
+    if (r == 0 && nghttp2_session_consume(session, stream_id, len) == NGHTTP2_ERR_NOMEM) {
+        r = err_origin(-ENOMEM);
+    }
+    return intake_result(s, r);
+}
+
+static int intake_end(struct wire_call *call)
+{
+    struct wire_server *s = call->server;
+    call->is_half_closed = true;
+    if (!intake_is_heard(call)) {
+        return 0;
+    }
+    if (wire_frame_inside(&call->incoming)) {
+        intake_forget(call);
+        return wire_call_refuse(call, WIRE_REFUSAL_TRUNCATED);
+    }
+    s->ops->call_half_closed(s->user, call);
+    return 0;
+}
+
+/* -- frames -------------------------------------------------------------------------------------- */
+
+static int intake_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct wire_server *s = user;
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
+        return 0;
+    }
+    struct wire_call *call = intake_call(session, frame->hd.stream_id);
+    if (!call) {
+        return 0;
+    }
+    int r = 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        s->opening = NULL;
+        r = intake_open(call);
+    }
+    if (r == 0 && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        r = intake_end(call);
+    }
+    return intake_result(s, r);
+}
+
+/* A frame of ours left: the answer's end, or a reset. */
+static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct wire_server *s = user;
+    switch (frame->hd.type) {
+    case NGHTTP2_DATA:
+        intake_earn(s, WIRE_FRAMES_PER_DATA);
+        return 0;
+    case NGHTTP2_RST_STREAM:
+        if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
+            intake_spend(s, 1); /* over streams_max: cheap, and honest before our SETTINGS came */
+        } else if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR && --s->resets_left < 0) {
+            wire_server_calm(s);
+        }
+        return 0;
+    case NGHTTP2_GOAWAY:
+        s->is_closing |= frame->goaway.error_code != NGHTTP2_NO_ERROR;
+        return 0;
+    default:
+        break;
+    }
+    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+        return 0;
+    }
+    struct wire_call *call = intake_call(session, frame->hd.stream_id);
+    if (!call) {
+        return 0;
+    }
+    call->is_gone = true;
+    if (!call->is_half_closed &&
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_NO_ERROR) == NGHTTP2_ERR_NOMEM) {
+        return wire_server_fail(s, err_origin(-ENOMEM));
+    }
+    return 0;
+}
+
+static int intake_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t error_code,
+                               void *user)
+{
+    struct wire_call *call = intake_call(session, stream_id);
+    if (call) {
+        nghttp2_session_set_stream_user_data(session, stream_id, NULL);
+        wire_call_end(call);
+    }
+    return 0;
+}
+
+void wire_intake_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, intake_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, intake_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, intake_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, intake_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, intake_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, intake_frame_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, intake_stream_close);
+}

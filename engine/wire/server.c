@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* A server connection: one nghttp2 session between bytes in and bytes out.
+ *
+ *   bytes -> wire_server_receive -> nghttp2 -> intake.c -> ops (the gateway)
+ *   bytes <- wire_server_send    <- nghttp2 <- call.c   <- wire_call_send, wire_call_finish
+ *
+ * Owns: the session, the calls on it, the rest of a frame that the last buffer had no room for.
+ * Lean: no output buffer of its own (frames go from nghttp2's buffer into the caller's), call
+ * objects only while there are calls, a 512-byte HPACK encoder table (our answers have three
+ * headers), no priority tree and no closed streams kept (SETTINGS_NO_RFC7540_PRIORITIES): an idle
+ * connection is what nghttp2 needs.
+ * Ends: is_closing = a GOAWAY with an error is to leave, then the socket closes; is_dead = nothing
+ * leaves any more (not HTTP/2, out of memory, too many acks owed).  After either, wire_server_free()
+ * tells the gateway of every call still live.
+ * Invariant: the session is never used from inside wire_server_free(); calls end by
+ * on_stream_close or there, never twice. */
+#include "wire/server.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "wire/memory.h"
+
+#define SERVER_DEFLATE_TABLE 512  /* bytes of HPACK encoder table */
+#define SERVER_ACKS_MAX      1000 /* PING and SETTINGS acks owed; more is a flood */
+
+int wire_server_fail(struct wire_server *s, int failure)
+{
+    CHECK(failure < 0);
+    if (s->failure == 0) {
+        s->failure = failure;
+    }
+    s->is_dead = true;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+void wire_server_calm(struct wire_server *s)
+{
+    if (s->is_closing) {
+        return;
+    }
+    s->is_closing = true;
+    if (nghttp2_session_terminate_session(s->session, NGHTTP2_ENHANCE_YOUR_CALM) ==
+        NGHTTP2_ERR_NOMEM) {
+        wire_server_fail(s, err_origin(-ENOMEM));
+    }
+}
+
+/* -- life --------------------------------------------------------------------------------------- */
+
+static int server_session(struct wire_server *s)
+{
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
+    if (nghttp2_session_callbacks_new(&callbacks)) {
+        goto no_callbacks;
+    }
+    if (nghttp2_option_new(&option)) {
+        goto no_option;
+    }
+    wire_intake_callbacks(callbacks);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_deflate_dynamic_table_size(option, SERVER_DEFLATE_TABLE);
+    nghttp2_option_set_max_outbound_ack(option, SERVER_ACKS_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(option, s->limits.reset_burst,
+                                               s->limits.reset_rate);
+    int r = nghttp2_session_server_new3(&s->session, callbacks, s, option, &s->mem);
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    return r ? err_origin(-ENOMEM) : 0;
+no_option:
+    nghttp2_session_callbacks_del(callbacks);
+no_callbacks:
+    return err_origin(-ENOMEM);
+}
+
+static int server_settings(struct wire_server *s)
+{
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, s->limits.streams_max},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, s->limits.header_bytes},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int r = nghttp2_submit_settings(s->session, NGHTTP2_FLAG_NONE, settings,
+                                    ARRAY_COUNT(settings));
+    return r ? err_origin(-ENOMEM) : 0;
+}
+
+int wire_server_new_on(const struct wire_server_ops *ops, void *user,
+                       const struct wire_limits *limits, nghttp2_mem *mem,
+                       struct wire_server **ret_server)
+{
+    CHECK(ops->call_open);
+    CHECK(ops->call_closed);
+    struct wire_server *s = mem->calloc(1, sizeof(*s), mem->mem_user_data);
+    if (!s) {
+        return err_origin(-ENOMEM);
+    }
+    s->ops = ops;
+    s->user = user;
+    s->limits = *limits;
+    s->mem = *mem;
+    s->frames_left = WIRE_FRAMES_BURST;
+    s->resets_left = WIRE_RESETS_BURST;
+    list_init(&s->calls);
+    list_init(&s->spare);
+    int r = server_session(s);
+    if (r == 0) {
+        r = server_settings(s);
+    }
+    if (r < 0) {
+        wire_server_free(s);
+        return err_trace(r);
+    }
+    *ret_server = s;
+    return 0;
+}
+
+int wire_server_new(const struct wire_server_ops *ops, void *user, const struct wire_limits *limits,
+                    struct wire_server **ret_server)
+{
+    nghttp2_mem mem = wire_memory_libc;
+    return err_trace(wire_server_new_on(ops, user, limits, &mem, ret_server));
+}
+
+void wire_server_free(struct wire_server *s)
+{
+    if (!s) {
+        return;
+    }
+    CHECK(!s->is_inside);
+    s->is_dead = true;
+    while (!list_empty(&s->calls)) {
+        wire_call_end(CONTAINER_OF(s->calls.next, struct wire_call, link));
+    }
+    CHECK(s->calls_count == 0);
+    CHECK(s->queued_bytes == 0);
+    CHECK(s->assembly_bytes == 0);
+    wire_call_trim(s, 0);
+    nghttp2_session_del(s->session);
+    s->mem.free(s, s->mem.mem_user_data);
+}
+
+/* -- bytes -------------------------------------------------------------------------------------- */
+
+/* What an error of nghttp2 means for the connection. */
+static int server_verdict(struct wire_server *s, int r)
+{
+    if (s->failure < 0) {
+        return err_trace(s->failure);
+    }
+    switch (r) {
+    case NGHTTP2_ERR_CALLBACK_FAILURE: /* intake.c stopped reading */
+        CHECK(s->is_closing);
+        return WIRE_E_CLOSE;
+    case NGHTTP2_ERR_NOMEM:
+        wire_server_fail(s, err_origin(-ENOMEM));
+        return s->failure;
+    default: /* not HTTP/2, or more acks owed than allowed: nothing worth sending */
+        s->is_dead = true;
+        return WIRE_E_CLOSE;
+    }
+}
+
+int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n)
+{
+    CHECK(!s->is_inside);
+    if (s->failure < 0) {
+        return err_trace(s->failure);
+    }
+    if (s->is_closing || s->is_dead) {
+        return WIRE_E_CLOSE;
+    }
+    s->is_inside = true;
+    ssize_t r = nghttp2_session_mem_recv(s->session, bytes, n);
+    s->is_inside = false;
+    if (r < 0 || s->failure < 0) {
+        return server_verdict(s, (int)r);
+    }
+    return s->is_closing ? WIRE_E_CLOSE : 0;
+}
+
+/* The next run of bytes to send into s->pending; 0: none. */
+static int server_next(struct wire_server *s)
+{
+    if (!nghttp2_session_want_write(s->session)) {
+        return 0;
+    }
+    ssize_t r = nghttp2_session_mem_send(s->session, &s->pending);
+    if (r < 0 || s->failure < 0) {
+        return server_verdict(s, (int)r) < 0 ? s->failure : 0;
+    }
+    s->pending_len = (size_t)r;
+    return 0;
+}
+
+ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap)
+{
+    CHECK(!s->is_inside);
+    size_t len = 0;
+    int r = 0;
+    s->is_inside = true;
+    while (len < cap && !s->is_dead) {
+        if (s->pending_len == 0) {
+            r = server_next(s);
+            if (s->pending_len == 0) {
+                break;
+            }
+        }
+        size_t n = s->pending_len < cap - len ? s->pending_len : cap - len;
+        memcpy(buf + len, s->pending, n);
+        s->pending += n;
+        s->pending_len -= n;
+        len += n;
+    }
+    s->is_inside = false;
+    return s->failure < 0 ? err_trace(s->failure) : r < 0 ? err_trace(r) : (ssize_t)len;
+}
+
+bool wire_server_wants_send(const struct wire_server *s)
+{
+    return !s->is_dead && (s->pending_len > 0 || nghttp2_session_want_write(s->session));
+}
+
+bool wire_server_done(const struct wire_server *s)
+{
+    if (s->is_dead) {
+        return true;
+    }
+    return !wire_server_wants_send(s) && (s->is_closing || !nghttp2_session_want_read(s->session));
+}
+
+/* -- end ----------------------------------------------------------------------------------------- */
+
+int wire_server_drain(struct wire_server *s)
+{
+    if (s->is_dead || s->is_closing || s->drains >= 2) {
+        return 0;
+    }
+    int r = s->drains++ == 0
+                ? nghttp2_submit_shutdown_notice(s->session)
+                : nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
+                                        nghttp2_session_get_last_proc_stream_id(s->session),
+                                        NGHTTP2_NO_ERROR, NULL, 0);
+    if (r == NGHTTP2_ERR_NOMEM) {
+        wire_server_fail(s, err_origin(-ENOMEM));
+        return s->failure;
+    }
+    return 0;
+}
+
+size_t wire_server_calls_count(const struct wire_server *s)
+{
+    return s->calls_count;
+}
+
+size_t wire_server_queued_bytes(const struct wire_server *s)
+{
+    return s->queued_bytes;
+}

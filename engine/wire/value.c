@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Header values of gRPC.  Owns nothing and keeps nothing: bytes in, bytes out.
+ *
+ * The three encodings meet where a refusal leaves the house: grpc-message is people's text
+ * (UTF-8, percent-encoded), grpc-status-details-bin is a packed google.rpc.Status (base64).
+ * They fail only on decoding, with false; encoding cannot fail, its buffer is sized by _max().
+ * Not here: which header is wanted where (server.c and client.c know that). */
+#include "wire/value.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+bool wire_value_is_grpc(struct span content_type)
+{
+    static const char plain[] = "application/grpc";
+    static const char proto[] = "+proto";
+    if (content_type.len < sizeof(plain) - 1 ||
+        memcmp(content_type.ptr, plain, sizeof(plain) - 1) != 0) {
+        return false;
+    }
+    const uint8_t *rest = content_type.ptr + sizeof(plain) - 1;
+    size_t len = content_type.len - (sizeof(plain) - 1);
+    if (len >= sizeof(proto) - 1 && memcmp(rest, proto, sizeof(proto) - 1) == 0) {
+        rest += sizeof(proto) - 1;
+        len -= sizeof(proto) - 1;
+    }
+    return len == 0 || rest[0] == ';' || rest[0] == ' ';
+}
+
+bool wire_value_timeout_parse(struct span value, int64_t *ret_us)
+{
+    if (value.len < 2 || value.len > 9) {
+        return false;
+    }
+    int64_t n = 0;
+    for (size_t i = 0; i + 1 < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9') {
+            return false;
+        }
+        n = n * 10 + (value.ptr[i] - '0');
+    }
+    switch (value.ptr[value.len - 1]) {
+    case 'H': *ret_us = n * HOUR_US; return true;
+    case 'M': *ret_us = n * MINUTE_US; return true;
+    case 'S': *ret_us = n * SECOND_US; return true;
+    case 'm': *ret_us = n * 1000; return true;
+    case 'u': *ret_us = n; return true;
+    case 'n': *ret_us = (n + 999) / 1000; return true;
+    default: return false;
+    }
+}
+
+size_t wire_value_timeout_write(int64_t timeout_us, char *out)
+{
+    static const struct {
+        int64_t us;
+        char unit;
+    } units[] = {{1, 'u'}, {1000, 'm'}, {SECOND_US, 'S'}, {MINUTE_US, 'M'}};
+    CHECK(timeout_us >= 0);
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+        if (timeout_us / units[i].us <= 99999999) {
+            return (size_t)snprintf(out, WIRE_TIMEOUT_MAX, "%d%c",
+                                    (int)(timeout_us / units[i].us), units[i].unit);
+        }
+    }
+    return (size_t)snprintf(out, WIRE_TIMEOUT_MAX, "99999999H");
+}
+
+size_t wire_value_percent_encode(struct span text, uint8_t *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    uint8_t *at = out;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        bool at_end = i == 0 || i + 1 == text.len;
+        if (c < 0x20 || c > 0x7e || c == '%' || (c == ' ' && at_end)) {
+            *at++ = '%';
+            *at++ = (uint8_t)hex[c >> 4];
+            *at++ = (uint8_t)hex[c & 15];
+        } else {
+            *at++ = c;
+        }
+    }
+    return (size_t)(at - out);
+}
+
+static int value_hex(uint8_t c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t wire_value_percent_decode(struct span text, uint8_t *out)
+{
+    uint8_t *at = out;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '%' && text.len - i > 2) {
+            int high = value_hex(text.ptr[i + 1]);
+            int low = value_hex(text.ptr[i + 2]);
+            if (high >= 0 && low >= 0) {
+                *at++ = (uint8_t)(high << 4 | low);
+                i += 2;
+                continue;
+            }
+        }
+        *at++ = text.ptr[i];
+    }
+    return (size_t)(at - out);
+}
+
+struct span wire_value_cut(struct span text, size_t max)
+{
+    if (text.len <= max) {
+        return text;
+    }
+    size_t len = max;
+    while (len > 0 && (text.ptr[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return (struct span){text.ptr, len};
+}
+
+static const char base64_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+size_t wire_value_base64_encode(struct span bytes, uint8_t *out)
+{
+    uint8_t *at = out;
+    uint32_t word = 0;
+    unsigned bits = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        word = word << 8 | bytes.ptr[i];
+        for (bits += 8; bits >= 6; bits -= 6) {
+            *at++ = (uint8_t)base64_letters[word >> (bits - 6) & 63];
+        }
+    }
+    if (bits > 0) {
+        *at++ = (uint8_t)base64_letters[word << (6 - bits) & 63];
+    }
+    return (size_t)(at - out);
+}
+
+static int value_base64(uint8_t c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len)
+{
+    while (text.len > 0 && text.len % 4 == 0 && text.ptr[text.len - 1] == '=') {
+        text.len--;
+        if (text.len > 0 && text.ptr[text.len - 1] == '=') {
+            text.len--;
+        }
+    }
+    if (text.len % 4 == 1) {
+        return false;
+    }
+    size_t len = 0;
+    uint32_t word = 0;
+    unsigned bits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int six = value_base64(text.ptr[i]);
+        if (six < 0) {
+            return false;
+        }
+        word = word << 6 | (uint32_t)six;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            out[len++] = (uint8_t)(word >> bits);
+        }
+    }
+    *ret_len = len;
+    return true;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands in gRPC's header values: timeouts, percent-encoded text, base64 (gRPC over HTTP/2,
+ * "PROTOCOL-HTTP2.md"; RFC 4648).  Pure functions over borrowed bytes; hostile input gets false.
+ * Output buffers are the caller's and must be as large as the _max() of their function. */
+#ifndef FAIRSLOT_WIRE_VALUE_H
+#define FAIRSLOT_WIRE_VALUE_H
+
+#include "base/types.h"
+
+/* "application/grpc" or "application/grpc+proto", with or without parameters. */
+bool wire_value_is_grpc(struct span content_type);
+
+/* 1 to 8 digits and a unit of H M S m u n; nanoseconds are rounded up. */
+bool wire_value_timeout_parse(struct span value, int64_t *ret_us);
+#define WIRE_TIMEOUT_MAX 12
+/* Up to 8 digits in the finest unit that holds it, rounded down.  Returns the length. */
+size_t wire_value_timeout_write(int64_t timeout_us, char *out);
+
+static inline size_t wire_value_percent_max(size_t len)
+{
+    return 3 * len;
+}
+/* Everything but printable ASCII, and '%', becomes %XX; so do blanks at the ends, which HTTP would
+ * strip.  Returns the length. */
+size_t wire_value_percent_encode(struct span text, uint8_t *out);
+/* At most text.len bytes; a broken %XX stays as it is, as the specification asks. */
+size_t wire_value_percent_decode(struct span text, uint8_t *out);
+/* The longest prefix of at most `max` bytes that cuts no UTF-8 character in two. */
+struct span wire_value_cut(struct span text, size_t max);
+
+static inline size_t wire_value_base64_max(size_t len)
+{
+    return (len + 2) / 3 * 4;
+}
+/* Standard alphabet, no padding ("implementations SHOULD emit un-padded").  Returns the length. */
+size_t wire_value_base64_encode(struct span bytes, uint8_t *out);
+/* Padding may be there or not.  `out` takes text.len / 4 * 3 + 2 bytes. */
+bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len);
+
+#endif
