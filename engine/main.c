@@ -1,6 +1,167 @@
 /* SPDX-License-Identifier: MIT */
-/* The front door: one binary, a table of verbs. */
-int main(void)
+/* The front door: one binary, a table of verbs.
+ *   fairslot NOUN [NAME] ... -> the row of the rooms' tables -> its run(), whose exit code is ours
+ *   help, --help at every level and "did you mean" are read off the same rows
+ * Owns nothing.  Unknown words are told with the nearest known one and end with 2. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/check.h"
+#include "ctl/ctl.h"
+#include "ctl/guess.h"
+#include "ctl/talk.h"
+#include "flood/flood.h"
+#include "serve.h"
+
+static const struct verb *const main_tables[] = {serve_verbs, ctl_verbs, flood_verbs};
+
+/* The next row behind `verb` over all tables; NULL begins and ends. */
+static const struct verb *main_next(const struct verb *verb)
 {
-    return 2;
+    static size_t table; /* of the row given out last */
+    if (!verb) {
+        table = 0;
+        verb = main_tables[0];
+    } else {
+        verb++;
+    }
+    while (!verb->noun && ++table < ARRAY_COUNT(main_tables)) {
+        verb = main_tables[table];
+    }
+    return verb->noun ? verb : NULL;
+}
+
+static bool main_is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* Rows of one noun, or of all. */
+static void main_list(FILE *out, const char *noun)
+{
+    for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
+        if (!noun || strcmp(v->noun, noun) == 0) {
+            char words[48];
+            snprintf(words, sizeof(words), "%s%s%s", v->noun, v->name ? " " : "",
+                     v->name ? v->name : "");
+            fprintf(out, "  %-22s %s\n", words, v->summary);
+        }
+    }
+}
+
+static int main_overview(FILE *out)
+{
+    fputs("fairslot " FAIRSLOT_VERSION ": a slot reservation engine in which being fast buys nothing\n"
+          "usage: fairslot NOUN [NAME] [options]\n", out);
+    main_list(out, NULL);
+    fputs("every verb explains itself with --help.  example:\n"
+          "  fairslot serve --dev --data demo &\n"
+          "  fairslot pool create passports --token-file demo/operator.token\n", out);
+    return out == stdout ? VERB_OK : VERB_USAGE;
+}
+
+static int main_noun_help(FILE *out, const char *noun)
+{
+    fprintf(out, "usage: fairslot %s NAME [options]\n", noun);
+    main_list(out, noun);
+    fprintf(out, "example:\n  fairslot %s", noun);
+    for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
+        if (strcmp(v->noun, noun) == 0) {
+            fprintf(out, " %s --help\n", v->name);
+            break;
+        }
+    }
+    return out == stdout ? VERB_OK : VERB_USAGE;
+}
+
+/* The row for these words; NULL: none.  *ret_words is how many it took. */
+static const struct verb *main_find(int argc, char **argv, int *ret_words)
+{
+    for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
+        if (strcmp(v->noun, argv[0]) != 0) {
+            continue;
+        }
+        if (!v->name || (argc > 1 && strcmp(v->name, argv[1]) == 0)) {
+            *ret_words = v->name ? 2 : 1;
+            return v;
+        }
+    }
+    return NULL;
+}
+
+static bool main_is_noun(const char *word)
+{
+    for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
+        if (strcmp(v->noun, word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No row fits: say which word is wrong, and what it might have been. */
+static int main_unknown(int argc, char **argv)
+{
+    bool known = main_is_noun(argv[0]);
+    const char *word = known ? argv[1] : argv[0];
+    if (known && (argc == 1 || main_is_help(word))) {
+        return main_noun_help(argc == 1 ? stderr : stdout, argv[0]);
+    }
+    struct guess g;
+    guess_init(&g, word);
+    for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
+        if (!known) {
+            guess_offer(&g, v->noun);
+        } else if (strcmp(v->noun, argv[0]) == 0) {
+            guess_offer(&g, v->name);
+        }
+    }
+    talk_error("unknown verb '%s%s%s'%s%s%s", known ? argv[0] : "", known ? " " : "", word,
+               g.best ? ": did you mean '" : "", g.best ? g.best : "", g.best ? "'?" : "");
+    talk_next("fairslot %s%shelp", known ? argv[0] : "", known ? " " : "");
+    return VERB_USAGE;
+}
+
+/* As many descriptors as we may have: connections are what a peak is made of. */
+static void main_raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int words;
+    argc--;
+    argv++;
+    if (argc == 0) {
+        return main_overview(stderr);
+    }
+    if (strcmp(argv[0], "--version") == 0) {
+        puts("fairslot " FAIRSLOT_VERSION);
+        return VERB_OK;
+    }
+    bool wants_help = main_is_help(argv[0]);
+    if (wants_help && argc == 1) {
+        return main_overview(stdout);
+    }
+    if (wants_help) {
+        argc--;
+        argv++;
+    }
+    const struct verb *verb = main_find(argc, argv, &words);
+    if (!verb) {
+        return wants_help && argc == 1 && main_is_noun(argv[0]) ? main_noun_help(stdout, argv[0])
+                                                                : main_unknown(argc, argv);
+    }
+    if (wants_help) {
+        fputs(verb->help, stdout);
+        return VERB_OK;
+    }
+    main_raise_files();
+    return verb->run(verb, argc - words, argv + words);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The verbs, one file a noun; ctl.c puts them into the table with their help. */
+#ifndef FAIRSLOT_CTL_CMD_H
+#define FAIRSLOT_CTL_CMD_H
+
+#include "verb.h"
+
+int cmd_token(const struct verb *verb, int argc, char **argv);
+int cmd_pool_create(const struct verb *verb, int argc, char **argv);
+int cmd_pool_list(const struct verb *verb, int argc, char **argv);
+int cmd_pool_show(const struct verb *verb, int argc, char **argv);
+int cmd_slot_import(const struct verb *verb, int argc, char **argv);
+int cmd_slot_list(const struct verb *verb, int argc, char **argv);
+int cmd_hold_create(const struct verb *verb, int argc, char **argv);
+int cmd_hold_show(const struct verb *verb, int argc, char **argv);
+int cmd_hold_confirm(const struct verb *verb, int argc, char **argv);
+int cmd_hold_drop(const struct verb *verb, int argc, char **argv);
+int cmd_reservation_list(const struct verb *verb, int argc, char **argv);
+int cmd_reservation_show(const struct verb *verb, int argc, char **argv);
+int cmd_reservation_cancel(const struct verb *verb, int argc, char **argv);
+
+#endif

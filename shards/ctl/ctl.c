@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* The operator's verbs with their help: one row a verb, read by main.c for lists, help and "did you
+ * mean".  Owns the texts, does nothing itself. */
+#include "ctl/ctl.h"
+
+#include "ctl/cmd.h"
+#include "ctl/options.h"
+
+#define CTL_NAME_HELP                                                                             \
+    "  --pool POOL         when NAME is an id alone\n"                                            \
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+
+static const char ctl_token_help[] =
+    "usage: fairslot token --data DIR --subject NAME [options]\n"
+    "Signs tokens with the development issuer in DIR; prints one a line.\n"
+    "  --data DIR          data directory of the server (made when missing)\n"
+    "  --subject NAME      whom the token is for; with --count NAME-0, NAME-1, ...\n"
+    "  --assurance LEVEL   low, substantial or high (substantial: a citizen's online ID)\n"
+    "  --role operator     may create pools and slots (no role)\n"
+    "  --ttl TIME          how long it is good: 90s, 10m, 1h, 30d (1h)\n"
+    "  --count N           as many tokens, 1 to 2000000 (one, for NAME itself)\n"
+    "  --alg ES256|RS256   signature (ES256)\n"
+    "example:\n"
+    "  fairslot token --data demo --subject ada > ada.token\n";
+
+static const char ctl_pool_create_help[] =
+    "usage: fairslot pool create ID [options]\n"
+    "Makes a pool: slots released under one policy.  ID: up to 63 of a-z, 0-9 and -.\n"
+    "  --display-name TEXT   as people read it (ID)\n"
+    "  --office TEXT         where (empty)\n"
+    "  --service TEXT        what for (empty)\n"
+    "  --service-class NAME  pools in which an identity's holds and reservations count together\n"
+    "                        (ID: this pool alone)\n"
+    "  --time-zone ZONE      IANA name (Europe/Berlin)\n"
+    "  --min-assurance LEVEL low, substantial or high (low)\n"
+    "  --hold-ttl TIME       how long a hold waits to be confirmed: 90s, 10m, 1h (10m)\n"
+    "  --max-live N          holds and reservations of an identity in the class, 1 to 16 (1)\n"
+    "  --scarce              slots leave only through releases\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot pool create passports --display-name 'Passports, City Hall' --hold-ttl 10m\n";
+
+static const char ctl_pool_list_help[] =
+    "usage: fairslot pool list [options]\n"
+    "Every pool.\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot pool list -o json | jq -r '.pools[].name'\n";
+
+static const char ctl_pool_show_help[] =
+    "usage: fairslot pool show ID [options]\n"
+    "One pool's policy.\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot pool show passports\n";
+
+static const char ctl_slot_import_help[] =
+    "usage: fairslot slot import FILE.csv [options]\n"
+    "Creates the slots of a CSV file.  The whole file is checked first: one wrong line, and nothing\n"
+    "is imported.  Importing the same file again within a day changes nothing.\n"
+    "Columns, by name in the first line (any order):\n"
+    "  pool                id of a pool that exists (may be left out with --pool)\n"
+    "  date                YYYY-MM-DD\n"
+    "  start               local HH:MM, or with its offset: 09:00+01:00\n"
+    "  duration_minutes    1 to 1440\n"
+    "  desk                up to 64 bytes; one desk, one slot at a time\n"
+    "  time_zone           IANA name, as Europe/Berlin\n"
+    "options:\n"
+    "  --pool ID           every slot's pool\n"
+    "  --dry-run           check everything, change nothing\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot slot import slots.csv --dry-run && fairslot slot import slots.csv\n";
+
+static const char ctl_slot_list_help[] =
+    "usage: fairslot slot list --pool ID [options]\n"
+    "A pool's slots in the order of time, every page.\n"
+    "  --pool ID           the pool\n"
+    "  --from TIME         first start: 2026-12-01 (midnight UTC) or 2026-12-01T09:00:00+01:00\n"
+    "  --to TIME           first start that is left out\n"
+    "  --free              only free ones\n"
+    "  --page-size N       slots a call, 1 to 1000 (1000)\n"
+    "  --limit N           slots in all (every one)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot slot list --pool passports --free --limit 10\n";
+
+static const char ctl_hold_create_help[] =
+    "usage: fairslot hold create SLOT [options]\n"
+    "Keeps a slot for the token's person until it is confirmed or expires.\n"
+    "  SLOT                pools/POOL/slots/ID, or ID with --pool\n" CTL_NAME_HELP
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot hold create pools/passports/slots/s20310303t0800-desk-1 --token-file ada.token\n";
+
+static const char ctl_hold_show_help[] =
+    "usage: fairslot hold show NAME [options]\n"
+    "One of the token's person's holds.\n"
+    "  NAME                pools/POOL/holds/ID, or ID with --pool\n"
+    "  --pool POOL         when NAME is an id alone\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot hold show pools/passports/holds/h0123456789abcdef-1 --token-file ada.token\n";
+
+static const char ctl_hold_confirm_help[] =
+    "usage: fairslot hold confirm NAME [options]\n"
+    "Makes a hold a reservation.\n"
+    "  NAME                pools/POOL/holds/ID, or ID with --pool\n" CTL_NAME_HELP
+    "  --etag ETAG         only while the hold is as it was read (any)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot hold confirm pools/passports/holds/h0123456789abcdef-1 --token-file ada.token\n";
+
+static const char ctl_hold_drop_help[] =
+    "usage: fairslot hold drop NAME [options]\n"
+    "Gives a hold back early; its slot waits as returned.\n"
+    "  NAME                pools/POOL/holds/ID, or ID with --pool\n" CTL_NAME_HELP
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot hold drop pools/passports/holds/h0123456789abcdef-1 --token-file ada.token\n";
+
+static const char ctl_reservation_list_help[] =
+    "usage: fairslot reservation list [options]\n"
+    "The token's person's reservations.\n"
+    "  --pool POOL         of one pool (all)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot reservation list --token-file ada.token\n";
+
+static const char ctl_reservation_show_help[] =
+    "usage: fairslot reservation show NAME [options]\n"
+    "One reservation.\n"
+    "  NAME                pools/POOL/reservations/ID, or ID with --pool\n"
+    "  --pool POOL         when NAME is an id alone\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot reservation show pools/passports/reservations/r0123456789abcdef-1 "
+    "--token-file ada.token\n";
+
+static const char ctl_reservation_cancel_help[] =
+    "usage: fairslot reservation cancel NAME [options]\n"
+    "Cancels a reservation; its slot waits as returned, nobody gets it by being fast.\n"
+    "  NAME                pools/POOL/reservations/ID, or ID with --pool\n" CTL_NAME_HELP
+    "  --etag ETAG         only while it is as it was read (any)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot reservation cancel pools/passports/reservations/r0123456789abcdef-1 "
+    "--token-file ada.token\n";
+
+const struct verb ctl_verbs[] = {
+    {"token", NULL, "sign tokens with the development issuer", ctl_token_help, cmd_token},
+    {"pool", "create", "make a pool", ctl_pool_create_help, cmd_pool_create},
+    {"pool", "list", "every pool", ctl_pool_list_help, cmd_pool_list},
+    {"pool", "show", "one pool's policy", ctl_pool_show_help, cmd_pool_show},
+    {"slot", "import", "create slots from a CSV file", ctl_slot_import_help, cmd_slot_import},
+    {"slot", "list", "a pool's slots", ctl_slot_list_help, cmd_slot_list},
+    {"hold", "create", "keep a slot for the token's person", ctl_hold_create_help, cmd_hold_create},
+    {"hold", "show", "one hold", ctl_hold_show_help, cmd_hold_show},
+    {"hold", "confirm", "make a hold a reservation", ctl_hold_confirm_help, cmd_hold_confirm},
+    {"hold", "drop", "give a hold back early", ctl_hold_drop_help, cmd_hold_drop},
+    {"reservation", "list", "the token's person's reservations", ctl_reservation_list_help,
+     cmd_reservation_list},
+    {"reservation", "show", "one reservation", ctl_reservation_show_help, cmd_reservation_show},
+    {"reservation", "cancel", "cancel a reservation", ctl_reservation_cancel_help,
+     cmd_reservation_cancel},
+    {0},
+};

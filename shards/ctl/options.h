@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The words behind a verb: options and positional words, one table a verb.
+ *   --name VALUE, --name=VALUE, -o VALUE, -oVALUE, --flag, "--" ends the options
+ * Everything returned is borrowed from argv or from the environment. */
+#ifndef FAIRSLOT_CTL_OPTIONS_H
+#define FAIRSLOT_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "verb.h"
+
+/* One option; exactly one of text and flag is set.  A table ends with name NULL. */
+struct options_spec {
+    const char *name;  /* without the dashes */
+    char letter;       /* 0: no short form */
+    const char **text; /* where its value goes; untouched when not given */
+    bool *flag;        /* where true goes */
+};
+
+/* Positional words, in their order. */
+#define OPTIONS_WORDS_MAX 8
+struct options_words {
+    const char *at[OPTIONS_WORDS_MAX];
+    size_t count;
+};
+
+enum { OPTIONS_E_HELP = 1, OPTIONS_E_USAGE = 2 };
+
+/* Fills what the specs point at, and `ret_words` (exactly min to max words).
+ * 0; OPTIONS_E_HELP (the help is on stdout); OPTIONS_E_USAGE (said on stderr what and what next). */
+struct options_rule {
+    const struct options_spec *specs;
+    size_t words_min, words_max;
+    const char *words_name; /* for the message: "ID" */
+};
+int options_parse(const struct verb *verb, const struct options_rule *rule, int argc, char **argv,
+                  struct options_words *ret_words);
+/* The exit code of a verb whose options_parse() was not 0. */
+int options_exit(int parsed);
+/* Says that an option's value is wrong and what would be right; returns VERB_USAGE. */
+int options_wrong(const struct verb *verb, const char *name, const char *value, const char *right);
+
+/* What every verb that calls a server takes. */
+struct options_call {
+    const char *target;     /* HOST:PORT */
+    const char *token_file; /* NULL: none */
+    const char *output;     /* "table" or "json" */
+};
+#define OPTIONS_CALL(call)                                                                        \
+    {"target", 0, &(call)->target, NULL}, {"token-file", 0, &(call)->token_file, NULL},           \
+    {                                                                                             \
+        "output", 'o', &(call)->output, NULL                                                      \
+    }
+#define OPTIONS_CALL_HELP                                                                         \
+    "  --target HOST:PORT  server (FAIRSLOT_TARGET, else 127.0.0.1:17700)\n"                      \
+    "  --token-file FILE   file with a bearer token (FAIRSLOT_TOKEN_FILE)\n"                      \
+    "  -o table|json       how the answer is printed (table)\n"
+/* From the environment, or the defaults. */
+void options_call_init(struct options_call *call);
+/* Checks target and output; 0 or VERB_USAGE (told). */
+int options_call_check(const struct verb *verb, const struct options_call *call);
+bool options_json(const struct options_call *call);
+
+/* "fairslot pool create" for messages; a static buffer. */
+const char *options_verb_name(const struct verb *verb);
+
+#endif

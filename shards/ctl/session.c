@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* One command's talk with one server.
+ *   session_call -> pack -> client_call -> 0: unpack | RetryInfo: wait, again | else: refusal
+ * Owns the client.  Fails by telling the person and handing back the exit code.
+ * A connection lost under a call is tried again once: whether it had an effect is unknown, and the
+ * request id in every mutation makes the second one harmless. */
+#include "ctl/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "ctl/client.h"
+#include "ctl/keyfile.h"
+#include "ctl/refusal.h"
+#include "ctl/talk.h"
+
+#define SESSION_TIMEOUT_US (10 * SECOND_US)
+#define SESSION_PATIENCE_US (15 * SECOND_US)
+#define SESSION_RETRY_MS_MAX 5000
+
+struct session {
+    struct client *client;
+};
+
+static int session_token(const char *path, char **ret_token)
+{
+    *ret_token = NULL;
+    if (!path) {
+        return VERB_OK;
+    }
+    int r = keyfile_read(path, TOKEN_MAX + 2, ret_token, NULL);
+    if (r != 0) {
+        talk_error("cannot read the token in %s: %s", path,
+                   r == KEYFILE_E_MISSING ? "no such file"
+                   : r == KEYFILE_E_LARGE ? "too large for a token" : strerror(-r));
+        talk_next("make one: fairslot token --data DIR --subject NAME > FILE");
+        return VERB_FAILED;
+    }
+    char *end = *ret_token + strcspn(*ret_token, " \t\r\n");
+    if (end[strspn(end, " \t\r\n")] || end == *ret_token) {
+        talk_error("%s does not hold one token", path);
+        talk_next("make one: fairslot token --data DIR --subject NAME > FILE");
+        free(*ret_token);
+        *ret_token = NULL;
+        return VERB_FAILED;
+    }
+    *end = '\0';
+    return VERB_OK;
+}
+
+int session_open(const struct options_call *call, struct session **ret_session)
+{
+    char *token;
+    int r = session_token(call->token_file, &token);
+    if (r != VERB_OK) {
+        return r;
+    }
+    struct session *s = calloc(1, sizeof(*s));
+    r = s ? client_open(call->target, token, &s->client) : err_origin(-ENOMEM);
+    if (token) {
+        explicit_bzero(token, strlen(token));
+        free(token);
+    }
+    if (r < 0) {
+        talk_error("out of memory");
+        free(s);
+        return VERB_FAILED;
+    }
+    *ret_session = s;
+    return VERB_OK;
+}
+
+void session_close(struct session *s)
+{
+    if (s) {
+        client_close(s->client);
+        free(s);
+    }
+}
+
+void session_free(void *answer)
+{
+    if (answer) {
+        protobuf_c_message_free_unpacked(answer, NULL);
+    }
+}
+
+void session_request_id(char *out)
+{
+    uint8_t random[16];
+    clock_random(random, sizeof(random));
+    value_uuid(random, 4, out);
+}
+
+static void session_sleep(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    while (nanosleep(&t, &t) < 0 && errno == EINTR) {
+    }
+}
+
+/* Milliseconds until the next try; 0: there is none. */
+static int64_t session_again_ms(const struct client_answer *answer, const struct refusal *refusal,
+                                int tries, int64_t spent_us)
+{
+    bool lost = answer->status == CLIENT_STATUS_UNAVAILABLE && answer->sent && !refusal->reason[0];
+    int64_t ms = lost && tries == 1 ? 100 : refusal->retry_ms;
+    ms = ms > SESSION_RETRY_MS_MAX ? SESSION_RETRY_MS_MAX : ms;
+    return spent_us + ms * 1000 < SESSION_PATIENCE_US ? ms : 0;
+}
+
+static int session_exchange(struct session *s, const struct session_call *call, struct span request,
+                            void *ret_answer, struct refusal *ret_refusal)
+{
+    struct client_answer answer;
+    int64_t start_us = clock_mono_us();
+    for (int tries = 1;; tries++) {
+        int r = client_call(s->client, call->path, request, SESSION_TIMEOUT_US, &answer);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (answer.status == 0) {
+            break;
+        }
+        refusal_read(ret_refusal, answer.status, answer.text, answer.details);
+        int64_t ms = session_again_ms(&answer, ret_refusal, tries, clock_mono_us() - start_us);
+        if (ms == 0) {
+            return refusal_exit(answer.status);
+        }
+        session_sleep(ms);
+    }
+    ProtobufCMessage *message = protobuf_c_message_unpack(call->answer_type, NULL,
+                                                          answer.message.len, answer.message.ptr);
+    if (!message) {
+        static const char text[] = "the server's answer cannot be decoded";
+        refusal_read(ret_refusal, 13, (struct span){(const uint8_t *)text, sizeof(text) - 1},
+                     (struct span){0});
+        return VERB_FAILED;
+    }
+    *(ProtobufCMessage **)ret_answer = message;
+    return VERB_OK;
+}
+
+int session_try(struct session *s, const struct session_call *call, void *ret_answer,
+                struct refusal *ret_refusal)
+{
+    size_t len = protobuf_c_message_get_packed_size(call->request);
+    uint8_t *bytes = malloc(len + 1);
+    int r = bytes ? 0 : err_origin(-ENOMEM);
+    if (r == 0) {
+        protobuf_c_message_pack(call->request, bytes);
+        r = session_exchange(s, call, (struct span){bytes, len}, ret_answer, ret_refusal);
+    }
+    free(bytes);
+    if (r < 0) {
+        static const char text[] = "out of memory";
+        refusal_read(ret_refusal, 13, (struct span){(const uint8_t *)text, sizeof(text) - 1},
+                     (struct span){0});
+        return VERB_FAILED;
+    }
+    return r;
+}
+
+int session_call(struct session *s, const struct session_call *call, void *ret_answer)
+{
+    struct refusal refusal;
+    int r = session_try(s, call, ret_answer, &refusal);
+    if (r != VERB_OK) {
+        refusal_tell(&refusal);
+    }
+    return r;
+}
