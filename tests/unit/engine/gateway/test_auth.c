@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* Goal: from the header to the person; a remembered token gives its own person and nobody else's,
+ * until its time; and any number of threads may verify.  Costs are printed, not judged. */
+#include "gateway/auth.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/lib/tap.h"
+#include "tests/unit/engine/gateway/forge.h"
+
+static EVP_PKEY *ec, *rsa;
+static char path[] = "test_auth_jwks_XXXXXX";
+static char text[256];
+
+static struct auth_options options_of(const char *jwks_path)
+{
+    return (struct auth_options){.jwks_path = jwks_path, .issuer = FORGE_ISSUER,
+                                 .audience = FORGE_AUDIENCE, .tenant_key = {1, 2, 3}};
+}
+
+static void write_file(const char *content, size_t len)
+{
+    FILE *f = fopen(path, "w");
+    CHECK(f != NULL);
+    CHECK(fwrite(content, 1, len, f) == len);
+    fclose(f);
+}
+
+static struct auth *auth_good(void)
+{
+    struct auth *a = NULL;
+    const char *jwks = forge_text("{\"keys\":[%s,%s]}", forge_jwk(ec, "e", ""),
+                                 forge_jwk(rsa, "r", ""));
+    write_file(jwks, strlen(jwks));
+    struct auth_options o = options_of(path);
+    EQ(auth_new(&o, &a, text), 0);
+    EQS(text, "");
+    CHECK(a != NULL);
+    return a;
+}
+
+static int lookup(struct auth *a, const char *token, int64_t now_us, struct verified *out)
+{
+    return auth_lookup(a, forge_span(forge_text("Bearer %s", token)), now_us, out);
+}
+
+static void test_bearer(void)
+{
+    static const struct { const char *header; int r; const char *token; } cases[] = {
+        {"Bearer abc", 0, "abc"}, {"bearer abc", 0, "abc"}, {"BEARER   abc", 0, "abc"},
+        {"", REASON_TOKEN_MISSING, ""}, {"Bearer", REASON_TOKEN_MISSING, ""},
+        {"Bearer ", REASON_TOKEN_MISSING, ""}, {"Bearer    ", REASON_TOKEN_MISSING, ""},
+        {"Basic abc", REASON_TOKEN_MISSING, ""}, {"abc", REASON_TOKEN_MISSING, ""},
+        {"Bearerabc", REASON_TOKEN_MISSING, ""}, {"Bearer\tabc", REASON_TOKEN_MISSING, ""},
+        {" Bearer abc", REASON_TOKEN_MISSING, ""}, {"Bear", REASON_TOKEN_MISSING, ""},
+    };
+    struct auth *a = auth_good();
+    struct verified out;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct span token = {0};
+        EQ(auth_bearer(forge_span(cases[i].header), &token), cases[i].r);
+        EQS(forge_text("%.*s", (int)token.len, token.len ? (const char *)token.ptr : ""),
+            cases[i].token);
+        EQ(auth_lookup(a, forge_span(cases[i].header), FORGE_NOW_US, &out),
+           cases[i].r ? cases[i].r : AUTH_E_UNKNOWN);
+    }
+    EQ(auth_lookup(a, (struct span){0}, FORGE_NOW_US, &out), REASON_TOKEN_MISSING);
+    char big[7 + TOKEN_MAX + 2];
+    struct span token;
+    memset(big, 'a', sizeof big);
+    memcpy(big, "Bearer ", 7);
+    EQ(auth_bearer((struct span){(uint8_t *)big, 7 + TOKEN_MAX}, &token), 0);
+    EQ(token.len, TOKEN_MAX);
+    EQ(auth_bearer((struct span){(uint8_t *)big, 7 + TOKEN_MAX + 1}, &token),
+       REASON_TOKEN_INVALID);
+    auth_free(a);
+    auth_free(NULL);
+}
+
+static void test_key_files(void)
+{
+    struct auth *a = NULL;
+    struct auth_options o = options_of("no/such/file.json");
+    EQ(auth_new(&o, &a, text), AUTH_E_KEYS);
+    EQS(text, "key set no/such/file.json: No such file or directory");
+    o.jwks_path = ".";
+    EQ(auth_new(&o, &a, text), AUTH_E_KEYS);
+    EQS(text, "key set .: Is a directory");
+    o.jwks_path = path;
+    write_file("", 0);
+    EQ(auth_new(&o, &a, text), AUTH_E_KEYS);
+    OK(strstr(text, "not JSON") != NULL);
+    static char spaces[JWKS_BYTES_MAX + 1];
+    memset(spaces, ' ', sizeof spaces);
+    memcpy(spaces, "{}", 2);
+    write_file(spaces, sizeof spaces - 1);
+    EQ(auth_new(&o, &a, text), AUTH_E_KEYS);
+    OK(strstr(text, "no \"keys\"") != NULL);
+    write_file(spaces, sizeof spaces);
+    EQ(auth_new(&o, &a, text), AUTH_E_KEYS);
+    OK(strstr(text, "larger than") != NULL);
+    OK(a == NULL);
+    const char *jwks = forge_text("{\"keys\":[%s,{\"kty\":\"oct\",\"kid\":\"s\",\"k\":\"AAAA\"}]}",
+                                 forge_jwk(ec, "e", ""));
+    write_file(jwks, strlen(jwks));
+    o.audience = "";
+    EQ(auth_new(&o, &a, text), AUTH_E_OPTIONS);
+    o.audience = FORGE_AUDIENCE;
+    EQ(auth_new(&o, &a, text), 0);
+    EQS(text, "key 2 of the key set is not used: only EC and RSA keys are used");
+    auth_free(a);
+}
+
+static void test_way_of_a_token(void)
+{
+    struct auth *a = auth_good();
+    struct verified out, again;
+    int64_t exp_s = FORGE_NOW_S + 3600;
+    const char *t = forge_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e\"}",
+                               forge_claims("anna", exp_s, ",\"assurance\":\"high\""));
+    EQ(lookup(a, t, FORGE_NOW_US, &out), AUTH_E_UNKNOWN);
+    EQ(auth_verify(a, forge_span(t), FORGE_NOW_US, &out), 0);
+    EQ(auth_remember(a, forge_span(t), &out, FORGE_NOW_US), 0);
+    EQ(lookup(a, t, FORGE_NOW_US + 1, &again), 0);
+    OK(memcmp(&out, &again, sizeof out) == 0);
+    EQ(again.assurance, ASSURANCE_HIGH);
+    EQ(lookup(a, forge_text("%sA", t), FORGE_NOW_US, &again), AUTH_E_UNKNOWN);
+    EQ(lookup(a, forge_text("%.*s", (int)strlen(t) - 1, t), FORGE_NOW_US, &again), AUTH_E_UNKNOWN);
+    EQ(auth_verify(a, forge_span(forge_text("%sAAAA", t)), FORGE_NOW_US, &again),
+       REASON_TOKEN_INVALID);
+    auth_free(a);
+}
+
+static void test_end_of_memory(void)
+{
+    struct auth *a = auth_good();
+    int64_t life = TOKEN_CACHE_S * SECOND_US, now = FORGE_NOW_US;
+    struct verified out, long_lived = {.identity = {"long"}, .exp_us = now + DAY_US};
+    struct verified brief = {.identity = {"brief"}, .exp_us = now + 10 * SECOND_US};
+    EQ(auth_remember(a, forge_span("long"), &long_lived, now), 0);
+    EQ(auth_remember(a, forge_span("brief"), &brief, now), 0);
+    EQ(lookup(a, "brief", now + 10 * SECOND_US - 1, &out), 0);
+    EQ(lookup(a, "brief", now + 10 * SECOND_US, &out), REASON_TOKEN_EXPIRED);
+    EQ(lookup(a, "long", now + life - 1, &out), 0);
+    EQ(lookup(a, "long", now + life, &out), AUTH_E_UNKNOWN); /* look at the signature again */
+    EQ(auth_remember(a, forge_span("long"), &long_lived, now + life), 0);
+    EQ(lookup(a, "long", now + 2 * life - 1, &out), 0);
+    EQ(lookup(a, "long", now + 2 * life, &out), AUTH_E_UNKNOWN);
+    EQ(lookup(a, "long", now + DAY_US, &out), REASON_TOKEN_EXPIRED);
+    auth_free(a);
+}
+
+static struct verified verified_of(uint32_t n)
+{
+    struct verified v = {.assurance = ASSURANCE_LOW, .exp_us = FORGE_NOW_US + DAY_US};
+    memcpy(v.identity.bytes, &n, sizeof n);
+    return v;
+}
+
+/* Twice the room is remembered, one after the other: the newest TOKEN_CACHE_MAX are there, each
+ * with its own identity, the others are gone. */
+static void test_oldest_makes_room(void)
+{
+    struct auth *a = auth_good();
+    struct verified out;
+    char token[32];
+    for (uint32_t n = 0; n < 2 * TOKEN_CACHE_MAX + 77; n++) {
+        struct verified v = verified_of(n);
+        int len = snprintf(token, sizeof token, "token-%u", n);
+        OK(auth_remember(a, (struct span){(uint8_t *)token, (size_t)len}, &v, FORGE_NOW_US) == 0);
+    }
+    for (uint32_t n = 0; n < 2 * TOKEN_CACHE_MAX + 200; n++) {
+        int len = snprintf(token, sizeof token, "bearer token-%u", n);
+        bool there = n >= TOKEN_CACHE_MAX + 77 && n < 2 * TOKEN_CACHE_MAX + 77;
+        int r = auth_lookup(a, (struct span){(uint8_t *)token, (size_t)len}, FORGE_NOW_US, &out);
+        OK(r == (there ? 0 : AUTH_E_UNKNOWN));
+        OK(r != 0 || memcmp(out.identity.bytes, &n, sizeof n) == 0);
+    }
+    auth_free(a);
+}
+
+/* -- threads and costs ---------------------------------------------------------------------- */
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+struct worker {
+    pthread_t thread;
+    struct auth *auth;
+    const char *tokens[2];
+    int good;
+};
+
+static void *worker_run(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < 200; i++) {
+        struct verified out;
+        const char *t = w->tokens[i % 2];
+        w->good += auth_verify(w->auth, forge_span(t), FORGE_NOW_US, &out) == 0;
+        w->good += auth_verify(w->auth, (struct span){(const uint8_t *)t, strlen(t) - 4},
+                               FORGE_NOW_US, &out) == REASON_TOKEN_INVALID;
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    struct auth *a = auth_good();
+    struct worker workers[4];
+    const char *claims = forge_text("%s", forge_claims("anna", FORGE_NOW_S + 60, ""));
+    char es[2048], rs[2048];
+    snprintf(es, sizeof es, "%s", forge_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e\"}", claims));
+    snprintf(rs, sizeof rs, "%s", forge_token(rsa, "{\"alg\":\"RS256\",\"kid\":\"r\"}", claims));
+    for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
+        workers[i] = (struct worker){.auth = a, .tokens = {es, rs}};
+        CHECK(pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) == 0);
+    }
+    for (uint32_t n = 0; n < 20000; n++) { /* the loop goes on meanwhile */
+        struct verified v = verified_of(n), out;
+        const char *t = forge_text("other-%u", n % 500);
+        OK(auth_remember(a, forge_span(t), &v, FORGE_NOW_US) == 0);
+        OK(lookup(a, t, FORGE_NOW_US, &out) == 0);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
+        pthread_join(workers[i].thread, NULL);
+        EQ(workers[i].good, 400);
+    }
+    auth_free(a);
+}
+
+static double verify_us(struct auth *a, const char *token)
+{
+    enum { ROUNDS = 2000 };
+    struct verified out;
+    double start = now_s();
+    for (int i = 0; i < ROUNDS; i++) {
+        OK(auth_verify(a, forge_span(token), FORGE_NOW_US, &out) == 0);
+    }
+    return (now_s() - start) * 1e6 / ROUNDS;
+}
+
+static void test_costs(void)
+{
+    enum { HITS = 500000 };
+    struct auth *a = auth_good();
+    struct verified out;
+    const char *claims = forge_text("%s", forge_claims("3f1c9c52-4f1b-4b7e-9b0c-0c6a5a1f2e3d",
+                                                     FORGE_NOW_S + 60,
+                                                     ",\"iat\":1800000000,\"assurance\":\"high\","
+                                                     "\"jti\":\"0123456789abcdef\""));
+    const char *es = forge_token(ec, "{\"alg\":\"ES256\",\"kid\":\"e\"}", claims);
+    const char *rs = forge_token(rsa, "{\"alg\":\"RS256\",\"kid\":\"r\"}", claims);
+    struct verified late;
+    double start = now_s();
+    for (int i = 0; i < HITS / 50; i++) { /* refused before the signature */
+        OK(auth_verify(a, forge_span(rs), FORGE_NOW_US + DAY_US, &late) == REASON_TOKEN_EXPIRED);
+    }
+    double cheap_us = (now_s() - start) * 1e6 / (HITS / 50);
+    printf("# verify: ES256 %.1f us, RS256 %.1f us, refused before the signature %.1f us\n",
+           verify_us(a, es), verify_us(a, rs), cheap_us);
+    EQ(auth_verify(a, forge_span(rs), FORGE_NOW_US, &out), 0);
+    EQ(auth_remember(a, forge_span(rs), &out, FORGE_NOW_US), 0);
+    struct span header = forge_span(forge_text("Bearer %s", rs));
+    start = now_s();
+    for (int i = 0; i < HITS; i++) {
+        OK(auth_lookup(a, header, FORGE_NOW_US, &out) == 0);
+    }
+    printf("# remembered token of %zu bytes: %.0f ns\n", header.len - 7,
+           (now_s() - start) * 1e9 / HITS);
+    auth_free(a);
+}
+
+int main(void)
+{
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    ec = EVP_EC_gen("P-256");
+    rsa = EVP_RSA_gen(2048);
+    TAP_RUN(test_bearer);
+    TAP_RUN(test_key_files);
+    TAP_RUN(test_way_of_a_token);
+    TAP_RUN(test_end_of_memory);
+    TAP_RUN(test_oldest_makes_room);
+    TAP_RUN(test_threads);
+    TAP_RUN(test_costs);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(rsa);
+    unlink(path);
+    return tap_done();
+}

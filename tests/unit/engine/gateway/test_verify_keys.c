@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Goal: a key set gives exactly the keys that may be used; the others are left out by name of the
+ * reason, and a set that cannot be understood is refused. */
+#include "gateway/verify.h"
+
+#include "tests/lib/tap.h"
+#include "tests/unit/engine/gateway/forge.h"
+
+static EVP_PKEY *ec, *rsa;
+static const uint8_t tenant_key[VERIFY_TENANT_KEY];
+static char text[256]; /* what the last load said */
+
+#define EC_START  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"b\""
+#define RSA_START "{\"kty\":\"RSA\",\"kid\":\"b\""
+
+/* Loads exactly this text; the count of keys, or -verdict. */
+static int load(const char *jwks)
+{
+    struct verify *v = NULL;
+    size_t len = strlen(jwks);
+    char *copy = malloc(len ? len : 1); /* of the exact size */
+    memcpy(copy, jwks, len);
+    struct verify_options o = {.jwks = {(const uint8_t *)copy, len}, .issuer = FORGE_ISSUER,
+                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key};
+    memset(text, 'x', sizeof text);
+    int r = verify_new(&o, &v, text);
+    free(copy);
+    int count = r == 0 ? (int)verify_keys_count(v) : -r;
+    OK(memchr(text, '\0', sizeof text) != NULL);
+    OK((r == 0) == (v != NULL));
+    verify_free(v);
+    return count;
+}
+
+/* A set of a good key and this one. */
+static int load_beside(const char *jwk)
+{
+    return load(forge_text("{\"keys\":[%s,%s]}", forge_jwk(ec, "good", ""), jwk));
+}
+
+static void test_good_sets(void)
+{
+    EQ(load(forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", ""))), 1);
+    EQS(text, "");
+    EQ(load_beside(forge_jwk(rsa, "b", ",\"use\":\"sig\",\"alg\":\"RS256\"")), 2);
+    EQS(text, "");
+    EQ(load_beside(forge_jwk(ec, "b", ",\"key_ops\":[\"verify\"],\"x5t\":\"abc\"")), 2);
+    EQS(text, "");
+    EQ(load(forge_text("{\"keys\":[%s],\"more\":1}", forge_jwk(rsa, "A-z_0.9", ""))), 1);
+}
+
+static void test_left_out(void)
+{
+    EVP_PKEY *p384 = EVP_EC_gen("P-384"), *small = EVP_RSA_gen(1024);
+    const char *x = forge_base64url("12345678901234567890123456789012", 32);
+    const char *n = forge_number(small, OSSL_PKEY_PARAM_RSA_N);
+    const char *big = forge_text("%s", forge_number(rsa, OSSL_PKEY_PARAM_RSA_N));
+    const struct { const char *jwk; const char *why; } cases[] = {
+        {forge_jwk(p384, "b", ""), "on P-256"},
+        {forge_jwk(small, "b", ""), "2048 bits"},
+        {forge_text("{\"kty\":\"oct\",\"kid\":\"b\",\"k\":\"%s\"}", x), "only EC and RSA"},
+        {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"b\",\"x\":\"AAAA\"}", "only EC and RSA"},
+        {"{\"kid\":\"b\"}", "only EC and RSA"},
+        /* not a point of the curve */
+        {forge_text(EC_START ",\"x\":\"%s\",\"y\":\"%s\"}", x, x), "not a key"},
+        {forge_text(EC_START ",\"x\":\"%s\"}", x), "not a key"},
+        {forge_jwk(rsa, "b", ",\"use\":\"enc\""), "not for signatures"},
+        {forge_jwk(rsa, "b", ",\"use\":1"), "not for signatures"},
+        {forge_jwk(rsa, "b", ",\"key_ops\":[\"encrypt\"]"), "not for signatures"},
+        {forge_jwk(rsa, "b", ",\"alg\":\"RS512\""), "only ES256 and RS256"},
+        {forge_jwk(ec, "b", ",\"alg\":\"RS256\""), "only ES256 and RS256"},
+        {forge_jwk(ec, "b", ",\"d\":\"AAAA\""), "private key"},
+        {forge_jwk(ec, "", ""), "needs a kid"},
+        {forge_jwk(ec, "a b", ""), "needs a kid"},
+        {forge_text("{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}", big), "needs a kid"},
+        {forge_text(RSA_START ",\"n\":\"%s\",\"e\":\"AQ\"}", big), "not an RSA"},
+        {forge_text(RSA_START ",\"n\":\"%s\",\"e\":\"AAAB\"}", big), "not an RSA"},
+        {forge_text(RSA_START ",\"n\":\"%s\",\"e\":\"AQAA\"}", big), "not an RSA"},
+        {forge_text(RSA_START ",\"n\":\"%s\"}", big), "not an RSA"},
+        {RSA_START ",\"n\":\"\",\"e\":\"AQAB\"}", "not an RSA"},
+        {RSA_START ",\"n\":\"not base64!\",\"e\":\"AQAB\"}", "not an RSA"},
+        {"7", "needs a kid"},
+        {"null", "needs a kid"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        EQ(load_beside(cases[i].jwk), 1);
+        if (strstr(text, cases[i].why) == NULL) {
+            printf("# case %zu: \"%s\" does not say \"%s\"\n", i, text, cases[i].why);
+            OK(!"the reason is named");
+        }
+        EQ(load(forge_text("{\"keys\":[%s]}", cases[i].jwk)), -VERIFY_E_KEYS); /* nothing is left */
+        OK(strstr(text, cases[i].why) != NULL);
+    }
+    /* 1024 bits behind 128 zero bytes are still 1024 bits. */
+    const char *zeros = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    EQ(load_beside(forge_text(RSA_START ",\"n\":\"%sA%sA%sA%sA%s\",\"e\":\"AQAB\"}",
+                             zeros, zeros, zeros, zeros, n)), 1);
+    OK(strstr(text, "2048 bits") != NULL);
+    EVP_PKEY_free(p384);
+    EVP_PKEY_free(small);
+}
+
+static void test_refused_sets(void)
+{
+    static const char *const bad[] = {"", "not JSON", "[]", "{}", "{\"keys\":[]}", "{\"keys\":{}}",
+        "{\"keys\":null}", "7", "{\"keys\":[", "{\"keys\":[{\"kid\":\"a\",\"kid\":\"a\"}]}",
+        "{\"keys\":[],\"keys\":[]}"};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        EQ(load(bad[i]), -VERIFY_E_KEYS);
+        OK(text[0] != '\0');
+    }
+    EQ(load_beside(forge_jwk(rsa, "good", "")), -VERIFY_E_KEYS);
+    EQS(text, "key 2 of the key set: an earlier one has its kid");
+    char jwks[16384];
+    size_t n = (size_t)snprintf(jwks, sizeof jwks, "{\"keys\":[");
+    for (int i = 0; i < ISSUER_KEYS_MAX; i++) {
+        n += (size_t)snprintf(jwks + n, sizeof jwks - n, "%s%s", i ? "," : "",
+                              forge_jwk(ec, forge_text("k%d", i), ""));
+    }
+    EQ(load(forge_text("%s]}", jwks)), ISSUER_KEYS_MAX);
+    EQ(load(forge_text("%s,%s]}", jwks, forge_jwk(ec, "more", ""))), -VERIFY_E_KEYS);
+    OK(strstr(text, "too many") != NULL);
+}
+
+/* A key that is left out checks nothing, even where its kid is asked for. */
+static void test_left_out_key_is_not_used(void)
+{
+    EVP_PKEY *small = EVP_RSA_gen(1024);
+    struct verify *v = NULL;
+    struct verified out;
+    const char *jwks = forge_text("{\"keys\":[%s,%s]}", forge_jwk(ec, "good", ""),
+                                 forge_jwk(small, "small", ""));
+    struct verify_options o = {.jwks = forge_span(jwks), .issuer = FORGE_ISSUER,
+                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key};
+    EQ(verify_new(&o, &v, text), 0);
+    const char *t = forge_token(small, "{\"alg\":\"RS256\",\"kid\":\"small\"}",
+                               forge_claims("anna", FORGE_NOW_S + 60, ""));
+    EQ(verify_token(v, forge_span(t), FORGE_NOW_US, &out), REASON_TOKEN_INVALID);
+    verify_free(v);
+    EVP_PKEY_free(small);
+}
+
+/* The operator names the claims as his issuer does. */
+static void test_names_of_claims(void)
+{
+    struct verify *v = NULL;
+    struct verified out;
+    const char *jwks = forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", ""));
+    struct verify_options o = {.jwks = forge_span(jwks), .issuer = FORGE_ISSUER,
+                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key,
+                               .assurance_claim = "loa", .role_claim = "groups"};
+    EQ(verify_new(&o, &v, text), 0);
+    const char *t = forge_token(ec, "{\"alg\":\"ES256\",\"kid\":\"a\"}",
+                               forge_claims("anna", FORGE_NOW_S + 60, ",\"loa\":\"substantial\","
+                                           "\"groups\":[\"operator\"],\"assurance\":7"));
+    EQ(verify_token(v, forge_span(t), FORGE_NOW_US, &out), 0);
+    EQ(out.assurance, ASSURANCE_SUBSTANTIAL);
+    EQ(out.roles, ROLE_OPERATOR);
+    verify_free(v);
+    verify_free(NULL);
+}
+
+static void test_options(void)
+{
+    char long_name[VERIFY_ISSUER_MAX + 2];
+    const char *jwks = forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", ""));
+    memset(long_name, 'i', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    const struct { const char *issuer; const char *audience; } bad[] = {
+        {NULL, "a"}, {"", "a"}, {long_name, "a"}, {"i", NULL}, {"i", ""}};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct verify *v = NULL;
+        struct verify_options o = {.jwks = forge_span(jwks), .issuer = bad[i].issuer,
+                                   .audience = bad[i].audience, .tenant_key = tenant_key};
+        EQ(verify_new(&o, &v, text), VERIFY_E_OPTIONS);
+        OK(v == NULL);
+    }
+}
+
+int main(void)
+{
+    ec = EVP_EC_gen("P-256");
+    rsa = EVP_RSA_gen(2048);
+    TAP_RUN(test_good_sets);
+    TAP_RUN(test_left_out);
+    TAP_RUN(test_refused_sets);
+    TAP_RUN(test_left_out_key_is_not_used);
+    TAP_RUN(test_names_of_claims);
+    TAP_RUN(test_options);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(rsa);
+    return tap_done();
+}
