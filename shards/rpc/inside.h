@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What both ends of rpc share.  For this room only. */
+#ifndef FAIRSLOT_RPC_INSIDE_H
+#define FAIRSLOT_RPC_INSIDE_H
+
+#include <nng/nng.h>
+
+#include "rpc/rpc.h"
+
+enum rpc_transport { RPC_TRANSPORT_NONE, RPC_TRANSPORT_INPROC, RPC_TRANSPORT_TCP };
+
+/* RPC_TRANSPORT_NONE for what this house does not speak. */
+enum rpc_transport rpc_transport_of(const char *url);
+/* nng's error as RPC_E_ADDRESS where the URL is to blame, else as a fatal -errno. */
+int rpc_error(int nng_error);
+/* Options that must stand before any endpoint or context is made. */
+int rpc_socket_prepare(nng_socket socket);
+/* A message with a copy of `bytes`; NULL out of memory. */
+nng_msg *rpc_message(struct span bytes);
+/* nng_close() with an end: false when nng 1.5.2 hangs in it (see rpc.c); the socket is then left to
+ * the process's end, and with it whatever its notifications point to.  All aios are stopped. */
+bool rpc_socket_close(nng_socket socket);
+/* Frees what an aio still carries, if anything. */
+void rpc_aio_drop(nng_aio *aio);
+
+#endif
