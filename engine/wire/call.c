@@ -39,7 +39,7 @@ static const char *const call_statuses[] = {"0", "1",  "2",  "3",  "4",  "5",  "
 
 #define CALL_HEADERS_MAX 6 /* :status, content-type, accept-encoding, and the three trailers */
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 struct wire_call *wire_call_new(struct wire_server *s, int32_t stream_id)
 {
@@ -110,7 +110,7 @@ void wire_call_trim(struct wire_server *s, uint32_t keep)
     }
 }
 
-/* -- what the gateway may know ------------------------------------------------------------------- */
+/* -- what the gateway may know ----------------------------------------------------------------- */
 
 static struct span call_value(nghttp2_rcbuf *value)
 {
@@ -156,7 +156,7 @@ size_t wire_call_queued_bytes(const struct wire_call *call)
     return wire_queue_len(&call->outgoing);
 }
 
-/* -- headers of the answer ----------------------------------------------------------------------- */
+/* -- headers of the answer --------------------------------------------------------------------- */
 
 static size_t call_head(const struct wire_call *call, nghttp2_nv *out)
 {
@@ -198,7 +198,7 @@ static int call_submitted(struct wire_call *call, int r)
     return 0;
 }
 
-/* -- body of the answer -------------------------------------------------------------------------- */
+/* -- body of the answer ------------------------------------------------------------------------ */
 
 static void call_drained(struct wire_call *call)
 {
@@ -300,7 +300,7 @@ int wire_call_send(struct wire_call *call, struct span message)
     return err_trace(call->is_answering ? call_resume(call) : call_answer(call));
 }
 
-/* -- end of the answer --------------------------------------------------------------------------- */
+/* -- end of the answer ------------------------------------------------------------------------- */
 
 static int call_finish_only(struct wire_call *call, const uint8_t *trailer)
 {

@@ -34,7 +34,7 @@ int wire_client_fail(struct wire_client *c, int failure)
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 static int client_session(struct wire_client *c)
 {
@@ -112,7 +112,7 @@ void wire_client_free(struct wire_client *c)
     c->mem.free(c, c->mem.mem_user_data);
 }
 
-/* -- bytes -------------------------------------------------------------------------------------- */
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 static int client_verdict(struct wire_client *c, int r)
 {
@@ -173,7 +173,7 @@ bool wire_client_done(const struct wire_client *c)
     return c->is_dead || (!wire_client_wants_send(c) && !nghttp2_session_want_read(c->session));
 }
 
-/* -- calls -------------------------------------------------------------------------------------- */
+/* -- calls ------------------------------------------------------------------------------------- */
 
 size_t wire_client_room(const struct wire_client *c)
 {

@@ -54,7 +54,7 @@ int wire_client_new_on(const struct wire_client_ops *ops, void *user, nghttp2_me
 /* Lost for good: remembers the first failure.  Returns what an nghttp2 callback has to. */
 int wire_client_fail(struct wire_client *c, int failure);
 
-/* -- request.c: one call ------------------------------------------------------------------------- */
+/* -- request.c: one call ----------------------------------------------------------------------- */
 
 /* Sets the callbacks by which responses come in. */
 void wire_request_callbacks(nghttp2_session_callbacks *callbacks);

@@ -36,7 +36,7 @@ static int intake_result(struct wire_server *s, int r)
     return r < 0 ? wire_server_fail(s, r) : 0;
 }
 
-/* -- budgets ------------------------------------------------------------------------------------- */
+/* -- budgets ----------------------------------------------------------------------------------- */
 
 static void intake_earn(struct wire_server *s, int32_t frames)
 {
@@ -64,7 +64,7 @@ static int intake_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *
     return s->is_closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* -- headers ------------------------------------------------------------------------------------- */
+/* -- headers ----------------------------------------------------------------------------------- */
 
 static int intake_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -185,7 +185,7 @@ static int intake_open(struct wire_call *call)
     return 0;
 }
 
-/* -- messages ------------------------------------------------------------------------------------ */
+/* -- messages ---------------------------------------------------------------------------------- */
 
 /* Whether the gateway still wants to hear of the request. */
 static bool intake_is_heard(const struct wire_call *call)
@@ -262,7 +262,7 @@ static int intake_end(struct wire_call *call)
     return 0;
 }
 
-/* -- frames -------------------------------------------------------------------------------------- */
+/* -- frames ------------------------------------------------------------------------------------ */
 
 static int intake_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {

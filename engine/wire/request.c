@@ -42,7 +42,7 @@ enum {
     STATUS_MAX = 16,
 };
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 struct wire_request *wire_request_new(struct wire_client *c, void *user)
 {
@@ -106,7 +106,7 @@ void *wire_request_user(const struct wire_request *request)
     return request->user;
 }
 
-/* -- request out --------------------------------------------------------------------------------- */
+/* -- request out ------------------------------------------------------------------------------- */
 
 static ssize_t request_read(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t cap,
                             uint32_t *flags, nghttp2_data_source *source, void *user)
@@ -167,7 +167,7 @@ void wire_request_cancel(struct wire_request *request)
     }
 }
 
-/* -- verdict ------------------------------------------------------------------------------------- */
+/* -- verdict ----------------------------------------------------------------------------------- */
 
 /* gRPC's http-grpc-status-mapping.md. */
 static int request_http_status(int http_status)
@@ -238,7 +238,7 @@ void wire_request_end(struct wire_request *request, uint32_t error_code)
     wire_request_drop(request);
 }
 
-/* -- answer in ----------------------------------------------------------------------------------- */
+/* -- answer in --------------------------------------------------------------------------------- */
 
 static struct wire_request *request_of(nghttp2_session *session, int32_t stream_id)
 {

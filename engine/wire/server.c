@@ -10,8 +10,8 @@
  * headers), no priority tree and no closed streams kept (SETTINGS_NO_RFC7540_PRIORITIES): an idle
  * connection is what nghttp2 needs.
  * Ends: is_closing = a GOAWAY with an error is to leave, then the socket closes; is_dead = nothing
- * leaves any more (not HTTP/2, out of memory, too many acks owed).  After either, wire_server_free()
- * tells the gateway of every call still live.
+ * leaves any more (not HTTP/2, out of memory, too many acks owed).  After either, the gateway hears
+ * of every call still live from wire_server_free().
  * Invariant: the session is never used from inside wire_server_free(); calls end by
  * on_stream_close or there, never twice. */
 #include "wire/server.h"
@@ -49,7 +49,7 @@ void wire_server_calm(struct wire_server *s)
     }
 }
 
-/* -- life --------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 static int server_session(struct wire_server *s)
 {
@@ -145,7 +145,7 @@ void wire_server_free(struct wire_server *s)
     s->mem.free(s, s->mem.mem_user_data);
 }
 
-/* -- bytes -------------------------------------------------------------------------------------- */
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 /* What an error of nghttp2 means for the connection. */
 static int server_verdict(struct wire_server *s, int r)
@@ -234,7 +234,7 @@ bool wire_server_done(const struct wire_server *s)
     return !wire_server_wants_send(s) && (s->is_closing || !nghttp2_session_want_read(s->session));
 }
 
-/* -- end ----------------------------------------------------------------------------------------- */
+/* -- end --------------------------------------------------------------------------------------- */
 
 int wire_server_drain(struct wire_server *s)
 {

@@ -77,12 +77,12 @@ int wire_server_fail(struct wire_server *s, int failure);
 /* Too much of something: GOAWAY ENHANCE_YOUR_CALM, once. */
 void wire_server_calm(struct wire_server *s);
 
-/* -- intake.c: requests ------------------------------------------------------------------------- */
+/* -- intake.c: requests ------------------------------------------------------------------------ */
 
 /* Sets the callbacks by which requests come in. */
 void wire_intake_callbacks(nghttp2_session_callbacks *callbacks);
 
-/* -- call.c: answers ---------------------------------------------------------------------------- */
+/* -- call.c: answers --------------------------------------------------------------------------- */
 
 /* From the spares or the heap; NULL: out of memory. */
 struct wire_call *wire_call_new(struct wire_server *s, int32_t stream_id);

@@ -10,7 +10,7 @@
 
 #include "base/types.h"
 
-/* -- server ----------------------------------------------------------------------------------- */
+/* -- server ------------------------------------------------------------------------------------ */
 
 struct wire_server; /* one connection */
 struct wire_call;   /* one RPC on it; valid from call_open until call_closed returns */
@@ -105,7 +105,7 @@ int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
                      struct span details);
 size_t wire_call_queued_bytes(const struct wire_call *call);
 
-/* -- client ----------------------------------------------------------------------------------- */
+/* -- client ------------------------------------------------------------------------------------ */
 
 struct wire_client;
 struct wire_request; /* one RPC; valid until on_finish returns */
