@@ -16,9 +16,21 @@
 int err_crumb(int r, const char *file, int line, const char *function, int is_origin);
 
 #define err_origin(r) err_crumb((r), __FILE__, __LINE__, __func__, 1)
-#define err_trace(r) ((r) ? err_crumb((r), __FILE__, __LINE__, __func__, 0) : 0)
+#define err_trace(r)  err_trace_at((r), __FILE__, __LINE__, __func__)
 /* A verdict (> 0) becomes -ENOTRECOVERABLE; 0 and fatal errors pass. */
-#define err_fold(r) ((r) > 0 ? err_crumb(-131, __FILE__, __LINE__, __func__, 1) : err_trace(r))
+#define err_fold(r)   err_fold_at((r), __FILE__, __LINE__, __func__)
+
+/* Functions, so that `r` is evaluated once: it is often a call. */
+static inline int err_trace_at(int r, const char *file, int line, const char *function)
+{
+    return r ? err_crumb(r, file, line, function, 0) : 0;
+}
+
+static inline int err_fold_at(int r, const char *file, int line, const char *function)
+{
+    return r > 0 ? err_crumb(-131, file, line, function, 1)
+                 : err_trace_at(r, file, line, function);
+}
 
 /* Writes the calling thread's trail to `out` and clears it. */
 void err_print(FILE *out);
