@@ -22,7 +22,7 @@
 #define RESERVE_PERCENT 90
 #define NONE_PERCENT    97
 #define PAGE_FILL_BYTES 2048 /* of 4,096: a page that was just split */
-#define BRANCH_PAGES    8    /* the path down, both trees, the free list */
+#define BRANCH_PAGES    12   /* the path down, both trees, the free list */
 
 uint64_t room_flush_pages(uint64_t records, uint64_t bytes, uint64_t leaf_pages)
 {
@@ -52,11 +52,9 @@ static enum store_room judge_disk(uint64_t free_bytes, uint64_t reserve_bytes)
 
 enum store_room room_judge(const struct room_figures *f)
 {
-    uint64_t pending =
-        room_flush_pages(f->pending_records, f->pending_bytes, f->state_leaf_pages);
     enum store_room room = judge_disk(f->disk_free_bytes, f->disk_reserve_bytes);
     enum store_room log = judge_map(&f->log, 0);
-    enum store_room state = judge_map(&f->state, pending);
+    enum store_room state = judge_map(&f->state, f->live_pages + f->frozen_pages);
     room = log > room ? log : room;
     return state > room ? state : room;
 }

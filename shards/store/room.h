@@ -12,15 +12,14 @@ struct room_figures {
     struct env_usage state;
     uint64_t disk_free_bytes;
     uint64_t disk_reserve_bytes;
-    uint64_t pending_records;  /* in the overlays */
-    uint64_t pending_bytes;
-    uint64_t state_leaf_pages;
+    uint64_t live_pages;   /* that the flush of the live overlay may need */
+    uint64_t frozen_pages; /* the same of the frozen one, which has not given anything back yet */
 };
 
 /* Pure. */
 enum store_room room_judge(const struct room_figures *f);
 /* Pages that one flush of so many records may have to write: a copy of every touched leaf, and
- * half-filled new ones.  Pure. */
+ * half-filled new ones.  0 for no records.  Pure. */
 uint64_t room_flush_pages(uint64_t records, uint64_t bytes, uint64_t leaf_pages);
 /* Bytes free for this process on the disk of `path`.  0 or < 0. */
 int room_disk_free(const char *path, uint64_t *ret_bytes);

@@ -258,6 +258,7 @@ static int adopt(struct store *s, const struct flusher_result *result)
         s->failed = true;
         return err_trace(r);
     }
+    s->measure_at_us = 0; /* what was pending is in the map now */
     s->applied_durable = s->frozen_meta.applied_index;
     s->flush_last = *result;
     s->flush_count++;
@@ -299,7 +300,10 @@ int store_turn(struct store *s)
 {
     struct flusher_result result;
     int64_t now_us = clock_mono_us();
-    int r = 0;
+    int r = s->failed ? err_origin(-EIO) : 0;
+    if (r < 0) {
+        return r; /* nothing is tried again */
+    }
     if (s->frozen && flusher_poll(s->flusher, &result)) {
         r = adopt(s, &result);
     } else if (now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
@@ -323,7 +327,7 @@ static int wait_frozen(struct store *s)
 
 int store_flush(struct store *s)
 {
-    int r = wait_frozen(s);
+    int r = s->failed ? err_origin(-EIO) : wait_frozen(s);
     if (r == 0 && something_waits(s)) {
         hand_over(s);
         r = wait_frozen(s);
@@ -362,6 +366,14 @@ static uint64_t pending_bytes(const struct store *s)
     return overlay_bytes(s->live) + (s->frozen ? overlay_bytes(s->frozen) : 0);
 }
 
+/* Twice the records: a removal may merge its leaf with the one beside it. */
+static uint64_t pending_pages(const struct store *s, const struct overlay *o)
+{
+    return o ? room_flush_pages(overlay_count(o) * 2, overlay_bytes(o),
+                                stateenv_leaf_pages(s->opened.state))
+             : 0;
+}
+
 enum store_room store_room(struct store *s)
 {
     int64_t now_us = clock_mono_us();
@@ -369,10 +381,8 @@ enum store_room store_room(struct store *s)
         return STORE_ROOM_NONE; /* what cannot be measured may be full; the disk calls will tell */
     }
     s->figures.disk_reserve_bytes = s->options.disk_reserve_bytes;
-    s->figures.pending_bytes = pending_bytes(s);
-    s->figures.pending_records =
-        overlay_count(s->live) + (s->frozen ? overlay_count(s->frozen) : 0);
-    s->figures.state_leaf_pages = stateenv_leaf_pages(s->opened.state);
+    s->figures.live_pages = pending_pages(s, s->live);
+    s->figures.frozen_pages = pending_pages(s, s->frozen);
     return room_judge(&s->figures);
 }
 

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* Does the overlay keep its contract?  Against a sorted array that cannot be wrong. */
+#include "store/overlay.h"
+
+#include "base/bytes.h"
+#include "base/prng.h"
+#include "ledger/book.h"
+#include "tests/lib/tap.h"
+
+#define MODEL_MAX 6000
+
+struct model_entry {
+    uint8_t key[BOOK_KEY_MAX];
+    size_t key_len;
+    uint8_t value[64];
+    size_t value_len;
+    bool tombstone;
+};
+
+static struct model_entry model[MODEL_MAX];
+static size_t model_count;
+
+static int compare(struct span a, struct span b)
+{
+    int d = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+    return d ? d : (a.len > b.len) - (a.len < b.len);
+}
+
+static struct span model_key(size_t i)
+{
+    return (struct span){model[i].key, model[i].key_len};
+}
+
+/* First entry with key >= the given one. */
+static size_t model_at(struct span key)
+{
+    size_t low = 0, high = model_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (compare(model_key(middle), key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool model_has(size_t i, struct span key)
+{
+    return i < model_count && compare(model_key(i), key) == 0;
+}
+
+static struct model_entry *model_get(struct span key)
+{
+    size_t i = model_at(key);
+    if (!model_has(i, key)) {
+        memmove(&model[i + 1], &model[i], (model_count - i) * sizeof model[0]);
+        model_count++;
+        memcpy(model[i].key, key.ptr, key.len);
+        model[i].key_len = key.len;
+    }
+    return &model[i];
+}
+
+/* Keys of all lengths that share prefixes, with zeros in them: what cached prefixes get wrong. */
+static struct span random_key(struct prng *p, uint8_t out[BOOK_KEY_MAX])
+{
+    size_t len = prng_below(p, 4) ? 16 + prng_below(p, 9) : 1 + prng_below(p, 20);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = i % 8 == 7 || i > 16 ? (uint8_t)prng_below(p, 4) : 0;
+    }
+    return (struct span){out, len};
+}
+
+static bool same_entry(const struct overlay_entry *e, const struct model_entry *m)
+{
+    if (!e || compare(overlay_key(e), (struct span){m->key, m->key_len}) != 0 ||
+        e->tombstone != m->tombstone) {
+        return false;
+    }
+    return e->tombstone || span_equal(overlay_value(e), (struct span){m->value, m->value_len});
+}
+
+static void random_step(struct overlay *o, struct prng *p)
+{
+    uint8_t bytes[BOOK_KEY_MAX];
+    struct span key = random_key(p, bytes);
+    uint64_t what = prng_below(p, 10);
+    size_t i = model_at(key);
+    if (what < 3) {
+        const struct overlay_entry *e = overlay_find(o, key);
+        OK(model_has(i, key) ? same_entry(e, &model[i]) : !e);
+    } else if (what < 5) {
+        bool exclusive = prng_below(p, 2);
+        struct overlay_cursor c = overlay_seek(o, key, exclusive);
+        i += exclusive && model_has(i, key);
+        OK(i < model_count ? same_entry(overlay_at(&c), &model[i]) : !overlay_at(&c));
+    } else if (what < 6) {
+        OK(overlay_del(o, key) == 0);
+        model_get(key)->tombstone = true;
+    } else {
+        struct model_entry *m = model_get(key);
+        m->value_len = prng_below(p, sizeof m->value);
+        memset(m->value, (int)prng_next(p), m->value_len);
+        m->tombstone = false;
+        OK(overlay_put(o, key, (struct span){m->value, m->value_len}) == 0);
+    }
+}
+
+static void walk_is_the_model(const struct overlay *o)
+{
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    size_t i = 0;
+    bool same = true;
+    for (; overlay_at(&c) && i < model_count; overlay_step(&c), i++) {
+        same = same && same_entry(overlay_at(&c), &model[i]);
+    }
+    OK(same);
+    EQ(i, model_count);
+    OK(!overlay_at(&c));
+    EQ(overlay_count(o), model_count);
+}
+
+static void test_random_steps_match_a_sorted_array(void)
+{
+    struct overlay *o;
+    struct prng p;
+    EQ(overlay_new(&o), 0);
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        prng_init(&p, seed);
+        model_count = 0;
+        overlay_reset(o);
+        for (int i = 0; i < 30000 && model_count + 1 < MODEL_MAX; i++) {
+            random_step(o, &p);
+        }
+        walk_is_the_model(o);
+        if (tap_broken) {
+            printf("# seed %llu\n", (unsigned long long)seed);
+        }
+    }
+    OK(model_count > 1000); /* several levels of nodes */
+    overlay_free(o);
+}
+
+static struct span number_key(uint8_t out[8], uint64_t n)
+{
+    struct writer w = writer_of(out, 8);
+    writer_u64(&w, n);
+    return (struct span){out, 8};
+}
+
+/* More entries than slots to begin with, in an order that splits nodes everywhere. */
+static void test_many_entries_in_three_orders(void)
+{
+    enum { N = 200000 };
+    struct overlay *o;
+    uint8_t key[8];
+    EQ(overlay_new(&o), 0);
+    for (int order = 0; order < 3; order++) {
+        overlay_reset(o);
+        for (uint64_t i = 0; i < N; i++) {
+            uint64_t n = order == 0 ? i : order == 1 ? N - 1 - i : i * 77773 % N;
+            OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+        }
+        EQ(overlay_count(o), N);
+        struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+        uint64_t wrong = 0, i = 0;
+        for (; overlay_at(&c); overlay_step(&c), i++) {
+            const struct overlay_entry *e = overlay_find(o, number_key(key, i));
+            wrong += e != overlay_at(&c) || memcmp(e->value, &i, 8) != 0;
+        }
+        EQ(i, N);
+        EQ(wrong, 0);
+        OK(!overlay_find(o, number_key(key, N)));
+    }
+    overlay_free(o);
+}
+
+static void test_a_value_may_come_from_the_overlay(void)
+{
+    struct overlay *o;
+    uint8_t big[BOOK_VALUE_MAX];
+    EQ(overlay_new(&o), 0);
+    memset(big, 7, sizeof big);
+    EQ(overlay_put(o, span_of("a"), span_of("hello")), 0);
+    struct span v = overlay_value(overlay_find(o, span_of("a")));
+    EQ(overlay_put(o, span_of("b"), v), 0);
+    v.ptr++;
+    v.len--;
+    EQ(overlay_put(o, span_of("a"), v), 0); /* overlaps itself */
+    OK(span_equal(overlay_value(overlay_find(o, span_of("a"))), span_of("ello")));
+    OK(span_equal(overlay_value(overlay_find(o, span_of("b"))), span_of("hello")));
+    EQ(overlay_put(o, span_of("a"), (struct span){big, sizeof big}), 0); /* outgrows its place */
+    OK(span_equal(overlay_value(overlay_find(o, span_of("a"))), (struct span){big, sizeof big}));
+    EQ(overlay_put(o, span_of("a"), (struct span){0}), 0);
+    EQ(overlay_find(o, span_of("a"))->value_len, 0);
+    OK(!overlay_find(o, span_of("a"))->tombstone);
+    overlay_free(o);
+}
+
+static void test_reset_forgets_and_bytes_count(void)
+{
+    struct overlay *o;
+    EQ(overlay_new(&o), 0);
+    uint64_t empty = overlay_bytes(o);
+    EQ(overlay_put(o, span_of("key"), span_of("value")), 0);
+    OK(overlay_bytes(o) > empty);
+    overlay_reset(o);
+    EQ(overlay_bytes(o), empty);
+    EQ(overlay_count(o), 0);
+    OK(!overlay_find(o, span_of("key")));
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    OK(!overlay_at(&c));
+    overlay_free(o);
+    overlay_free(NULL);
+}
+
+int main(void)
+{
+    TAP_RUN(test_random_steps_match_a_sorted_array);
+    TAP_RUN(test_many_entries_in_three_orders);
+    TAP_RUN(test_a_value_may_come_from_the_overlay);
+    TAP_RUN(test_reset_forgets_and_bytes_count);
+    return tap_done();
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* Does opening refuse what it must, by name, and take up what was left half made? */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "place.h"
+#include "store/logenv.h"
+#include "store/stateenv.h"
+
+static int try_open(const struct store_options *o)
+{
+    struct store *s = NULL;
+    memset(place_text, 0, sizeof place_text);
+    int r = store_open(o, &s, place_text);
+    if (r == 0) {
+        store_close(s);
+    } else {
+        OK(s == NULL);
+    }
+    return r;
+}
+
+static char *path(const char *name)
+{
+    static char out[512];
+    snprintf(out, sizeof out, "%s/%s", place_dir, name);
+    return out;
+}
+
+/* Runs `command` in the test's directory. */
+static void shell(const char *command)
+{
+    char line[1200];
+    snprintf(line, sizeof line, "cd '%s' && %s", place_dir, command);
+    EQ(system(line), 0);
+}
+
+static void test_first_creation(void)
+{
+    struct store_options o = place_options();
+    struct stat st;
+    char dir[300];
+    snprintf(dir, sizeof dir, "%s/deep/er", place_dir);
+    o.dir = dir;
+    EQ(try_open(&o), 0);
+    EQ(stat(path("deep/er"), &st), 0);
+    EQ(st.st_mode & 0777, 0700);
+    EQ(stat(path("deep/er/log/data.mdb"), &st), 0);
+    EQ(st.st_mode & 0777, 0600);
+    EQ(stat(path("deep/er/state/data.mdb"), &st), 0);
+    EQ(st.st_mode & 0777, 0600);
+    EQ(try_open(&o), 0);
+}
+
+static void test_cluster(void)
+{
+    struct store_options o = place_options();
+    struct store *s = place_open(&o);
+    uint8_t id[16], again[16], zero[16] = {0};
+    store_cluster_id(s, id);
+    OK(memcmp(id, zero, 16) != 0);
+    store_close(s);
+    s = place_open(&o);
+    store_cluster_id(s, again);
+    OK(memcmp(id, again, 16) == 0);
+    store_close(s);
+    memcpy(o.cluster_id, id, 16);
+    EQ(try_open(&o), 0);
+    o.cluster_id[3] ^= 1;
+    EQ(try_open(&o), STORE_E_CLUSTER);
+    OK(strstr(place_text, "belongs to cluster"));
+    OK(strlen(place_text) < 199);
+}
+
+static void test_lock(void)
+{
+    struct store_options o = place_options();
+    struct store *s = place_open(&o);
+    EQ(try_open(&o), STORE_E_LOCKED);
+    OK(strstr(place_text, "another process"));
+    OK(strstr(place_text, place_dir));
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *other;
+        _exit(store_open(&o, &other, place_text));
+    }
+    int status;
+    EQ(waitpid(pid, &status, 0), pid);
+    EQ(WEXITSTATUS(status), STORE_E_LOCKED);
+    store_close(s);
+    EQ(try_open(&o), 0);
+}
+
+/* Writes `bytes` as the meta record of log/ or state/. */
+static void put_meta(const char *env_name, const char *tree, struct span key, struct span bytes)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val k = env_val(key), v = env_val(bytes);
+    EQ(env_open(path(env_name), 64 << 20, &env), 0);
+    EQ(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    EQ(mdb_dbi_open(txn, tree, 0, &dbi), 0);
+    EQ(mdb_put(txn, dbi, &k, &v, 0), 0);
+    EQ(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void test_other_format(void)
+{
+    static const uint8_t log_key[8];
+    struct store_options o = place_options();
+    struct record_log_meta log = {.term = 1};
+    struct record_state_meta state = {.applied_index = 0};
+    uint8_t bytes[RECORD_LOG_META_SIZE];
+    EQ(try_open(&o), 0);
+    record_log_meta_write(&log, bytes);
+    bytes[7] = 9;
+    put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, 30}); /* other length */
+    EQ(try_open(&o), STORE_E_FORMAT);
+    OK(strstr(place_text, "version 9, this program reads 1"));
+    record_state_meta_write(&state, bytes);
+    bytes[7] = 2;
+    put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});
+    EQ(try_open(&o), STORE_E_FORMAT);
+    OK(strstr(place_text, "version 2, this program reads 1"));
+    bytes[7] = 1;
+    bytes[40] ^= 4; /* right format, wrong sum */
+    put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    shell("rm -rf log state");
+}
+
+static void test_half_made_is_taken_up(void)
+{
+    struct store_options o = place_options();
+    uint8_t id[16], again[16];
+    struct store *s = place_open(&o);
+    store_cluster_id(s, id);
+    store_close(s);
+    shell("rm -rf log");
+    s = place_open(&o); /* state/ with nothing applied: the log was never made */
+    store_cluster_id(s, again);
+    OK(memcmp(id, again, 16) == 0);
+    store_close(s);
+    shell("rm -rf log state");
+    shell("mkdir state.new && echo torn > state.new/data.mdb");
+    EQ(try_open(&o), 0);
+    OK(access(path("state.new"), F_OK) != 0);
+}
+
+static void test_missing_half_is_damage(void)
+{
+    struct store_options o = place_options();
+    struct store *s = place_open(&o);
+    place_entry(s, span_of("x"));
+    store_close(s); /* flushes: the state is at 1 */
+    shell("mv log log.away");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "log/ is missing"));
+    shell("mv log.away log");
+    shell("mv state state.away");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "state/ is missing"));
+    shell("mv state.away state");
+    EQ(try_open(&o), 0);
+}
+
+static void test_halves_of_two_stores(void)
+{
+    struct store_options o = place_options();
+    shell("mv log log.away");
+    shell("mv state state.away");
+    EQ(try_open(&o), 0);
+    shell("rm -rf log && mv log.away log");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "two clusters"));
+    shell("rm -rf state && mv state.away state");
+    EQ(try_open(&o), 0);
+}
+
+static void test_an_older_log_does_not_meet_the_state(void)
+{
+    struct store_options o = place_options();
+    shell("cp -r log log.old");
+    struct store *s = place_open(&o);
+    place_entry(s, span_of("x"));
+    store_close(s);
+    shell("mv log log.away");
+    shell("cp -r log.old log");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "do not meet"));
+    shell("rm -rf log state");
+}
+
+static void test_broken_files(void)
+{
+    struct store_options o = place_options();
+    struct store *s = place_open(&o);
+    place_entry(s, span_of("x"));
+    store_close(s);
+    shell("cp state/data.mdb good");
+    shell("dd if=/dev/zero of=state/data.mdb bs=8192 count=1 conv=notrunc 2>/dev/null");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "state/ is damaged"));
+    shell(": > state/data.mdb");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    shell("cp good state/data.mdb");
+    EQ(try_open(&o), 0);
+    shell("echo no environment > log/data.mdb");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "log/ is damaged"));
+}
+
+int main(void)
+{
+    place_make();
+    TAP_RUN(test_first_creation);
+    TAP_RUN(test_cluster);
+    TAP_RUN(test_lock);
+    TAP_RUN(test_other_format);
+    TAP_RUN(test_half_made_is_taken_up);
+    TAP_RUN(test_missing_half_is_damage);
+    TAP_RUN(test_halves_of_two_stores);
+    TAP_RUN(test_an_older_log_does_not_meet_the_state);
+    TAP_RUN(test_broken_files);
+    place_remove();
+    return tap_done();
+}
