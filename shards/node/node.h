@@ -22,8 +22,8 @@ struct node_options {
     void *user;
 };
 
-/* Opens the store, replays the log, listens.  0, a verdict in the style of STORE_E_* and RPC_E_* (> 0) with
- * `ret_text` (at least 256 bytes) saying what and what to do, or < 0. */
+/* Opens the store, replays the log, listens.  0, a verdict in the style of STORE_E_* and RPC_E_*
+ * (> 0) with `ret_text` (at least 256 bytes) saying what and what to do, or < 0. */
 int node_start(const struct node_options *options, struct node **ret_node, char *ret_text);
 int node_port(const struct node *n);
 /* Finishes the rounds under way, flushes, closes.  Takes NULL. */
