@@ -21,25 +21,26 @@ FOREIGN_HEADERS = [
 FOREIGN_SYMBOLS = [
     ('uv', r'uv_'), ('nghttp2', r'nghttp2_'), ('llhttp', r'llhttp_'), ('lmdb', r'mdb_'),
     ('protobuf-c', r'protobuf_c_'), ('nng', r'nng_'), ('raft', r'raft_'),
-    ('openssl', r'(EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO|X509|d2i|i2d'
-                r'|ASN1)_|HMAC$|SHA\d+$'),
+    ('openssl', r'(EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO|X509|d2i'
+                r'|i2d|ASN1)_|HMAC$|SHA\d+$'),
     ('cjose', r'cjose_'), ('jansson', r'json_|jansson_'),
     ('sodium', r'(crypto|sodium|randombytes)_'), ('xxhash', r'XXH'),
 ]
-# In a pure room: of libsodium the keyed hashes only, never its random device.
+# In a pure room: hashes and comparisons only, never a random device.
 PURE_FOREIGN = re.compile(
-    r'crypto_(shorthash|auth_hmacsha256|hash_sha256|generichash)|protobuf_c_|XXH|sodium_memcmp$')
-PURE_HEADERS = {'inttypes.h', 'limits.h', 'stdalign.h', 'stdbool.h', 'stddef.h', 'stdint.h',
-                'stdio.h', 'stdlib.h', 'string.h'}
+    r'crypto_(shorthash|auth_hmacsha256|hash_sha256|generichash)|protobuf_c_|XXH|sodium_memcmp$'
+    r'|SHA256(_Init|_Update|_Final)?$|HMAC$|EVP_sha256$|CRYPTO_memcmp$')
+PURE_HEADERS = {'errno.h', 'inttypes.h', 'limits.h', 'stdalign.h', 'stdbool.h', 'stddef.h',
+                'stdint.h', 'stdio.h', 'stdlib.h', 'string.h'}  # errno.h for its numbers alone
 PURE_LIBC = {'memcpy', 'memcmp', 'memset', 'memmove', 'memchr', 'memmem', 'strlen', 'strcmp',
              'strncmp', 'strnlen', 'snprintf', 'vsnprintf', 'qsort', 'bsearch', 'malloc', 'calloc',
              'realloc', 'aligned_alloc', 'free', 'abort'}
 IMPURE_BASE = {'clock', 'log'}  # files of base that a pure room may not touch
 SHELL_HEADERS = re.compile(
-    r'(arpa|net|netinet|sys|linux|bits)/|(assert|ctype|dirent|endian|errno|fcntl|fnmatch|getopt|glob'
-    r'|ifaddrs|inttypes|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|regex|sched|semaphore'
-    r'|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|syslog'
-    r'|termios|threads|time|ucontext|unistd|wchar|execinfo|spawn|byteswap)\.h$')
+    r'(arpa|net|netinet|sys|linux|bits)/|(assert|ctype|dirent|endian|errno|fcntl|fnmatch|getopt'
+    r'|glob|ifaddrs|inttypes|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|regex|sched'
+    r'|semaphore|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings'
+    r'|syslog|termios|threads|time|ucontext|unistd|wchar|execinfo|spawn|byteswap)\.h$')
 COMPILER = re.compile(
     r'__(asan|ubsan|tsan|msan|sanitizer|gcov|stack_chk|udiv|umod|mul|popcount|clz|ctz)'
     r'|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|llvm_')

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""TAP for scripts: every function test_* of a module is a test, run in the order it stands.
+
+A test fails by raising, and is skipped by raising Skip(reason).  Nothing hides behind a first
+failure: all tests run.
+"""
+import sys
+import time
+import traceback
+
+
+class Skip(Exception):
+    """This cannot be tried here, and why."""
+
+
+def run(module_globals, before=None, after=None):
+    """Runs the tests of a module's globals(); before() and after() frame the whole.  Exits."""
+    tests = [(name, value) for name, value in module_globals.items()
+             if name.startswith('test_') and callable(value)]
+    print(f'1..{len(tests)}', flush=True)
+    failed = 0
+    trouble = attempt(before)
+    for number, (name, test) in enumerate(tests, 1):
+        began = time.monotonic()
+        problem = trouble or attempt(test)
+        seconds = time.monotonic() - began
+        what = f'{number} - {name[5:]}'
+        if isinstance(problem, Skip):
+            print(f'ok {what} # SKIP {problem}', flush=True)
+        elif problem:
+            failed += 1
+            text = ''.join(traceback.format_exception(problem))
+            print(''.join(f'# {line}\n' for line in text.rstrip().split('\n')), end='')
+            print(f'not ok {what} ({seconds:.1f} s)', flush=True)
+        else:
+            print(f'ok {what} ({seconds:.1f} s)', flush=True)
+    trouble = attempt(after)
+    if trouble:
+        print(f'Bail out! afterwards: {trouble}', flush=True)
+        failed += 1
+    sys.exit(1 if failed else 0)
+
+
+def attempt(action):
+    """None, or what it raised."""
+    try:
+        if action:
+            action()
+        return None
+    except Exception as problem:  # any exception is the test's verdict
+        return problem

@@ -1,0 +1,290 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Goal: the command line as people and scripts use it: exit codes 0 to 5, JSON that parses, data on
+stdout and talk on stderr, help with an example at every verb, and CSV files that are wrong.
+"""
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+
+import house
+import tap
+from house import api, run
+
+SERVER = house.Server()
+OK, FAILED, USAGE, PRECONDITION, UNREACHABLE, DENIED = range(6)
+FOLDER = tempfile.mkdtemp(prefix='fairslot cli ')
+HEADER = 'pool,date,start,duration_minutes,desk,time_zone\n'
+
+
+def before():
+    global OPERATOR, PERSON, TARGET
+    SERVER.start()
+    OPERATOR = os.path.join(SERVER.data, 'operator.token')
+    PERSON = write('person.token', SERVER.tokens('person')[0])
+    TARGET = ('--target', SERVER.target)
+
+
+def after():
+    SERVER.close()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def write(name, text):
+    path = os.path.join(FOLDER, name)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+    return path
+
+
+def call(*words, token=None, check=OK):
+    return run(*words, *TARGET, '--token-file', token or OPERATOR, check=check)
+
+
+def call_json(*words, **more):
+    done = call(*words, '-o', 'json', **more)
+    return json.loads(done.stdout)
+
+
+def verbs():
+    """Every verb, as the overview lists them."""
+    return [line.split('  ')[1].split() for line in run('--help').stdout.split('\n')
+            if re.match(r'  [a-z]+( [a-z]+)?  +\S', line)
+            and not line.startswith('  fairslot')]
+
+
+# -- help -----------------------------------------------------------------------------------------
+
+def test_help_everywhere():
+    found = verbs()
+    for verb in (['serve'], ['gateway'], ['shard'], ['token'], ['pool', 'create'], ['pool', 'list'],
+                 ['pool', 'show'], ['slot', 'import'], ['slot', 'list'], ['reservation', 'list'],
+                 ['reservation', 'show']):
+        assert verb in found, (verb, found)
+    for verb in found:
+        done = run(*verb, '--help')
+        assert 'usage: fairslot ' + verb[0] in done.stdout, (verb, done.stdout)
+        assert 'example:\n  fairslot ' in done.stdout, (verb, done.stdout)
+        assert done.stderr == '', (verb, done.stderr)
+    for noun in ('pool', 'slot', 'reservation'):
+        assert f'fairslot {noun}' in run(noun, '--help').stdout
+
+
+def test_usage_is_2():
+    for words in ((), ('nothing',), ('pool',), ('pool', 'nothing'), ('pool', 'create'),
+                  ('pool', 'list', '--nothing'), ('pool', 'list', 'surplus'),
+                  ('pool', 'list', '--target'), ('pool', 'list', '--target', 'nowhere'),
+                  ('pool', 'list', '-o', 'xml'), ('serve',), ('serve', '--dev'),
+                  ('token', '--data', FOLDER), ('slot', 'import'), ('reservation', 'show'),
+                  ('token', '--data', FOLDER, '--subject', 'x', '--assurance', 'total'),
+                  ('token', '--data', FOLDER, '--subject', 'x', '--ttl', 'long'),
+                  ('token', '--data', FOLDER, '--subject', 'x', '--count', '0'),
+                  ('pool', 'create', 'x', '--hold-ttl', '25h'),
+                  ('pool', 'create', 'x', '--max-live', '17'),
+                  ('gateway', '--data', FOLDER), ('gateway', '--data', FOLDER, '--shard', 'x')):
+        done = run(*words, check=USAGE)
+        assert done.stdout == '' and done.stderr, (words, done.stdout, done.stderr)
+
+
+def test_did_you_mean():
+    assert 'pool' in run('pol', 'list', check=USAGE).stderr
+    assert 'list' in run('pool', 'lits', check=USAGE).stderr
+
+
+# -- exit codes -----------------------------------------------------------------------------------
+
+def test_pool_verbs():
+    done = call('pool', 'create', 'cli', '--display-name', 'Büro Süd', '--hold-ttl', '5m',
+                '--max-live', '2', '--service-class', 'cli')
+    assert 'cli' in done.stdout, done.stdout
+    shown = call_json('pool', 'show', 'cli', token=PERSON)
+    assert shown['name'] == 'pools/cli' and shown['displayName'] == 'Büro Süd', shown
+    assert shown['holdTtl'] == '300s' and shown['maxLivePerIdentity'] == 2, shown
+    listed = call_json('pool', 'list', token=PERSON)
+    assert [pool['name'] for pool in listed['pools']] == ['pools/cli']
+    assert 'Büro Süd' in call('pool', 'list').stdout
+
+
+def test_precondition_is_3():
+    for words in (('pool', 'show', 'nowhere'), ('pool', 'create', 'cli'),
+                  ('reservation', 'show', 'pools/cli/reservations/r0123456789abcdef-1'),
+                  ('slot', 'list', '--pool', 'nowhere')):
+        done = call(*words, check=None)
+        assert done.returncode in (PRECONDITION, DENIED), (words, done.returncode, done.stderr)
+        assert done.stdout == '' and done.stderr, done
+    assert call('pool', 'show', 'nowhere', check=PRECONDITION)
+    assert call('pool', 'create', 'cli', check=PRECONDITION)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+def test_unreachable_is_4():
+    done = run('pool', 'list', '--target', f'127.0.0.1:{free_port()}', '--token-file', OPERATOR,
+               check=UNREACHABLE)
+    assert done.stdout == '' and '127.0.0.1' in done.stderr, done.stderr
+
+
+def test_a_server_that_is_none():
+    """Something listens, and talks no HTTP/2."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        server.settimeout(10)
+        import threading
+
+        def answer():
+            peer, _ = server.accept()
+            peer.recv(100)
+            peer.sendall(b'220 mail.example ESMTP\r\n')
+            peer.close()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = run('pool', 'list', '--target', f'127.0.0.1:{server.getsockname()[1]}',
+                   '--token-file', OPERATOR, check=UNREACHABLE)
+        thread.join()
+        assert done.stderr
+
+
+def test_denied_is_5():
+    for words in (('pool', 'create', 'denied'), ('slot', 'import', write('d.csv', HEADER +
+                  'cli,2031-03-03,09:00,15,Desk 1,Europe/Berlin\n'))):
+        done = call(*words, token=PERSON, check=DENIED)
+        assert done.stdout == '' and 'operator' in done.stderr, done.stderr
+    run('pool', 'list', *TARGET, check=DENIED, env={'FAIRSLOT_TOKEN_FILE': ''})
+    call('pool', 'list', token=write('bad.token', 'no.such.token'), check=DENIED)
+
+
+def test_token_file_that_is_missing():
+    done = call('pool', 'list', token=os.path.join(FOLDER, 'missing'), check=None)
+    assert done.returncode in (FAILED, USAGE) and 'missing' in done.stderr, done
+
+
+def test_environment():
+    done = run('pool', 'list', '-o', 'json', env={'FAIRSLOT_TARGET': SERVER.target,
+                                                  'FAIRSLOT_TOKEN_FILE': PERSON})
+    assert json.loads(done.stdout)['pools']
+
+
+def test_output_that_cannot_be_written():
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        import subprocess
+        done = subprocess.run([house.BINARY, 'pool', 'list', *TARGET, '--token-file', OPERATOR],
+                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == FAILED and done.stderr, done
+
+
+# -- servers --------------------------------------------------------------------------------------
+
+def test_only_loopback():
+    done = run('serve', '--dev', '--data', os.path.join(FOLDER, 'open'), '--listen', '0.0.0.0:0',
+               check=USAGE)
+    assert '--insecure' in done.stderr, done.stderr
+    assert not os.path.exists(os.path.join(FOLDER, 'open')), 'refused before anything is made'
+
+
+def test_port_in_use():
+    done = run('serve', '--dev', '--data', os.path.join(FOLDER, 'second'),
+               '--listen', SERVER.target, check=FAILED)
+    assert str(SERVER.port) in done.stderr, done.stderr
+
+
+def test_secrets_are_ones_own():
+    for name in ('operator.token', 'tenant.key', 'issuer/es256.jwk', 'issuer/rs256.jwk'):
+        mode = os.stat(os.path.join(SERVER.data, name)).st_mode & 0o777
+        assert mode == 0o600, (name, oct(mode))
+
+
+def test_tokens():
+    tokens = SERVER.tokens('many', count=3)
+    assert len(tokens) == 3 and len(set(tokens)) == 3
+    assert run('token', '--data', SERVER.data, '--subject', 'x').stdout.count('\n') == 1
+
+
+# -- CSV ------------------------------------------------------------------------------------------
+
+def slots_of(pool='cli'):
+    return call_json('slot', 'list', '--pool', pool)['slots']
+
+
+GOOD = ['cli,2031-03-03,09:00,15,Desk 1,Europe/Berlin',
+        'cli,2031-03-03,09:00,15,"Desk ""2""",Europe/Berlin',
+        'cli,2031-07-03,09:00,15,Desk 1,Europe/Berlin']
+
+
+def test_import():
+    path = write('good.csv', HEADER + '\n'.join(GOOD) + '\n')
+    call('slot', 'import', path, '--dry-run')
+    assert slots_of() == []
+    call('slot', 'import', path)
+    slots = slots_of()
+    assert [slot['startTime'] for slot in slots] == ['2031-03-03T08:00:00Z'] * 2 + [
+        '2031-07-03T07:00:00Z'], slots
+    assert slots[1]['desk'] == 'Desk "2"' and slots[0]['state'] == 'STATE_FREE'
+    call('slot', 'import', path)  # the same file again changes nothing
+    assert slots_of() == slots
+
+
+def test_import_of_many_slots():
+    lines = [f'cli,2032-{1 + n // 1400:02}-{1 + n // 50 % 28:02},{8 + n // 5 % 10:02}:00,15,'
+             f'Room {n % 5},Europe/Berlin' for n in range(5600)]
+    call('slot', 'import', write('many.csv', HEADER + '\n'.join(lines) + '\n'))
+    assert len(slots_of()) == 5603
+
+
+def test_a_bad_line_imports_nothing():
+    before_count = len(slots_of())
+    bad = ['cli,2031-02-30,09:00,15,D,Europe/Berlin', 'cli,2031-05-05,25:00,15,D,Europe/Berlin',
+           'cli,2031-05-05,09:00,0,D,Europe/Berlin', 'cli,2031-05-05,09:00,x,D,Europe/Berlin',
+           'cli,2031-05-05,09:00,15,,Europe/Berlin', 'cli,2031-05-05,09:00,15,D,Europe/Atlantis',
+           'cli,2031-05-05,09:00,15,D', 'cli,2031-05-05,09:00,15,D,Europe/Berlin,more',
+           'Cli!,2031-05-05,09:00,15,D,Europe/Berlin', 'cli,2031-05-05,09:00,15,"D,Europe/Berlin',
+           'cli,2031-03-30,02:30,15,D,Europe/Berlin', 'cli,2031-05-05,09:00,15,\x01,Europe/Berlin',
+           'cli,2031-05-05,09:00,99999,D,Europe/Berlin', ',2031-05-05,09:00,15,D,Europe/Berlin']
+    for line in bad:
+        path = write('bad.csv', HEADER + 'cli,2031-05-05,08:00,15,D,Europe/Berlin\n' + line + '\n'
+                     'cli,2031-05-05,10:00,15,D,Europe/Berlin\n')
+        done = call('slot', 'import', path, check=None)
+        assert done.returncode in (FAILED, PRECONDITION), (line, done)
+        assert f'{path}:3: ' in done.stderr, (line, done.stderr)
+        assert len(slots_of()) == before_count, line
+
+
+def test_every_bad_line_is_named():
+    path = write('bad.csv', HEADER + 'cli,x,09:00,15,D,UTC\ncli,2031-05-05,09:00,15,D,UTC\n'
+                 'cli,y,1,1,1,1\n')
+    done = call('slot', 'import', path, check=None)
+    assert f'{path}:2: ' in done.stderr and f'{path}:4: ' in done.stderr, done.stderr
+
+
+def test_files_that_are_no_csv_of_ours():
+    for name, text in (('empty', ''), ('no-header', GOOD[0] + '\n'), ('header', HEADER),
+                       ('columns', 'pool,date\n'), ('binary', '\x00\x01\x02'),
+                       ('double', HEADER + GOOD[0] + '\n' + GOOD[0] + '\n'),
+                       ('unknown', HEADER + 'nowhere,2031-05-05,09:00,15,D,UTC\n')):
+        done = call('slot', 'import', write(name + '.csv', text), check=None)
+        assert done.returncode in (FAILED, PRECONDITION), (name, done)
+        assert f'{name}.csv' in done.stderr, (name, done.stderr)
+    done = call('slot', 'import', os.path.join(FOLDER, 'missing.csv'), check=None)
+    assert done.returncode in (FAILED, USAGE) and 'missing.csv' in done.stderr, done
+
+
+def test_reservations():
+    client = house.Client(SERVER.target, open(PERSON, encoding='utf-8').read())
+    slot = client.slots('pools/cli', free_only=True)[0].name
+    taken = client.confirm(client.hold(slot).name)
+    listed = call_json('reservation', 'list', token=PERSON)['reservations']
+    assert [r['name'] for r in listed] == [taken.name]
+    shown = call_json('reservation', 'show', taken.name, token=PERSON)
+    assert shown['name'] == taken.name and shown['state'] == 'STATE_CONFIRMED'
+    assert call_json('reservation', 'list', token=OPERATOR).get('reservations', []) == []
+    call('reservation', 'show', taken.name, token=OPERATOR, check=DENIED)
+    assert client.GetReservation(api.GetReservationRequest(name=taken.name)) == taken
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)

@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Goal: clients that others wrote work, and the README's words are true as they stand.
+
+Clients: @grpc/grpc-js (node), nghttp (no gRPC library at all), the README's python client.
+"""
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import house
+import rawh2
+import tap
+from grpc.health.v1 import health_pb2 as health
+from house import api
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVER = house.Server()
+
+
+def before():
+    SERVER.start()
+    operator = SERVER.operator()
+    operator.make_pool('clients')
+    operator.make_slots('pools/clients', 10)
+
+
+def after():
+    SERVER.close()
+
+
+# -- nghttp ---------------------------------------------------------------------------------------
+
+def nghttp(path, body, *headers):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(rawh2.message(body))
+        file.flush()
+        words = ['nghttp', '-v', '-d', file.name, '-H', 'content-type: application/grpc', '-H',
+                 'te: trailers']
+        for header in headers:
+            words += ['-H', header]
+        done = subprocess.run([*words, f'http://{SERVER.target}{path}'], capture_output=True,
+                              timeout=20, check=True)
+        return done.stdout.decode('utf-8', 'replace')
+
+
+def test_nghttp_health():
+    if not shutil.which('nghttp'):
+        raise tap.Skip('nghttp is not installed (nghttp2-client)')
+    said = nghttp('/grpc.health.v1.Health/Check', health.HealthCheckRequest().SerializeToString())
+    assert ':status: 200' in said and 'grpc-status: 0' in said, said
+    assert 'content-type: application/grpc' in said, said
+
+
+def test_nghttp_books_a_slot():
+    if not shutil.which('nghttp'):
+        raise tap.Skip('nghttp is not installed (nghttp2-client)')
+    token = SERVER.tokens('nghttp')[0]
+    client = house.Client(SERVER.target, token)
+    slot = client.slots('pools/clients', free_only=True)[0].name
+    request = api.CreateHoldRequest(parent='pools/clients', slot=slot, request_id=house.new_id())
+    path = '/fairslot.v1.ReservationService/CreateHold'
+    said = nghttp(path, request.SerializeToString(), 'authorization: Bearer ' + token)
+    assert 'grpc-status: 0' in said and '/holds/h' in said, said
+    said = nghttp(path, request.SerializeToString())
+    assert 'grpc-status: 16' in said and 'grpc-status-details-bin' in said, said
+
+
+# -- grpc-js --------------------------------------------------------------------------------------
+
+def node_modules():
+    """A folder with the client's packages as package-lock.json pins them; kept between runs."""
+    if not shutil.which('node') or not shutil.which('npm'):
+        raise tap.Skip('node or npm is not installed')
+    folder = os.path.join(HERE, 'js')
+    if os.path.isdir(os.path.join(folder, 'node_modules', '@grpc', 'grpc-js')):
+        return folder
+    done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=folder,
+                          capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise tap.Skip('npm ci cannot reach a registry: ' + done.stderr.strip().split('\n')[-1])
+    return folder
+
+
+def test_grpc_js():
+    folder = node_modules()
+    token = SERVER.tokens('node')[0]
+    done = subprocess.run(
+        ['node', os.path.join(folder, 'client.js'), os.path.join(house.ROOT, 'proto'),
+         SERVER.target], cwd=folder, env={**os.environ, 'FAIRSLOT_TOKEN': token},
+        capture_output=True, text=True,
+        timeout=60)
+    print(''.join(f'# js: {line}\n' for line in done.stdout.split('\n') if line), end='')
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# -- the README -----------------------------------------------------------------------------------
+
+FENCE = re.compile(r'^<!-- (run|client)(?:: (\S+))? -->\n```\w+\n(.*?)^```$', re.M | re.S)
+
+
+def readme_steps():
+    with open(os.path.join(house.ROOT, 'README.md'), encoding='utf-8') as file:
+        return [match.groups() for match in FENCE.finditer(file.read())]
+
+
+def port_is_free(port):
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(('127.0.0.1', port))
+            return True
+        except OSError:
+            return False
+
+
+def shell_script(steps):
+    """The README as one script: blocks run as they stand, the client is saved under its name."""
+    script = 'set -e\n'
+    for kind, path, block in steps:
+        script += block if kind == 'run' else f'cat > {path} <<"README_END"\n{block}README_END\n'
+    return script
+
+
+def test_readme_client_is_twenty_lines():
+    clients = [block for kind, _, block in readme_steps() if kind == 'client']
+    assert len(clients) == 1, 'README.md has one client'
+    code = [line for line in clients[0].split('\n') if line.strip()]
+    assert 10 <= len(code) <= 20, f'{len(code)} lines of code'
+
+
+def test_readme_runs_as_it_stands():
+    steps = readme_steps()
+    assert sum(kind == 'run' for kind, _, _ in steps) >= 3, steps
+    if not port_is_free(17700):
+        raise tap.Skip('another server listens on 127.0.0.1:17700, the README\'s port')
+    folder = tempfile.mkdtemp(prefix='fairslot readme ')
+    os.symlink(os.path.join(house.ROOT, 'proto'), os.path.join(folder, 'proto'))
+    os.makedirs(os.path.join(folder, 'build'))
+    os.symlink(house.BINARY, os.path.join(folder, 'build', 'fairslot'))
+    shell = subprocess.Popen(['bash', '-c', shell_script(steps)], cwd=folder, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             start_new_session=True, env={**os.environ, 'PATH': '/usr/bin:/bin'})
+    try:
+        lines = []
+        for line in shell.stdout:  # the server in the background keeps the pipe open
+            lines.append(line)
+            if line.startswith('reserved '):
+                break
+        said = ''.join(lines)
+        assert re.search(r'^reserved 2\S+Z?, code \S+$', said, re.M), said
+        assert re.search(r'^Passports, City Hall: 3 slots are free$', said, re.M), said
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.stdout.read()
+        shell.wait(timeout=20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
