@@ -40,7 +40,7 @@ _Static_assert((int)REASON_COUNT < (int)AUTH_E_UNKNOWN, "no reason may look like
 struct auth_entry {
     uint8_t hash[HASH_BYTES]; /* SHA-256 of the token */
     struct verified verified;
-    int64_t until_us;         /* after it the signature is checked again; never after exp */
+    int64_t until_us;         /* from then on the signature is checked again; exp counts besides */
 };
 
 struct auth {
@@ -271,6 +271,5 @@ int auth_remember(struct auth *a, struct span token, const struct verified *veri
     struct auth_entry *e = cache_take(a, hash);
     e->verified = *verified;
     e->until_us = now_wall_us + TOKEN_CACHE_S * SECOND_US;
-    e->until_us = verified->exp_us < e->until_us ? verified->exp_us : e->until_us;
     return 0;
 }

@@ -328,8 +328,8 @@ static bool parts_decode(struct span token, uint8_t *out, struct span ret_parts[
     for (int i = 0; i < PARTS; i++) {
         const uint8_t *dot = i < PARTS - 1 ? memchr(at, '.', (size_t)(end - at)) : end;
         size_t len;
-        if (dot == NULL || dot == at ||
-            !base64url_decode((struct span){at, (size_t)(dot - at)}, out, &len) || len == 0) {
+        if (dot == NULL || !base64url_decode((struct span){at, (size_t)(dot - at)}, out, &len) ||
+            len == 0) {
             return false; /* a third dot is not in the alphabet either */
         }
         ret_parts[i] = (struct span){out, len};

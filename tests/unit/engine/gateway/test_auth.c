@@ -159,25 +159,56 @@ static struct verified verified_of(uint32_t n)
     return v;
 }
 
-/* Twice the room is remembered, one after the other: the newest TOKEN_CACHE_MAX are there, each
- * with its own identity, the others are gone. */
+static int remember(struct auth *a, const char *token, uint32_t n)
+{
+    struct verified v = verified_of(n);
+    return auth_remember(a, forge_span(token), &v, FORGE_NOW_US);
+}
+
+/* More than the index has places is remembered, one after the other: the newest TOKEN_CACHE_MAX are
+ * there, each with its own identity, the others are gone. */
 static void test_oldest_makes_room(void)
+{
+    enum { ALL = 3 * TOKEN_CACHE_MAX + 77, GONE = ALL - TOKEN_CACHE_MAX };
+    struct auth *a = auth_good();
+    struct verified out;
+    char token[40];
+    for (uint32_t n = 0; n < ALL; n++) {
+        snprintf(token, sizeof token, "token-%u", n);
+        OK(remember(a, token, n) == 0);
+    }
+    for (uint32_t n = GONE - 1000; n < ALL + 100; n++) {
+        snprintf(token, sizeof token, "bearer token-%u", n);
+        int r = auth_lookup(a, forge_span(token), FORGE_NOW_US, &out);
+        OK(r == (n >= GONE && n < ALL ? 0 : AUTH_E_UNKNOWN));
+        OK(r != 0 || memcmp(out.identity.bytes, &n, sizeof n) == 0);
+    }
+    auth_free(a);
+}
+
+/* The oldest makes room for one that falls on its very place of the index. */
+static void test_newest_falls_on_oldest(void)
 {
     struct auth *a = auth_good();
     struct verified out;
-    char token[32];
-    for (uint32_t n = 0; n < 2 * TOKEN_CACHE_MAX + 77; n++) {
-        struct verified v = verified_of(n);
-        int len = snprintf(token, sizeof token, "token-%u", n);
-        OK(auth_remember(a, (struct span){(uint8_t *)token, (size_t)len}, &v, FORGE_NOW_US) == 0);
+    char token[40];
+    uint8_t oldest[32], hash[32];
+    uint32_t n;
+    for (n = 0; n < TOKEN_CACHE_MAX; n++) {
+        snprintf(token, sizeof token, "token-%u", n);
+        OK(remember(a, token, n) == 0);
     }
-    for (uint32_t n = 0; n < 2 * TOKEN_CACHE_MAX + 200; n++) {
-        int len = snprintf(token, sizeof token, "bearer token-%u", n);
-        bool there = n >= TOKEN_CACHE_MAX + 77 && n < 2 * TOKEN_CACHE_MAX + 77;
-        int r = auth_lookup(a, (struct span){(uint8_t *)token, (size_t)len}, FORGE_NOW_US, &out);
-        OK(r == (there ? 0 : AUTH_E_UNKNOWN));
-        OK(r != 0 || memcmp(out.identity.bytes, &n, sizeof n) == 0);
+    CHECK(EVP_Digest("token-0", 7, oldest, NULL, EVP_sha256(), NULL) == 1);
+    for (int same = 0; !same; n++) { /* 19 bits alike, in the order of this machine's numbers */
+        snprintf(token, sizeof token, "token-%u", n);
+        CHECK(EVP_Digest(token, strlen(token), hash, NULL, EVP_sha256(), NULL) == 1);
+        same = hash[0] == oldest[0] && hash[1] == oldest[1] && (hash[2] & 7) == (oldest[2] & 7);
     }
+    OK(remember(a, token, n) == 0);
+    EQ(lookup(a, token, FORGE_NOW_US, &out), 0);
+    OK(memcmp(out.identity.bytes, &n, sizeof n) == 0);
+    EQ(lookup(a, "token-0", FORGE_NOW_US, &out), AUTH_E_UNKNOWN);
+    EQ(lookup(a, "token-1", FORGE_NOW_US, &out), 0);
     auth_free(a);
 }
 
@@ -289,6 +320,7 @@ int main(void)
     TAP_RUN(test_way_of_a_token);
     TAP_RUN(test_end_of_memory);
     TAP_RUN(test_oldest_makes_room);
+    TAP_RUN(test_newest_falls_on_oldest);
     TAP_RUN(test_threads);
     TAP_RUN(test_costs);
     EVP_PKEY_free(ec);

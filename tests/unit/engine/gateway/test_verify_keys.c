@@ -47,6 +47,12 @@ static void test_good_sets(void)
     EQ(load_beside(forge_jwk(ec, "b", ",\"key_ops\":[\"verify\"],\"x5t\":\"abc\"")), 2);
     EQS(text, "");
     EQ(load(forge_text("{\"keys\":[%s],\"more\":1}", forge_jwk(rsa, "A-z_0.9", ""))), 1);
+    char kid[66];
+    memset(kid, 'k', 65);
+    kid[65] = '\0';
+    EQ(load_beside(forge_jwk(ec, kid + 1, "")), 2); /* 64 characters */
+    EQ(load_beside(forge_jwk(ec, kid, "")), 1);
+    OK(strstr(text, "needs a kid") != NULL);
 }
 
 static void test_left_out(void)
