@@ -94,6 +94,7 @@ struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_cal
                           .deadline = {.owner = DEADLINE_CALL}, .state = CALL_OPEN};
     list_init(&call->link);
     pool->live_count++;
+    conn->waiting_count++;
     return call;
 }
 
@@ -149,6 +150,9 @@ void call_move(struct call *call, enum call_state to)
     if (call->is_watching) {
         g->health.watchers_count--;
         call->is_watching = false;
+    }
+    if (call->state != CALL_ANSWERED && (to == CALL_ANSWERED || to == CALL_GONE)) {
+        call->conn->waiting_count--;
     }
     call->state = (uint8_t)to;
     if (to == CALL_ANSWERED || to == CALL_GONE) {

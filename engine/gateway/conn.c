@@ -6,7 +6,9 @@
  *
  * Owns: the socket, its wire, a rest of at most SEND_BYTES while the socket is full.
  * Happy path: answers mark their connection dirty; once per turn of the loop each dirty connection
- * is flushed, so that a hundred replies are one write.  Both buffers belong to the loop, so an idle
+ * is flushed, so that a hundred replies are one write.  A connection whose calls are all answered by
+ * the read that brought them (health) is flushed at once: waiting would gather nothing, and its
+ * memory would leave the caches (measured: 4.3 us a call instead of 3.2).  Both buffers belong to the loop, so an idle
  * connection costs this struct and wire's state.
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
  * CONN_STALL_MS).  Answers that clients do not read are bounded by wire on each connection, and by
@@ -218,7 +220,12 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         conn->is_ending = true;
         uv_read_stop(stream);
     }
-    conn_dirty(conn);
+    if (conn->waiting_count == 0) {
+        list_remove(&conn->dirty_link);
+        conn_flush(conn); /* no answer is left that could join; memory is still warm */
+    } else {
+        conn_dirty(conn);
+    }
 }
 
 static const struct wire_server_ops conn_ops = {

@@ -18,6 +18,7 @@ struct conn {
     struct list link;         /* in gateway->conns */
     struct list dirty_link;   /* in gateway->dirty, or alone */
     struct deadline stall;    /* armed while a rest is being written */
+    uint32_t waiting_count;   /* calls not answered yet: whose answers may join a write */
     bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
     bool is_ending;           /* wire wants it closed after what there is to send */
     bool has_failed;          /* close it at the next flush */
