@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* What a slot is and who holds it: the one place where commands become effects.
+ *
+ *   command + log time -> ledger_apply() -> one function per kind -> effects on the book, verdict
+ *
+ * Pure: the same log gives the same book, byte for byte.  Memory holds only what can be derived
+ * again: the live holds by expiry (one pass over the slots, at the start) and a cache of pools.
+ * Owns: the expiry heap, the cache.  Borrows: the book.  malloc: in ledger_new(), and when the heap
+ * doubles.
+ *
+ * Order of checks of a client's mutation (first one wins, so that replicas and tests agree):
+ *   1 the pool exists                        POOL_UNKNOWN, not remembered: no class, no place
+ *   2 the request id                         the same answer again, or REQUEST_ID_REUSED
+ *   3 requests of the day                    RATE_LIMITED, not remembered
+ *   4 what the kind asks for                 see ledger_hold.c
+ * Whatever 4 decides, done or refused, is remembered for 24 h of log time, in the same step.
+ *
+ * Fails (< 0) by the book, by damage in it (-EBADMSG) and by the end of memory: the shard stops. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ledger/ledger_parts.h"
+
+/* -- the book ------------------------------------------------------------------------------------- */
+
+int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value)
+{
+    int r = l->book->get(l->book->self, ledger_key_span(key), ret_value);
+    return r > 0 ? LEDGER_NONE : err_trace(r);
+}
+
+int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span *ret_key,
+                struct span *ret_value)
+{
+    int r = l->book->next(l->book->self, from, exclusive, ret_key, ret_value);
+    return r > 0 ? LEDGER_NONE : err_trace(r);
+}
+
+int ledger_put(struct ledger *l, const struct ledger_key *key, const struct writer *w)
+{
+    if (w->bad) {
+        return err_origin(-EMSGSIZE);
+    }
+    struct span value = {w->start, writer_len(w)};
+    return err_fold(l->book->put(l->book->self, ledger_key_span(key), value));
+}
+
+int ledger_del(struct ledger *l, const struct ledger_key *key)
+{
+    return err_fold(l->book->del(l->book->self, ledger_key_span(key)));
+}
+
+/* -- verdicts ------------------------------------------------------------------------------------- */
+
+int ledger_refuse(struct ledger_step *s, enum reason reason)
+{
+    CHECK(reason != REASON_OK);
+    s->v->reason = reason;
+    return 0;
+}
+
+void ledger_meta(struct ledger_step *s, const char *key, struct span value)
+{
+    CHECK(s->v->meta_count < VERDICT_META_MAX);
+    s->v->meta[s->v->meta_count++] = (struct verdict_meta){key, value};
+}
+
+int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span)
+{
+    uint8_t *out = arena_alloc(arena, bytes.len);
+    if (out == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    if (bytes.len > 0) {
+        memcpy(out, bytes.ptr, bytes.len);
+    }
+    *ret_span = (struct span){out, bytes.len};
+    return 0;
+}
+
+/* -- the rules' version --------------------------------------------------------------------------- */
+
+static struct ledger_key ledger_version_key(void)
+{
+    return ledger_key_make((struct routing_key){0, 0}, 'M', (struct span){0});
+}
+
+static int ledger_read_version(struct ledger *l)
+{
+    struct ledger_key key = ledger_version_key();
+    struct span value;
+    int r = ledger_get(l, &key, &value);
+    if (r == LEDGER_NONE) {
+        l->is_new = true;
+        return 0;
+    }
+    if (r < 0) {
+        return err_trace(r);
+    }
+    struct reader reader = reader_of(value.ptr, value.len);
+    uint8_t format = reader_u8(&reader);
+    uint32_t version = reader_u32(&reader);
+    if (reader.bad || reader_left(&reader) > 0) {
+        return err_origin(-EBADMSG);
+    }
+    return format > LEDGER_FORMAT || version > LEDGER_VERSION ? LEDGER_E_VERSION : 0;
+}
+
+static int ledger_write_version(struct ledger *l)
+{
+    uint8_t bytes[8];
+    struct ledger_key key = ledger_version_key();
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u8(&w, LEDGER_FORMAT);
+    writer_u32(&w, LEDGER_VERSION);
+    int r = ledger_put(l, &key, &w);
+    if (r == 0) {
+        l->is_new = false;
+    }
+    return err_trace(r);
+}
+
+/* -- the pass over the slots ---------------------------------------------------------------------- */
+
+static int ledger_load_slot(struct ledger *l, const struct ledger_key_parts *parts,
+                            struct span value)
+{
+    struct ledger_slot slot;
+    /* Most slots are not held: one look at the state saves decoding the rest. */
+    if (value.len > 1 && value.ptr[0] == LEDGER_FORMAT && value.ptr[1] != SLOT_HELD) {
+        return 0;
+    }
+    int r = ledger_read_slot(value, &slot);
+    if (r) {
+        return err_trace(r);
+    }
+    struct ledger_expiry_entry entry = {.expire_us = slot.expire_us,
+                                        .space = parts->at.space,
+                                        .owner = slot.owner,
+                                        .number = slot.number,
+                                        .version = slot.item_version};
+    return err_trace(ledger_expiry_add(&l->expiry, &entry));
+}
+
+static int ledger_load(struct ledger *l)
+{
+    struct ledger_key from = ledger_key_space(LEDGER_SPACE_POOLS);
+    struct span key = ledger_key_span(&from), value;
+    bool exclusive = false;
+    for (;;) {
+        struct ledger_key_parts parts;
+        int r = ledger_next(l, key, exclusive, &key, &value);
+        if (r) {
+            return r == LEDGER_NONE ? 0 : err_trace(r);
+        }
+        if (!ledger_key_parse(key, &parts)) {
+            return err_origin(-EBADMSG);
+        }
+        if (parts.at.space >= LEDGER_SPACE_CLASSES) {
+            return 0;
+        }
+        if (parts.tag == 'S') {
+            r = ledger_load_slot(l, &parts, value);
+            if (r) {
+                return err_trace(r);
+            }
+        }
+        exclusive = true;
+    }
+}
+
+int ledger_new(const struct book *book, struct ledger **ret_ledger)
+{
+    struct ledger *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    l->book = book;
+    int r = ledger_read_version(l);
+    if (r == 0) {
+        r = err_trace(ledger_load(l));
+    }
+    if (r) {
+        ledger_free(l);
+        return r;
+    }
+    *ret_ledger = l;
+    return 0;
+}
+
+void ledger_free(struct ledger *l)
+{
+    if (l) {
+        ledger_expiry_fini(&l->expiry);
+        free(l);
+    }
+}
+
+/* -- commands ------------------------------------------------------------------------------------- */
+
+static int ledger_dispatch(struct ledger_step *s)
+{
+    switch (s->c->kind) {
+    case COMMAND_CREATE_POOL:
+        return err_trace(ledger_pool_create(s));
+    case COMMAND_CREATE_SLOTS:
+        return err_trace(ledger_slots_create(s));
+    case COMMAND_CREATE_HOLD:
+        return err_trace(ledger_hold_create(s));
+    case COMMAND_CONFIRM_HOLD:
+    case COMMAND_DROP_HOLD:
+    case COMMAND_CANCEL_RESERVATION:
+        return err_trace(ledger_hold_change(s));
+    case COMMAND_EXPIRE_HOLD:
+        return err_trace(ledger_hold_expire(s));
+    case COMMAND_SWEEP:
+        return err_trace(ledger_sweep(s));
+    case COMMAND_LIST_POOLS:
+        return err_trace(ledger_pool_list(s));
+    case COMMAND_GET_POOL:
+        return err_trace(ledger_pool_get(s));
+    case COMMAND_LIST_SLOTS:
+        return err_trace(ledger_slots_list(s));
+    case COMMAND_GET_HOLD:
+        return err_trace(ledger_read_hold(s));
+    case COMMAND_GET_RESERVATION:
+        return err_trace(ledger_read_reservation(s));
+    case COMMAND_LIST_RESERVATIONS:
+        return err_trace(ledger_read_reservations(s));
+    }
+    return err_origin(-EINVAL); /* codec_command_unpack() lets no other kind through */
+}
+
+int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
+                 int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict)
+{
+    CHECK(item < 1u << LEDGER_ITEM_BITS);
+    CHECK(log_index < UINT64_C(1) << (64 - LEDGER_ITEM_BITS));
+    struct verdict v = {.reason = REASON_OK, .as_of_us = log_time_us};
+    struct ledger_step s = {.l = l,
+                            .c = command,
+                            .log_index = log_index,
+                            .number = log_index << LEDGER_ITEM_BITS | item,
+                            .now_us = log_time_us,
+                            .arena = arena,
+                            .v = &v};
+    int r = 0;
+    if (l->is_new && !command_is_read(command->kind)) {
+        r = ledger_write_version(l);
+    }
+    if (r == 0) {
+        r = ledger_dispatch(&s);
+    }
+    if (r == 0) {
+        *ret_verdict = v;
+    }
+    return err_fold(r);
+}
+
+/* -- expiry --------------------------------------------------------------------------------------- */
+
+int64_t ledger_next_expiry_us(const struct ledger *l)
+{
+    return l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
+}
+
+size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
+                  struct command *out, size_t max)
+{
+    const struct ledger_expiry_entry **due = arena_alloc(arena, max * sizeof(void *));
+    if (due == NULL) {
+        return 0;
+    }
+    size_t count = ledger_expiry_due(&l->expiry, log_time_us, arena, due, max);
+    size_t made = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct span pool;
+        /* A pool that cannot be read now is tried again: apply will meet the damage and stop. */
+        if (ledger_pool_id(l, due[i]->space, arena, &pool) != 0) {
+            break;
+        }
+        out[made++] = (struct command){.kind = COMMAND_EXPIRE_HOLD,
+                                       .pool = pool,
+                                       .owner = due[i]->owner,
+                                       .number = due[i]->number,
+                                       .version = due[i]->version};
+    }
+    return made;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* What the ledger's own files share; nobody else includes it.
+ *
+ * Records (key = space u64, position u64, tag, suffix; all numbers big-endian).  The two top bits
+ * of a space say what kind it is, so that kinds never mix and one kind is one interval:
+ *
+ *   00  the state's own     (0, 0)                   'M'                     rules' version
+ *                           (0, 0)                   'W'                     the sweep's cursor
+ *                           (0, name's first 8)      'p' pool id             catalogue, by name
+ *   01  a pool              (pool, 0)                'P'                     policy
+ *                           (pool, 0)                'R' identity request    operators' verdicts
+ *                           (pool, 2^63 + second)    'S' slug                slot
+ *   10  a service class     (class, hash)            'I' identity            account: holds, ...
+ *                           (class, hash)            'R' identity request    clients' verdicts
+ *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
+ *
+ * What is read from the book is borrowed until the first put: every step decodes, decides,
+ * encodes, and only then puts. */
+#ifndef FAIRSLOT_LEDGER_PARTS_H
+#define FAIRSLOT_LEDGER_PARTS_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "ledger/ledger.h"
+#include "proto/codec.h"
+
+#define LEDGER_FORMAT    1  /* first byte of every value */
+#define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
+#define LEDGER_POOLS     256 /* decoded pools kept; a power of two */
+#define LEDGER_ITEM_BITS 12  /* of an item's number: its place in the log entry */
+#define LEDGER_HINTS     64  /* searches for free neighbours per log entry */
+#define LEDGER_SECOND_MAX UINT64_C(253402300799) /* 9999-12-31T23:59:59Z, as the codec lets in */
+
+enum { LEDGER_NONE = 1 }; /* verdict of the lookups here: no such thing */
+
+/* -- ledger_key.c ----------------------------------------------------------------------------- */
+
+struct ledger_key {
+    uint8_t bytes[BOOK_KEY_MAX];
+    size_t len;
+};
+
+/* A key taken apart; suffix is borrowed. */
+struct ledger_key_parts {
+    struct routing_key at;
+    uint8_t tag;
+    struct span suffix;
+};
+
+#define LEDGER_SPACE_POOLS   (UINT64_C(1) << 62)
+#define LEDGER_SPACE_CLASSES (UINT64_C(2) << 62)
+#define LEDGER_SPACE_INDEX   (UINT64_C(3) << 62)
+
+struct ledger_key ledger_key_make(struct routing_key at, uint8_t tag, struct span suffix);
+/* Where a space begins, before every record in it. */
+struct ledger_key ledger_key_space(uint64_t space);
+struct ledger_key ledger_key_slot(uint64_t pool_space, const struct slot_key *slot);
+struct ledger_key ledger_key_account(struct routing_key at, const struct identity *identity);
+struct ledger_key ledger_key_request(struct routing_key at, const struct identity *identity,
+                                     const struct request_id *request);
+struct ledger_key ledger_key_index(const struct identity *identity, struct span service_class);
+struct ledger_key ledger_key_catalogue(struct span pool_id);
+/* False when it is none of ours. */
+bool ledger_key_parse(struct span key, struct ledger_key_parts *ret_parts);
+/* The slot's key out of its record's key; false when it is none. */
+bool ledger_key_slot_of(const struct ledger_key_parts *parts, struct slot_key *ret_slot);
+/* 32 bits that change with every byte of `bytes`: for page tokens. */
+uint32_t ledger_key_check(struct span bytes);
+
+static inline struct span ledger_key_span(const struct ledger_key *k)
+{
+    return (struct span){k->bytes, k->len};
+}
+
+/* -- ledger_record.c: values, both ways --------------------------------------------------------- */
+
+struct ledger_slot {
+    enum slot_state state;
+    uint64_t version;
+    int64_t duration_us;
+    struct span desk;
+    /* held and taken only: the item that has it */
+    uint64_t owner;
+    uint64_t number;
+    int64_t expire_us;
+    uint32_t item_version;
+};
+
+/* A hold and the reservation it became: one thing with one number. */
+enum ledger_item_state {
+    ITEM_LIVE = 1,
+    ITEM_CONFIRMED = 2,
+    ITEM_DROPPED = 3,
+    ITEM_EXPIRED = 4,
+    ITEM_CANCELLED = 5,
+};
+
+struct ledger_item {
+    enum ledger_item_state state;
+    uint64_t number;
+    uint32_t version; /* of hold and reservation: 1, and one more with every state */
+    struct span pool;
+    struct slot_key slot;
+    int64_t duration_us;
+    struct span desk;
+    uint64_t slot_version; /* after this item's last change of it */
+    int64_t create_us;     /* of the reservation; 0 before */
+    int64_t expire_us;     /* of the hold */
+    uint64_t log_index;    /* entry that made this state */
+};
+
+/* What one identity has in one service class. */
+struct ledger_account {
+    uint32_t day;      /* log time / 24 h of the count below */
+    uint32_t requests; /* remembered on that day */
+    size_t items_count;
+    struct ledger_item items[LEDGER_ITEMS_MAX]; /* by number */
+};
+
+/* A remembered verdict. */
+struct ledger_memory {
+    uint64_t body_hash;
+    int64_t log_time_us;
+    enum command_kind kind;
+    enum reason reason;
+    struct span snapshot; /* of a done one: the item, the pool, or count and log index */
+};
+
+/* Writers: the writer turns bad when it does not fit. */
+void ledger_record_slot(struct writer *w, const struct ledger_slot *slot);
+void ledger_record_item(struct writer *w, const struct ledger_item *item);
+void ledger_record_account(struct writer *w, const struct ledger_account *account);
+void ledger_record_pool(struct writer *w, const struct pool_view *pool);
+void ledger_record_memory(struct writer *w, const struct ledger_memory *memory);
+/* Readers: 0, or -EBADMSG for bytes that no writer here made.  Spans borrow from `value`. */
+int ledger_read_slot(struct span value, struct ledger_slot *ret_slot);
+int ledger_read_item(struct span value, struct ledger_item *ret_item);
+int ledger_read_account(struct span value, struct ledger_account *ret_account);
+int ledger_read_pool(struct span value, struct pool_view *ret_pool);
+int ledger_read_memory(struct span value, struct ledger_memory *ret_memory);
+
+/* -- ledger_expiry.c: live holds by their expiry -------------------------------------------------- */
+
+struct ledger_expiry_entry {
+    int64_t expire_us;
+    uint64_t space; /* of the pool */
+    uint64_t owner;
+    uint64_t number; /* unique: finds the entry */
+    uint32_t version;
+    uint32_t slot; /* of the table, where its place in the heap stands */
+};
+
+struct ledger_expiry {
+    struct ledger_expiry_entry *entries; /* binary heap, earliest first */
+    size_t count;
+    size_t capacity;
+    uint32_t *table; /* open addressing by number: heap place + 1, 0 is empty */
+    size_t table_size; /* power of two, at least 2 * capacity */
+};
+
+void ledger_expiry_fini(struct ledger_expiry *e);
+/* 0 or -ENOMEM.  The number must be new. */
+int ledger_expiry_add(struct ledger_expiry *e, const struct ledger_expiry_entry *entry);
+/* Nothing happens for a number that is not there. */
+void ledger_expiry_remove(struct ledger_expiry *e, uint64_t number);
+/* Up to `max` entries due at now_us, earliest first; the count.  0 when the arena is full. */
+size_t ledger_expiry_due(const struct ledger_expiry *e, int64_t now_us, struct arena *arena,
+                         const struct ledger_expiry_entry **out, size_t max);
+
+/* -- the ledger ----------------------------------------------------------------------------------- */
+
+/* What of a pool every hold needs, decoded once. */
+struct ledger_pool {
+    uint64_t space; /* 0: empty */
+    size_t id_len;
+    size_t class_len;
+    uint8_t id[POOL_ID_MAX];
+    uint8_t service_class[CLASS_MAX];
+    enum assurance min_assurance;
+    int64_t hold_ttl_us;
+    uint32_t max_live;
+    bool scarce;
+};
+
+struct ledger {
+    const struct book *book;     /* borrowed */
+    bool is_new;                 /* no record of the rules' version yet */
+    uint64_t hints_index;        /* log entry that the hints are counted for */
+    uint32_t hints;              /* searches made for it */
+    struct ledger_expiry expiry; /* derived from slots in state held */
+    struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
+};
+
+/* One command being applied. */
+struct ledger_step {
+    struct ledger *l;
+    const struct command *c;
+    uint64_t log_index;
+    uint64_t number; /* of what this command makes */
+    int64_t now_us;  /* log time */
+    struct arena *arena;
+    struct verdict *v;
+};
+
+/* The book, with breadcrumbs. get: 0, LEDGER_NONE, < 0. */
+int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value);
+int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span *ret_key,
+                struct span *ret_value);
+/* Puts what the writer has; a writer that turned bad is -EMSGSIZE. */
+int ledger_put(struct ledger *l, const struct ledger_key *key, const struct writer *w);
+int ledger_del(struct ledger *l, const struct ledger_key *key);
+
+/* Sets the verdict's reason; returns 0. */
+int ledger_refuse(struct ledger_step *s, enum reason reason);
+void ledger_meta(struct ledger_step *s, const char *key, struct span value);
+/* A copy in the arena; ret_span->ptr is NULL only for len 0.  0 or -ENOMEM. */
+int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span);
+
+/* -- ledger_pool.c, ledger_slots.c ------------------------------------------------------------------ */
+
+/* 0, LEDGER_NONE, < 0.  Borrowed until another pool is looked up or made. */
+int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool);
+/* The id of a pool by its space, for the shard's own commands. As above; lives in the arena. */
+int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
+                   struct span *ret_id);
+int ledger_pool_create(struct ledger_step *s);
+int ledger_pool_get(struct ledger_step *s);
+int ledger_pool_list(struct ledger_step *s);
+int ledger_slots_create(struct ledger_step *s);
+int ledger_slots_list(struct ledger_step *s);
+/* Metadata "next_free": ids of free slots soon after this one. */
+int ledger_slots_hint(struct ledger_step *s, const struct ledger_key *after);
+
+static inline struct span ledger_pool_class(const struct ledger_pool *p)
+{
+    return (struct span){p->service_class, p->class_len};
+}
+
+/* -- ledger_account.c ------------------------------------------------------------------------------- */
+
+/* The caller's account; an empty one with LEDGER_NONE when there is none. */
+int ledger_account_load(struct ledger_step *s, struct routing_key at,
+                        struct ledger_account *ret_account);
+struct ledger_item *ledger_account_item(struct ledger_account *account, uint64_t number,
+                                        struct span pool);
+/* Still counts against the entitlement. */
+bool ledger_item_is_live(const struct ledger_item *item, int64_t now_us);
+size_t ledger_account_live(const struct ledger_account *account, int64_t now_us);
+/* Forgets the oldest ended items until the account keeps its bounds. */
+void ledger_account_trim(struct ledger_account *account, int64_t now_us);
+/* Whoever has the item that the command names by pool, owner and number: 0 with the account, its
+ * key and the item in it; LEDGER_NONE; < 0. */
+int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct ledger_key *ret_key,
+                         struct ledger_account *ret_account, struct ledger_item **ret_item);
+/* Views in the arena, and into the verdict.  0 or -ENOMEM. */
+int ledger_account_answer_hold(struct ledger_step *s, const struct ledger_item *item,
+                               uint64_t owner);
+int ledger_account_answer_reservation(struct ledger_step *s, const struct ledger_item *item,
+                                      uint64_t owner);
+int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, uint64_t owner,
+                        struct reservation_view *out);
+
+/* -- ledger_request.c: exactly once ------------------------------------------------------------------- */
+
+/* 0: answered from memory, the step is done; LEDGER_NONE: it must be decided; < 0. */
+int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
+/* Remembers the verdict in s->v, with the snapshot of what was done (may be empty). */
+int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
+                            struct span snapshot);
+
+/* -- ledger_hold.c, ledger_read.c, ledger_sweep.c ------------------------------------------------------ */
+
+int ledger_hold_create(struct ledger_step *s);
+/* Confirm, drop, cancel. */
+int ledger_hold_change(struct ledger_step *s);
+int ledger_hold_expire(struct ledger_step *s);
+int ledger_read_hold(struct ledger_step *s);
+int ledger_read_reservation(struct ledger_step *s);
+int ledger_read_reservations(struct ledger_step *s);
+int ledger_sweep(struct ledger_step *s);
+
+/* -- ledger_page.c -------------------------------------------------------------------------------------- */
+
+/* The command's page token: 0 and the key in it (borrowed); LEDGER_NONE for the first page.
+ * Not of this list: REASON_PAGE_TOKEN_INVALID. */
+int ledger_page_read(const struct ledger_step *s, struct span *ret_key);
+/* The token that goes on after `key`, into the verdict.  0 or -ENOMEM. */
+int ledger_page_write(struct ledger_step *s, struct span key);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Pools: their policy, their catalogue by name, and the few fields that every hold needs, kept
+ * decoded (direct-mapped by space; a pool evicts another, nothing is ever stale because a pool's
+ * record changes only here).  Owns: the cache in struct ledger.
+ * Two ids with one space (2^-62) cannot both exist: the second is POOL_EXISTS, and every lookup
+ * compares the name in full. */
+#include <errno.h>
+
+#include "ledger/ledger_parts.h"
+
+#define POOL_VALUE_MAX 1024
+
+static struct ledger_key ledger_pool_record_key(uint64_t space)
+{
+    return ledger_key_make((struct routing_key){space, 0}, 'P', (struct span){0});
+}
+
+static struct ledger_pool *ledger_pool_cached(struct ledger *l, uint64_t space)
+{
+    return &l->pools[space & (LEDGER_POOLS - 1)];
+}
+
+/* The whole record; spans borrow from the book. */
+static int ledger_pool_record(struct ledger *l, uint64_t space, struct pool_view *ret_view)
+{
+    struct ledger_key key = ledger_pool_record_key(space);
+    struct span value;
+    int r = ledger_get(l, &key, &value);
+    return r ? r == LEDGER_NONE ? r : err_trace(r) : err_trace(ledger_read_pool(value, ret_view));
+}
+
+int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool)
+{
+    uint64_t space = ledger_pool_key(id).space;
+    struct ledger_pool *p = ledger_pool_cached(l, space);
+    if (p->space != space) {
+        struct pool_view view;
+        int r = ledger_pool_record(l, space, &view);
+        if (r) {
+            return r == LEDGER_NONE ? r : err_trace(r);
+        }
+        *p = (struct ledger_pool){.space = space,
+                                  .id_len = view.id.len,
+                                  .class_len = view.service_class.len,
+                                  .min_assurance = view.min_assurance,
+                                  .hold_ttl_us = view.hold_ttl_us,
+                                  .max_live = view.max_live,
+                                  .scarce = view.scarce};
+        memcpy(p->id, view.id.ptr, view.id.len);
+        memcpy(p->service_class, view.service_class.ptr, view.service_class.len);
+    }
+    if (!span_equal((struct span){p->id, p->id_len}, id)) {
+        return LEDGER_NONE;
+    }
+    *ret_pool = p;
+    return 0;
+}
+
+int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
+                   struct span *ret_id)
+{
+    struct ledger_key key = ledger_pool_record_key(space);
+    struct pool_view view;
+    struct span value;
+    int r = l->book->get(l->book->self, ledger_key_span(&key), &value);
+    if (r) {
+        return r > 0 ? LEDGER_NONE : err_trace(r);
+    }
+    r = ledger_read_pool(value, &view);
+    return r ? err_trace(r) : err_trace(ledger_keep(arena, view.id, ret_id));
+}
+
+/* -- create --------------------------------------------------------------------------------------- */
+
+static int ledger_pool_answer(struct ledger_step *s, const struct pool_view *view)
+{
+    struct pool_view *out = arena_alloc(s->arena, sizeof *out);
+    if (out == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    *out = *view;
+    s->v->result = RESULT_POOL;
+    s->v->pools = out;
+    s->v->pools_count = 1;
+    return 0;
+}
+
+static int ledger_pool_put(struct ledger_step *s, uint64_t space, struct span value)
+{
+    uint8_t one[1];
+    struct ledger_key key = ledger_pool_record_key(space);
+    struct ledger_key name = ledger_key_catalogue(s->c->pool);
+    struct writer w = {.start = (uint8_t *)value.ptr, .at = (uint8_t *)value.ptr + value.len};
+    int r = ledger_put(s->l, &key, &w);
+    if (r) {
+        return err_trace(r);
+    }
+    w = writer_of(one, sizeof one);
+    writer_u8(&w, LEDGER_FORMAT);
+    ledger_pool_cached(s->l, space)->space = 0;
+    return err_trace(ledger_put(s->l, &name, &w));
+}
+
+int ledger_pool_create(struct ledger_step *s)
+{
+    const struct command *c = s->c;
+    CHECK(c->new_pool != NULL);
+    if (!(c->roles & ROLE_OPERATOR)) {
+        return ledger_refuse(s, REASON_ROLE_MISSING);
+    }
+    struct routing_key at = ledger_pool_key(c->pool);
+    struct ledger_key request = ledger_key_request(at, &c->identity, &c->request_id);
+    int r = ledger_request_recall(s, &request, 0);
+    if (r != LEDGER_NONE) {
+        return err_trace(r);
+    }
+    struct pool_view view;
+    r = ledger_pool_record(s->l, at.space, &view);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (r == 0) {
+        ledger_refuse(s, REASON_POOL_EXISTS);
+        return err_trace(ledger_request_remember(s, &request, (struct span){0}));
+    }
+    uint8_t bytes[POOL_VALUE_MAX];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    view = *c->new_pool;
+    view.version = 1;
+    ledger_record_pool(&w, &view);
+    CHECK(!w.bad);
+    struct span value = {bytes, writer_len(&w)};
+    r = ledger_pool_answer(s, &view);
+    if (r == 0) {
+        r = ledger_pool_put(s, at.space, value);
+    }
+    return r ? err_trace(r) : err_trace(ledger_request_remember(s, &request, value));
+}
+
+/* -- read ----------------------------------------------------------------------------------------- */
+
+/* A copy of the record in the arena, decoded. 0, LEDGER_NONE, < 0. */
+static int ledger_pool_copy(struct ledger_step *s, struct span id, struct pool_view *out)
+{
+    struct ledger_key key = ledger_pool_record_key(ledger_pool_key(id).space);
+    struct span value;
+    int r = ledger_get(s->l, &key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    r = ledger_keep(s->arena, value, &value);
+    if (r == 0) {
+        r = ledger_read_pool(value, out);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    return span_equal(out->id, id) ? 0 : LEDGER_NONE;
+}
+
+int ledger_pool_get(struct ledger_step *s)
+{
+    struct pool_view view;
+    int r = ledger_pool_copy(s, s->c->pool, &view);
+    if (r == LEDGER_NONE) {
+        return ledger_refuse(s, REASON_POOL_UNKNOWN);
+    }
+    return r ? err_trace(r) : err_trace(ledger_pool_answer(s, &view));
+}
+
+/* The next id of the catalogue after *id, borrowed. 0, LEDGER_NONE, < 0. */
+static int ledger_pool_next(struct ledger_step *s, struct span after, struct span *ret_id)
+{
+    struct ledger_key from = ledger_key_catalogue(after);
+    struct ledger_key_parts parts;
+    struct span key, value;
+    if (after.len == 0) {
+        from = ledger_key_make((struct routing_key){0, 1}, 'p', (struct span){0});
+    }
+    int r = ledger_next(s->l, ledger_key_span(&from), true, &key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (!ledger_key_parse(key, &parts)) {
+        return err_origin(-EBADMSG);
+    }
+    if (parts.at.space != 0 || parts.tag != 'p') {
+        return LEDGER_NONE;
+    }
+    *ret_id = parts.suffix;
+    return parts.suffix.len > 0 && parts.suffix.len <= POOL_ID_MAX ? 0 : err_origin(-EBADMSG);
+}
+
+int ledger_pool_list(struct ledger_step *s)
+{
+    struct span last = {0};
+    int r = ledger_page_read(s, &last);
+    if (r == REASON_PAGE_TOKEN_INVALID || last.len > POOL_ID_MAX) {
+        return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
+    }
+    size_t max = s->c->page_size, count = 0;
+    struct pool_view *pools = arena_alloc(s->arena, max * sizeof *pools);
+    if (pools == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->v->result = RESULT_POOLS;
+    s->v->pools = pools;
+    for (;;) {
+        struct span id;
+        r = ledger_pool_next(s, last, &id);
+        if (r) {
+            break;
+        }
+        if (count == max) {
+            return err_trace(ledger_page_write(s, last));
+        }
+        r = ledger_pool_copy(s, id, &pools[count]);
+        if (r) {
+            return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
+        }
+        last = pools[count++].id;
+        s->v->pools_count = count;
+    }
+    return r == LEDGER_NONE ? 0 : err_trace(r);
+}

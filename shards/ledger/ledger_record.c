@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of every value.  Format byte first; fixed widths, big-endian; short texts with a
+ * length byte.  A writer and its reader stand side by side, so that they cannot drift.
+ *
+ * A reader takes what its writer made and nothing else: any other byte is damage (-EBADMSG), and
+ * the shard stops rather than guess.  Owns nothing: what is read borrows from the value.
+ * Roads not taken: protobuf here too (canonical bytes and size matter more than evolution, which
+ * the format byte gives). */
+#include <errno.h>
+
+#include "ledger/ledger_parts.h"
+
+#define DESK_TEXT_MAX 64
+
+static void ledger_record_text(struct writer *w, struct span text)
+{
+    if (text.len > UINT8_MAX) {
+        w->bad = true;
+        return;
+    }
+    writer_u8(w, (uint8_t)text.len);
+    writer_bytes(w, text.ptr, text.len);
+}
+
+/* Turns bad over `max`. */
+static struct span ledger_read_text(struct reader *r, size_t max)
+{
+    size_t n = reader_u8(r);
+    const uint8_t *p = r->at;
+    if (n > max || !reader_take(r, n, &p)) {
+        r->bad = true;
+        return (struct span){0};
+    }
+    return (struct span){p, n};
+}
+
+static void ledger_record_seconds(struct writer *w, int64_t us, size_t width)
+{
+    writer_be(w, (uint64_t)(us / SECOND_US), width);
+}
+
+static int64_t ledger_read_seconds(struct reader *r, size_t width)
+{
+    return (int64_t)reader_be(r, width) * SECOND_US;
+}
+
+static void ledger_read_format(struct reader *r)
+{
+    r->bad |= reader_u8(r) != LEDGER_FORMAT;
+}
+
+/* Everything was there, and nothing is left. */
+static int ledger_read_end(const struct reader *r)
+{
+    return r->bad || r->at != r->end ? err_origin(-EBADMSG) : 0;
+}
+
+/* -- slots ---------------------------------------------------------------------------------------- */
+
+static bool ledger_record_is_owned(enum slot_state state)
+{
+    return state == SLOT_HELD || state == SLOT_TAKEN;
+}
+
+void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
+{
+    writer_u8(w, LEDGER_FORMAT);
+    writer_u8(w, slot->state);
+    writer_u64(w, slot->version);
+    ledger_record_seconds(w, slot->duration_us, 4);
+    ledger_record_text(w, slot->desk);
+    if (ledger_record_is_owned(slot->state)) {
+        writer_u64(w, slot->owner);
+        writer_u64(w, slot->number);
+        writer_u64(w, (uint64_t)slot->expire_us);
+        writer_u32(w, slot->item_version);
+    }
+}
+
+int ledger_read_slot(struct span value, struct ledger_slot *ret_slot)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    struct ledger_slot s = {0};
+    ledger_read_format(&r);
+    s.state = (enum slot_state)reader_u8(&r);
+    s.version = reader_u64(&r);
+    s.duration_us = ledger_read_seconds(&r, 4);
+    s.desk = ledger_read_text(&r, DESK_TEXT_MAX);
+    r.bad |= s.state < SLOT_FREE || s.state > SLOT_RETURNED;
+    if (ledger_record_is_owned(s.state)) {
+        s.owner = reader_u64(&r);
+        s.number = reader_u64(&r);
+        s.expire_us = (int64_t)reader_u64(&r);
+        s.item_version = reader_u32(&r);
+    }
+    *ret_slot = s;
+    return ledger_read_end(&r);
+}
+
+/* -- items and accounts --------------------------------------------------------------------------- */
+
+void ledger_record_item(struct writer *w, const struct ledger_item *item)
+{
+    writer_u8(w, item->state);
+    writer_u64(w, item->number);
+    writer_u32(w, item->version);
+    ledger_record_text(w, item->pool);
+    ledger_record_seconds(w, item->slot.start_us, 5);
+    ledger_record_text(w, item->slot.slug);
+    ledger_record_seconds(w, item->duration_us, 4);
+    ledger_record_text(w, item->desk);
+    writer_u64(w, item->slot_version);
+    writer_u64(w, (uint64_t)item->create_us);
+    writer_u64(w, (uint64_t)item->expire_us);
+    writer_u64(w, item->log_index);
+}
+
+static void ledger_read_one_item(struct reader *r, struct ledger_item *item)
+{
+    item->state = (enum ledger_item_state)reader_u8(r);
+    item->number = reader_u64(r);
+    item->version = reader_u32(r);
+    item->pool = ledger_read_text(r, POOL_ID_MAX);
+    item->slot.start_us = ledger_read_seconds(r, 5);
+    item->slot.slug = ledger_read_text(r, SLOT_DESK_MAX);
+    item->duration_us = ledger_read_seconds(r, 4);
+    item->desk = ledger_read_text(r, DESK_TEXT_MAX);
+    item->slot_version = reader_u64(r);
+    item->create_us = (int64_t)reader_u64(r);
+    item->expire_us = (int64_t)reader_u64(r);
+    item->log_index = reader_u64(r);
+    r->bad |= item->state < ITEM_LIVE || item->state > ITEM_CANCELLED ||
+              item->slot.start_us > (int64_t)LEDGER_SECOND_MAX * SECOND_US;
+}
+
+int ledger_read_item(struct span value, struct ledger_item *ret_item)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    ledger_read_one_item(&r, ret_item);
+    return ledger_read_end(&r);
+}
+
+void ledger_record_account(struct writer *w, const struct ledger_account *account)
+{
+    writer_u8(w, LEDGER_FORMAT);
+    writer_u32(w, account->day);
+    writer_u32(w, account->requests);
+    writer_u8(w, (uint8_t)account->items_count);
+    for (size_t i = 0; i < account->items_count; i++) {
+        ledger_record_item(w, &account->items[i]);
+    }
+}
+
+int ledger_read_account(struct span value, struct ledger_account *ret_account)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    ledger_read_format(&r);
+    ret_account->day = reader_u32(&r);
+    ret_account->requests = reader_u32(&r);
+    ret_account->items_count = reader_u8(&r);
+    if (ret_account->items_count > LEDGER_ITEMS_MAX - 1) {
+        return err_origin(-EBADMSG);
+    }
+    for (size_t i = 0; i < ret_account->items_count && !r.bad; i++) {
+        ledger_read_one_item(&r, &ret_account->items[i]);
+        r.bad |= i > 0 && ret_account->items[i].number <= ret_account->items[i - 1].number;
+    }
+    return ledger_read_end(&r);
+}
+
+/* -- pools ---------------------------------------------------------------------------------------- */
+
+void ledger_record_pool(struct writer *w, const struct pool_view *pool)
+{
+    writer_u8(w, LEDGER_FORMAT);
+    writer_u64(w, pool->version);
+    ledger_record_text(w, pool->id);
+    ledger_record_text(w, pool->service_class);
+    ledger_record_text(w, pool->display_name);
+    ledger_record_text(w, pool->office);
+    ledger_record_text(w, pool->service);
+    ledger_record_text(w, pool->time_zone);
+    writer_u8(w, pool->min_assurance);
+    writer_u64(w, (uint64_t)pool->hold_ttl_us);
+    writer_u8(w, (uint8_t)pool->max_live);
+    writer_u8(w, pool->scarce);
+}
+
+int ledger_read_pool(struct span value, struct pool_view *ret_pool)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    struct pool_view p = {0};
+    ledger_read_format(&r);
+    p.version = reader_u64(&r);
+    p.id = ledger_read_text(&r, POOL_ID_MAX);
+    p.service_class = ledger_read_text(&r, CLASS_MAX);
+    p.display_name = ledger_read_text(&r, POOL_TEXT_MAX);
+    p.office = ledger_read_text(&r, POOL_TEXT_MAX);
+    p.service = ledger_read_text(&r, POOL_TEXT_MAX);
+    p.time_zone = ledger_read_text(&r, POOL_TEXT_MAX);
+    p.min_assurance = (enum assurance)reader_u8(&r);
+    p.hold_ttl_us = (int64_t)reader_u64(&r);
+    p.max_live = reader_u8(&r);
+    uint8_t scarce = reader_u8(&r);
+    p.scarce = scarce == 1;
+    r.bad |= p.min_assurance > ASSURANCE_HIGH || p.hold_ttl_us <= 0 || p.hold_ttl_us > DAY_US ||
+             p.max_live == 0 || p.max_live > LIVE_PER_IDENTITY_MAX || scarce > 1;
+    *ret_pool = p;
+    return ledger_read_end(&r);
+}
+
+/* -- remembered verdicts -------------------------------------------------------------------------- */
+
+void ledger_record_memory(struct writer *w, const struct ledger_memory *memory)
+{
+    writer_u8(w, LEDGER_FORMAT);
+    writer_u64(w, (uint64_t)memory->log_time_us);
+    writer_u64(w, memory->body_hash);
+    writer_u8(w, (uint8_t)memory->kind);
+    writer_u16(w, (uint16_t)memory->reason);
+    writer_bytes(w, memory->snapshot.ptr, memory->snapshot.len);
+}
+
+int ledger_read_memory(struct span value, struct ledger_memory *ret_memory)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    ledger_read_format(&r);
+    ret_memory->log_time_us = (int64_t)reader_u64(&r);
+    ret_memory->body_hash = reader_u64(&r);
+    ret_memory->kind = (enum command_kind)reader_u8(&r);
+    unsigned reason = reader_u16(&r);
+    r.bad |= reason >= REASON_COUNT;
+    ret_memory->reason = (enum reason)reason;
+    ret_memory->snapshot = (struct span){r.at, reader_left(&r)};
+    r.at = r.end;
+    return ledger_read_end(&r);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* Slots in numbers: making them, listing them, and finding free ones near a taken one.
+ * A pool's slots lie in time order behind its policy, so every list is one short walk.
+ * A walk is bounded (SCAN_MAX records): a page may be short and still have a next one, but nobody
+ * makes the writer read a whole pool.  Owns nothing. */
+#include <errno.h>
+
+#include "ledger/ledger_parts.h"
+
+#define SCAN_MAX   (4 * PAGE_SIZE_MAX)
+#define HINT_SCAN  16 /* records looked at for free neighbours */
+#define HINT_SLOTS 5
+#define ID_BYTES   48
+
+/* -- create --------------------------------------------------------------------------------------- */
+
+/* SLOT_EXISTS with the slot's id for the first that is there. 0: refused; LEDGER_NONE: all new. */
+static int ledger_slots_existing(struct ledger_step *s, uint64_t space)
+{
+    for (size_t i = 0; i < s->c->new_slots_count; i++) {
+        struct slot_key slot = {s->c->new_slots[i].start_us, s->c->new_slots[i].slug};
+        struct ledger_key key = ledger_key_slot(space, &slot);
+        struct span value;
+        int r = ledger_get(s->l, &key, &value);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (r == 0) {
+            char *id = arena_alloc(s->arena, ID_BYTES);
+            if (id == NULL) {
+                return err_origin(-ENOMEM);
+            }
+            ledger_meta(s, "slot", (struct span){(uint8_t *)id, codec_slot_id(&slot, id)});
+            return ledger_refuse(s, REASON_SLOT_EXISTS);
+        }
+    }
+    return LEDGER_NONE;
+}
+
+static int ledger_slots_put(struct ledger_step *s, uint64_t space)
+{
+    for (size_t i = 0; i < s->c->new_slots_count; i++) {
+        const struct new_slot *n = &s->c->new_slots[i];
+        struct slot_key at = {n->start_us, n->slug};
+        struct ledger_key key = ledger_key_slot(space, &at);
+        struct ledger_slot slot = {.state = SLOT_FREE,
+                                   .version = 1,
+                                   .duration_us = n->duration_us,
+                                   .desk = n->desk};
+        uint8_t bytes[128];
+        struct writer w = writer_of(bytes, sizeof bytes);
+        ledger_record_slot(&w, &slot);
+        int r = ledger_put(s->l, &key, &w);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
+/* Past the request id: all or nothing. */
+static int ledger_slots_make(struct ledger_step *s, uint64_t space, const struct ledger_key *request)
+{
+    uint8_t bytes[16];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    const struct command *c = s->c;
+    int r = ledger_slots_existing(s, space);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (r == LEDGER_NONE) {
+        s->v->result = RESULT_SLOTS_CREATED;
+        s->v->created_count = (uint32_t)c->new_slots_count;
+        s->v->log_index = c->validate_only ? 0 : s->log_index;
+        writer_u32(&w, s->v->created_count);
+        writer_u64(&w, s->v->log_index);
+        r = c->validate_only ? 0 : ledger_slots_put(s, space);
+    }
+    if (r || c->validate_only) {
+        return err_trace(r);
+    }
+    struct span snapshot = {bytes, writer_len(&w)};
+    return err_trace(ledger_request_remember(s, request, snapshot));
+}
+
+int ledger_slots_create(struct ledger_step *s)
+{
+    const struct command *c = s->c;
+    const struct ledger_pool *pool;
+    CHECK(c->new_slots_count > 0);
+    if (!(c->roles & ROLE_OPERATOR)) {
+        return ledger_refuse(s, REASON_ROLE_MISSING);
+    }
+    int r = ledger_pool_find(s->l, c->pool, &pool);
+    if (r) {
+        return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
+    }
+    struct routing_key at = {pool->space, 0};
+    struct ledger_key request = ledger_key_request(at, &c->identity, &c->request_id);
+    r = ledger_request_recall(s, &request, 0);
+    if (r != LEDGER_NONE) {
+        return err_trace(r);
+    }
+    return err_trace(ledger_slots_make(s, at.space, &request));
+}
+
+/* -- read ----------------------------------------------------------------------------------------- */
+
+/* A walk over the slots of one pool. */
+struct ledger_slots_walk {
+    uint64_t space;
+    struct span at; /* key of the last record, borrowed from the book, or the first key */
+    bool exclusive;
+};
+
+/* 0; LEDGER_NONE at the end of the pool; < 0. */
+static int ledger_slots_step(struct ledger_step *s, struct ledger_slots_walk *w,
+                             struct slot_key *ret_key, struct ledger_slot *ret_slot)
+{
+    struct ledger_key_parts parts;
+    struct span value;
+    int r = ledger_next(s->l, w->at, w->exclusive, &w->at, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    w->exclusive = true;
+    if (!ledger_key_parse(w->at, &parts)) {
+        return err_origin(-EBADMSG);
+    }
+    if (parts.at.space != w->space) {
+        return LEDGER_NONE;
+    }
+    return ledger_key_slot_of(&parts, ret_key) ? err_trace(ledger_read_slot(value, ret_slot))
+                                               : err_origin(-EBADMSG);
+}
+
+static int ledger_slots_view(struct ledger_step *s, const struct slot_key *key,
+                             const struct ledger_slot *slot, struct slot_view *out)
+{
+    *out = (struct slot_view){.key.start_us = key->start_us,
+                              .duration_us = slot->duration_us,
+                              .state = slot->state,
+                              .version = slot->version};
+    int r = ledger_keep(s->arena, key->slug, &out->key.slug);
+    return r ? err_trace(r) : err_trace(ledger_keep(s->arena, slot->desk, &out->desk));
+}
+
+static int ledger_slots_token(struct ledger_step *s, const struct slot_key *last)
+{
+    char id[ID_BYTES];
+    size_t n = codec_slot_id(last, id);
+    return err_trace(ledger_page_write(s, (struct span){(uint8_t *)id, n}));
+}
+
+/* Collects the page from `w` on. */
+static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk *w,
+                                struct slot_view *out)
+{
+    struct slot_key key, last = {0};
+    struct ledger_slot slot;
+    uint8_t slug[SLOT_DESK_MAX];
+    for (size_t scanned = 0;; scanned++) {
+        int r = ledger_slots_step(s, w, &key, &slot);
+        if (r == LEDGER_NONE || (r == 0 && key.start_us >= s->c->to_us)) {
+            return 0;
+        }
+        if (r) {
+            return err_trace(r);
+        }
+        if (s->v->slots_count == s->c->page_size || scanned == SCAN_MAX) {
+            return err_trace(ledger_slots_token(s, &last));
+        }
+        if (slot.state == SLOT_FREE || !s->c->free_only) {
+            r = ledger_slots_view(s, &key, &slot, &out[s->v->slots_count++]);
+            if (r) {
+                return err_trace(r);
+            }
+        }
+        memcpy(slug, key.slug.ptr, key.slug.len);
+        last = (struct slot_key){key.start_us, {slug, key.slug.len}};
+    }
+}
+
+int ledger_slots_list(struct ledger_step *s)
+{
+    const struct ledger_pool *pool;
+    struct slot_key from = {0};
+    struct span token;
+    int r = ledger_pool_find(s->l, s->c->pool, &pool);
+    if (r) {
+        return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
+    }
+    int page = ledger_page_read(s, &token);
+    if (page == 0 && !codec_slot_id_parse(token, &from)) {
+        page = REASON_PAGE_TOKEN_INVALID;
+    }
+    if (page == REASON_PAGE_TOKEN_INVALID) {
+        return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
+    }
+    if (page == LEDGER_NONE) {
+        from.start_us = s->c->from_us + (SECOND_US - s->c->from_us % SECOND_US) % SECOND_US;
+    }
+    struct slot_view *slots = arena_alloc(s->arena, s->c->page_size * sizeof *slots);
+    if (slots == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->v->result = RESULT_SLOTS;
+    s->v->pool = s->c->pool;
+    s->v->slots = slots;
+    struct ledger_key first = ledger_key_slot(pool->space, &from);
+    struct ledger_slots_walk walk = {pool->space, ledger_key_span(&first), page == 0};
+    return err_trace(ledger_slots_collect(s, &walk, slots));
+}
+
+/* -- hints ---------------------------------------------------------------------------------------- */
+
+/* Says no more than LEDGER_HINTS times per log entry: when a whole crowd wants one slot, the
+ * writer has better things to do than to look for others again and again. */
+static bool ledger_slots_may_hint(struct ledger_step *s)
+{
+    struct ledger *l = s->l;
+    if (l->hints_index != s->log_index) {
+        l->hints_index = s->log_index;
+        l->hints = 0;
+    }
+    return l->hints++ < LEDGER_HINTS;
+}
+
+int ledger_slots_hint(struct ledger_step *s, const struct ledger_key *after)
+{
+    struct ledger_key_parts parts;
+    char ids[HINT_SLOTS * ID_BYTES];
+    size_t len = 0, found = 0;
+    CHECK(ledger_key_parse(ledger_key_span(after), &parts));
+    if (!ledger_slots_may_hint(s)) {
+        return 0;
+    }
+    struct ledger_slots_walk walk = {parts.at.space, ledger_key_span(after), true};
+    for (int i = 0; i < HINT_SCAN && found < HINT_SLOTS; i++) {
+        struct slot_key key;
+        struct ledger_slot slot;
+        int r = ledger_slots_step(s, &walk, &key, &slot);
+        if (r == LEDGER_NONE) {
+            break;
+        }
+        if (r) {
+            return err_trace(r);
+        }
+        if (slot.state == SLOT_FREE) {
+            ids[len] = ',';
+            len += found > 0;
+            len += codec_slot_id(&key, ids + len);
+            found++;
+        }
+    }
+    struct span text;
+    int r = ledger_keep(s->arena, (struct span){(uint8_t *)ids, len}, &text);
+    if (r == 0 && found > 0) {
+        ledger_meta(s, "next_free", text);
+    }
+    return err_trace(r);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of old records: remembered verdicts after 24 h of log time.
+ *
+ *   cursor in the state -> at most SWEEP_RECORDS records looked at -> cursor moved on, or wrapped
+ *
+ * One command does little, so that it never delays a round; whoever proposes them decides how fast
+ * the book is gone round.  Behind a pool's first slot come only slots: the cursor jumps over them.
+ * What the sweep has not met yet counts as absent already (ledger_request.c), so its pace shows
+ * nowhere but in the size of the book.  Owns the cursor record. */
+#include <errno.h>
+
+#include "ledger/ledger_parts.h"
+
+#define SWEEP_RECORDS 256
+
+static struct ledger_key ledger_sweep_key(void)
+{
+    return ledger_key_make((struct routing_key){0, 0}, 'W', (struct span){0});
+}
+
+static int ledger_sweep_load(struct ledger_step *s, struct ledger_key *ret_cursor)
+{
+    struct ledger_key key = ledger_sweep_key();
+    struct span value;
+    int r = ledger_get(s->l, &key, &value);
+    if (r == LEDGER_NONE) {
+        *ret_cursor = ledger_key_space(LEDGER_SPACE_POOLS);
+        return 0;
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    if (value.len < 2 || value.len > 1 + BOOK_KEY_MAX || value.ptr[0] != LEDGER_FORMAT) {
+        return err_origin(-EBADMSG);
+    }
+    ret_cursor->len = value.len - 1;
+    memcpy(ret_cursor->bytes, value.ptr + 1, ret_cursor->len);
+    return 0;
+}
+
+static int ledger_sweep_store(struct ledger_step *s, const struct ledger_key *cursor)
+{
+    uint8_t bytes[1 + BOOK_KEY_MAX];
+    struct ledger_key key = ledger_sweep_key();
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u8(&w, LEDGER_FORMAT);
+    writer_bytes(&w, cursor->bytes, cursor->len);
+    return err_trace(ledger_put(s->l, &key, &w));
+}
+
+/* Looks at the record behind the cursor. 0; LEDGER_NONE at the end; < 0. */
+static int ledger_sweep_one(struct ledger_step *s, struct ledger_key *cursor)
+{
+    struct ledger_key_parts parts;
+    struct ledger_memory m;
+    struct span key, value;
+    int r = ledger_next(s->l, ledger_key_span(cursor), true, &key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (!ledger_key_parse(key, &parts)) {
+        return err_origin(-EBADMSG);
+    }
+    if (parts.at.space >= LEDGER_SPACE_INDEX) {
+        return LEDGER_NONE;
+    }
+    if (parts.tag == 'S') {
+        *cursor = ledger_key_space(parts.at.space + 1);
+        return 0;
+    }
+    cursor->len = key.len;
+    memcpy(cursor->bytes, key.ptr, key.len);
+    if (parts.tag != 'R') {
+        return 0;
+    }
+    r = ledger_read_memory(value, &m);
+    if (r) {
+        return err_trace(r);
+    }
+    return m.log_time_us + DAY_US <= s->now_us ? err_trace(ledger_del(s->l, cursor)) : 0;
+}
+
+int ledger_sweep(struct ledger_step *s)
+{
+    struct ledger_key cursor;
+    int r = ledger_sweep_load(s, &cursor);
+    for (int i = 0; r == 0 && i < SWEEP_RECORDS; i++) {
+        r = ledger_sweep_one(s, &cursor);
+    }
+    if (r == LEDGER_NONE) {
+        cursor = ledger_key_space(LEDGER_SPACE_POOLS);
+        r = 0;
+    }
+    return r ? err_trace(r) : err_trace(ledger_sweep_store(s, &cursor));
+}
