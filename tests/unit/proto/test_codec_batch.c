@@ -234,6 +234,22 @@ static void test_batch_too_long(void)
     arena_fini(&tiny);
 }
 
+/* Expiry and sweep are the shard's own: no gateway may put them into the log. */
+static void test_batch_with_inner_kinds(void)
+{
+    static const enum command_kind inner[] = {COMMAND_EXPIRE_HOLD, COMMAND_SWEEP};
+    for (int i = 0; i < 2; i++) {
+        struct command c = command_of(inner[i]);
+        struct batch_call call = {.call = 1};
+        struct batch_view batch;
+        struct span bytes;
+        arena_reset(&arena);
+        EQ(codec_command_pack(&c, &arena, &call.command), 0);
+        EQ(codec_batch_pack(1, 2, 3, &call, 1, &arena, &bytes), 0);
+        EQ(codec_batch_unpack(bytes, &arena, &batch), REASON_MESSAGE_MALFORMED);
+    }
+}
+
 static void test_reply(void)
 {
     struct answer answers[3] = {
@@ -335,6 +351,7 @@ int main(void)
     TAP_RUN(test_foreign_commands);
     TAP_RUN(test_batch);
     TAP_RUN(test_batch_too_long);
+    TAP_RUN(test_batch_with_inner_kinds);
     TAP_RUN(test_reply);
     TAP_RUN(test_entry);
     TAP_RUN(test_entry_damage);
