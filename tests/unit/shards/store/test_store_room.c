@@ -67,6 +67,8 @@ static struct store_options tiny(void)
     return o;
 }
 
+#define BATCH 8 /* records an entry */
+
 /* Puts while everything is taken; returns how many records there are. */
 static uint64_t fill(struct store *s, uint64_t from)
 {
@@ -77,7 +79,9 @@ static uint64_t fill(struct store *s, uint64_t from)
     for (int idle = 0; idle < 20;) {
         EQ(store_turn(s), 0);
         if (store_room(s) == STORE_ROOM_OK) {
-            EQ(b->put(b->self, key_of(key, n++), (struct span){value, 900}), 0);
+            for (int i = 0; i < BATCH; i++) {
+                EQ(b->put(b->self, key_of(key, n++), (struct span){value, 900}), 0);
+            }
             place_entry(s, span_of("x"));
             idle = 0;
         } else {
@@ -96,7 +100,9 @@ static void empty(struct store *s, uint64_t from, uint64_t to)
     for (uint64_t n = from; n < to && refused < 500;) {
         EQ(store_turn(s), 0);
         if (store_room(s) <= STORE_ROOM_RESERVE) {
-            EQ(b->del(b->self, key_of(key, n++)), 0);
+            for (int i = 0; i < BATCH && n < to; i++) {
+                EQ(b->del(b->self, key_of(key, n++)), 0);
+            }
             place_entry(s, span_of("y"));
             refused = 0;
         } else {

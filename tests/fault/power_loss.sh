@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Three runs of the driver under the recorder, each ended without closing, then the checker.
+#   power_loss.sh RECORDER DRIVER POWER_LOSS good|ack-early|skip-replay IMAGES
+# With a planted fault the checker must fail: a checker that cannot proves nothing.
+set -eu
+recorder=$1 driver=$2 power_loss=$3 fault=$4 images=$5
+
+memory=/dev/shm
+[ -d "$memory" ] && [ -w "$memory" ] || memory=${TMPDIR:-/tmp}
+place=$(mktemp -d "$memory/fairslot-power-XXXXXX")
+trap 'rm -rf "$place"' EXIT
+trap 'exit 1' HUP INT TERM
+
+export FAULT_DIR="$place/data" FAULT_JOURNAL="$place/journal"
+for run in 1 2 3; do
+    ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
+        LD_PRELOAD="$recorder" "$driver" "$FAULT_DIR" 150 "$fault"
+done
+[ -s "$FAULT_JOURNAL" ] || { echo "nothing was recorded"; exit 1; }
+
+status=0
+"$power_loss" "$FAULT_JOURNAL" "$place/image" "$images" || status=$?
+case $fault:$status in
+good:0) echo "every image keeps every promise" ;;
+good:*) exit 1 ;;
+*:1) echo "the planted fault $fault was found" ;;
+*) echo "the planted fault $fault was NOT found"; exit 1 ;;
+esac
