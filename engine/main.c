@@ -117,9 +117,14 @@ static int main_unknown(int argc, char **argv)
             guess_offer(&g, v->name);
         }
     }
-    talk_error("unknown verb '%s%s%s'%s%s%s", known ? argv[0] : "", known ? " " : "", word,
-               g.best ? ": did you mean '" : "", g.best ? g.best : "", g.best ? "'?" : "");
-    talk_next("fairslot %s%shelp", known ? argv[0] : "", known ? " " : "");
+    const char *noun = known ? argv[0] : "", *blank = known ? " " : "";
+    if (g.best) {
+        talk_error("unknown verb '%s%s%s': did you mean '%s%s%s'?", noun, blank, word, noun, blank,
+                   g.best);
+    } else {
+        talk_error("unknown verb '%s%s%s'", noun, blank, word);
+    }
+    talk_next("fairslot %s%shelp", noun, blank);
     return VERB_USAGE;
 }
 

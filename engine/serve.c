@@ -39,6 +39,14 @@
 #define SERVE_TEXT       512
 #define SERVE_INPROC     "inproc://fairslot-shard"
 
+#ifdef __has_feature
+#define SERVE_LEAK_CHECKED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SERVE_LEAK_CHECKED 1
+#else
+#define SERVE_LEAK_CHECKED 0
+#endif
+
 /* What the three verbs are told; which of them apply differs. */
 struct serve {
     const char *data;       /* data directory */
@@ -61,7 +69,7 @@ static void serve_harden(void)
 {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(FAIRSLOT_SANITIZED)
+#if !SERVE_LEAK_CHECKED
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
 }

@@ -31,6 +31,7 @@
 #define CMD_IMPORT_BATCH       500
 #define CMD_IMPORT_BATCH_BYTES (48 * 1024) /* of slots: leaves room for the rest of the message */
 #define CMD_IMPORT_MISSING_SHOWN 20
+#define CMD_IMPORT_PATIENCE_US (60 * SECOND_US) /* a shard that restarts under an import */
 
 /* One batch as protobuf-c wants it. */
 struct cmd_import_batch {
@@ -222,6 +223,7 @@ static int cmd_import_run(const struct options_call *call, const struct import *
     if (r != VERB_OK) {
         return r;
     }
+    session_set_patience(session, CMD_IMPORT_PATIENCE_US);
     r = cmd_import_pools(session, i, file, &pools);
     if (r == VERB_OK) {
         r = cmd_import_all(session, i, dry_run);

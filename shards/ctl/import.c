@@ -277,8 +277,8 @@ static int import_record(struct import_pass *p, const struct csv_record *record)
     struct import_slot slot;
     p->line = record->line;
     if (record->count != p->columns_count) {
-        import_wrong(p->import, p->line, "%zu fields, the header has %zu", record->count,
-                     p->columns_count);
+        import_wrong(p->import, p->line, "%zu field%s, the header has %zu", record->count,
+                     record->count == 1 ? "" : "s", p->columns_count);
         return 0;
     }
     import_cells(p, record);

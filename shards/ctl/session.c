@@ -20,11 +20,12 @@
 #include "ctl/talk.h"
 
 #define SESSION_TIMEOUT_US (10 * SECOND_US)
-#define SESSION_PATIENCE_US (15 * SECOND_US)
+#define SESSION_PATIENCE_US (5 * SECOND_US)
 #define SESSION_RETRY_MS_MAX 5000
 
 struct session {
     struct client *client;
+    int64_t patience_us; /* how long a call is tried again */
 };
 
 static int session_token(const char *path, char **ret_token)
@@ -71,8 +72,14 @@ int session_open(const struct options_call *call, struct session **ret_session)
         free(s);
         return VERB_FAILED;
     }
+    s->patience_us = SESSION_PATIENCE_US;
     *ret_session = s;
     return VERB_OK;
+}
+
+void session_set_patience(struct session *s, int64_t patience_us)
+{
+    s->patience_us = patience_us;
 }
 
 void session_close(struct session *s)
@@ -106,19 +113,19 @@ static void session_sleep(int64_t ms)
 
 /* Milliseconds until the next try; 0: there is none. */
 static int64_t session_again_ms(const struct client_answer *answer, const struct refusal *refusal,
-                                int tries, int64_t spent_us)
+                                int tries, int64_t left_us)
 {
     bool lost = answer->status == CLIENT_STATUS_UNAVAILABLE && answer->sent && !refusal->reason[0];
     int64_t ms = lost && tries == 1 ? 100 : refusal->retry_ms;
     ms = ms > SESSION_RETRY_MS_MAX ? SESSION_RETRY_MS_MAX : ms;
-    return spent_us + ms * 1000 < SESSION_PATIENCE_US ? ms : 0;
+    return ms * 1000 < left_us ? ms : 0;
 }
 
 static int session_exchange(struct session *s, const struct session_call *call, struct span request,
                             void *ret_answer, struct refusal *ret_refusal)
 {
     struct client_answer answer;
-    int64_t start_us = clock_mono_us();
+    int64_t until_us = clock_mono_us() + s->patience_us;
     for (int tries = 1;; tries++) {
         int r = client_call(s->client, call->path, request, SESSION_TIMEOUT_US, &answer);
         if (r < 0) {
@@ -128,7 +135,7 @@ static int session_exchange(struct session *s, const struct session_call *call, 
             break;
         }
         refusal_read(ret_refusal, answer.status, answer.text, answer.details);
-        int64_t ms = session_again_ms(&answer, ret_refusal, tries, clock_mono_us() - start_us);
+        int64_t ms = session_again_ms(&answer, ret_refusal, tries, until_us - clock_mono_us());
         if (ms == 0) {
             return refusal_exit(answer.status);
         }

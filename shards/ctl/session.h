@@ -23,8 +23,11 @@ struct session_call {
     const ProtobufCMessageDescriptor *answer_type; /* what comes back */
 };
 
-/* One call.  Waits and sends again while the server names a time to come back (15 s in all): safe,
- * because every mutation carries a request id.
+/* How long a call is tried again while the server says "come back" (5 s). */
+void session_set_patience(struct session *s, int64_t patience_us);
+
+/* One call.  Waits and sends again while the server names a time to come back: safe, because every
+ * mutation carries a request id.
  * VERB_OK and the unpacked answer (in *ret_answer, a pointer to the message type), to be freed with
  * session_free(); else an exit code, and the person has been told. */
 int session_call(struct session *s, const struct session_call *call, void *ret_answer);

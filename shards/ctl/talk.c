@@ -14,6 +14,7 @@ static bool talk_colour(void)
     return (!off || !*off) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
+__attribute__((format(printf, 3, 0)))
 static void talk_line(const char *colour, const char *word, const char *format, va_list args)
 {
     bool coloured = talk_colour();
