@@ -41,7 +41,7 @@
 #define UNIT       16            /* bytes; entries and nodes start at multiples of it */
 #define BLOCK_UNITS (BLOCK_SIZE / UNIT)
 #define VALUE_STEP 16            /* bytes that a first value's room is rounded up to */
-#define SLOTS_MIN  (1u << 17)    /* 1 MiB */
+#define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
 
 struct prefix {
@@ -144,6 +144,9 @@ static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
 static struct slot *slots_new(uint32_t bits)
 {
     size_t n = sizeof(struct slot) << bits;
+    if (n < BLOCK_SIZE) {
+        return calloc(1, n);
+    }
     struct slot *slots = big_alloc(n);
     return slots ? memset(slots, 0, n) : NULL;
 }
@@ -157,7 +160,7 @@ int overlay_new(struct overlay **ret_overlay)
     o->slot_bits = (uint32_t)__builtin_ctz(SLOTS_MIN);
     o->slots = slots_new(o->slot_bits);
     o->blocks = calloc(1, sizeof *o->blocks);
-    uint8_t *block = big_alloc(BLOCK_SIZE);
+    uint8_t *block = malloc(BLOCK_SIZE); /* small pages: a store with little to do touches few */
     if (!o->slots || !o->blocks || !block) {
         free(block);
         overlay_free(o);
