@@ -52,7 +52,8 @@ static void main_list(FILE *out, const char *noun)
 
 static int main_overview(FILE *out)
 {
-    fputs("fairslot " FAIRSLOT_VERSION ": a slot reservation engine in which being fast buys nothing\n"
+    fputs("fairslot " FAIRSLOT_VERSION
+          ": a slot reservation engine in which being fast buys nothing\n"
           "usage: fairslot NOUN [NAME] [options]\n", out);
     main_list(out, NULL);
     fputs("every verb explains itself with --help.  example:\n"

@@ -84,7 +84,8 @@ static int serve_address(const struct verb *verb, struct serve *s, const char *a
         strcpy(s->host, "127.0.0.1");
     }
     if (inet_pton(AF_INET, s->host, unused) != 1 && inet_pton(AF_INET6, s->host, unused) != 1) {
-        return options_wrong(verb, "listen", s->listen, "the host must be an IP address or localhost");
+        return options_wrong(verb, "listen", s->listen, "the host must be an IP address or "
+                             "localhost");
     }
     if (!value_loopback(s->host) && !s->insecure) {
         return options_wrong(verb, "listen", s->listen,
@@ -346,7 +347,8 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
         return options_wrong(verb, "data", "DIR", "is needed");
     }
     if (strncmp(s.listen, "tcp://", 6) != 0) {
-        return options_wrong(verb, "listen", s.listen, "write tcp://HOST:PORT (port 0: any free one)");
+        return options_wrong(verb, "listen", s.listen, "write tcp://HOST:PORT (port 0: any free "
+                             "one)");
     }
     r = serve_address(verb, &s, s.listen + 6);
     if (r != VERB_OK) {

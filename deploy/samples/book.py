@@ -67,7 +67,8 @@ def book(api, booking, slots, metadata):
                 raise
             continue  # somebody else has it
         return booking.ConfirmHold(api.ConfirmHoldRequest(
-            name=hold.name, etag=hold.etag, request_id=str(uuid.uuid4())), metadata=metadata, timeout=10)
+            name=hold.name, etag=hold.etag, request_id=str(uuid.uuid4())),
+            metadata=metadata, timeout=10)
     sys.exit('book.py: all the slots that were free a moment ago are taken: run it again')
 
 

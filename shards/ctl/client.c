@@ -6,7 +6,7 @@
  * Fails into the answer: no connection is status 14 with a text of ours, no answer in time is 4
  * (the server was told the deadline too; ours comes a little later, so that its text wins).
  * Invariant: after any lost connection socket and wire connection are gone, and the next call
- * starts anew.  Not taken: reuse of the gateway's event loop: a command makes one call at a time. */
+ * starts anew.  Not taken: the gateway's event loop: a command makes one call at a time. */
 #include "ctl/client.h"
 
 #include <errno.h>

@@ -100,7 +100,8 @@ static int cmd_import_pools(struct session *session, const struct import *i, con
     if (missing == 0) {
         return VERB_OK;
     }
-    talk_error("%zu of the %zu pools in %s do not exist: nothing was imported", missing, pools, file);
+    talk_error("%zu of the %zu pools in %s do not exist: nothing was imported", missing, pools,
+               file);
     talk_next("make them first: fairslot pool create %s", first);
     return VERB_PRECONDITION;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* fairslot pool create|list|show.
- * Owns nothing beyond one session; every failure was told by the time an exit code comes back. */
+ *   options -> session -> call(s) -> show
+ * Owns nothing beyond one session; every failure was told by the time an exit code comes back.
+ * The defaults are those of a pool that people without special needs can use (ctl.c tells them);
+ * the server judges the values. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

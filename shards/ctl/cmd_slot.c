@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* fairslot slot list: every page of a pool's slots.
- * Owns one session; times are shown in the pool's own zone. */
+ *   options -> GetPool for its zone -> ListSlots page by page -> one table or one JSON document
+ * Owns one session and the list under way.  Fails by telling; half a list is never printed.
+ * Times are shown in the pool's own zone, because that is how people at the counter read them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

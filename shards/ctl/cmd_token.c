@@ -96,8 +96,11 @@ int cmd_token(const struct verb *verb, int argc, char **argv)
     if (r != 0) {
         return options_exit(r);
     }
-    if (!t.data || !t.subject) {
-        return options_wrong(verb, t.data ? "subject" : "data", t.data ? "NAME" : "DIR", "is needed");
+    if (!t.data) {
+        return options_wrong(verb, "data", "DIR", "is needed");
+    }
+    if (!t.subject) {
+        return options_wrong(verb, "subject", "NAME", "is needed");
     }
     r = cmd_token_claims(verb, &t, ttl, count, alg);
     if (r != VERB_OK) {

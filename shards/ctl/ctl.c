@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The operator's verbs with their help: one row a verb, read by main.c for lists, help and "did you
- * mean".  Owns the texts, does nothing itself. */
+ * mean".  Owns the texts, does nothing itself.
+ * Invariant: every help names each option's unit and default, and ends with an example that works
+ * as it stands after README's first steps. */
 #include "ctl/ctl.h"
 
 #include "ctl/cmd.h"
@@ -53,8 +55,8 @@ static const char ctl_pool_show_help[] =
 
 static const char ctl_slot_import_help[] =
     "usage: fairslot slot import FILE.csv [options]\n"
-    "Creates the slots of a CSV file.  The whole file is checked first: one wrong line, and nothing\n"
-    "is imported.  Importing the same file again within a day changes nothing.\n"
+    "Creates the slots of a CSV file.  The whole file is checked first: one wrong line, and\n"
+    "nothing is imported.  Importing the same file again within a day changes nothing.\n"
     "Columns, by name in the first line (any order):\n"
     "  pool                id of a pool that exists (may be left out with --pool)\n"
     "  date                YYYY-MM-DD\n"

@@ -88,11 +88,12 @@ static bool import_header_cell(struct import_pass *p, size_t index, struct span 
         p->column[c] = (int)index;
         return true;
     }
-    return g.best ? import_wrong(p->import, p->line, "unknown column '%s': did you mean '%s'?", name,
-                                 g.best)
-                  : import_wrong(p->import, p->line,
-                                 "unknown column '%s' (pool,date,start,duration_minutes,desk,"
-                                 "time_zone are known)", name);
+    if (g.best) {
+        return import_wrong(p->import, p->line, "unknown column '%s': did you mean '%s'?", name,
+                            g.best);
+    }
+    return import_wrong(p->import, p->line, "unknown column '%s' (pool,date,start,"
+                        "duration_minutes,desk,time_zone are known)", name);
 }
 
 static bool import_header(struct import_pass *p, const struct csv_record *record)
@@ -120,7 +121,8 @@ static bool import_pool(struct import_pass *p, const char **ret_pool)
 {
     const char *id = p->cell[IMPORT_POOL];
     if (p->pool && id[0] && strcmp(p->pool, id) != 0) {
-        return import_wrong(p->import, p->line, "pool '%.40s' is not the --pool %.40s", id, p->pool);
+        return import_wrong(p->import, p->line, "pool '%.40s' is not the --pool %.40s", id,
+                            p->pool);
     }
     id = id[0] ? id : p->pool;
     if (!id) {
@@ -186,7 +188,8 @@ static bool import_start(struct import_pass *p, int64_t *ret_s)
         return import_wrong(p->import, p->line, "date '%.20s' is none: write YYYY-MM-DD", date);
     }
     if (!value_clock(import_span(start), &l, &has_offset, &offset_s)) {
-        return import_wrong(p->import, p->line, "start '%.20s' is no time of day: write HH:MM", start);
+        return import_wrong(p->import, p->line, "start '%.20s' is no time of day: write HH:MM",
+                            start);
     }
     if (has_offset) {
         return import_with_offset(p, &l, offset_s, ret_s);
@@ -204,8 +207,8 @@ static bool import_start(struct import_pass *p, int64_t *ret_s)
     case ZONE_E_AMBIGUOUS:
         return import_ambiguous(p, &l);
     default:
-        return import_wrong(p->import, p->line, "unknown time zone '%.40s': write an IANA name such "
-                            "as Europe/Berlin", zone);
+        return import_wrong(p->import, p->line, "unknown time zone '%.40s': write an IANA name "
+                            "such as Europe/Berlin", zone);
     }
 }
 
@@ -235,8 +238,8 @@ static bool import_slot(struct import_pass *p, struct import_slot *ret_slot)
     bool good = import_pool(p, &slot.pool);
     good = import_start(p, &slot.start_s) && good;
     if (!value_count(p->cell[IMPORT_DURATION], 1, IMPORT_DURATION_MIN_MAX, &minutes)) {
-        good = import_wrong(p->import, p->line, "duration_minutes '%.20s': a whole number from 1 to "
-                            "%d", p->cell[IMPORT_DURATION], IMPORT_DURATION_MIN_MAX);
+        good = import_wrong(p->import, p->line, "duration_minutes '%.20s': a whole number from 1 "
+                            "to %d", p->cell[IMPORT_DURATION], IMPORT_DURATION_MIN_MAX);
     }
     good = import_desk(p, &slot.desk) && good;
     slot.duration_s = minutes * 60;

@@ -28,7 +28,7 @@ struct options_words {
 enum { OPTIONS_E_HELP = 1, OPTIONS_E_USAGE = 2 };
 
 /* Fills what the specs point at, and `ret_words` (exactly min to max words).
- * 0; OPTIONS_E_HELP (the help is on stdout); OPTIONS_E_USAGE (said on stderr what and what next). */
+ * 0; OPTIONS_E_HELP (the help is on stdout); OPTIONS_E_USAGE (told, with what to do next). */
 struct options_rule {
     const struct options_spec *specs;
     size_t words_min, words_max;

@@ -22,7 +22,8 @@ static const struct {
     {"TOKEN_MISSING", "pass --token-file FILE (or set FAIRSLOT_TOKEN_FILE); the operator's is "
                       "DIR/operator.token"},
     {"TOKEN_EXPIRED", "get a new one: fairslot token --data DIR --subject NAME"},
-    {"TOKEN_INVALID", "use a token of this server's issuer: fairslot token --data DIR --subject NAME"},
+    {"TOKEN_INVALID", "use a token of this server's issuer: fairslot token --data DIR "
+                      "--subject NAME"},
     {"ISSUER_UNKNOWN", "use a token of this server's issuer"},
     {"ROLE_MISSING", "use the operator's token: --token-file DIR/operator.token"},
     {"ASSURANCE_TOO_LOW", "sign in with a stronger proof: fairslot token ... --assurance high"},

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The voice of the command line.  Owns nothing; fails never (a closed stderr is nobody's loss). */
+/* The voice of the command line: one form for errors, one for what to do next.
+ * Owns nothing; fails never (a closed stderr is nobody's loss).
+ * Only stderr's own terminal decides on colour: stdout may well go into a pipe. */
 #include "ctl/talk.h"
 
 #include <stdarg.h>

@@ -47,7 +47,8 @@ static void test_loopback(void)
 static void test_duration(void)
 {
     static const struct { const char *text; int64_t s; } good[] = {
-        {"90", 90}, {"90s", 90}, {"10m", 600}, {"1h", 3600}, {"30d", 2592000}, {"3650d", 315360000}};
+        {"90", 90}, {"90s", 90}, {"10m", 600}, {"1h", 3600}, {"30d", 2592000},
+        {"3650d", 315360000}};
     static const char *const bad[] = {"", "0", "0s", "m", "10 m", "10mm", "1w", "-1h", "1.5h",
                                       "3651d", "99999999999d", "1h30m"};
     int64_t s = -7;

@@ -10,7 +10,8 @@ static int utc(const char *zone, const char *date, const char *clock, int64_t *r
     bool has_offset;
     long offset_s;
     OK(value_date((struct span){(const uint8_t *)date, strlen(date)}, &l));
-    OK(value_clock((struct span){(const uint8_t *)clock, strlen(clock)}, &l, &has_offset, &offset_s));
+    struct span typed = {(const uint8_t *)clock, strlen(clock)};
+    OK(value_clock(typed, &l, &has_offset, &offset_s));
     return zone_to_utc(zone, &l, ret_s);
 }
 
