@@ -286,6 +286,9 @@ int wire_call_send(struct wire_call *call, struct span message)
     if (call->is_finished) {
         return 0;
     }
+    if (s->is_dead) {
+        return err_trace(s->failure);
+    }
     size_t more = WIRE_PREFIX + message.len;
     if (!call_has_room(call, more)) {
         call->is_full = true;
@@ -336,6 +339,9 @@ int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
     CHECK((size_t)grpc_status < ARRAY_COUNT(call_statuses));
     if (call->is_finished) {
         return 0;
+    }
+    if (call->server->is_dead) {
+        return err_trace(call->server->failure);
     }
     uint8_t trailer[3 * WIRE_TEXT_MAX + WIRE_DETAILS_MAX / 3 * 4 + 4];
     call->is_finished = true;

@@ -19,7 +19,6 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "wire/memory.h"
 
 #define CLIENT_STREAM_WINDOW     (256 * 1024)
 #define CLIENT_CONNECTION_WINDOW (4 * 1024 * 1024)
@@ -43,7 +42,8 @@ static int client_session(struct wire_client *c)
         return err_origin(-ENOMEM);
     }
     wire_request_callbacks(callbacks);
-    int r = nghttp2_session_client_new3(&c->session, callbacks, c, NULL, &c->mem);
+    int r = nghttp2_session_client_new3(&c->session, callbacks, c, NULL,
+                                       &c->memory.booked);
     nghttp2_session_callbacks_del(callbacks);
     return r ? err_origin(-ENOMEM) : 0;
 }
@@ -75,6 +75,7 @@ int wire_client_new_on(const struct wire_client_ops *ops, void *user, nghttp2_me
     c->ops = ops;
     c->user = user;
     c->mem = *mem;
+    wire_memory_init(&c->memory, mem);
     list_init(&c->requests);
     list_init(&c->spare);
     int r = client_session(c);
@@ -82,6 +83,7 @@ int wire_client_new_on(const struct wire_client_ops *ops, void *user, nghttp2_me
         r = client_settings(c);
     }
     if (r < 0) {
+        c->failure = r;
         wire_client_free(c);
         return err_trace(r);
     }
@@ -108,7 +110,7 @@ void wire_client_free(struct wire_client *c)
                          NGHTTP2_NO_ERROR);
     }
     wire_request_trim(c, 0);
-    nghttp2_session_del(c->session);
+    wire_memory_end(&c->memory, c->session, c->failure < 0);
     c->mem.free(c, c->mem.mem_user_data);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "wire/frame.h"
+#include "wire/memory.h"
 #include "wire/queue.h"
 #include "wire/wire.h"
 
@@ -35,7 +36,8 @@ struct wire_client {
     nghttp2_session *session;          /* owned */
     const struct wire_client_ops *ops; /* borrowed */
     void *user;                        /* for ops */
-    nghttp2_mem mem;                   /* where everything here is allocated */
+    nghttp2_mem mem;                   /* where everything of ours is allocated */
+    struct wire_memory memory;         /* ... and of nghttp2's */
     struct list requests;              /* live; owned */
     struct list spare;                 /* ended, for reuse; owned */
     const uint8_t *pending;            /* of a frame that did not fit; nghttp2's until mem_send */

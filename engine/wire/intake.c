@@ -13,8 +13,8 @@
  * kept under WIRE_ASSEMBLY_MAX (a message may be larger than a window, so keeping must not wait).
  * Floods: nghttp2 limits resets by the peer, CONTINUATION, SETTINGS and acks; it lets PRIORITY,
  * unknown frames, WINDOW_UPDATE, empty DATA and resets that the peer provokes go on for ever
- * (measured).  Here every frame costs one of a budget that calls and answers earn back, and every
- * reset of ours one of another.
+ * (measured).  meter.c charges for every frame and is paid here by calls, messages and answers;
+ * every reset of ours costs one of another budget.
  * Fails: out of memory ends the connection; everything hostile is a refusal, a reset or a GOAWAY.
  * Road not taken: frame rates per second, as they need a clock for what work already measures. */
 #include <errno.h>
@@ -38,30 +38,11 @@ static int intake_result(struct wire_server *s, int r)
 
 /* -- budgets ----------------------------------------------------------------------------------- */
 
-static void intake_earn(struct wire_server *s, int32_t frames)
-{
-    s->frames_left += frames;
-    if (s->frames_left > WIRE_FRAMES_BURST) {
-        s->frames_left = WIRE_FRAMES_BURST;
-    }
-}
-
 static void intake_spend(struct wire_server *s, int32_t frames)
 {
-    s->frames_left -= frames;
-    if (s->frames_left < 0) {
+    if (!wire_meter_spend(&s->meter, frames)) {
         wire_server_calm(s);
     }
-}
-
-static int intake_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
-{
-    struct wire_server *s = user;
-    if (hd->type != NGHTTP2_DATA || hd->length == 0) {
-        intake_spend(s, 1);
-    }
-    /* Nothing more is read on a closing connection, not even the rest of these bytes. */
-    return s->is_closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* -- headers ----------------------------------------------------------------------------------- */
@@ -180,7 +161,7 @@ static int intake_open(struct wire_call *call)
     }
     call->is_open = true;
     s->calls_count++;
-    intake_earn(s, WIRE_FRAMES_PER_CALL);
+    wire_meter_earn(&s->meter, WIRE_FRAMES_PER_CALL);
     s->ops->call_open(s->user, call);
     return 0;
 }
@@ -203,6 +184,7 @@ static int intake_bytes(struct wire_call *call, struct span input)
         r = wire_frame_push(&call->incoming, &input, s->limits.message_bytes, &s->mem, &message);
         s->assembly_bytes += call->incoming.bytes_cap - cap;
         if (r == WIRE_FRAME_MESSAGE) {
+            wire_meter_earn(&s->meter, WIRE_FRAMES_PER_MESSAGE);
             s->ops->call_message(s->user, call, message);
         }
     }
@@ -291,7 +273,7 @@ static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *fram
     struct wire_server *s = user;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        intake_earn(s, WIRE_FRAMES_PER_DATA);
+        wire_meter_earn(&s->meter, WIRE_FRAMES_PER_DATA);
         return 0;
     case NGHTTP2_RST_STREAM:
         if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
@@ -335,7 +317,6 @@ static int intake_stream_close(nghttp2_session *session, int32_t stream_id, uint
 
 void wire_intake_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, intake_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, intake_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, intake_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, intake_data_chunk);

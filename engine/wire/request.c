@@ -161,7 +161,8 @@ void wire_request_cancel(struct wire_request *request)
         return;
     }
     request->is_cancelled = true;
-    if (nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, request->stream_id,
+    if (!c->is_dead &&
+        nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, request->stream_id,
                                   NGHTTP2_CANCEL) == NGHTTP2_ERR_NOMEM) {
         wire_client_fail(c, err_origin(-ENOMEM));
     }

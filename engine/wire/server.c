@@ -22,10 +22,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "wire/memory.h"
 
 #define SERVER_DEFLATE_TABLE 512  /* bytes of HPACK encoder table */
 #define SERVER_ACKS_MAX      1000 /* PING and SETTINGS acks owed; more is a flood */
+#define SERVER_SLICE         16384 /* bytes handed to nghttp2 at a time */
 
 int wire_server_fail(struct wire_server *s, int failure)
 {
@@ -68,7 +68,8 @@ static int server_session(struct wire_server *s)
     nghttp2_option_set_max_outbound_ack(option, SERVER_ACKS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(option, s->limits.reset_burst,
                                                s->limits.reset_rate);
-    int r = nghttp2_session_server_new3(&s->session, callbacks, s, option, &s->mem);
+    int r = nghttp2_session_server_new3(&s->session, callbacks, s, option,
+                                       &s->memory.booked);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return r ? err_origin(-ENOMEM) : 0;
@@ -104,7 +105,8 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
     s->user = user;
     s->limits = *limits;
     s->mem = *mem;
-    s->frames_left = WIRE_FRAMES_BURST;
+    wire_memory_init(&s->memory, mem);
+    wire_meter_init(&s->meter, NGHTTP2_CLIENT_MAGIC_LEN);
     s->resets_left = WIRE_RESETS_BURST;
     list_init(&s->calls);
     list_init(&s->spare);
@@ -113,6 +115,7 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
         r = server_settings(s);
     }
     if (r < 0) {
+        s->failure = r;
         wire_server_free(s);
         return err_trace(r);
     }
@@ -141,7 +144,7 @@ void wire_server_free(struct wire_server *s)
     CHECK(s->queued_bytes == 0);
     CHECK(s->assembly_bytes == 0);
     wire_call_trim(s, 0);
-    nghttp2_session_del(s->session);
+    wire_memory_end(&s->memory, s->session, s->failure < 0);
     s->mem.free(s, s->mem.mem_user_data);
 }
 
@@ -153,17 +156,25 @@ static int server_verdict(struct wire_server *s, int r)
     if (s->failure < 0) {
         return err_trace(s->failure);
     }
-    switch (r) {
-    case NGHTTP2_ERR_CALLBACK_FAILURE: /* intake.c stopped reading */
-        CHECK(s->is_closing);
-        return WIRE_E_CLOSE;
-    case NGHTTP2_ERR_NOMEM:
+    if (r == NGHTTP2_ERR_NOMEM) {
         wire_server_fail(s, err_origin(-ENOMEM));
         return s->failure;
-    default: /* not HTTP/2, or more acks owed than allowed: nothing worth sending */
-        s->is_dead = true;
-        return WIRE_E_CLOSE;
     }
+    s->is_dead = true; /* not HTTP/2, or more acks owed than allowed: nothing worth sending */
+    return WIRE_E_CLOSE;
+}
+
+static int server_slice(struct wire_server *s, const uint8_t *bytes, size_t n)
+{
+    if (!wire_meter_pass(&s->meter, bytes, n)) {
+        wire_server_calm(s);
+    } else {
+        ssize_t r = nghttp2_session_mem_recv(s->session, bytes, n);
+        if (r < 0 || s->failure < 0) {
+            return server_verdict(s, (int)r);
+        }
+    }
+    return s->failure < 0 ? err_trace(s->failure) : s->is_closing ? WIRE_E_CLOSE : 0;
 }
 
 int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n)
@@ -175,13 +186,17 @@ int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n)
     if (s->is_closing || s->is_dead) {
         return WIRE_E_CLOSE;
     }
+    int r = 0;
     s->is_inside = true;
-    ssize_t r = nghttp2_session_mem_recv(s->session, bytes, n);
-    s->is_inside = false;
-    if (r < 0 || s->failure < 0) {
-        return server_verdict(s, (int)r);
+    while (n > 0 && r == 0) {
+        /* In slices: frames are paid in advance, what they earn comes when they are read. */
+        size_t part = n < SERVER_SLICE ? n : SERVER_SLICE;
+        r = server_slice(s, bytes, part);
+        bytes += part;
+        n -= part;
     }
-    return s->is_closing ? WIRE_E_CLOSE : 0;
+    s->is_inside = false;
+    return r;
 }
 
 /* The next run of bytes to send into s->pending; 0: none. */

@@ -8,6 +8,8 @@
 
 #include "base/list.h"
 #include "wire/frame.h"
+#include "wire/memory.h"
+#include "wire/meter.h"
 #include "wire/queue.h"
 #include "wire/wire.h"
 
@@ -47,7 +49,8 @@ struct wire_server {
     const struct wire_server_ops *ops; /* borrowed */
     void *user;                        /* for ops */
     struct wire_limits limits;         /* of this connection */
-    nghttp2_mem mem;                   /* where everything here is allocated */
+    nghttp2_mem mem;                   /* where everything of ours is allocated */
+    struct wire_memory memory;         /* ... and of nghttp2's */
     struct list calls;                 /* live; owned */
     struct list spare;                 /* ended, for reuse; owned */
     struct wire_call *opening;         /* whose header block is coming in; NULL: none */
@@ -57,7 +60,7 @@ struct wire_server {
     size_t assembly_bytes;             /* in all calls' incoming */
     uint32_t calls_count;              /* open: call_open called, call_closed not */
     uint32_t spare_count;              /* on spare */
-    int32_t frames_left;               /* budget, see WIRE_FRAMES_BURST */
+    struct wire_meter meter;           /* what the peer's frames may still cost */
     int32_t resets_left;               /* budget, see WIRE_RESETS_BURST */
     int failure;                       /* < 0: out of memory, the connection is lost */
     uint8_t drains;                    /* GOAWAYs submitted by wire_server_drain() */

@@ -7,10 +7,8 @@
  * Not here: which header is wanted where (server.c and client.c know that). */
 #include "wire/value.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 
 bool wire_value_is_grpc(struct span content_type)
@@ -60,13 +58,25 @@ size_t wire_value_timeout_write(int64_t timeout_us, char *out)
         char unit;
     } units[] = {{1, 'u'}, {1000, 'm'}, {SECOND_US, 'S'}, {MINUTE_US, 'M'}};
     CHECK(timeout_us >= 0);
-    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
-        if (timeout_us / units[i].us <= 99999999) {
-            return (size_t)snprintf(out, WIRE_TIMEOUT_MAX, "%d%c",
-                                    (int)(timeout_us / units[i].us), units[i].unit);
+    int64_t n = 99999999;
+    char unit = 'H';
+    for (size_t i = 0; i < ARRAY_COUNT(units) && unit == 'H'; i++) {
+        if (timeout_us / units[i].us <= n) {
+            n = timeout_us / units[i].us;
+            unit = units[i].unit;
         }
     }
-    return (size_t)snprintf(out, WIRE_TIMEOUT_MAX, "99999999H");
+    char digits[8];
+    size_t len = 0;
+    do {
+        digits[len++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = digits[len - 1 - i];
+    }
+    out[len] = unit;
+    return len + 1;
 }
 
 size_t wire_value_percent_encode(struct span text, uint8_t *out)

@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: MIT */
+/* What a server does with clients that break the rules: a typed refusal, a reset or a GOAWAY, and
+ * never more work than the abuse itself.  Every request here is written byte by byte. */
+#include "raw.h"
+
+#include "base/limits.h"
+
+static struct pair p;
+static struct raw w;
+static struct raw_block block;
+static struct raw_answer got;
+static nghttp2_hd_inflater *inflater;
+
+static void hostile_start(void)
+{
+    p = (struct pair){0};
+    got = (struct raw_answer){0};
+    EQ(wire_server_new(&pair_server_ops, &p, &pair_limits, &p.server), 0);
+    nghttp2_hd_inflate_new(&inflater);
+    raw_hello(&w);
+}
+
+/* Takes all that the server has to say. */
+static void hostile_read(void)
+{
+    static uint8_t buf[1024 * 1024];
+    ssize_t n = wire_server_send(p.server, buf, sizeof(buf));
+    OK(n >= 0);
+    raw_read(inflater, buf, n > 0 ? (size_t)n : 0, &got);
+}
+
+/* Sends what was written, in one piece; returns the server's verdict. */
+static int hostile_send(void)
+{
+    int r = wire_server_receive(p.server, w.bytes, w.len);
+    w.len = 0;
+    hostile_read();
+    return r;
+}
+
+static void hostile_end(void)
+{
+    wire_server_free(p.server);
+    nghttp2_hd_inflate_del(inflater);
+    EQ(p.opened, p.closed);
+}
+
+static bool hostile_said(const char *header)
+{
+    return strstr(got.headers, header) != NULL;
+}
+
+/* A call after the abuse: the connection still serves. */
+static void hostile_still_serves(uint32_t stream)
+{
+    int before = p.closed_finished;
+    raw_call(&w, stream);
+    raw_data(&w, stream, "\0\0\0\0\1x", 6, NGHTTP2_FLAG_END_STREAM);
+    EQ(hostile_send(), 0);
+    EQ(p.closed_finished, before + 1);
+    OK(hostile_said("grpc-status: 0\n"));
+}
+
+static void test_hand_written_call(void)
+{
+    hostile_start();
+    raw_request(&block, "POST", "application/grpc+proto");
+    raw_header(&block, "authorization", "Bearer abc");
+    raw_header(&block, "traceparent", "00-1-2-01");
+    raw_header(&block, "grpc-timeout", "250m");
+    raw_headers(&w, 1, &block, 0);
+    raw_data(&w, 1, "\0\0\0\0\1x", 6, NGHTTP2_FLAG_END_STREAM);
+    EQ(hostile_send(), 0);
+    EQS(p.path, "/echo");
+    EQS(p.authorization, "Bearer abc");
+    EQS(p.traceparent, "00-1-2-01");
+    EQ(p.timeout_us, 250000);
+    EQS(got.headers, ":status: 200\ncontent-type: application/grpc\ngrpc-status: 0\n");
+    EQ(got.data, 6);
+    EQ(got.resets, 0);
+    hostile_end();
+}
+
+static void test_not_grpc(void)
+{
+    static const struct {
+        const char *method, *type, *status;
+    } cases[] = {{"GET", "application/grpc", ":status: 405\n"},
+                 {"POST", "application/json", ":status: 415\n"},
+                 {"POST", "application/grpc-web", ":status: 415\n"},
+                 {"POST", NULL, ":status: 415\n"}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        hostile_start();
+        raw_request(&block, cases[i].method, cases[i].type);
+        raw_headers(&w, 1, &block, 0);
+        raw_data(&w, 1, "{}", 2, 0);
+        EQ(hostile_send(), 0);
+        OK(hostile_said(cases[i].status));
+        OK(!hostile_said("grpc-status"));
+        EQ(got.resets, 1);
+        EQ(got.reset_code, NGHTTP2_NO_ERROR);
+        EQ(p.opened, 0);
+        hostile_still_serves(3);
+        hostile_end();
+    }
+}
+
+/* The body of a call that is refused, and what the refusal says. */
+static void hostile_body(struct span body, uint8_t flags, enum wire_refusal why, const char *said)
+{
+    for (int better = 0; better < 2; better++) {
+        hostile_start();
+        p.refuses_better = better;
+        raw_call(&w, 1);
+        raw_data(&w, 1, body.ptr, body.len, flags);
+        EQ(hostile_send(), 0);
+        EQ(p.refused, 1);
+        EQ(p.refusal, why);
+        OK(hostile_said(better ? "grpc-status: 8\ngrpc-message: better\n"
+                                 "grpc-status-details-bin: dHlwZWQ\n" : said));
+        EQ(p.messages, 0);
+        EQ(p.half_closed, 0);
+        EQ(p.closed, 1);
+        EQ(got.data, 0);
+        EQ(got.resets, !(flags & NGHTTP2_FLAG_END_STREAM));
+        EQ(got.reset_code, NGHTTP2_NO_ERROR);
+        got.headers[0] = '\0';
+        hostile_still_serves(3);
+        hostile_end();
+    }
+}
+
+static void test_refused_bodies(void)
+{
+    struct span too_large = {(const uint8_t *)"\0\0\1\0\1", 5}; /* 65,537 */
+    hostile_body(too_large, 0, WIRE_REFUSAL_MESSAGE_TOO_LARGE, "grpc-status: 8\n");
+    struct span huge = {(const uint8_t *)"\0\377\377\377\377x", 6};
+    hostile_body(huge, NGHTTP2_FLAG_END_STREAM, WIRE_REFUSAL_MESSAGE_TOO_LARGE,
+                 "grpc-status: 8\n");
+    struct span compressed = {(const uint8_t *)"\1\0\0\0\1x", 6};
+    hostile_body(compressed, NGHTTP2_FLAG_END_STREAM, WIRE_REFUSAL_COMPRESSED,
+                 "grpc-accept-encoding: identity\ngrpc-status: 12\n");
+    struct span half = {(const uint8_t *)"\0\0\0\0\5xyz", 8};
+    hostile_body(half, NGHTTP2_FLAG_END_STREAM, WIRE_REFUSAL_TRUNCATED, "grpc-status: 3\n");
+    struct span half_prefix = {(const uint8_t *)"\0\0\0", 3};
+    hostile_body(half_prefix, NGHTTP2_FLAG_END_STREAM, WIRE_REFUSAL_TRUNCATED,
+                 "grpc-status: 3\n");
+}
+
+/* A good message first: then the refusal comes in trailers. */
+static void test_refused_after_an_answer(void)
+{
+    hostile_start();
+    raw_call(&w, 1);
+    raw_data(&w, 1, "\0\0\0\0\1x\0\0\0\0\5x", 12, NGHTTP2_FLAG_END_STREAM);
+    EQ(hostile_send(), 0);
+    EQ(p.messages, 1);
+    EQ(p.refusal, WIRE_REFUSAL_TRUNCATED);
+    EQ(got.data, 6);
+    OK(hostile_said("grpc-status: 3\n"));
+    hostile_end();
+}
+
+static void test_no_message(void)
+{
+    hostile_start();
+    raw_request(&block, "POST", "application/grpc");
+    raw_headers(&w, 1, &block, NGHTTP2_FLAG_END_STREAM);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 1);
+    EQ(p.half_closed, 1);
+    EQ(p.messages, 0);
+    EQ(p.refused, 0);
+    hostile_end();
+}
+
+static void test_headers_too_large(void)
+{
+    static char value[17 * 1024];
+    memset(value, 'v', sizeof(value) - 1);
+    for (int better = 0; better < 2; better++) {
+        hostile_start();
+        p.refuses_better = better;
+        raw_request(&block, "POST", "application/grpc");
+        size_t first = 16 * 1024;
+        raw_header(&block, "authorization", value);
+        raw_frame(&w, NGHTTP2_HEADERS, 0, 1, (struct span){block.bytes, first});
+        raw_frame(&w, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1,
+                  (struct span){block.bytes + first, block.len - first});
+        EQ(hostile_send(), 0);
+        EQ(p.opened, 0);
+        EQ(p.refusal, WIRE_REFUSAL_HEADERS_TOO_LARGE);
+        OK(hostile_said("grpc-status: 8\n"));
+        OK(!better || hostile_said("grpc-message: better\n"));
+        hostile_still_serves(3);
+        hostile_end();
+    }
+}
+
+/* An 8 KiB token and more is the gateway's to refuse: it arrives whole. */
+static void test_large_token_arrives(void)
+{
+    static char value[12 * 1024];
+    memset(value, 'v', sizeof(value) - 1);
+    hostile_start();
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "authorization", value);
+    raw_headers(&w, 1, &block, 0);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 1);
+    EQS(p.authorization, value);
+    hostile_end();
+}
+
+static void test_invalid_headers(void)
+{
+    hostile_start();
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "grpc-timeout", "soon");
+    raw_headers(&w, 1, &block, 0);
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "authorization", "Bearer a");
+    raw_header(&block, "authorization", "Bearer b");
+    raw_headers(&w, 3, &block, 0);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 0);
+    EQ(p.refused, 2);
+    EQ(p.refusal, WIRE_REFUSAL_HEADERS_INVALID);
+    OK(hostile_said("grpc-status: 3\n"));
+    hostile_still_serves(5);
+    hostile_end();
+}
+
+/* Malformed as HTTP: nghttp2 resets the stream, the connection lives. */
+static void test_malformed_http(void)
+{
+    hostile_start();
+    block.len = 0;
+    raw_header(&block, ":method", "POST");
+    raw_header(&block, ":scheme", "http");
+    raw_headers(&w, 1, &block, 0); /* no :path */
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "connection", "keep-alive");
+    raw_headers(&w, 3, &block, 0);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 0);
+    EQ(got.resets, 2);
+    EQ(got.reset_code, NGHTTP2_PROTOCOL_ERROR);
+    hostile_still_serves(5);
+    hostile_end();
+}
+
+static void test_garbage(void)
+{
+    static const char *const garbage[] = {
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", "PRI * HTTP/2.0\r\n\r\nSN"};
+    for (size_t i = 0; i < ARRAY_COUNT(garbage); i++) {
+        p = (struct pair){0};
+        EQ(wire_server_new(&pair_server_ops, &p, &pair_limits, &p.server), 0);
+        const uint8_t *bytes = (const uint8_t *)garbage[i];
+        int r = 0;
+        for (size_t at = 0; r == 0 && at < strlen(garbage[i]); at++) {
+            r = wire_server_receive(p.server, bytes + at, 1);
+        }
+        EQ(r, WIRE_E_CLOSE);
+        OK(wire_server_done(p.server));
+        OK(!wire_server_wants_send(p.server));
+        uint8_t buf[64];
+        EQ(wire_server_send(p.server, buf, sizeof(buf)), 0);
+        EQ(wire_server_receive(p.server, bytes, 1), WIRE_E_CLOSE);
+        EQ(wire_server_drain(p.server), 0);
+        wire_server_free(p.server);
+    }
+}
+
+/* HTTP/2 errors: GOAWAY with the code, then done, and nothing more is read. */
+static void test_protocol_errors(void)
+{
+    static const struct {
+        uint8_t type, flags;
+        uint32_t stream;
+        size_t len;
+        uint32_t code;
+    } cases[] = {
+        {NGHTTP2_DATA, 0, 0, 4, NGHTTP2_PROTOCOL_ERROR},        /* DATA on stream 0 */
+        {NGHTTP2_DATA, 0, 7, 4, NGHTTP2_PROTOCOL_ERROR},        /* ... on an idle stream */
+        {NGHTTP2_PING, 0, 0, 7, NGHTTP2_FRAME_SIZE_ERROR},
+        {NGHTTP2_WINDOW_UPDATE, 0, 0, 4, NGHTTP2_PROTOCOL_ERROR}, /* increment 0 */
+        {NGHTTP2_SETTINGS, 0, 0, 5, NGHTTP2_FRAME_SIZE_ERROR},
+        {NGHTTP2_CONTINUATION, 0, 1, 4, NGHTTP2_PROTOCOL_ERROR},
+        {NGHTTP2_PUSH_PROMISE, 4, 1, 8, NGHTTP2_PROTOCOL_ERROR},
+        {NGHTTP2_HEADERS, 4, 2, 4, NGHTTP2_PROTOCOL_ERROR},     /* even stream */
+        {NGHTTP2_HEADERS, 4, 1, 17000, NGHTTP2_FRAME_SIZE_ERROR}};
+    static const uint8_t zeros[17000];
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        hostile_start();
+        raw_call(&w, 5);
+        raw_frame(&w, cases[i].type, cases[i].flags, cases[i].stream,
+                  (struct span){zeros, cases[i].len});
+        raw_call(&w, 9);
+        OK(hostile_send() >= 0);
+        EQ(got.goaways, 1);
+        EQ(got.goaway_code, cases[i].code);
+        OK(wire_server_done(p.server));
+        EQ(p.opened, 1);
+        raw_call(&w, 11);
+        EQ(hostile_send(), WIRE_E_CLOSE);
+        hostile_end();
+    }
+}
+
+/* -- floods -------------------------------------------------------------------------------------- */
+
+/* Writes `count` of something at a time, 500 times at most; returns how many until the end. */
+static int hostile_flood(void (*one)(uint32_t), int count)
+{
+    hostile_start();
+    raw_call(&w, 1);
+    EQ(hostile_send(), 0);
+    int sent = 0;
+    for (uint32_t round = 0; round < 500; round++) {
+        for (int i = 0; i < count; i++, sent++) {
+            one((uint32_t)sent);
+        }
+        int r = hostile_send();
+        if (r != 0 || wire_server_done(p.server)) {
+            OK(r == WIRE_E_CLOSE || r == 0);
+            OK(wire_server_done(p.server));
+            EQ(wire_server_receive(p.server, w.bytes, 9), WIRE_E_CLOSE);
+            return sent;
+        }
+    }
+    return -1;
+}
+
+static void flood_priority(uint32_t n)
+{
+    raw_frame(&w, NGHTTP2_PRIORITY, 0, 1, (struct span){(const uint8_t *)"\0\0\0\3\20", 5});
+}
+
+static void flood_unknown(uint32_t n)
+{
+    raw_frame(&w, 0xbe, 0, 0, (struct span){0});
+}
+
+static void flood_window(uint32_t n)
+{
+    raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 0, (struct span){(const uint8_t *)"\0\0\0\1", 4});
+}
+
+static void flood_empty_data(uint32_t n)
+{
+    raw_data(&w, 1, NULL, 0, 0);
+}
+
+static void flood_ping(uint32_t n)
+{
+    raw_frame(&w, NGHTTP2_PING, 0, 0, (struct span){(const uint8_t *)"12345678", 8});
+}
+
+static void flood_settings(uint32_t n)
+{
+    raw_frame(&w, NGHTTP2_SETTINGS, 0, 0, (struct span){0});
+}
+
+/* One byte a frame on a stream that is gone: nghttp2 passes over it. */
+static void flood_gone(uint32_t n)
+{
+    if (n == 0) {
+        raw_frame(&w, NGHTTP2_RST_STREAM, 0, 1, (struct span){(const uint8_t *)"\0\0\0\10", 4});
+    }
+    raw_data(&w, 1, "x", 1, 0);
+}
+
+/* A message of 64 KiB, one byte a frame. */
+static void flood_crumbs(uint32_t n)
+{
+    raw_data(&w, 1, n == 2 ? "\1" : "\0", 1, 0);
+}
+
+static void test_frame_floods(void)
+{
+    void (*const floods[])(uint32_t) = {flood_priority, flood_unknown, flood_window,
+                                        flood_empty_data, flood_ping, flood_settings,
+                                        flood_gone, flood_crumbs};
+    for (size_t i = 0; i < ARRAY_COUNT(floods); i++) {
+        int sent = hostile_flood(floods[i], 100);
+        OK(sent > WIRE_FRAMES_BURST - 200 && sent <= WIRE_FRAMES_BURST + 200);
+        EQ(got.goaways, 1);
+        EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        EQ(p.opened, 1);
+        hostile_end();
+    }
+    /* More acks owed than anyone honest is owed: closed at once. */
+    int sent = hostile_flood(flood_ping, 2000);
+    EQ(sent, 2000);
+    hostile_end();
+}
+
+static void flood_reset(uint32_t n)
+{
+    raw_call(&w, 2 * n + 3);
+    raw_frame(&w, NGHTTP2_RST_STREAM, 0, 2 * n + 3, (struct span){(const uint8_t *)"\0\0\0\10", 4});
+}
+
+static void test_rapid_reset(void)
+{
+    int sent = hostile_flood(flood_reset, 10);
+    OK(sent > 0 && sent < 300);
+    OK(p.opened < 300);
+    EQ(got.goaways, 1);
+    hostile_end();
+}
+
+/* The peer makes us reset ("MadeYouReset"): its window overflows. */
+static void flood_provoked(uint32_t n)
+{
+    raw_call(&w, 2 * n + 3);
+    for (int i = 0; i < 2; i++) {
+        raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 2 * n + 3,
+                  (struct span){(const uint8_t *)"\177\377\377\377", 4});
+    }
+}
+
+static void test_provoked_resets(void)
+{
+    int sent = hostile_flood(flood_provoked, 10);
+    OK(sent >= WIRE_RESETS_BURST && sent <= WIRE_RESETS_BURST + 20);
+    EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    hostile_end();
+}
+
+static void flood_headers(uint32_t n)
+{
+    static char value[15 * 1024];
+    memset(value, 'v', sizeof(value) - 1);
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "x", value);
+    size_t first = block.len;
+    raw_header(&block, "y", value);
+    raw_frame(&w, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 2 * n + 3,
+              (struct span){block.bytes, first});
+    raw_frame(&w, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 2 * n + 3,
+              (struct span){block.bytes + first, block.len - first});
+}
+
+static void test_header_flood(void)
+{
+    int sent = hostile_flood(flood_headers, 5);
+    OK(sent > 60 && sent < 100);
+    EQ(p.opened, 1);
+    hostile_end();
+}
+
+/* More streams than allowed before our SETTINGS came: refused one by one, which is no offence. */
+static void test_too_many_streams(void)
+{
+    hostile_start();
+    raw_request(&block, "POST", "application/grpc");
+    for (uint32_t i = 0; i < 1000; i++) {
+        raw_headers(&w, 2 * i + 1, &block, 0);
+    }
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 100);
+    EQ(got.resets, 900);
+    EQ(got.reset_code, NGHTTP2_REFUSED_STREAM);
+    OK(!wire_server_done(p.server));
+    hostile_end();
+}
+
+/* An honest client's overhead never adds up: calls and answers earn more than it spends. */
+static void test_honest_overhead(void)
+{
+    hostile_start();
+    EQ(hostile_send(), 0);
+    for (uint32_t n = 0; n < 20000; n++) {
+        raw_call(&w, 2 * n + 1);
+        raw_data(&w, 2 * n + 1, "\0\0\0\0\1x", 6, 0);
+        raw_data(&w, 2 * n + 1, NULL, 0, NGHTTP2_FLAG_END_STREAM);
+        raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 0, (struct span){(const uint8_t *)"\0\0\0\6", 4});
+        flood_ping(n);
+        flood_priority(n);
+        got.headers[0] = '\0';
+        if (hostile_send() != 0) {
+            OK(!"closed on an honest client");
+            break;
+        }
+    }
+    EQ(p.closed_finished, 20000);
+    EQ(got.acks, 20000);
+    hostile_end();
+}
+
+/* Nor do many small messages on one stream, each answered. */
+static void test_honest_stream(void)
+{
+    hostile_start();
+    raw_call(&w, 1);
+    for (uint32_t n = 0; n < 30000; n++) {
+        raw_data(&w, 1, "\0\0\0\0\1x", 6, 0);
+        if (n % 1000 == 999) {
+            raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 0,
+                      (struct span){(const uint8_t *)"\0\0\27\160", 4});
+            raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 1,
+                      (struct span){(const uint8_t *)"\0\0\27\160", 4});
+            EQ(hostile_send(), 0);
+        }
+    }
+    EQ(p.messages, 30000);
+    EQ(got.data, 180000);
+    hostile_end();
+}
+
+/* -- memory and windows -------------------------------------------------------------------------- */
+
+/* Many calls, each with all but the last byte of a message: refused when they hold too much. */
+static void test_assembly_cap(void)
+{
+    static uint8_t message[16 * 1024];
+    hostile_start();
+    EQ(hostile_send(), 0);
+    size_t held_max = 0;
+    memcpy(message, "\0\0\1\0\0", 5);
+    for (uint32_t n = 0; n < 90; n++) {
+        raw_call(&w, 2 * n + 1);
+        raw_data(&w, 2 * n + 1, message, sizeof(message), 0);
+        for (int i = 0; i < 3; i++) {
+            raw_data(&w, 2 * n + 1, message + 5, sizeof(message) - 5, 0);
+        }
+        EQ(hostile_send(), 0);
+        held_max = p.server->assembly_bytes > held_max ? p.server->assembly_bytes : held_max;
+    }
+    OK(p.refused > 20);
+    EQ(p.refusal, WIRE_REFUSAL_ASSEMBLY_FULL);
+    OK(hostile_said("grpc-status: 8\n"));
+    OK(held_max <= WIRE_ASSEMBLY_MAX + 64 * 1024);
+    hostile_end();
+}
+
+/* All bytes of a body are given back to the peer's window, also those that nobody heard. */
+static void test_window_comes_back(void)
+{
+    static uint8_t message[16 * 1024];
+    hostile_start();
+    memcpy(message, "\0\377\0\0\0", 5); /* refused at once */
+    raw_call(&w, 1);
+    for (int i = 0; i < 3; i++) {
+        raw_data(&w, 1, message, sizeof(message), 0);
+    }
+    EQ(hostile_send(), 0);
+    OK(got.window >= 2 * sizeof(message));
+    hostile_end();
+}
+
+/* DATA beyond the window is the peer's error. */
+static void test_window_overrun(void)
+{
+    static uint8_t message[16 * 1024];
+    hostile_start();
+    raw_call(&w, 1);
+    memcpy(message, "\0\0\1\0\0", 5);
+    for (int i = 0; i < 40; i++) {
+        raw_data(&w, 2 * 0 + 1, message, sizeof(message), 0);
+    }
+    OK(hostile_send() >= 0);
+    OK(got.goaways == 1 || got.resets == 1);
+    hostile_end();
+}
+
+/* The connection is cut after every possible byte. */
+static void test_cut_anywhere(void)
+{
+    hostile_start();
+    raw_call(&w, 1);
+    raw_data(&w, 1, "\0\0\0\0\3xyz", 8, NGHTTP2_FLAG_END_STREAM);
+    size_t len = w.len;
+    hostile_end();
+    for (size_t cut = 0; cut <= len; cut++) {
+        hostile_start();
+        raw_call(&w, 1);
+        raw_data(&w, 1, "\0\0\0\0\3xyz", 8, NGHTTP2_FLAG_END_STREAM);
+        w.len = cut;
+        EQ(hostile_send(), 0);
+        EQ(p.closed_finished, cut == len);
+        hostile_end();
+    }
+}
+
+/* Random bytes inside frames that look right: no crash, calls balance, the verdict is a verdict. */
+static void test_random_frames(void)
+{
+    struct prng prng;
+    prng_init(&prng, 7);
+    for (int round = 0; round < 3000; round++) {
+        hostile_start();
+        for (int i = 0; i < 20; i++) {
+            uint8_t payload[40];
+            uint32_t stream = (uint32_t)prng_below(&prng, 8);
+            for (size_t j = 0; j < sizeof(payload); j++) {
+                payload[j] = (uint8_t)(prng_below(&prng, 3) ? 0 : prng_next(&prng));
+            }
+            if (prng_below(&prng, 3) == 0) {
+                raw_call(&w, stream);
+            } else {
+                raw_frame(&w, (uint8_t)prng_below(&prng, 11), (uint8_t)prng_next(&prng), stream,
+                          (struct span){payload, prng_below(&prng, sizeof(payload))});
+            }
+        }
+        static uint8_t buf[64 * 1024];
+        int r = wire_server_receive(p.server, w.bytes, w.len);
+        OK(r == 0 || r == WIRE_E_CLOSE);
+        OK(wire_server_send(p.server, buf, sizeof(buf)) >= 0);
+        hostile_end();
+    }
+}
+
+int main(void)
+{
+    TAP_RUN(test_hand_written_call);
+    TAP_RUN(test_not_grpc);
+    TAP_RUN(test_refused_bodies);
+    TAP_RUN(test_refused_after_an_answer);
+    TAP_RUN(test_no_message);
+    TAP_RUN(test_headers_too_large);
+    TAP_RUN(test_large_token_arrives);
+    TAP_RUN(test_invalid_headers);
+    TAP_RUN(test_malformed_http);
+    TAP_RUN(test_garbage);
+    TAP_RUN(test_protocol_errors);
+    TAP_RUN(test_frame_floods);
+    TAP_RUN(test_rapid_reset);
+    TAP_RUN(test_provoked_resets);
+    TAP_RUN(test_header_flood);
+    TAP_RUN(test_too_many_streams);
+    TAP_RUN(test_honest_overhead);
+    TAP_RUN(test_honest_stream);
+    TAP_RUN(test_assembly_cap);
+    TAP_RUN(test_window_comes_back);
+    TAP_RUN(test_window_overrun);
+    TAP_RUN(test_cut_anywhere);
+    TAP_RUN(test_random_frames);
+    return tap_done();
+}
