@@ -256,10 +256,13 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
         return VERB_OK;
     }
     talk_error("%s", text[0] ? text : "the shard cannot start");
+    if (r == NODE_E_ADDRESS) {
+        talk_next("choose another port with --listen tcp://%s:PORT (0: any free one)", s->host);
+    }
     if (r < 0) {
         err_print(stderr);
     }
-    return r > 0 ? VERB_PRECONDITION : VERB_FAILED;
+    return r == NODE_E_STORE || r == NODE_E_VERSION ? VERB_PRECONDITION : VERB_FAILED;
 }
 
 static int serve_parse(const struct verb *verb, int argc, char **argv, struct serve *s)
