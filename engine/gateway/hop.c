@@ -9,7 +9,8 @@
  * A context's inbox belongs to nng's thread from rpc_client_send() until its ready bit is set, to
  * the loop afterwards: so one mutex over a few bits is all the locking there is.
  * Happy path of a lonely client: its call is sent in the turn of the loop that read it.  Under load
- * calls gather by themselves while contexts or credit are used up.
+ * calls gather: behind HOP_EAGER batches under way a further one leaves when HOP_GATHER calls wait,
+ * or when one comes back.  No timer is involved.
  * Fails: a lost batch (RPC_E_GONE) has an unknown effect, so its calls are sent again with the same
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
  * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER.  A damaged reply is
@@ -38,6 +39,10 @@
 #define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
 #define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
+#define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
+                               round, one for the next */
+#define HOP_GATHER     32   /* calls that are worth a further batch: a batch wakes threads at both
+                               ends, which costs as much as some tens of calls */
 #define HOP_ARENA_MAX  (4 * BATCH_BYTES_MAX)
 
 _Static_assert(RPC_CLIENT_CONTEXTS <= 32, "one ready bit for each context");
@@ -234,6 +239,13 @@ static size_t hop_room(const struct hop *hop)
     return room < BATCH_ITEMS_MAX ? room : BATCH_ITEMS_MAX;
 }
 
+/* Is a further batch worth its price now, or does it rather wait for one to come back? */
+static bool hop_is_worth(const struct hop *hop)
+{
+    return hop->busy_count < HOP_EAGER || !list_empty(&hop->lost) ||
+           queue_waiting(hop->gateway) >= HOP_GATHER;
+}
+
 static struct call *hop_next(struct hop *hop)
 {
     if (!list_empty(&hop->lost)) {
@@ -344,7 +356,7 @@ void hop_pump(struct gateway *g)
     for (;;) {
         struct hop_context *c = hop_idle(hop);
         size_t room = hop_room(hop);
-        if (c == NULL || room == 0) {
+        if (c == NULL || room == 0 || !hop_is_worth(hop)) {
             return;
         }
         size_t count = hop_fill(hop, c, room);
