@@ -20,10 +20,21 @@ struct node_options {
      * process must end, unsuccessfully and at once.  NULL: the node logs and calls _exit(1). */
     void (*fatal)(void *user);
     void *user;
+    /* 0: the store's own; struct store_options has them. */
+    size_t log_map_bytes;
+    size_t state_map_bytes;
+    size_t overlay_max_bytes;
+    uint64_t disk_reserve_bytes;
 };
 
-/* Opens the store, replays the log, listens.  0, a verdict in the style of STORE_E_* and RPC_E_*
- * (> 0) with `ret_text` (at least 256 bytes) saying what and what to do, or < 0. */
+enum {
+    NODE_E_STORE = 1,   /* the directory cannot be used: locked, foreign, damaged */
+    NODE_E_VERSION = 2, /* the state was written by newer rules than this program has */
+    NODE_E_ADDRESS = 3, /* listen_url is no address of ours, or in use */
+};
+
+/* Opens the store, replays the log, listens.  0, a verdict above with `ret_text` (at least 256
+ * bytes) saying what and what to do, or < 0. */
 int node_start(const struct node_options *options, struct node **ret_node, char *ret_text);
 int node_port(const struct node *n);
 /* Finishes the rounds under way, flushes, closes.  Takes NULL. */

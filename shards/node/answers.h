@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Verdicts into replies: one reply a batch.  Writer thread only; the caller sees to it that what
+ * is answered is durable. */
+#ifndef FAIRSLOT_NODE_ANSWERS_H
+#define FAIRSLOT_NODE_ANSWERS_H
+
+#include "ledger/ledger.h"
+#include "node/intake.h"
+
+struct answers;
+
+int answers_new(struct answers **ret_answers);
+/* Takes NULL. */
+void answers_free(struct answers *a);
+
+/* Begins the reply to a batch. */
+void answers_begin(struct answers *a, const struct intake_batch *batch);
+/* The ledger's verdict on the batch's next item may borrow from this until answers_verdict(). */
+struct arena *answers_scratch(struct answers *a);
+/* False when the reply has no room left for what a read may answer: refuse it instead. */
+bool answers_takes_read(const struct answers *a);
+/* The answer to the batch's next item. 0 or < 0. */
+int answers_verdict(struct answers *a, const struct verdict *verdict);
+void answers_refusal(struct answers *a, const struct intake_refusal *refusal);
+/* The packed reply, borrowed until the next answers_begin().  0 or < 0. */
+int answers_end(struct answers *a, uint32_t credit, struct span *ret_reply);
+
+#endif

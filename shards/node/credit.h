@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* How many items each gateway may have under way at this shard (DESIGN 8, backpressure).  Pure.
+ * The whole follows the queueing delay: more, step by step, while batches wait under 5 ms for
+ * their round; a quarter less each time they wait over 20 ms.  The parts follow the identities that
+ * wait at each gateway, so that the choice of a gateway does not matter. */
+#ifndef FAIRSLOT_NODE_CREDIT_H
+#define FAIRSLOT_NODE_CREDIT_H
+
+#include "base/types.h"
+
+#define CREDIT_START        256
+#define CREDIT_MIN          1
+#define CREDIT_MAX          4096
+#define CREDIT_STEP         32                    /* grows by */
+#define CREDIT_STEP_US      INT64_C(10000)        /* between two changes, at least */
+#define CREDIT_DELAY_GROW_US   INT64_C(5000)
+#define CREDIT_DELAY_SHRINK_US INT64_C(20000)
+#define CREDIT_HEARD_US     (5 * SECOND_US)       /* a gateway silent for longer has no share */
+#define CREDIT_GATEWAYS_MAX 64                    /* the one silent the longest makes room */
+
+struct credit_gateway {
+    uint64_t id;
+    int64_t heard_us;  /* monotonic */
+    uint32_t waiting;  /* identities in its fair queue, as it said */
+};
+
+struct credit {
+    uint32_t total;
+    int64_t delay_us;   /* smoothed, from arrival to round */
+    int64_t changed_us; /* when total changed last */
+    size_t gateways_count;
+    struct credit_gateway gateways[CREDIT_GATEWAYS_MAX];
+};
+
+void credit_init(struct credit *c, int64_t now_us);
+/* A batch waited this long for its round. */
+void credit_observe(struct credit *c, int64_t delay_us, int64_t now_us);
+/* Notes that the gateway was heard and returns its share now, at least CREDIT_MIN. */
+uint32_t credit_share(struct credit *c, uint64_t gateway, uint32_t waiting, int64_t now_us);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* What a round is made of, and the refusals that never reach the log.
+ * Owns: the list of its commands and the bytes of its entry.  The batches are the intake's.
+ * happy path: own commands packed, each item looked at once, its packed bytes noted as they came.
+ * Refused here, in this order: what is past its deadline (dropping work, never promoting it), what
+ * writes without room (STORAGE_FULL: confirm, drop and cancel still pass in the reserve, because
+ * they end something).  The shard's own kinds cannot come from outside: the codec refuses them.
+ * A full overlay refuses like the reserve: it ends with the flush under way, so come back soon.
+ * Fails: < 0 out of memory. */
+#include "node/round.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+#define ROUND_ARENA_MAX  (64 * 1024 * 1024)
+#define ROUND_ARENA_KEPT (1024 * 1024)
+#define OVERLAY_RETRY_MS 250 /* about one flush */
+
+int round_new(struct round **ret_round)
+{
+    struct round *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    list_init(&r->batches);
+    arena_init(&r->arena, ROUND_ARENA_MAX);
+    if (arena_alloc(&r->arena, ROUND_ARENA_KEPT) == NULL) {
+        free(r);
+        return err_origin(-ENOMEM);
+    }
+    arena_reset(&r->arena);
+    *ret_round = r;
+    return 0;
+}
+
+void round_free(struct round *r)
+{
+    if (r) {
+        arena_fini(&r->arena);
+        free(r);
+    }
+}
+
+void round_reset(struct round *r)
+{
+    CHECK(list_empty(&r->batches));
+    r->index = 0;
+    r->has_entry = false;
+    r->own_count = 0;
+    r->commands_count = 0;
+    arena_reset(&r->arena);
+}
+
+static bool round_ends_something(enum command_kind kind)
+{
+    return kind == COMMAND_CONFIRM_HOLD || kind == COMMAND_DROP_HOLD ||
+           kind == COMMAND_CANCEL_RESERVATION;
+}
+
+static struct intake_refusal round_look(const struct batch_item *item, int64_t arrival_us,
+                                        const struct round_gate *gate)
+{
+    enum command_kind kind = item->command.kind;
+    CHECK(kind != COMMAND_EXPIRE_HOLD);
+    CHECK(kind != COMMAND_SWEEP);
+    if (gate->now_us - arrival_us >= (int64_t)item->deadline_ms * 1000) {
+        return (struct intake_refusal){.reason = REASON_DEADLINE_EXCEEDED};
+    }
+    if (command_is_read(kind)) {
+        return (struct intake_refusal){.reason = REASON_OK};
+    }
+    if (gate->room == STORE_ROOM_NONE ||
+        (gate->room == STORE_ROOM_RESERVE && !round_ends_something(kind))) {
+        return (struct intake_refusal){.reason = REASON_STORAGE_FULL};
+    }
+    if (gate->overlay_full && !round_ends_something(kind)) {
+        return (struct intake_refusal){REASON_STORAGE_FULL, OVERLAY_RETRY_MS, NULL};
+    }
+    return (struct intake_refusal){.reason = REASON_OK};
+}
+
+void round_judge(struct round *r, const struct round_gate *gate)
+{
+    CHECK(r->commands_count == r->own_count);
+    for (struct list *l = r->batches.next; l != &r->batches; l = l->next) {
+        struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
+        for (size_t i = 0; i < b->view.items_count; i++) {
+            const struct batch_item *item = &b->view.items[i];
+            b->refusals[i] = round_look(item, b->arrival_us, gate);
+            if (b->refusals[i].reason == REASON_OK && !command_is_read(item->command.kind)) {
+                CHECK(r->commands_count < ROUND_ITEMS_MAX);
+                r->commands[r->commands_count++] = b->view.commands[i];
+            }
+        }
+    }
+}
+
+int round_own(struct round *r, const struct ledger *ledger, bool sweep)
+{
+    CHECK(r->commands_count == 0);
+    size_t count = ledger_due(ledger, r->log_time_us, &r->arena, r->own, ROUND_DUE_MAX);
+    CHECK(count <= ROUND_DUE_MAX);
+    if (sweep) {
+        r->own[count++] = (struct command){.kind = COMMAND_SWEEP};
+    }
+    for (size_t i = 0; i < count; i++) {
+        int s = codec_command_pack(&r->own[i], &r->arena, &r->commands[i]);
+        if (s) {
+            return err_fold(s);
+        }
+    }
+    r->own_count = count;
+    r->commands_count = count;
+    return 0;
+}
+
+int round_pack(struct round *r, struct span *ret_entry)
+{
+    CHECK(r->commands_count > 0);
+    return err_fold(codec_entry_pack(r->log_time_us, r->commands, r->commands_count, &r->arena,
+                                     ret_entry));
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Do credits follow the delay, and are they shared by who waits? */
+#include "node/credit.h"
+#include "tests/lib/tap.h"
+
+static int64_t now_us;
+
+static void observe(struct credit *c, int64_t delay_us, int times)
+{
+    for (int i = 0; i < times; i++) {
+        now_us += 1000;
+        credit_observe(c, delay_us, now_us);
+    }
+}
+
+static void test_grows_slowly_shrinks_fast(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    EQ(credit_share(&c, 1, 0, now_us), CREDIT_START);
+    observe(&c, 100, 10);
+    EQ(c.total, CREDIT_START + CREDIT_STEP); /* one step in 10 ms */
+    observe(&c, 100, 100000);
+    EQ(c.total, CREDIT_MAX);
+    observe(&c, 100000, 20); /* smoothed: not at the first slow batch, but soon */
+    OK(c.total < CREDIT_MAX);
+    OK(c.total >= CREDIT_MAX / 2);
+    observe(&c, 100000, 100000);
+    EQ(c.total, CREDIT_MIN);
+    EQ(credit_share(&c, 1, 1000, now_us), CREDIT_MIN); /* never zero: somebody must ask */
+    observe(&c, 100, 200);
+    OK(c.total > CREDIT_MIN); /* and back again */
+}
+
+static void test_rests_in_between(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    observe(&c, 10000, 12); /* gets there while growing a step or two */
+    uint32_t total = c.total;
+    observe(&c, 10000, 10000);
+    EQ(c.total, total);
+}
+
+static void test_one_slow_batch_changes_little(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    observe(&c, 1000, 1000);
+    uint32_t total = c.total;
+    observe(&c, 60000, 1);
+    observe(&c, 1000, 30);
+    OK(c.total >= total);
+}
+
+static void test_shared_by_waiting_identities(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    c.total = 1000;
+    credit_share(&c, 7, 299, now_us);
+    EQ(credit_share(&c, 8, 99, now_us), 250); /* 100 of 400 */
+    EQ(credit_share(&c, 7, 299, now_us), 750);
+    EQ(credit_share(&c, 7, 99, now_us), 500); /* as it says now */
+    EQ(credit_share(&c, 9, UINT32_MAX, now_us), 999);
+    EQ(credit_share(&c, 8, 99, now_us), CREDIT_MIN);
+}
+
+static void test_silent_gateways_have_no_share(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    c.total = 1000;
+    credit_share(&c, 7, 9, now_us);
+    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US), 500);
+    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US + 1), 1000);
+    EQ(credit_share(&c, 7, 9, now_us + CREDIT_HEARD_US + 2), 500); /* back */
+}
+
+static void test_more_gateways_than_places(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    c.total = 1000;
+    for (uint64_t id = 1; id <= 10 * CREDIT_GATEWAYS_MAX; id++) {
+        EQ(credit_share(&c, id, 0, now_us + (int64_t)id) > 0, 1);
+    }
+    EQ(c.gateways_count, CREDIT_GATEWAYS_MAX);
+    uint64_t newest = 10 * CREDIT_GATEWAYS_MAX;
+    EQ(credit_share(&c, newest, 0, now_us + (int64_t)newest), 1000 / CREDIT_GATEWAYS_MAX);
+    EQ(c.gateways_count, CREDIT_GATEWAYS_MAX);
+}
+
+int main(void)
+{
+    TAP_RUN(test_grows_slowly_shrinks_fast);
+    TAP_RUN(test_rests_in_between);
+    TAP_RUN(test_one_slow_batch_changes_little);
+    TAP_RUN(test_shared_by_waiting_identities);
+    TAP_RUN(test_silent_gateways_have_no_share);
+    TAP_RUN(test_more_gateways_than_places);
+    return tap_done();
+}
