@@ -332,6 +332,15 @@ class Client:
         except grpc.RpcError as error:
             raise Refused(error) from None
 
+    def reaches(self):
+        """Is there a server with its shard?  False while one of them is away."""
+        try:
+            self.ListPools(api.ListPoolsRequest(page_size=1), timeout=2)
+            return True
+        except Refused as refusal:
+            assert refusal.code in (4, 14), refusal
+            return False
+
     def close(self):
         self.channel.close()
 

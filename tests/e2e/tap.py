@@ -20,17 +20,20 @@ def run(module_globals, before=None, after=None):
     print(f'1..{len(tests)}', flush=True)
     failed = 0
     trouble = attempt(before)
+    if trouble:
+        print(''.join(f'# {line}\n' for line in explain(trouble)), end='')
+        print('Bail out! nothing can be tried', flush=True)
+        sys.exit(1)
     for number, (name, test) in enumerate(tests, 1):
         began = time.monotonic()
-        problem = trouble or attempt(test)
+        problem = attempt(test)
         seconds = time.monotonic() - began
         what = f'{number} - {name[5:]}'
         if isinstance(problem, Skip):
             print(f'ok {what} # SKIP {problem}', flush=True)
         elif problem:
             failed += 1
-            text = ''.join(traceback.format_exception(problem))
-            print(''.join(f'# {line}\n' for line in text.rstrip().split('\n')), end='')
+            print(''.join(f'# {line}\n' for line in explain(problem)), end='')
             print(f'not ok {what} ({seconds:.1f} s)', flush=True)
         else:
             print(f'ok {what} ({seconds:.1f} s)', flush=True)
@@ -39,6 +42,10 @@ def run(module_globals, before=None, after=None):
         print(f'Bail out! afterwards: {trouble}', flush=True)
         failed += 1
     sys.exit(1 if failed else 0)
+
+
+def explain(problem):
+    return ''.join(traceback.format_exception(problem)).rstrip().split('\n')
 
 
 def attempt(action):

@@ -168,7 +168,7 @@ def test_slots_fields_are_checked():
     def create(slot, parent='pools/slots-a'):
         return OPERATOR.BatchCreateSlots(admin.BatchCreateSlotsRequest(
             parent=parent, slots=[slot] if slot else [], request_id=new_id()))
-    for slot in (None, new_slot(1924992000 + 7200, ''), new_slot(1924992000 + 7200, 'x' * 300),
+    for slot in (None, new_slot(1924992000 + 7200, 'x' * 300),
                  new_slot(1924992000 + 7200, 'Desk', duration_s=0),
                  new_slot(1924992000 + 7200, 'Desk', duration_s=86401)):
         refused(3, 'FIELD_INVALID', create, slot)
@@ -435,7 +435,8 @@ def test_restart_keeps_everything():
     whole = list(ANNA.slots(pool.name))
     assert SERVER.stop() == 0, SERVER.process.talk
     SERVER.start()
-    house.eventually(lambda: ANNA.GetPool(api.GetPoolRequest(name=pool.name)) == pool)
+    house.eventually(ANNA.reaches)
+    assert ANNA.GetPool(api.GetPoolRequest(name=pool.name)) == pool
     assert ANNA.slots(pool.name) == whole
     assert ANNA.GetHold(api.GetHoldRequest(name=hold.name)) == hold
     assert ANNA.GetReservation(api.GetReservationRequest(name=taken.name)) == taken
@@ -449,7 +450,8 @@ def test_kill_keeps_everything():
     hold = ANNA.hold(names[0])
     SERVER.kill()
     SERVER.start()
-    house.eventually(lambda: ANNA.GetPool(api.GetPoolRequest(name=pool.name)) == pool)
+    house.eventually(ANNA.reaches)
+    assert ANNA.GetPool(api.GetPoolRequest(name=pool.name)) == pool
     assert ANNA.GetHold(api.GetHoldRequest(name=hold.name)) == hold
 
 

@@ -82,8 +82,8 @@ def test_usage_is_2():
                   ('token', '--data', FOLDER, '--subject', 'x', '--assurance', 'total'),
                   ('token', '--data', FOLDER, '--subject', 'x', '--ttl', 'long'),
                   ('token', '--data', FOLDER, '--subject', 'x', '--count', '0'),
-                  ('pool', 'create', 'x', '--hold-ttl', '25h'),
-                  ('pool', 'create', 'x', '--max-live', '17'),
+                  ('pool', 'create', 'x', '--hold-ttl', 'soon'),
+                  ('pool', 'create', 'x', '--max-live', 'many'),
                   ('gateway', '--data', FOLDER), ('gateway', '--data', FOLDER, '--shard', 'x')):
         done = run(*words, check=USAGE)
         assert done.stdout == '' and done.stderr, (words, done.stdout, done.stderr)
@@ -282,7 +282,8 @@ def test_reservations():
     shown = call_json('reservation', 'show', taken.name, token=PERSON)
     assert shown['name'] == taken.name and shown['state'] == 'STATE_CONFIRMED'
     assert call_json('reservation', 'list', token=OPERATOR).get('reservations', []) == []
-    call('reservation', 'show', taken.name, token=OPERATOR, check=DENIED)
+    other = write('other.token', SERVER.tokens('other')[0])
+    call('reservation', 'show', taken.name, token=other, check=DENIED)
     assert client.GetReservation(api.GetReservationRequest(name=taken.name)) == taken
 
 

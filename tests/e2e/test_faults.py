@@ -129,8 +129,10 @@ def fail_fsync(data, when):
     try:
         operator.make_pool(pool, max_live=16)
         names = operator.make_slots('pools/' + pool, 200, desks=10)
+        people = [house.Client(server.target, token)
+                  for token in server.tokens(f'person-{when}', count=20)]
         for number, name in enumerate(names):
-
+            person = people[number // 10]
             acknowledged.append((person, person.hold(name)))
     except house.Refused as refusal:
         assert refusal.code in (14, 4), f'a failed disk is no verdict: {refusal}'
