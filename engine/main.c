@@ -129,6 +129,17 @@ static int main_unknown(int argc, char **argv)
     return VERB_USAGE;
 }
 
+/* --help wins over every mistake, whatever the verb's own parser thinks of it. */
+static bool main_asks_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As many descriptors as we may have: connections are what a peak is made of. */
 static void main_raise_files(void)
 {
@@ -164,10 +175,12 @@ int main(int argc, char **argv)
         return wants_help && argc == 1 && main_is_noun(argv[0]) ? main_noun_help(stdout, argv[0])
                                                                 : main_unknown(argc, argv);
     }
-    if (wants_help) {
+    argc -= words;
+    argv += words;
+    if (wants_help || main_asks_help(argc, argv)) {
         fputs(verb->help, stdout);
         return VERB_OK;
     }
     main_raise_files();
-    return verb->run(verb, argc - words, argv + words);
+    return verb->run(verb, argc, argv);
 }
