@@ -10,7 +10,8 @@
  * Free pages inside the file count as room, so what was refused is taken again once records went.
  * LMDB never writes a page in place: a flush needs a new page for each leaf it touches, and what
  * the newest transaction freed cannot be had yet.  So besides being nearly full there is a second
- * reason to refuse: the next flush would not fit.  That one ends with the flush under way.
+ * reason to refuse: the next flush might not fit.  That one ends with a flush (store.c sees to it
+ * that one comes, be it empty).  The last percents are for what is taken between two judgings.
  * Fails: statvfs only. */
 #include "store/room.h"
 
@@ -21,6 +22,7 @@
 
 #define RESERVE_PERCENT 90
 #define NONE_PERCENT    97
+#define TIGHT_PERCENT   95   /* counting pages that come back with the next flush but one */
 #define PAGE_FILL_BYTES 2048 /* of 4,096: a page that was just split */
 #define BRANCH_PAGES    12   /* the path down, both trees, the free list */
 
@@ -36,10 +38,13 @@ uint64_t room_flush_pages(uint64_t records, uint64_t bytes, uint64_t leaf_pages)
 static enum store_room judge_map(const struct env_usage *u, uint64_t pending_pages)
 {
     uint64_t pages = u->used_pages + pending_pages;
-    if (pages * 100 > u->map_pages * NONE_PERCENT || pages + u->late_pages > u->map_pages) {
+    uint64_t tight = pages + u->late_pages;
+    if (tight * 100 > u->map_pages * NONE_PERCENT) {
         return STORE_ROOM_NONE;
     }
-    return pages * 100 > u->map_pages * RESERVE_PERCENT ? STORE_ROOM_RESERVE : STORE_ROOM_OK;
+    bool reserve = pages * 100 > u->map_pages * RESERVE_PERCENT ||
+                   tight * 100 > u->map_pages * TIGHT_PERCENT;
+    return reserve ? STORE_ROOM_RESERVE : STORE_ROOM_OK;
 }
 
 static enum store_room judge_disk(uint64_t free_bytes, uint64_t reserve_bytes)

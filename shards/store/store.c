@@ -33,6 +33,7 @@
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
+#define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
 #define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
 
 struct store {
@@ -47,7 +48,7 @@ struct store {
     struct record_state_meta applied; /* what the effects so far amount to */
     struct record_state_meta frozen_meta; /* of the frozen overlay */
     uint64_t applied_durable;         /* index in the state environment's newest commit */
-    int64_t waiting_since_us;         /* first effect that is not handed over; 0: none waits */
+    int64_t waiting_since_us;         /* when the next flush was first wanted; 0: none is */
     int64_t snapshot_at_us;           /* when the snapshot was renewed */
     bool failed;                      /* a flush failed: no other one is tried */
     uint64_t flush_count;             /* adopted since open */
@@ -199,6 +200,14 @@ const struct book *store_book(struct store *s)
     return &s->view.book;
 }
 
+/* A flush is wanted, one interval from now. */
+static void flush_want(struct store *s, int64_t now_us)
+{
+    if (s->waiting_since_us == 0) {
+        s->waiting_since_us = now_us;
+    }
+}
+
 void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_time_us)
 {
     CHECK(index >= s->applied.applied_index);
@@ -207,9 +216,7 @@ void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_t
     s->applied.applied_index = index;
     s->applied.applied_term = term;
     s->applied.applied_time_us = log_time_us;
-    if (s->waiting_since_us == 0) {
-        s->waiting_since_us = clock_mono_us();
-    }
+    flush_want(s, clock_mono_us());
 }
 
 uint64_t store_applied_index(const struct store *s)
@@ -284,14 +291,14 @@ static void hand_over(struct store *s)
     flusher_push(s->flusher, s->frozen, &s->frozen_meta);
 }
 
-static bool something_waits(const struct store *s)
+static bool flush_wanted(const struct store *s)
 {
     return s->waiting_since_us != 0;
 }
 
 static bool flush_due(const struct store *s, int64_t now_us)
 {
-    return something_waits(s) && !s->frozen &&
+    return flush_wanted(s) && !s->frozen &&
            (now_us - s->waiting_since_us >= s->options.flush_interval_us ||
             overlay_percent(s) >= 50);
 }
@@ -328,7 +335,7 @@ static int wait_frozen(struct store *s)
 int store_flush(struct store *s)
 {
     int r = s->failed ? err_origin(-EIO) : wait_frozen(s);
-    if (r == 0 && something_waits(s)) {
+    if (r == 0 && flush_wanted(s)) {
         hand_over(s);
         r = wait_frozen(s);
     }
@@ -337,7 +344,7 @@ int store_flush(struct store *s)
 
 int64_t store_turn_in_us(const struct store *s)
 {
-    if (!something_waits(s) || s->frozen) {
+    if (!flush_wanted(s) || s->frozen) {
         return INT64_MAX; /* flushed() wakes the writer when the frozen one is done */
     }
     int64_t left = s->waiting_since_us + s->options.flush_interval_us - clock_mono_us();
@@ -366,10 +373,11 @@ static uint64_t pending_bytes(const struct store *s)
     return overlay_bytes(s->live) + (s->frozen ? overlay_bytes(s->frozen) : 0);
 }
 
-/* Twice the records: a removal may merge its leaf with the one beside it. */
+/* The worst of it: a removal may merge its leaf with the one beside it, a big value may have a page
+ * for itself. */
 static uint64_t pending_pages(const struct store *s, const struct overlay *o)
 {
-    return o ? room_flush_pages(overlay_count(o) * 2, overlay_bytes(o),
+    return o ? room_flush_pages(overlay_count(o) * 2, overlay_bytes(o) * 2,
                                 stateenv_leaf_pages(s->opened.state))
              : 0;
 }
@@ -383,7 +391,11 @@ enum store_room store_room(struct store *s)
     s->figures.disk_reserve_bytes = s->options.disk_reserve_bytes;
     s->figures.live_pages = pending_pages(s, s->live);
     s->figures.frozen_pages = pending_pages(s, s->frozen);
-    return room_judge(&s->figures);
+    enum store_room room = room_judge(&s->figures);
+    if (room != STORE_ROOM_OK && s->figures.state.late_pages > LATE_PAGES_MAX) {
+        flush_want(s, now_us); /* even an empty flush makes them free */
+    }
+    return room;
 }
 
 void store_stats(struct store *s, struct store_stats *ret_stats)

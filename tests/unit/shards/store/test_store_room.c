@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Is a nearly full map or disk refused in time, with a reserve, and taken again when there is room? */
+#include <stdatomic.h>
+
 #include "place.h"
 #include "store/room.h"
 
@@ -155,13 +157,22 @@ static void test_a_full_disk_is_seen(void)
     store_close(s);
 }
 
+static void count_flushed(void *user)
+{
+    atomic_int *count = user;
+    (*count)++;
+}
+
 /* The writer is told when to come, and the overlay says when it is full. */
 static void test_turns_and_a_full_overlay(void)
 {
     static const uint8_t value[200];
+    atomic_int flushed = 0;
     struct store_options o = place_options();
     o.flush_interval_us = 20000;
     o.overlay_max_bytes = 1 << 20;
+    o.flushed = count_flushed;
+    o.user = &flushed;
     o.disk_reserve_bytes = 1;
     place_remove();
     place_make();
@@ -197,6 +208,7 @@ static void test_turns_and_a_full_overlay(void)
     EQ(store_flush(s), 0);
     OK(!store_overlay_full(s));
     store_close(s);
+    EQ(flushed, 3);
 }
 
 int main(void)
