@@ -374,7 +374,8 @@ static int request_data_chunk(nghttp2_session *session, uint8_t flags, int32_t s
                               const uint8_t *data, size_t len, void *user)
 {
     struct wire_request *request = request_of(session, stream_id);
-    if (!request || request->is_cancelled || request->is_over || request->http_status != 200) {
+    bool is_answer = request && request->is_grpc && request->http_status == 200;
+    if (!is_answer || request->is_cancelled || request->is_over) {
         return 0;
     }
     int r = request_bytes(request, (struct span){data, len});

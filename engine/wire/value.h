@@ -13,7 +13,8 @@ bool wire_value_is_grpc(struct span content_type);
 /* 1 to 8 digits and a unit of H M S m u n; nanoseconds are rounded up. */
 bool wire_value_timeout_parse(struct span value, int64_t *ret_us);
 #define WIRE_TIMEOUT_MAX 9
-/* Up to 8 digits in the finest unit that holds it, rounded down; not terminated.  Returns the length. */
+/* Up to 8 digits in the finest unit that holds it, rounded down; not terminated.  Returns the
+ * length. */
 size_t wire_value_timeout_write(int64_t timeout_us, char *out);
 
 static inline size_t wire_value_percent_max(size_t len)
