@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests: a whole gateway in a thread, with a shard of canned answers and an issuer of its own. */
+#ifndef FAIRSLOT_TESTS_GATEWAY_HOUSE_H
+#define FAIRSLOT_TESTS_GATEWAY_HOUSE_H
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "fakeshard.h"
+#include "gateway/gateway.h"
+#include "mint.h"
+#include "peer.h"
+#include "tests/lib/tap.h"
+
+#define SHARD_URL "inproc://test-gateway"
+#define GET_POOL  "/fairslot.v1.CatalogService/GetPool"
+#define CHECK_UP  "/grpc.health.v1.Health/Check"
+#define WATCH_UP  "/grpc.health.v1.Health/Watch"
+#define REFLECT   "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+enum { DEADLINE_DEFAULT_MS = 1500 };
+
+static struct fake_shard shard;
+static atomic_int port;
+static int gateway_result = -1;
+static char *alice; /* "Bearer ..." */
+static pthread_t gateway_thread;
+static char jwks[] = "gateway-jwks-XXXXXX";
+
+static inline void on_ready(void *user, int got)
+{
+    atomic_store(&port, got);
+}
+
+static inline void *run(void *arg)
+{
+    static const uint8_t key[32] = "0123456789abcdef0123456789abcde";
+    char text[256];
+    struct gateway_options options = {
+        .listen_host = "127.0.0.1",
+        .shard_url = SHARD_URL,
+        .jwks_path = arg,
+        .issuer = MINT_ISSUER,
+        .audience = MINT_AUDIENCE,
+        .tenant_key = key,
+        .drain_ms = 3000,
+        .deadline_ms = DEADLINE_DEFAULT_MS,
+        .ready = on_ready,
+    };
+    gateway_result = gateway_run(&options, text);
+    if (gateway_result) {
+        fprintf(stderr, "# gateway: %d %s\n", gateway_result, text);
+        atomic_store(&port, -1);
+    }
+    return NULL;
+}
+
+/* GetPoolRequest{name: "pools/ID"}; valid until the next call. */
+static inline struct span pool_request(const char *id)
+{
+    static uint8_t buf[128];
+    int n = snprintf((char *)buf + 2, sizeof buf - 2, "pools/%s", id);
+    buf[0] = 10;
+    buf[1] = (uint8_t)n;
+    return (struct span){buf, (size_t)n + 2};
+}
+
+static inline void get_pool(struct peer *p, struct ask *a, const char *id)
+{
+    peer_ask(p, a, GET_POOL, alice, pool_request(id));
+}
+
+static inline struct span no_bytes(void)
+{
+    return (struct span){0};
+}
+
+/* Waits until the shard keeps n batches. */
+static inline bool wait_kept(size_t n)
+{
+    for (int i = 0; i < 300 && shard_kept(&shard) < n; i++) {
+        usleep(10000);
+    }
+    return shard_kept(&shard) >= n;
+}
+
+/* Reads until the server closes; false: it did not within 2 s. */
+static inline bool is_closed(int fd)
+{
+    struct timeval patience = {.tv_sec = 2};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    char buf[256];
+    ssize_t n;
+    while ((n = recv(fd, buf, sizeof buf, 0)) > 0) {
+    }
+    return n == 0 || errno == ECONNRESET;
+}
+
+/* Ready to be called when it returns. */
+static inline void house_start(void)
+{
+    int fd = mkstemp(jwks);
+    CHECK(fd >= 0 && mint_init(jwks) == 0);
+    close(fd);
+    alice = mint_token("alice", NULL, 600);
+    CHECK(alice != NULL);
+    shard_init(&shard, SHARD_URL);
+    CHECK(pthread_create(&gateway_thread, NULL, run, jwks) == 0);
+    while (atomic_load(&port) == 0) {
+        usleep(1000);
+    }
+    CHECK(atomic_load(&port) > 0);
+}
+
+/* After the gateway's thread was joined. */
+static inline void house_stop(void)
+{
+    shard_close(&shard);
+    unlink(jwks);
+    free(alice);
+    mint_fini();
+}
+
+#endif

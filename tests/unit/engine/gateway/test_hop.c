@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Does a call reach the shard and come back, when the shard answers, is slow, is full, goes away and
+ * comes back; and does every deadline hold without a timer in the client? */
+#include "house.h"
+
+enum { MANY = 1000, SUBJECTS = 100 };
+
+static void test_answers_of_the_shard(void)
+{
+    struct peer p;
+    struct ask a;
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &a, "ok");
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 0);
+    EQ(a.messages, 1);
+    OK(a.len == 7 && memcmp(a.message, "pong:ok", 7) == 0);
+    get_pool(&p, &a, "unknown-1");
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 5);
+    EQ(a.messages, 0);
+    OK(ask_names(&a, "POOL_UNKNOWN"));
+    OK(ask_names(&a, "unknown-1"));
+    OK(ask_names(&a, "fairslot"));
+    get_pool(&p, &a, "omit");
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 13);
+    atomic_store(&shard.garbage, 1); /* sent again, by itself */
+    get_pool(&p, &a, "ok");
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 0);
+    peer_close(&p);
+}
+
+static void test_deadlines(void)
+{
+    struct peer p;
+    struct ask sent, queued, ours_sent, ours_queued;
+    EQ(peer_open(&p, port), 0);
+    /* At the shard: a credit of 1 in the reply to the first, so that the next ones queue. */
+    atomic_store(&shard.credit, 1);
+    get_pool(&p, &sent, "ok");
+    peer_wait(&p, &sent, 1000);
+    EQ(sent.status, 0);
+    get_pool(&p, &ours_sent, "mute-ours");
+    peer_write(&p);
+    OK(wait_kept(1));
+    peer_ask_within(&p, &queued, alice, 150, pool_request("ok"));
+    get_pool(&p, &ours_queued, "ok");
+    peer_wait(&p, &queued, 2000);
+    EQ(queued.status, 4);
+    OK(ask_names(&queued, "DEADLINE_EXCEEDED"));
+    OK(queued.took_us >= 150000 && queued.took_us < 400000);
+    peer_wait(&p, &ours_sent, 3000);
+    EQ(ours_sent.status, 14);
+    OK(ask_names(&ours_sent, "NO_LEADER"));
+    OK(ours_sent.took_us >= DEADLINE_DEFAULT_MS * 1000);
+    peer_wait(&p, &ours_queued, 3000);
+    EQ(ours_queued.status, 14);
+    OK(ask_names(&ours_queued, "STILL_QUEUED"));
+    OK(ask_names(&ours_queued, "RetryInfo"));
+    shard_release(&shard); /* late answers meet nobody */
+    atomic_store(&shard.credit, 64);
+    get_pool(&p, &sent, "ok");
+    peer_wait(&p, &sent, 1000);
+    EQ(sent.status, 0);
+    peer_ask_within(&p, &sent, alice, 150, pool_request("mute"));
+    peer_wait(&p, &sent, 1000);
+    EQ(sent.status, 4);
+    OK(sent.took_us >= 150000 && sent.took_us < 400000);
+    shard_release(&shard);
+    get_pool(&p, &sent, "ok");
+    peer_wait(&p, &sent, 1000);
+    EQ(sent.status, 0);
+    peer_close(&p);
+}
+
+static void test_cancel(void)
+{
+    struct peer p;
+    struct ask sent, queued, after;
+    EQ(peer_open(&p, port), 0);
+    atomic_store(&shard.credit, 1);
+    get_pool(&p, &after, "ok");
+    peer_wait(&p, &after, 1000);
+    get_pool(&p, &sent, "mute");
+    peer_write(&p);
+    OK(wait_kept(1));
+    get_pool(&p, &queued, "never");
+    peer_step(&p, 50);
+    unsigned items = atomic_load(&shard.items);
+    wire_request_cancel(sent.request);
+    wire_request_cancel(queued.request);
+    peer_wait(&p, &sent, 1000);
+    peer_wait(&p, &queued, 1000);
+    EQ(sent.status, 1);
+    EQ(queued.status, 1);
+    peer_step(&p, 50);
+    atomic_store(&shard.credit, 64);
+    shard_release(&shard);
+    get_pool(&p, &after, "ok");
+    peer_wait(&p, &after, 1000);
+    EQ(after.status, 0);
+    EQ(atomic_load(&shard.items) - items, 1); /* the queued one never left */
+    /* The connection goes while a call is at the shard. */
+    get_pool(&p, &sent, "mute");
+    peer_write(&p);
+    OK(wait_kept(1));
+    peer_close(&p);
+    usleep(50000);
+    shard_release(&shard);
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &after, "ok");
+    peer_wait(&p, &after, 1000);
+    EQ(after.status, 0);
+    peer_close(&p);
+}
+
+static void test_queue_full(void)
+{
+    struct peer p;
+    static struct ask a[WAITING_PER_IDENTITY + 8];
+    struct ask first, other;
+    char *bob = mint_token("bob", NULL, 600);
+    EQ(peer_open(&p, port), 0);
+    atomic_store(&shard.credit, 1);
+    get_pool(&p, &first, "ok");
+    peer_wait(&p, &first, 1000);
+    get_pool(&p, &first, "mute");
+    peer_write(&p);
+    OK(wait_kept(1));
+    size_t count = sizeof a / sizeof *a;
+    for (size_t i = 0; i < count; i++) {
+        get_pool(&p, &a[i], "ok");
+    }
+    peer_wait(&p, &a[count - 1], 1000);
+    size_t full = 0;
+    for (size_t i = 0; i < count; i++) {
+        full += a[i].status == 8 && ask_names(&a[i], "QUEUE_FULL") && ask_names(&a[i], "RetryInfo");
+    }
+    EQ(full, 8);
+    peer_ask(&p, &other, GET_POOL, bob, pool_request("ok")); /* not bob's fault */
+    atomic_store(&shard.credit, 64);
+    shard_release(&shard);
+    peer_wait(&p, &other, 1000);
+    EQ(other.status, 0);
+    for (size_t i = 0; i < count; i++) {
+        peer_wait(&p, &a[i], 1000);
+        OK(a[i].status == 0 || a[i].status == 8);
+    }
+    free(bob);
+    peer_close(&p);
+}
+
+static void test_thousand_at_once(void)
+{
+    static struct ask a[MANY];
+    static char *bearer[SUBJECTS];
+    struct peer p;
+    EQ(peer_open(&p, port), 0);
+    for (int i = 0; i < SUBJECTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s-%d", i);
+        bearer[i] = mint_token(name, NULL, 600);
+    }
+    peer_ask(&p, &a[0], CHECK_UP, NULL, no_bytes()); /* SETTINGS come with the answer */
+    peer_wait(&p, &a[0], 1000);
+    OK(wire_client_room(p.wire) >= MANY);
+    for (int i = 0; i < MANY; i++) {
+        peer_ask(&p, &a[i], GET_POOL, bearer[i % SUBJECTS], pool_request("ok"));
+    }
+    int good = 0;
+    for (int i = 0; i < MANY; i++) {
+        peer_wait(&p, &a[i], 5000);
+        good += a[i].status == 0 && a[i].messages == 1;
+        if (a[i].status) {
+            printf("# %d: status %d %s\n", i, a[i].status, a[i].text);
+        }
+    }
+    EQ(good, MANY);
+    OK(atomic_load(&shard.items_of_one) <= 64); /* the credit was kept */
+    for (int i = 0; i < SUBJECTS; i++) {
+        free(bearer[i]);
+    }
+    peer_close(&p);
+}
+
+static void test_shard_gone_and_back(void)
+{
+    struct peer p;
+    struct ask at_shard, waiting, after;
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &at_shard, "mute-then-gone");
+    peer_write(&p);
+    OK(wait_kept(1));
+    /* Back at once: the call is sent again by the gateway, the client sees nothing. */
+    shard_close(&shard);
+    shard_open(&shard, SHARD_URL);
+    OK(wait_kept(1));
+    shard_release(&shard);
+    peer_wait(&p, &at_shard, 2000);
+    EQ(at_shard.status, 0);
+    /* Away: refused with a time to come back, soon, and not at the deadline. */
+    get_pool(&p, &at_shard, "mute");
+    peer_write(&p);
+    OK(wait_kept(1));
+    shard_close(&shard);
+    get_pool(&p, &waiting, "ok");
+    peer_wait(&p, &waiting, 2000);
+    peer_wait(&p, &at_shard, 2000);
+    EQ(waiting.status, 14);
+    EQ(at_shard.status, 14);
+    OK(waiting.took_us < 1000000);
+    OK(ask_names(&waiting, "NO_LEADER") && ask_names(&waiting, "RetryInfo"));
+    peer_ask(&p, &after, CHECK_UP, NULL, no_bytes());
+    peer_wait(&p, &after, 1000);
+    EQ(after.status, 0);
+    get_pool(&p, &after, "ok");
+    peer_wait(&p, &after, 1000);
+    EQ(after.status, 14);
+    OK(after.took_us < 200000); /* known to be away: at once */
+    shard_open(&shard, SHARD_URL);
+    for (int i = 0; i < 40 && after.status; i++) {
+        usleep(50000);
+        get_pool(&p, &after, "ok");
+        peer_wait(&p, &after, 1000);
+    }
+    EQ(after.status, 0);
+    peer_close(&p);
+}
+
+static void test_lonely_latency(void)
+{
+    struct peer p;
+    struct ask a;
+    int64_t best = INT64_MAX;
+    EQ(peer_open(&p, port), 0);
+    for (int i = 0; i < 200; i++) {
+        get_pool(&p, &a, "ok");
+        peer_wait(&p, &a, 1000);
+        EQ(a.status, 0);
+        best = a.took_us < best ? a.took_us : best;
+    }
+    printf("# best of 200 lonely calls through gateway and rpc: %lld us\n", (long long)best);
+    OK(best < 5000); /* any waiting for company would show */
+    peer_close(&p);
+}
+
+int main(void)
+{
+    house_start();
+    TAP_RUN(test_answers_of_the_shard);
+    TAP_RUN(test_deadlines);
+    TAP_RUN(test_cancel);
+    TAP_RUN(test_queue_full);
+    TAP_RUN(test_thousand_at_once);
+    TAP_RUN(test_shard_gone_and_back);
+    TAP_RUN(test_lonely_latency);
+    kill(getpid(), SIGTERM);
+    pthread_join(gateway_thread, NULL);
+    CHECK(gateway_result == 0);
+    house_stop();
+    return tap_done();
+}
