@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* Holds and reservations: every transition, and every refusal in its order. */
+#include "tests/unit/shards/ledger/ledger_kit.h"
+
+static void open_city(struct kit *k)
+{
+    kit_init(k);
+    EQ(kit_pool(k, "city", "passport"), REASON_OK);
+    EQ(kit_slots(k, "city", 0, 20), REASON_OK);
+}
+
+static void test_happy_path(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    EQ(kit_hold(&k, "city", 1, 3), REASON_OK);
+    const struct hold_view *h = &k.v.holds[0];
+    EQ(h->state, HOLD_LIVE);
+    EQ(h->expire_us, k.now_us + 600 * SECOND_US);
+    EQ(h->version, 1);
+    EQ(h->log_index, k.log_index);
+    EQ(h->slots[0].state, SLOT_HELD);
+    EQ(h->slots[0].version, 2);
+    OK(span_equal(h->pool, span_of("city")) && span_equal(h->slots[0].desk, span_of("Desk")));
+    EQ(h->number, k.log_index << 12);
+    id[0] = h->owner;
+    id[1] = h->number;
+    OK(id[0] == ledger_identity_key(span_of("passport"), &(struct identity){{1, [15] = 1}}).position);
+    EQ(kit_look(&k, "city", 3).state, SLOT_HELD);
+    k.now_us += SECOND_US;
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id), REASON_OK);
+    const struct reservation_view *r = &k.v.reservations[0];
+    EQ(r->state, RESERVATION_CONFIRMED);
+    EQ(r->create_us, k.now_us);
+    EQ(r->version, 2);
+    EQ(r->slots[0].state, SLOT_TAKEN);
+    EQ(r->slots[0].version, 3);
+    OK(r->owner == id[0] && r->number == id[1]);
+    EQ(kit_look(&k, "city", 3).state, SLOT_TAKEN);
+    EQ(kit_change(&k, COMMAND_GET_HOLD, "city", 1, id), REASON_OK);
+    EQ(k.v.holds[0].state, HOLD_CONFIRMED);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id), REASON_OK);
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 1, id), REASON_OK);
+    EQ(k.v.reservations[0].state, RESERVATION_CANCELLED);
+    EQ(k.v.reservations[0].slots[0].state, SLOT_RETURNED);
+    EQ(kit_look(&k, "city", 3).state, SLOT_RETURNED);
+    EQ(kit_look(&k, "city", 3).version, 4);
+    EQ(kit_hold(&k, "city", 2, 3), REASON_SLOT_TAKEN); /* returned is not free */
+    kit_fini(&k);
+}
+
+/* What each command says to a hold in each state. */
+static void test_transition_table(void)
+{
+    enum { LIVE, DUE, CONFIRMED, DROPPED, EXPIRED, CANCELLED, STATES };
+    static const enum command_kind kinds[3] = {COMMAND_CONFIRM_HOLD, COMMAND_DROP_HOLD,
+                                               COMMAND_CANCEL_RESERVATION};
+    static const enum reason expected[STATES][3] = {
+        [LIVE] = {REASON_OK, REASON_OK, REASON_RESERVATION_UNKNOWN},
+        [DUE] = {REASON_HOLD_EXPIRED, REASON_HOLD_EXPIRED, REASON_RESERVATION_UNKNOWN},
+        [CONFIRMED] = {REASON_HOLD_ENDED, REASON_HOLD_ENDED, REASON_OK},
+        [DROPPED] = {REASON_HOLD_ENDED, REASON_HOLD_ENDED, REASON_RESERVATION_UNKNOWN},
+        [EXPIRED] = {REASON_HOLD_EXPIRED, REASON_HOLD_EXPIRED, REASON_RESERVATION_UNKNOWN},
+        [CANCELLED] = {REASON_HOLD_ENDED, REASON_HOLD_ENDED, REASON_RESERVATION_ENDED},
+    };
+    for (int state = 0; state < STATES; state++) {
+        for (int kind = 0; kind < 3; kind++) {
+            struct kit k;
+            uint64_t id[2];
+            open_city(&k);
+            kit_held(&k, "city", 1, 0, id);
+            if (state == CONFIRMED || state == CANCELLED) {
+                EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id), REASON_OK);
+            }
+            if (state == CANCELLED) {
+                EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 1, id), REASON_OK);
+            }
+            if (state == DROPPED) {
+                EQ(kit_change(&k, COMMAND_DROP_HOLD, "city", 1, id), REASON_OK);
+                EQ(k.v.holds[0].state, HOLD_DROPPED);
+            }
+            if (state == DUE || state == EXPIRED) {
+                k.now_us += 600 * SECOND_US;
+            }
+            if (state == EXPIRED) {
+                EQ(kit_expire(&k), 1);
+                EQ(kit_change(&k, COMMAND_GET_HOLD, "city", 1, id), REASON_OK);
+                EQ(k.v.holds[0].state, HOLD_EXPIRED);
+                EQ(kit_look(&k, "city", 0).state, SLOT_RETURNED);
+            }
+            EQ(kit_change(&k, kinds[kind], "city", 1, id), expected[state][kind]);
+            kit_fini(&k);
+        }
+    }
+}
+
+static void test_create_refusals_in_order(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    struct pool_view scarce = kit_policy("scarce", "s"), strict = kit_policy("strict", "t");
+    scarce.scarce = true;
+    scarce.min_assurance = ASSURANCE_HIGH;
+    strict.min_assurance = ASSURANCE_HIGH;
+    EQ(kit_pool_of(&k, &scarce), REASON_OK);
+    EQ(kit_pool_of(&k, &strict), REASON_OK);
+    EQ(kit_hold(&k, "nowhere", 1, 0), REASON_POOL_UNKNOWN);
+    struct slot_key key = kit_slot(0);
+    struct command c = kit_command(&k, COMMAND_CREATE_HOLD, "scarce", 1);
+    c.slots = &key;
+    c.slots_count = 1;
+    c.assurance = ASSURANCE_LOW;
+    EQ(kit_apply(&k, &c), REASON_NOT_YOUR_TURN);
+    c = kit_command(&k, COMMAND_CREATE_HOLD, "strict", 1);
+    c.slots = &key;
+    c.slots_count = 1;
+    c.assurance = ASSURANCE_SUBSTANTIAL;
+    EQ(kit_apply(&k, &c), REASON_ASSURANCE_TOO_LOW);
+    EQ(kit_hold(&k, "strict", 1, 0), REASON_SLOT_UNKNOWN);
+    EQ(kit_hold(&k, "city", 1, 20), REASON_SLOT_UNKNOWN);
+    kit_held(&k, "city", 1, 0, id);
+    EQ(kit_hold(&k, "city", 2, 0), REASON_SLOT_TAKEN);
+    kit_held(&k, "city", 1, 1, id);
+    EQ(kit_hold(&k, "city", 1, 0), REASON_SLOT_TAKEN); /* before the quota */
+    EQ(kit_hold(&k, "city", 1, 2), REASON_IDENTITY_QUOTA);
+    EQS(kit_meta(&k, "max_active"), "2");
+    k.now_us = KIT_START;
+    EQ(kit_hold(&k, "city", 1, 0), REASON_SLOT_PAST); /* before taken */
+    EQ(kit_hold(&k, "city", 3, 2), REASON_OK);
+    EQ(kit_look(&k, "city", 2).version, 2);
+    kit_fini(&k);
+}
+
+static void test_hints(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    EQ(kit_slots(&k, "city", 20, 20), REASON_OK);
+    for (unsigned i = 0; i < 30; i++) {
+        kit_held(&k, "city", 100 + i, i, id);
+    }
+    EQ(kit_hold(&k, "city", 1, 29), REASON_SLOT_TAKEN);
+    EQS(kit_meta(&k, "next_free"), "s20261201t1130-a,s20261201t1130-b,s20261201t1140-a,"
+                                   "s20261201t1140-b,s20261201t1150-a");
+    EQ(kit_hold(&k, "city", 1, 0), REASON_SLOT_TAKEN); /* all of the next 16 are gone */
+    EQ(k.v.meta_count, 0);
+    /* A crowd in one log entry: after 64 searches the writer stops looking. */
+    size_t hinted = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        struct slot_key key = kit_slot(29);
+        struct command c = kit_command(&k, COMMAND_CREATE_HOLD, "city", 200 + i);
+        c.slots = &key;
+        c.slots_count = 1;
+        arena_reset(&k.arena);
+        EQ(ledger_apply(k.l, &c, 5000, i, k.now_us, &k.arena, &k.v), 0);
+        EQ(k.v.reason, REASON_SLOT_TAKEN);
+        hinted += k.v.meta_count;
+    }
+    EQ(hinted, 64);
+    kit_fini(&k);
+}
+
+static void test_etags(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    kit_held(&k, "city", 1, 0, id);
+    struct command c = kit_command(&k, COMMAND_CONFIRM_HOLD, "city", 1);
+    c.owner = id[0];
+    c.number = id[1];
+    c.etag = span_of("\"v2\"");
+    EQ(kit_apply(&k, &c), REASON_ETAG_MISMATCH);
+    c.request_id = kit_request(777);
+    c.etag = span_of("\"v1\"");
+    EQ(kit_apply(&k, &c), REASON_OK);
+    c = kit_command(&k, COMMAND_CANCEL_RESERVATION, "city", 1);
+    c.owner = id[0];
+    c.number = id[1];
+    c.etag = span_of("\"v1\"");
+    EQ(kit_apply(&k, &c), REASON_ETAG_MISMATCH);
+    c.request_id = kit_request(778);
+    c.etag = span_of("\"v2\"");
+    EQ(kit_apply(&k, &c), REASON_OK);
+    kit_fini(&k);
+}
+
+static void test_foreign_and_unknown(void)
+{
+    static const enum command_kind kinds[] = {COMMAND_CONFIRM_HOLD, COMMAND_DROP_HOLD,
+                                              COMMAND_GET_HOLD};
+    struct kit k;
+    uint64_t id[2], none[2];
+    open_city(&k);
+    EQ(kit_pool(&k, "village", "passport"), REASON_OK);
+    EQ(kit_pool(&k, "other", "other"), REASON_OK);
+    kit_held(&k, "city", 1, 0, id);
+    for (int i = 0; i < 3; i++) {
+        EQ(kit_change(&k, kinds[i], "city", 2, id), REASON_NOT_YOUR_RESERVATION);
+        EQ(kit_change(&k, kinds[i], "village", 1, id), REASON_HOLD_UNKNOWN);
+        EQ(kit_change(&k, kinds[i], "other", 1, id), REASON_HOLD_UNKNOWN);
+        EQ(kit_change(&k, kinds[i], "nowhere", 1, id), REASON_POOL_UNKNOWN);
+        none[0] = id[0];
+        none[1] = id[1] + 1;
+        EQ(kit_change(&k, kinds[i], "city", 1, none), REASON_HOLD_UNKNOWN);
+        none[0] = id[0] + 1;
+        none[1] = id[1];
+        EQ(kit_change(&k, kinds[i], "city", 1, none), REASON_HOLD_UNKNOWN);
+    }
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 2, id), REASON_RESERVATION_UNKNOWN);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id), REASON_RESERVATION_UNKNOWN);
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id), REASON_OK);
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 2, id), REASON_NOT_YOUR_RESERVATION);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 2, id), REASON_NOT_YOUR_RESERVATION);
+    struct command c = kit_command(&k, COMMAND_GET_RESERVATION, "city", 2);
+    c.owner = id[0];
+    c.number = id[1];
+    c.roles = ROLE_OPERATOR; /* may read, not change */
+    EQ(kit_apply(&k, &c), REASON_OK);
+    OK(k.v.reservations[0].owner == id[0]);
+    c = kit_command(&k, COMMAND_CANCEL_RESERVATION, "city", 2);
+    c.owner = id[0];
+    c.number = id[1];
+    c.roles = ROLE_OPERATOR;
+    EQ(kit_apply(&k, &c), REASON_NOT_YOUR_RESERVATION);
+    kit_fini(&k);
+}
+
+static void test_quota_is_per_class(void)
+{
+    struct kit k;
+    uint64_t id[3][2];
+    open_city(&k);
+    EQ(kit_pool(&k, "village", "passport"), REASON_OK);
+    EQ(kit_pool(&k, "cars", "cars"), REASON_OK);
+    EQ(kit_slots(&k, "village", 0, 4), REASON_OK);
+    EQ(kit_slots(&k, "cars", 0, 4), REASON_OK);
+    kit_held(&k, "city", 1, 0, id[0]);
+    kit_held(&k, "village", 1, 0, id[1]);
+    EQ(kit_hold(&k, "city", 1, 1), REASON_IDENTITY_QUOTA);
+    EQ(kit_hold(&k, "village", 1, 1), REASON_IDENTITY_QUOTA);
+    kit_held(&k, "cars", 1, 0, id[2]); /* another class */
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id[0]), REASON_OK);
+    EQ(kit_hold(&k, "city", 1, 1), REASON_IDENTITY_QUOTA); /* a reservation counts as well */
+    EQ(kit_change(&k, COMMAND_DROP_HOLD, "village", 1, id[1]), REASON_OK);
+    kit_held(&k, "city", 1, 5, id[1]);
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 1, id[0]), REASON_OK);
+    kit_held(&k, "city", 1, 6, id[1]);
+    /* A reservation whose slot is over counts no longer; a hold counts until it is ended. */
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id[1]), REASON_OK);
+    k.now_us = kit_slot(6).start_us + 600 * SECOND_US - 1;
+    EQ(kit_expire(&k), 2);
+    kit_held(&k, "city", 1, 10, id[0]);
+    EQ(kit_hold(&k, "city", 1, 12), REASON_IDENTITY_QUOTA);
+    k.now_us++;
+    kit_held(&k, "city", 1, 12, id[2]);
+    kit_fini(&k);
+}
+
+/* Stale, early, doubled, for nothing: an expiry that does not fit does nothing at all. */
+static void test_expiry_that_does_not_fit(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    kit_held(&k, "city", 1, 0, id);
+    EQ(ledger_next_expiry_us(k.l), k.now_us + 600 * SECOND_US);
+    struct command c = {.kind = COMMAND_EXPIRE_HOLD, .pool = span_of("city"), .owner = id[0],
+                        .number = id[1], .version = 1};
+    uint64_t hash = membook_hash(&k.m);
+    EQ(kit_apply(&k, &c), REASON_OK); /* early */
+    k.now_us += 600 * SECOND_US - 1;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    EQ(kit_expire(&k), 0);
+    k.now_us++;
+    c.version = 2;
+    EQ(kit_apply(&k, &c), REASON_OK); /* another version */
+    c.version = 1;
+    c.owner++;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    c.owner--;
+    c.pool = span_of("nowhere");
+    EQ(kit_apply(&k, &c), REASON_OK);
+    OK(membook_hash(&k.m) == hash);
+    EQ(kit_expire(&k), 1);
+    OK(membook_hash(&k.m) != hash);
+    EQ(ledger_next_expiry_us(k.l), INT64_MAX);
+    hash = membook_hash(&k.m);
+    c.pool = span_of("city");
+    EQ(kit_apply(&k, &c), REASON_OK); /* twice */
+    OK(membook_hash(&k.m) == hash);
+    kit_fini(&k);
+}
+
+/* The ended ones are kept up to a number, the oldest go first; live ones never go. */
+static void test_history_is_bounded(void)
+{
+    struct kit k;
+    uint64_t id[40][2], live[2];
+    static const char long_id[] = "a23456789-123456789-123456789-123456789-123456789-123456789-123";
+    kit_init(&k);
+    struct pool_view policy = kit_policy(long_id, "passport");
+    policy.max_live = 16;
+    EQ(kit_pool_of(&k, &policy), REASON_OK);
+    EQ(kit_slots(&k, long_id, 0, 100), REASON_OK);
+    kit_held(&k, long_id, 1, 99, live);
+    for (unsigned i = 0; i < 40; i++) {
+        kit_held(&k, long_id, 1, i, id[i]);
+        EQ(kit_change(&k, COMMAND_DROP_HOLD, long_id, 1, id[i]), REASON_OK);
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        EQ(kit_change(&k, COMMAND_GET_HOLD, long_id, 1, id[i]),
+           i < 24 ? REASON_HOLD_UNKNOWN : REASON_OK);
+    }
+    for (unsigned i = 40; i < 55; i++) { /* 16 live ones beside them still fit the record */
+        kit_held(&k, long_id, 1, i, id[0]);
+    }
+    EQ(kit_hold(&k, long_id, 1, 60), REASON_IDENTITY_QUOTA);
+    EQS(kit_meta(&k, "max_active"), "16");
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, long_id, 1, live), REASON_OK);
+    kit_fini(&k);
+}
+
+int main(void)
+{
+    TAP_RUN(test_happy_path);
+    TAP_RUN(test_transition_table);
+    TAP_RUN(test_create_refusals_in_order);
+    TAP_RUN(test_hints);
+    TAP_RUN(test_etags);
+    TAP_RUN(test_foreign_and_unknown);
+    TAP_RUN(test_quota_is_per_class);
+    TAP_RUN(test_expiry_that_does_not_fit);
+    TAP_RUN(test_history_is_bounded);
+    return tap_done();
+}

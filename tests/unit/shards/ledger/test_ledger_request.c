@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Exactly once: the same request id gets the same bytes for 24 h, another body is refused; then
+ * the record is as good as gone, and the sweep takes it. */
+#include "tests/unit/shards/ledger/ledger_kit.h"
+
+static struct slot_key key;
+
+static struct command hold_command(struct kit *k, unsigned person, unsigned slot)
+{
+    struct command c = kit_command(k, COMMAND_CREATE_HOLD, "city", person);
+    key = kit_slot(slot);
+    c.slots = &key;
+    c.slots_count = 1;
+    return c;
+}
+
+static void open_city(struct kit *k)
+{
+    kit_init(k);
+    EQ(kit_pool(k, "city", "passport"), REASON_OK);
+    EQ(kit_slots(k, "city", 0, 20), REASON_OK);
+}
+
+/* The answer's bytes now must be those of `first`; the book must stay as it is. */
+static void same_again(struct kit *k, const struct command *c, const uint8_t *first, size_t len)
+{
+    static uint8_t again[4096];
+    uint64_t hash = membook_hash(&k->m);
+    EQ(kit_apply(k, c), REASON_OK);
+    EQ(kit_answer(k, again, sizeof again), len);
+    OK(memcmp(first, again, len) == 0);
+    OK(membook_hash(&k->m) == hash);
+}
+
+static void test_same_answer_for_every_kind(void)
+{
+    static uint8_t created[4096], confirmed[4096], dropped[4096], cancelled[4096], pool[4096];
+    struct kit k;
+    size_t n[5];
+    open_city(&k);
+    struct pool_view policy = kit_policy("village", "c");
+    policy.display_name = span_of("The village");
+    struct command p = kit_command(&k, COMMAND_CREATE_POOL, "village", 9);
+    p.roles = ROLE_OPERATOR;
+    p.new_pool = &policy;
+    EQ(kit_apply(&k, &p), REASON_OK);
+    n[0] = kit_answer(&k, pool, sizeof pool);
+
+    struct command hold = hold_command(&k, 1, 0);
+    EQ(kit_apply(&k, &hold), REASON_OK);
+    n[1] = kit_answer(&k, created, sizeof created);
+    struct command confirm = kit_command(&k, COMMAND_CONFIRM_HOLD, "city", 1);
+    confirm.owner = k.v.holds[0].owner;
+    confirm.number = k.v.holds[0].number;
+    k.now_us += SECOND_US;
+    EQ(kit_apply(&k, &confirm), REASON_OK);
+    n[2] = kit_answer(&k, confirmed, sizeof confirmed);
+    struct command cancel = kit_command(&k, COMMAND_CANCEL_RESERVATION, "city", 1);
+    cancel.owner = confirm.owner;
+    cancel.number = confirm.number;
+    EQ(kit_apply(&k, &cancel), REASON_OK);
+    n[3] = kit_answer(&k, cancelled, sizeof cancelled);
+    struct command other = hold_command(&k, 1, 1);
+    EQ(kit_apply(&k, &other), REASON_OK);
+    struct command drop = kit_command(&k, COMMAND_DROP_HOLD, "city", 1);
+    drop.owner = k.v.holds[0].owner;
+    drop.number = k.v.holds[0].number;
+    EQ(kit_apply(&k, &drop), REASON_OK);
+    n[4] = kit_answer(&k, dropped, sizeof dropped);
+    /* All of them later, after everything has changed, and after a restart. */
+    for (int round = 0; round < 2; round++) {
+        k.now_us += HOUR_US;
+        same_again(&k, &p, pool, n[0]);
+        key = kit_slot(0);
+        same_again(&k, &hold, created, n[1]);
+        same_again(&k, &confirm, confirmed, n[2]);
+        same_again(&k, &cancel, cancelled, n[3]);
+        same_again(&k, &drop, dropped, n[4]);
+        EQ(kit_reopen(&k), 0);
+    }
+    kit_fini(&k);
+}
+
+static void test_slots_again(void)
+{
+    struct kit k;
+    open_city(&k);
+    struct new_slot one = {KIT_START, SECOND_US, span_of("x"), span_of("X")};
+    struct command c = kit_command(&k, COMMAND_CREATE_SLOTS, "city", 9999);
+    c.roles = ROLE_OPERATOR;
+    c.new_slots = &one;
+    c.new_slots_count = 1;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    uint64_t index = k.v.log_index;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    OK(k.v.log_index == index && k.v.created_count == 1);
+    c.body_hash++;
+    EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
+    c.request_id = kit_request(12345);
+    EQ(kit_apply(&k, &c), REASON_SLOT_EXISTS);
+    kit_fini(&k);
+}
+
+static void test_refusals_are_remembered(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    kit_held(&k, "city", 1, 0, id);
+    struct command c = hold_command(&k, 2, 0);
+    EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN);
+    /* The slot that the body means is another one now, and free: the first answer stands. */
+    key = kit_slot(5);
+    EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN);
+    EQ(kit_look(&k, "city", 5).state, SLOT_FREE);
+    /* POOL_UNKNOWN has no place to be remembered at: nothing was decided. */
+    struct command n = hold_command(&k, 2, 0);
+    n.pool = span_of("later");
+    EQ(kit_apply(&k, &n), REASON_POOL_UNKNOWN);
+    EQ(kit_pool(&k, "later", "c"), REASON_OK);
+    EQ(kit_slots(&k, "later", 0, 2), REASON_OK);
+    EQ(kit_apply(&k, &n), REASON_OK);
+    kit_fini(&k);
+}
+
+static void test_another_body(void)
+{
+    struct kit k;
+    open_city(&k);
+    struct command c = hold_command(&k, 1, 0);
+    EQ(kit_apply(&k, &c), REASON_OK);
+    uint64_t hash = membook_hash(&k.m);
+    c.body_hash++;
+    EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
+    c.body_hash--;
+    c.kind = COMMAND_DROP_HOLD;
+    EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
+    OK(membook_hash(&k.m) == hash);
+    c.kind = COMMAND_CREATE_HOLD;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    /* The same id of another identity is another request. */
+    struct command other = hold_command(&k, 2, 1);
+    other.request_id = c.request_id;
+    EQ(kit_apply(&k, &other), REASON_OK);
+    kit_fini(&k);
+}
+
+static void test_after_a_day(void)
+{
+    struct kit k;
+    open_city(&k);
+    struct command c = hold_command(&k, 1, 0);
+    EQ(kit_apply(&k, &c), REASON_OK);
+    uint64_t number = k.v.holds[0].number;
+    k.now_us += DAY_US - 1;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    OK(k.v.holds[0].number == number);
+    k.now_us++;
+    EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN); /* a new request: and it is still held */
+    EQ(kit_expire(&k), 1);
+    c.request_id = kit_request(555);
+    key = kit_slot(1);
+    EQ(kit_apply(&k, &c), REASON_OK);
+    kit_fini(&k);
+}
+
+static size_t count_tag(const struct membook *m, char tag)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct span k, v;
+        membook_at(m, i, &k, &v);
+        n += k.ptr[16] == (uint8_t)tag;
+    }
+    return n;
+}
+
+static void test_sweep(void)
+{
+    struct kit k;
+    struct command sweep = {.kind = COMMAND_SWEEP};
+    open_city(&k);
+    for (unsigned i = 0; i < 700; i++) {
+        struct command c = hold_command(&k, i, 0);
+        EQ(kit_apply(&k, &c), i == 0 ? REASON_OK : REASON_SLOT_TAKEN);
+    }
+    size_t before = count_tag(&k.m, 'R'); /* two of the operator's too */
+    EQ(before, 702);
+    for (int i = 0; i < 30; i++) { /* young: nothing goes, however often */
+        EQ(kit_apply(&k, &sweep), REASON_OK);
+    }
+    EQ(count_tag(&k.m, 'R'), before);
+    k.now_us += DAY_US;
+    struct command young = hold_command(&k, 5000, 1);
+    EQ(kit_apply(&k, &young), REASON_OK);
+    size_t rest = before + 1;
+    for (int i = 0; i < 30 && rest > 1; i++) {
+        k.m.nexts = 0;
+        EQ(kit_apply(&k, &sweep), REASON_OK);
+        OK(k.m.nexts <= 256);
+        size_t now = count_tag(&k.m, 'R');
+        OK(now <= rest && rest - now <= 256);
+        rest = now;
+        EQ(kit_reopen(&k), 0); /* the cursor is in the state */
+    }
+    EQ(rest, 1);
+    EQ(count_tag(&k.m, 'S'), 20);
+    EQ(count_tag(&k.m, 'I'), 701);
+    EQ(kit_apply(&k, &young), REASON_OK); /* what is left is still known */
+    kit_fini(&k);
+}
+
+static void test_requests_of_a_day(void)
+{
+    struct kit k;
+    open_city(&k);
+    k.m.is_strict = false;
+    k.now_us = KIT_NOW - KIT_NOW % DAY_US;
+    for (int i = 0; i < REQUESTS_PER_IDENTITY_DAY; i++) {
+        struct command c = hold_command(&k, 1, 1000);
+        if (kit_apply(&k, &c) != REASON_SLOT_UNKNOWN) {
+            OK(false);
+        }
+    }
+    struct command c = hold_command(&k, 1, 0);
+    uint64_t hash = membook_hash(&k.m);
+    EQ(kit_apply(&k, &c), REASON_RATE_LIMITED);
+    EQ(k.v.retry_ms, DAY_US / 1000 + 1);
+    OK(membook_hash(&k.m) == hash); /* not remembered */
+    struct command other = hold_command(&k, 2, 1);
+    EQ(kit_apply(&k, &other), REASON_OK); /* others are served */
+    key = kit_slot(0);
+    k.now_us += DAY_US;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    kit_fini(&k);
+}
+
+int main(void)
+{
+    TAP_RUN(test_same_answer_for_every_kind);
+    TAP_RUN(test_slots_again);
+    TAP_RUN(test_refusals_are_remembered);
+    TAP_RUN(test_another_body);
+    TAP_RUN(test_after_a_day);
+    TAP_RUN(test_sweep);
+    TAP_RUN(test_requests_of_a_day);
+    return tap_done();
+}
