@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -200,6 +201,62 @@ static void bench_log(struct store *s, size_t commands)
            hist_quantile(&h, 99000), hist_quantile(&h, 99900), (double)stats.log_bytes / 1e6);
 }
 
+/* A mutation as the ledger makes them: looks up and puts a slot and an identity's record, and puts
+ * the request beside it. */
+static void mutate(const struct book *b, struct prng *p, uint64_t records)
+{
+    uint8_t key[40];
+    struct span found;
+    uint64_t slot = prng_below(p, records), person = prng_below(p, records);
+    CHECK(b->get(b->self, make_key(key, slot), &found) == 0);
+    CHECK(b->put(b->self, make_key(key, slot), (struct span){filler, VALUE_SIZE}) == 0);
+    struct span k = make_key(key, person);
+    CHECK(b->get(b->self, k, &found) == 0);
+    CHECK(b->put(b->self, k, (struct span){filler + 1, VALUE_SIZE}) == 0);
+    key[16] = 4; /* the same routing key, another table */
+    CHECK(b->put(b->self, k, (struct span){filler + 2, 60}) == 0);
+}
+
+/* Open loop: each mutation has its instant, and waits from it to the end of its round. */
+static void bench_rounds(struct store *s, uint64_t records, uint64_t per_second)
+{
+    static struct hist h;
+    struct prng p;
+    uint64_t done = 0;
+    prng_init(&p, 4);
+    hist_init(&h);
+    int64_t start = clock_mono_us();
+    while (done < per_second * 10) {
+        int64_t now = clock_mono_us();
+        uint64_t due = (uint64_t)(now - start) * per_second / SECOND_US;
+        due = due > per_second * 10 ? per_second * 10 : due;
+        uint64_t n = due - done > 500 ? 500 : due - done;
+        if (n == 0) {
+            usleep(20);
+            continue;
+        }
+        CHECK(store_turn(s) == 0);
+        CHECK(store_log_append(s, 1, (struct span){filler, n * 120}) == 0);
+        CHECK(store_log_commit(s) == 0);
+        for (uint64_t i = 0; i < n; i++) {
+            mutate(store_book(s), &p, records);
+        }
+        store_applied(s, store_log_last(s), 1, 0);
+        now = clock_mono_us();
+        for (uint64_t i = 0; i < n; i++, done++) {
+            hist_record(&h, (uint64_t)(now - start) - done * SECOND_US / per_second);
+        }
+    }
+    struct store_stats stats;
+    store_stats(s, &stats);
+    printf("rounds at %" PRIu64 "/s open loop over %" PRIu64 ": p50 %.2f p99 %.2f p99.9 %.2f max "
+           "%.2f ms; last flush %" PRIu64 " records %.0f ms\n", per_second, records,
+           (double)hist_quantile(&h, 50000) / 1000, (double)hist_quantile(&h, 99000) / 1000,
+           (double)hist_quantile(&h, 99900) / 1000, (double)h.max_us / 1000,
+           stats.flush_records_last, (double)stats.flush_us_last / 1000);
+    CHECK(store_flush(s) == 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -218,6 +275,7 @@ int main(int argc, char **argv)
     bench_load(s, records);
     bench_flush(s, records);
     bench_get(s, records);
+    bench_rounds(s, records, 20000);
     bench_log(s, 1);
     bench_log(s, 64);
     bench_log(s, 512);
