@@ -64,7 +64,7 @@
 #define WAITING_PER_IDENTITY  16    /* calls of one identity in the fair queue */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
 #define TOKEN_CACHE_S         300   /* seconds a verified token is believed, exp permitting */
-#define VERIFY_PENDING_MAX    256   /* signatures being checked at once */
+#define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of one core */
 #define ISSUER_KEYS_MAX       32    /* keys of an issuer's JWKS; a rotation has two or three */
 #define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS file */
 

@@ -312,7 +312,7 @@ static int shard_open_loop(int64_t start_us)
                 continue;
             }
             c->count = 0;
-            while (c->count < b.o->batch && arrived < total) {
+            while (c->count < b.o->batch && arrived < total && b.next_slot < b.end_slot) {
                 int64_t due = start_us + (int64_t)(arrived * 1000000 / b.o->rate);
                 if (due > now) {
                     break;
