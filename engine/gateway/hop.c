@@ -78,6 +78,7 @@ struct hop {
     uint64_t gateway_id;   /* random */
     struct list lost;      /* calls in CALL_LOST */
     uint64_t away_since_ms; /* 0: connected when last seen */
+    bool said_away;         /* the log has a line about it */
     uint64_t hold_until_ms; /* no sending before this: the peer was just lost */
     struct deadline tick;   /* armed while away, or while holding */
     struct arena arena;     /* one batch or reply at a time */
@@ -314,28 +315,32 @@ static void hop_refuse_waiting(struct hop *hop)
     }
 }
 
+bool hop_is_gone(const struct gateway *g)
+{
+    return g->hop->away_since_ms && hop_now(g->hop) - g->hop->away_since_ms > HOP_GONE_MS;
+}
+
 /* Looks for the shard; false: it is away. */
 static bool hop_look(struct hop *hop)
 {
     if (rpc_client_connected(hop->client)) {
-        if (hop->away_since_ms) {
+        if (hop->said_away) {
             log_info("gateway: the shard is connected");
         }
+        hop->said_away = false;
         hop->away_since_ms = 0;
         return true;
     }
     if (hop->away_since_ms == 0) {
         hop->away_since_ms = hop_now(hop);
         hop->credit = HOP_CREDIT; /* whoever comes back may be another process */
+    }
+    if (!hop->said_away && hop_is_gone(hop->gateway)) {
+        hop->said_away = true; /* not at once: every start has a moment before the first dial */
         log_warn("gateway: the shard is not connected");
     }
     hop_arm_tick(hop);
     return false;
-}
-
-bool hop_is_gone(const struct gateway *g)
-{
-    return g->hop->away_since_ms && hop_now(g->hop) - g->hop->away_since_ms > HOP_GONE_MS;
 }
 
 void hop_pump(struct gateway *g)

@@ -97,18 +97,18 @@ const struct verb flood_verbs[] = {
     {"bench", "health", "unary RPCs that need no shard, closed loop",
      "usage: fairslot bench health [--target HOST:PORT] [--connections 100] [--streams 10] "
      "[--seconds 5]\n"
-     "example: fairslot bench health --target 127.0.0.1:17700\n",
+     "example:\n  fairslot bench health --target 127.0.0.1:17700\n",
      bench_run},
     {"bench", "idle", "opens connections, makes one RPC on each, holds them",
      "usage: fairslot bench idle [--target HOST:PORT] [--connections 1000] [--seconds 5]\n"
      "Prints 'held' when all stand, then waits.\n"
-     "example: fairslot bench idle --connections 10000 --seconds 10\n",
+     "example:\n  fairslot bench idle --connections 10000 --seconds 10\n",
      bench_run},
     {"bench", "mutations", "CreateHold and ConfirmHold through gateway and shard, closed loop",
      "usage: fairslot bench mutations --token-file OPERATOR --tokens-file FILE [--cold-file FILE]\n"
      "    [--cold-permille 10] [--pools 50] [--slots 100000] [--connections 32] [--streams 16]\n"
      "    [--seconds 5] [--run N]\n"
-     "example: fairslot bench mutations --token-file d/operator.token --tokens-file tokens.txt\n",
+     "example:\n  fairslot bench mutations --token-file d/operator.token --tokens-file tokens.txt\n",
      bench_run},
     {"bench", "shard", "CreateHold and ConfirmHold by nng batches, without a gateway",
      "usage: fairslot bench shard --target tcp://HOST:PORT [--identities 100000] [--slots 100000]\n"
@@ -116,7 +116,7 @@ const struct verb flood_verbs[] = {
      "--rate 0: closed loop; else open loop, latency counted from the scheduled arrival.\n"
      "--seconds 0: stores the slots and one reservation of each identity, then ends;\n"
      "--skip N: slots are there already, begin with slot N.\n"
-     "example: fairslot bench shard --target tcp://127.0.0.1:17710 --rate 20000\n",
+     "example:\n  fairslot bench shard --target tcp://127.0.0.1:17710 --rate 20000\n",
      bench_run},
     {NULL, NULL, NULL, NULL, NULL},
 };
