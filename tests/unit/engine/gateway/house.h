@@ -25,7 +25,7 @@ static atomic_int port;
 static int gateway_result = -1;
 static char *alice; /* "Bearer ..." */
 static pthread_t gateway_thread;
-static char jwks[] = "gateway-jwks-XXXXXX";
+static char jwks[] = "/tmp/fairslot-jwks-XXXXXX";
 
 static inline void on_ready(void *user, int got)
 {
