@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pools: their policy, their catalogue by name, and the few fields that every hold needs, kept
- * decoded (direct-mapped by space; a pool evicts another, nothing is ever stale because a pool's
- * record changes only here).  Owns: the cache in struct ledger.
+ * decoded (direct-mapped by space; a pool evicts another; nothing is stale, because a pool's record
+ * never changes once it is made: whoever adds a change empties its place in the cache).  Owns: the cache in struct ledger.
  * Two ids with one space (2^-62) cannot both exist: the second is POOL_EXISTS, and every lookup
  * compares the name in full. */
 #include <errno.h>
@@ -97,7 +97,6 @@ static int ledger_pool_put(struct ledger_step *s, uint64_t space, struct span va
     }
     w = writer_of(one, sizeof one);
     writer_u8(&w, LEDGER_FORMAT);
-    ledger_pool_cached(s->l, space)->space = 0;
     return err_trace(ledger_put(s->l, &name, &w));
 }
 

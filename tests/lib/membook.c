@@ -23,6 +23,7 @@ struct membook_block {
 
 struct membook_copy {
     struct membook_copy *next;
+    size_t len;
     uint8_t bytes[];
 };
 
@@ -91,6 +92,7 @@ static void membook_forget(struct membook *m)
     while (m->copies) {
         struct membook_copy *c = m->copies;
         m->copies = c->next;
+        memset(c->bytes, 0xdd, c->len); /* seen without a sanitizer too */
         free(c);
     }
 }
@@ -102,6 +104,7 @@ static struct span membook_lend(struct membook *m, const uint8_t *ptr, size_t le
     }
     struct membook_copy *c = membook_need(malloc(sizeof *c + len));
     c->next = m->copies;
+    c->len = len;
     m->copies = c;
     memcpy(c->bytes, ptr, len);
     return (struct span){c->bytes, len};

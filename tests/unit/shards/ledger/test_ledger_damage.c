@@ -2,6 +2,7 @@
 /* A book that lies or fails: the ledger says so (< 0) or goes on with what is still a verdict; it
  * never crashes, never loops.  And a state of newer rules is refused by name. */
 #include "base/prng.h"
+#include "ledger/ledger_parts.h"
 #include "tests/unit/shards/ledger/ledger_kit.h"
 
 static uint64_t live[2], taken[2];
@@ -108,6 +109,35 @@ static void test_damaged_values(void)
     OK(other > 3000);
 }
 
+/* A slot that names another item than the one that says it has the slot: nobody's word is taken. */
+static void test_slot_and_item_disagree(void)
+{
+    static const int kinds[] = {9, 11}; /* confirm, expire */
+    for (int i = 0; i < 6; i++) {
+        struct kit k;
+        furnish(&k);
+        struct slot_key at = kit_slot(0);
+        struct ledger_key key = ledger_key_slot(ledger_pool_key(span_of("city")).space, &at);
+        struct ledger_slot slot;
+        struct span value;
+        uint8_t bytes[128];
+        struct writer w = writer_of(bytes, sizeof bytes);
+        EQ(k.m.book.get(&k.m, ledger_key_span(&key), &value), 0);
+        EQ(ledger_read_slot(value, &slot), 0);
+        slot.number += i / 2 == 0;
+        slot.owner += i / 2 == 1;
+        slot.state = i / 2 == 2 ? SLOT_TAKEN : slot.state;
+        ledger_record_slot(&w, &slot);
+        struct span changed = {bytes, writer_len(&w)};
+        EQ(k.m.book.put(&k.m, ledger_key_span(&key), changed), 0);
+        OK(fire(&k, kinds[i % 2]) < 0);
+        EQ(k.m.book.del(&k.m, ledger_key_span(&key)), 0);
+        k.now_us = KIT_NOW;
+        OK(fire(&k, kinds[i % 2]) < 0); /* nor when there is no slot at all */
+        kit_fini(&k);
+    }
+}
+
 /* Structure that is not ours at all. */
 static void test_foreign_records(void)
 {
@@ -196,6 +226,7 @@ static void test_small_arena(void)
 int main(void)
 {
     TAP_RUN(test_damaged_values);
+    TAP_RUN(test_slot_and_item_disagree);
     TAP_RUN(test_foreign_records);
     TAP_RUN(test_newer_rules);
     TAP_RUN(test_failing_book);

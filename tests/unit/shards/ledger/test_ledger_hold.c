@@ -324,6 +324,48 @@ static void test_history_is_bounded(void)
     kit_fini(&k);
 }
 
+/* Names as long as they may be: sixteen live ones and the value still keeps its bound, because
+ * ended ones make room. */
+static void test_history_of_long_names(void)
+{
+    static const char pool[] = "a23456789-123456789-123456789-123456789-123456789-123456789-123";
+    static char desk[65];
+    struct kit k;
+    struct new_slot made[60];
+    struct slot_key keys[60];
+    kit_init(&k);
+    memset(desk, 'D', 64);
+    struct pool_view policy = kit_policy(pool, "passport");
+    policy.max_live = 16;
+    EQ(kit_pool_of(&k, &policy), REASON_OK);
+    for (int i = 0; i < 60; i++) {
+        keys[i] = (struct slot_key){KIT_START + i * SECOND_US, span_of("dddddddddddddddddddddddd")};
+        made[i] = (struct new_slot){keys[i].start_us, DAY_US, keys[i].slug, span_of(desk)};
+    }
+    struct command c = kit_command(&k, COMMAND_CREATE_SLOTS, pool, 9999);
+    c.roles = ROLE_OPERATOR;
+    c.new_slots = made;
+    c.new_slots_count = 60;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    for (int i = 0; i < 40; i++) {
+        c = kit_command(&k, COMMAND_CREATE_HOLD, pool, 1);
+        c.slots = &keys[i];
+        c.slots_count = 1;
+        EQ(kit_apply(&k, &c), REASON_OK);
+        uint64_t id[2] = {k.v.holds[0].owner, k.v.holds[0].number};
+        if (i < 24) {
+            EQ(kit_change(&k, COMMAND_DROP_HOLD, pool, 1, id), REASON_OK);
+        }
+    }
+    for (size_t i = 0; i < k.m.count; i++) {
+        struct span key, value;
+        membook_at(&k.m, i, &key, &value);
+        OK(value.len <= BOOK_VALUE_MAX);
+        OK(key.ptr[16] != 'I' || value.len > 3500);
+    }
+    kit_fini(&k);
+}
+
 int main(void)
 {
     TAP_RUN(test_happy_path);
@@ -335,5 +377,6 @@ int main(void)
     TAP_RUN(test_quota_is_per_class);
     TAP_RUN(test_expiry_that_does_not_fit);
     TAP_RUN(test_history_is_bounded);
+    TAP_RUN(test_history_of_long_names);
     return tap_done();
 }
