@@ -3,10 +3,9 @@
  * killed at some moment, with replies on their way; the parent opens what is left and looks for
  * every hold whose answer had arrived.  (kill -9 keeps the page cache: that the answers leave after
  * the fsync is another suite's question.)  Also: what a node does when its disk fails under it. */
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "tests/unit/shards/node/house.h"
@@ -93,6 +92,7 @@ static pid_t child_start(const char *way, const char *dir, uint64_t first, int *
         for (int fd = 4; fd < 256; fd++) {
             close(fd);
         }
+        alarm(60); /* whatever happens, it ends */
         execl(self, self, way, dir, number, (char *)NULL);
         _exit(127);
     }
@@ -145,7 +145,10 @@ static void test_killed_at_any_moment(void)
         /* Start behind what may have been booked without an answer. */
         uint64_t first = count > 0 ? acks[count - 1].slot / 16 * 16 + 32 : 0;
         pid_t pid = child_start("book", h.dir, first, &in);
-        house_sleep_ms(30 + 17 * round);
+        /* From the first answer on: a slow machine only makes it longer, not emptier. */
+        struct pollfd first_answer = {.fd = in, .events = POLLIN};
+        EQ(poll(&first_answer, 1, 30000), 1);
+        house_sleep_ms(1 + 11 * round);
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         count += read_acks(in, acks + count, 4 * SLOTS - count);
@@ -165,13 +168,11 @@ static void test_disk_fails(void)
     struct house h;
     int in, status;
     prepare(&h);
-    int64_t start = clock_mono_us();
     pid_t pid = child_start("fail", h.dir, 0, &in);
     size_t count = read_acks(in, acks, 4 * SLOTS); /* until the child ends by itself */
     close(in);
     waitpid(pid, &status, 0);
     OK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    OK(clock_mono_us() - start < 15 * SECOND_US);
     EQ(house_open(&h, NULL), 0);
     check_acks(&h, acks, count);
     uint64_t id[2];
