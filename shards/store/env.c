@@ -8,6 +8,8 @@
  * First creation: the two meta pages of a new environment are not synced before its first commit,
  * so a power loss there leaves a file that LMDB refuses.  Therefore env_make() builds beside and
  * renames: a directory without ".new" is always complete.
+ * Opening syncs: a process killed inside its last commit may leave a meta page that is seen here
+ * and not on disk yet; what is read as applied decides what is trimmed from the log.
  * Fails: < 0 only.  Damage has its own number, so that store.c can name it.
  * Roads not taken: growing the map at run time (needs a moment without transactions); one
  * environment for log and state (every round would rewrite all touched leaves, synced twice). */
@@ -72,6 +74,9 @@ int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
     }
     if (rc == 0) {
         rc = mdb_reader_check(env, &dead); /* a killed reader would pin pages for ever */
+    }
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
     }
     if (rc != 0) {
         mdb_env_close(env);

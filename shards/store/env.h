@@ -13,7 +13,7 @@ int env_error(int rc);
 /* The same, but `damaged` (> 0) for a code that says the file is broken or no environment. */
 int env_verdict(int rc, int damaged);
 
-/* 0, ENV_E_DAMAGED, < 0.  Clears stale readers. */
+/* 0, ENV_E_DAMAGED, < 0.  Clears stale readers; what it shows is durable. */
 enum { ENV_E_DAMAGED = 1 };
 int env_open(const char *path, size_t map_bytes, MDB_env **ret_env);
 

@@ -41,7 +41,8 @@ enum {
     STORE_E_MISSING = 5, /* log compacted beyond that index, or no such entry */
 };
 
-/* Opens or makes both environments and starts the flusher thread.
+/* Opens or makes both environments and starts the flusher thread.  What they show then is durable,
+ * also after a kill in the middle of a commit.
  * 0, a verdict above (then `ret_text`, 200 bytes, names directory, found and wanted), or < 0. */
 int store_open(const struct store_options *options, struct store **ret_store, char *ret_text);
 /* Flushes what is applied, stops the flusher, closes.  Takes NULL. */

@@ -56,7 +56,7 @@ static bool ready;
 static uint64_t image_count, broken_count;
 static char image_dir[4000];
 
-/* -- the journal ---------------------------------------------------------------------------------- */
+/* -- the journal ------------------------------------------------------------------------------- */
 
 static uint8_t *load(const char *path, size_t *ret_len)
 {
@@ -151,7 +151,7 @@ static void take_record(const struct journal_record *r, const uint8_t *bytes)
     }
 }
 
-/* -- an image ------------------------------------------------------------------------------------- */
+/* -- an image ---------------------------------------------------------------------------------- */
 
 /* Any set of sectors of one write, often a prefix or nothing, as disks do it. */
 static void paste_torn(struct file *f, const struct pending *p, struct prng *random)
@@ -185,7 +185,7 @@ static void build(struct file *f, enum mode mode, struct prng *random)
     CHECK(pwrite(f->fd, f->image, f->image_len, 0) == (ssize_t)f->image_len);
 }
 
-/* -- the promises --------------------------------------------------------------------------------- */
+/* -- the promises ------------------------------------------------------------------------------ */
 
 static void expect_prepare(void)
 {
@@ -300,7 +300,20 @@ static void one_image(uint64_t point, enum mode mode, struct prng *random)
     }
 }
 
-/* -- passes --------------------------------------------------------------------------------------- */
+/* -- passes ------------------------------------------------------------------------------------ */
+
+/* Does the record make another image of this mode than the one before it? */
+static bool worth(uint32_t kind, enum mode mode)
+{
+    switch (mode) {
+    case MODE_NONE:
+        return kind != JOURNAL_WRITE;
+    case MODE_ALL:
+        return kind == JOURNAL_WRITE || kind == JOURNAL_ACK;
+    default:
+        return files[JOURNAL_LOG].pending_count || files[JOURNAL_STATE].pending_count;
+    }
+}
 
 static void pass(const uint8_t *journal, size_t len, enum mode mode, struct prng *random,
                  uint64_t images_max)
@@ -319,8 +332,7 @@ static void pass(const uint8_t *journal, size_t len, enum mode mode, struct prng
         at += sizeof r;
         take_record(&r, journal + at);
         at += r.len;
-        bool choice = files[JOURNAL_LOG].pending_count || files[JOURNAL_STATE].pending_count;
-        if (ready && (choice || mode == MODE_NONE)) {
+        if (ready && worth(r.kind, mode)) {
             one_image(point, mode, random);
         }
     }

@@ -9,7 +9,7 @@
 #include "base/prng.h"
 #include "store/store.h"
 
-#define WORKLOAD_KEYS  97
+#define WORKLOAD_KEYS  499 /* so many that an effect stays visible for a whole run */
 #define WORKLOAD_TERM  1 /* of entries that stay */
 #define WORKLOAD_JUNK  2 /* of entries that are truncated again, and never acknowledged */
 #define WORKLOAD_BYTES 900
@@ -19,7 +19,7 @@ static inline struct store_options workload_options(const char *dir)
     return (struct store_options){.dir = dir,
                                   .log_map_bytes = 16 << 20,
                                   .state_map_bytes = 16 << 20,
-                                  .flush_interval_us = 3000};
+                                  .flush_interval_us = 1000};
 }
 
 static inline struct span workload_entry(uint64_t index, uint64_t term, uint8_t out[WORKLOAD_BYTES])

@@ -195,8 +195,8 @@ static void bench_log(struct store *s, size_t commands)
     }
     struct store_stats stats;
     store_stats(s, &stats);
-    printf("log %3zu x 120 B: %.0f commits/s, p50 %" PRIu64 " us, p99 %" PRIu64 " us, p99.9 %" PRIu64
-           " us, log %.1f MB\n", commands,
+    printf("log %3zu x 120 B: %.0f commits/s, p50 %" PRIu64 " us, p99 %" PRIu64
+           " us, p99.9 %" PRIu64 " us, log %.1f MB\n", commands,
            (double)h.count * 1e6 / (double)(clock_mono_us() - start), hist_quantile(&h, 50000),
            hist_quantile(&h, 99000), hist_quantile(&h, 99900), (double)stats.log_bytes / 1e6);
 }

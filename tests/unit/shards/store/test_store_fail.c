@@ -157,6 +157,21 @@ static void test_a_failed_creation(void)
     store_close(s);
 }
 
+/* A kill inside the last commit leaves what can be seen and is not on disk yet. */
+static void test_open_syncs_what_it_shows(void)
+{
+    struct store_options o;
+    struct store *s = start(&o);
+    store_close(s);
+    int syncs = sync_count;
+    s = place_open(&o);
+    EQ(sync_count, syncs + 2); /* log and state */
+    store_close(s);
+    fail_sync = EIO;
+    EQ(store_open(&o, &s, place_text), -EIO);
+    again();
+}
+
 int main(void)
 {
     place_make();
@@ -164,6 +179,7 @@ int main(void)
     TAP_RUN(test_a_full_disk_in_the_log);
     TAP_RUN(test_a_failed_sync_of_the_state);
     TAP_RUN(test_a_failed_flush_reaches_the_turn);
+    TAP_RUN(test_open_syncs_what_it_shows);
     TAP_RUN(test_a_failed_creation);
     place_remove();
     return tap_done();

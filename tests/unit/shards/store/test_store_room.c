@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Is a nearly full map or disk refused in time, with a reserve, and taken again when there is room? */
+/* Is a nearly full map or disk refused in time, with a reserve, and taken when there is room? */
 #include <stdatomic.h>
 
 #include "place.h"
