@@ -92,7 +92,7 @@ static void membook_forget(struct membook *m)
     while (m->copies) {
         struct membook_copy *c = m->copies;
         m->copies = c->next;
-        memset(c->bytes, 0xdd, c->len); /* seen without a sanitizer too */
+        explicit_bzero(c->bytes, c->len); /* seen without a sanitizer too */
         free(c);
     }
 }

@@ -55,6 +55,9 @@ static inline int kit_apply(struct kit *k, const struct command *c)
 {
     arena_reset(&k->arena);
     int r = ledger_apply(k->l, c, ++k->log_index, 0, k->now_us, &k->arena, &k->v);
+    if (k->m.is_strict && k->m.fail_in == 0) {
+        k->m.book.del(&k->m, span_of("no such key")); /* what the book lent is gone now */
+    }
     return r ? r : (int)k->v.reason;
 }
 
