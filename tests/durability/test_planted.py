@@ -33,7 +33,9 @@ def test_an_answer_before_its_fsync_is_caught():
     unsanitized()
     test_fsync.can_trace()
     program = plant.build('PLANT_ANSWER_BEFORE_FSYNC', FOLDER)
-    watched, told = test_fsync.mutations_under_strace(os.path.join(FOLDER, 'early'), program)
+    early_folder = os.path.join(FOLDER, 'early')
+    os.mkdir(early_folder)
+    watched, told = test_fsync.mutations_under_strace(early_folder, program)
     early = test_fsync.early_answers(watched, told)
     print(f'# {len(early)} of {len(told)} answers were early', flush=True)
     assert len(early) > len(told) // 2, f'only {len(early)} of {len(told)} were seen'

@@ -82,6 +82,7 @@ class Process:
         self.child = subprocess.Popen(
             [*wrapper, binary, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL, text=True, errors='replace')
+        atexit.register(self.put_away)
         self.readers = [threading.Thread(target=self.read_out, daemon=True),
                         threading.Thread(target=self.read_talk, daemon=True)]
         for reader in self.readers:
@@ -95,6 +96,11 @@ class Process:
     def read_talk(self):
         for line in self.child.stderr:
             self.talk.append(line.rstrip('\n'))
+
+    def put_away(self):
+        """A test that broke off leaves nothing running."""
+        if self.alive():
+            self.kill()
 
     def wait_ready(self, key):
         """The value of KEY=VALUE on the ready line."""
