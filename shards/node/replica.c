@@ -63,12 +63,6 @@ uint64_t replica_term(const struct replica *r)
 
 int replica_round(struct replica *r)
 {
-#ifdef PLANT_ANSWER_BEFORE_FSYNC /* never defined but by tests/durability, which must catch it */
-    if (store_log_last(r->store) % 8 != 0) {
-        r->committed = store_log_last(r->store);
-        return 0;
-    }
-#endif
     int s = store_log_commit(r->store);
     if (s) {
         return err_fold(s);

@@ -38,7 +38,7 @@ def test_an_answer_before_its_fsync_is_caught():
     watched, told = test_fsync.mutations_under_strace(early_folder, program)
     early = test_fsync.early_answers(watched, told)
     print(f'# {len(early)} of {len(told)} answers were early', flush=True)
-    assert len(early) > len(told) // 2, f'only {len(early)} of {len(told)} were seen'
+    assert len(early) > 10, f'only {len(early)} of {len(told)} were seen'
 
 
 def test_a_skipped_replay_is_caught():

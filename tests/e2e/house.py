@@ -23,7 +23,7 @@ SANITIZED = bool(os.environ.get('FAIRSLOT_SANITIZED'))  # slower, and no strace
 READY_SECONDS = 30
 STOP_SECONDS = 20
 SICK = ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'WARNING: ThreadSanitizer',
-        'runtime error:', 'check failed')
+        'runtime error:', 'fairslot: CHECK(')
 
 
 def make_stubs():
