@@ -2,7 +2,9 @@
 /* Bytes <-> words.  The only place where bytes from outside become structs; every bound is
  * checked here, once.  Pure: protobuf-c, XXH3 and libc strings only.
  * Everything returned is borrowed from `arena` (or from the input bytes, which must live as long).
- * Returns follow the error law; hostile bytes are a verdict, never an assert. */
+ * Returns follow the error law; hostile bytes are a verdict, never an assert.
+ * Arena: 64 KiB of slots need 1.2 MB at the gateway (CALL_ARENA_MAX); a command about 1 KiB, or
+ * 20 times its bytes, to unpack; an answer of 1,000 slots 250 KB to pack. */
 #ifndef FAIRSLOT_PROTO_CODEC_H
 #define FAIRSLOT_PROTO_CODEC_H
 
@@ -45,7 +47,7 @@ struct codec_refusal {
 };
 int codec_status(const struct codec_refusal *refusal, struct arena *arena, struct span *ret_status);
 
-/* -- between gateway and shard ------------------------------------------------------------------ */
+/* -- between gateway and shard ----------------------------------------------------------------- */
 
 struct batch_item {
     uint32_t call;
@@ -69,7 +71,8 @@ struct answer {
 
 /* Packed shard.v1.Command. */
 int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes);
-/* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED. */
+/* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED; REASON_RATE_LIMITED over the arena's cap.
+ * What comes out keeps every bound that the ledger relies on. */
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command);
 
 struct batch_view {
@@ -77,7 +80,7 @@ struct batch_view {
     uint64_t gateway;
     uint32_t waiting_identities;
     struct batch_item *items;
-    struct span *commands; /* the packed command of each item, borrowed from the batch's bytes */
+    struct span *commands; /* the packed command of each item, in the arena */
     size_t items_count;
 };
 
@@ -90,7 +93,8 @@ struct batch_call {
 int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_identities,
                      const struct batch_call *calls, size_t count, struct arena *arena,
                      struct span *ret_bytes);
-/* 0, or REASON_MESSAGE_MALFORMED (also over BATCH_ITEMS_MAX). */
+/* 0, or REASON_MESSAGE_MALFORMED (also over BATCH_ITEMS_MAX or the arena's cap, and for a command
+ * that only the shard itself may say). */
 int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
 
 struct reply_view {
@@ -103,15 +107,15 @@ struct reply_view {
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);
 int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply);
 
-/* -- the log ------------------------------------------------------------------------------------ */
+/* -- the log ----------------------------------------------------------------------------------- */
 
 int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,
                      struct arena *arena, struct span *ret_bytes);
-/* 0, or REASON_MESSAGE_MALFORMED for damage. */
+/* 0, or REASON_MESSAGE_MALFORMED for damage; -ENOMEM over the arena's cap. */
 int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_time_us,
                        struct command **ret_commands, size_t *ret_count);
 
-/* -- names (public: the command line and tests use them too) ------------------------------------ */
+/* -- names (public: the command line and tests use them too) ----------------------------------- */
 
 /* "s20261201t0900-c3" for a slot key; UTC, with seconds only where they are not 0.
  * `out` takes at least 48 bytes.  Returns the length. */

@@ -67,7 +67,7 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
     return 0;
 }
 
-/* -- replies ------------------------------------------------------------------------------------ */
+/* -- replies ----------------------------------------------------------------------------------- */
 
 static int codec_batch_meta(const struct answer *a, struct arena *arena, Shard__V1__Answer *m)
 {
@@ -161,7 +161,7 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
     return 0;
 }
 
-/* -- the log ------------------------------------------------------------------------------------ */
+/* -- the log ----------------------------------------------------------------------------------- */
 
 int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,
                      struct arena *arena, struct span *ret_bytes)

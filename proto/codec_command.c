@@ -48,7 +48,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     return 0;
 }
 
-/* -- out ---------------------------------------------------------------------------------------- */
+/* -- out --------------------------------------------------------------------------------------- */
 
 static int codec_command_put_slots(const struct command *c, struct arena *arena,
                                    Shard__V1__Command *m)
@@ -168,7 +168,7 @@ int codec_command_pack(const struct command *command, struct arena *arena, struc
     return err_trace(codec_pack(&m.base, arena, ret_bytes));
 }
 
-/* -- in ----------------------------------------------------------------------------------------- */
+/* -- in ---------------------------------------------------------------------------------------- */
 
 /* 0, REASON_MESSAGE_MALFORMED, REASON_RATE_LIMITED. */
 static int codec_command_get_slots(const Shard__V1__Command *m, struct arena *arena,

@@ -81,7 +81,7 @@ bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
 
 #define POOL_HOLD_TTL_US (10 * MINUTE_US) /* when the pool says nothing */
 
-/* -- codec_request_admin.c: slots to be made ------------------------------------------------------------ */
+/* -- codec_request_admin.c: slots to be made --------------------------------------------------- */
 
 /* Every bound of one new slot, as codec_pool_check(). */
 bool codec_slot_check(const struct new_slot *slot, const char **ret_field,

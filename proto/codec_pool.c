@@ -103,9 +103,14 @@ static int64_t codec_pool_ttl_us(const Google__Protobuf__Duration *ttl)
     return codec_time_us(ttl->seconds, ttl->nanos, &us) ? us : -1;
 }
 
+/* A negative one becomes one that no bound allows. */
+static uint32_t codec_pool_max_live(int32_t given)
+{
+    return given == 0 ? 1 : (uint32_t)given;
+}
+
 struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span id)
 {
-    bool is_negative = message->max_live_per_identity < 0;
     return (struct pool_view){
         .id = id,
         .display_name = span_of(message->display_name),
@@ -116,9 +121,7 @@ struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span 
         .min_assurance = (enum assurance)message->min_assurance,
         .hold_ttl_us = message->hold_ttl ? codec_pool_ttl_us(message->hold_ttl)
                                          : POOL_HOLD_TTL_US,
-        .max_live = is_negative                           ? UINT32_MAX
-                    : message->max_live_per_identity == 0 ? 1
-                                                          : (uint32_t)message->max_live_per_identity,
+        .max_live = codec_pool_max_live(message->max_live_per_identity),
         .scarce = message->scarce,
     };
 }

@@ -67,11 +67,11 @@ static int codec_request_owned(struct codec_ask *ask, char letter, const char *t
 {
     struct span id;
     struct command *c = ask->command;
-    bool is_hold = letter == 'h';
-    if (!codec_name_child(span_of(text), is_hold ? "/holds/" : "/reservations/", &c->pool, &id) ||
+    const char *part = letter == 'h' ? "/holds/" : "/reservations/";
+    if (!codec_name_child(span_of(text), part, &c->pool, &id) ||
         !codec_owned_id_parse(id, letter, &c->owner, &c->number)) {
-        return codec_fault(ask, "name",
-                           is_hold ? "pools/POOL/holds/HOLD" : "pools/POOL/reservations/RESERVATION");
+        return codec_fault(ask, "name", letter == 'h' ? "pools/POOL/holds/HOLD"
+                                                      : "pools/POOL/reservations/RESERVATION");
     }
     return 0;
 }

@@ -36,16 +36,31 @@ static inline bool command_is_read(enum command_kind kind)
 
 enum role { ROLE_OPERATOR = 1 << 0 };
 
-enum assurance { ASSURANCE_NONE = 0, ASSURANCE_LOW = 1, ASSURANCE_SUBSTANTIAL = 2, ASSURANCE_HIGH = 3 };
+enum assurance {
+    ASSURANCE_NONE = 0,
+    ASSURANCE_LOW = 1,
+    ASSURANCE_SUBSTANTIAL = 2,
+    ASSURANCE_HIGH = 3,
+};
 
 /* Values as fairslot.v1.Slot.State. */
-enum slot_state { SLOT_FREE = 1, SLOT_HELD = 2, SLOT_TAKEN = 3, SLOT_BLOCKED = 4, SLOT_RETURNED = 5 };
+enum slot_state {
+    SLOT_FREE = 1,
+    SLOT_HELD = 2,
+    SLOT_TAKEN = 3,
+    SLOT_BLOCKED = 4,
+    SLOT_RETURNED = 5,
+};
 
 /* Values as fairslot.v1.Hold.State. */
 enum hold_state { HOLD_LIVE = 1, HOLD_CONFIRMED = 2, HOLD_DROPPED = 3, HOLD_EXPIRED = 4 };
 
 /* Values as fairslot.v1.Reservation.State. */
-enum reservation_state { RESERVATION_CONFIRMED = 1, RESERVATION_RECONFIRMED = 2, RESERVATION_CANCELLED = 3 };
+enum reservation_state {
+    RESERVATION_CONFIRMED = 1,
+    RESERVATION_RECONFIRMED = 2,
+    RESERVATION_CANCELLED = 3,
+};
 
 /* A slot inside its pool. */
 struct slot_key {

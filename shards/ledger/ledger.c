@@ -21,7 +21,7 @@
 
 #include "ledger/ledger_parts.h"
 
-/* -- the book ------------------------------------------------------------------------------------- */
+/* -- the book ---------------------------------------------------------------------------------- */
 
 int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value)
 {
@@ -50,7 +50,7 @@ int ledger_del(struct ledger *l, const struct ledger_key *key)
     return err_fold(l->book->del(l->book->self, ledger_key_span(key)));
 }
 
-/* -- verdicts ------------------------------------------------------------------------------------- */
+/* -- verdicts ---------------------------------------------------------------------------------- */
 
 int ledger_refuse(struct ledger_step *s, enum reason reason)
 {
@@ -78,7 +78,7 @@ int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span)
     return 0;
 }
 
-/* -- the rules' version --------------------------------------------------------------------------- */
+/* -- the rules' version ------------------------------------------------------------------------ */
 
 static struct ledger_key ledger_version_key(void)
 {
@@ -120,7 +120,7 @@ static int ledger_write_version(struct ledger *l)
     return err_trace(r);
 }
 
-/* -- the pass over the slots ---------------------------------------------------------------------- */
+/* -- the pass over the slots ------------------------------------------------------------------- */
 
 static int ledger_load_slot(struct ledger *l, const struct ledger_key_parts *parts,
                             struct span value)
@@ -196,7 +196,7 @@ void ledger_free(struct ledger *l)
     }
 }
 
-/* -- commands ------------------------------------------------------------------------------------- */
+/* -- commands ---------------------------------------------------------------------------------- */
 
 static int ledger_dispatch(struct ledger_step *s)
 {
@@ -257,7 +257,7 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
     return err_fold(r);
 }
 
-/* -- expiry --------------------------------------------------------------------------------------- */
+/* -- expiry ------------------------------------------------------------------------------------ */
 
 int64_t ledger_next_expiry_us(const struct ledger *l)
 {

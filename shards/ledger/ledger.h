@@ -26,7 +26,12 @@ void ledger_free(struct ledger *l);
 
 /* Applies one command of the log.  log_index and `item` (its place in the entry) number what it
  * makes; log_time_us never goes back.  *ret_verdict borrows from `arena` and the command.
- * Also called for reads by the writer, after the round's commit: they put nothing. */
+ * Also called for reads by the writer, after the round's commit: they put nothing.
+ * Arena: about 1 KiB a mutation, up to 300 KiB a list of PAGE_SIZE_MAX; a full one is the end of
+ * memory (-ENOMEM), so whoever applies gives each list room of its own.
+ * A client's verdict is remembered with its request id for 24 h of log time, except POOL_UNKNOWN,
+ * ROLE_MISSING, RATE_LIMITED and what validate_only says.  Who may say EXPIRE_HOLD and SWEEP is
+ * checked before the log (codec_batch_unpack() lets no gateway). */
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
                  int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
 
@@ -37,7 +42,8 @@ int64_t ledger_next_expiry_us(const struct ledger *l);
 size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
                   struct command *out, size_t max);
 
-/* Routing (also used by gateways to find a range). */
+/* Routing (also used by gateways to find a range).  The two top bits of the space say what kind it
+ * is: 01 pools, 10 service classes (ledger_parts.h has the whole table of records). */
 struct routing_key ledger_pool_key(struct span pool_id);
 /* Position is a hash of class and identity, so it differs from class to class. */
 struct routing_key ledger_identity_key(struct span service_class, const struct identity *identity);

@@ -120,7 +120,7 @@ int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct led
     return LEDGER_NONE;
 }
 
-/* -- answers -------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 /* The slot as this item left it, copied into the arena. */
 static int ledger_account_slot(struct ledger_step *s, const struct ledger_item *item,

@@ -28,7 +28,7 @@ static bool ledger_expiry_before(const struct ledger_expiry_entry *a,
     return a->expire_us != b->expire_us ? a->expire_us < b->expire_us : a->number < b->number;
 }
 
-/* -- the table ------------------------------------------------------------------------------------ */
+/* -- the table --------------------------------------------------------------------------------- */
 
 static size_t ledger_expiry_home(const struct ledger_expiry *e, uint64_t number)
 {
@@ -61,7 +61,7 @@ static void ledger_expiry_unslot(struct ledger_expiry *e, size_t hole)
     e->table[hole] = 0;
 }
 
-/* -- the heap ------------------------------------------------------------------------------------- */
+/* -- the heap ---------------------------------------------------------------------------------- */
 
 static void ledger_expiry_place(struct ledger_expiry *e, size_t at,
                                 const struct ledger_expiry_entry *entry)
@@ -165,7 +165,7 @@ void ledger_expiry_remove(struct ledger_expiry *e, uint64_t number)
     }
 }
 
-/* -- what is due ---------------------------------------------------------------------------------- */
+/* -- what is due ------------------------------------------------------------------------------- */
 
 /* A second heap, of places in the first: the next candidates. */
 struct ledger_expiry_front {

@@ -41,7 +41,7 @@ struct ledger_outcome {
     const struct ledger_item *item; /* as it is now, part of the account */
 };
 
-/* -- the frame of every mutation ------------------------------------------------------------------ */
+/* -- the frame of every mutation --------------------------------------------------------------- */
 
 /* Counts the request against the day; false when the day's are used up. */
 static bool ledger_hold_count(struct ledger_step *s, struct ledger_account *account)
@@ -140,7 +140,7 @@ static int ledger_hold_refuse(struct ledger_step *s, struct ledger_scene *scene,
     return err_trace(ledger_hold_close(s, scene, &nothing));
 }
 
-/* -- create --------------------------------------------------------------------------------------- */
+/* -- create ------------------------------------------------------------------------------------ */
 
 /* REASON_OK when the slot may be held; then *ret_slot borrows from the book. */
 static int ledger_hold_check_slot(struct ledger_step *s, const struct ledger_scene *scene,
@@ -242,7 +242,7 @@ int ledger_hold_create(struct ledger_step *s)
     return r ? err_trace(r) : err_trace(ledger_expiry_add(&s->l->expiry, &entry));
 }
 
-/* -- confirm, drop, cancel ------------------------------------------------------------------------ */
+/* -- confirm, drop, cancel --------------------------------------------------------------------- */
 
 /* What a kind changes into what. */
 struct ledger_change {
@@ -380,7 +380,7 @@ int ledger_hold_change(struct ledger_step *s)
     return 0;
 }
 
-/* -- expire --------------------------------------------------------------------------------------- */
+/* -- expire ------------------------------------------------------------------------------------ */
 
 /* By the shard itself.  Late, early or twice: nothing happens. */
 int ledger_hold_expire(struct ledger_step *s)

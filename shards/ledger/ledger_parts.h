@@ -74,7 +74,7 @@ static inline struct span ledger_key_span(const struct ledger_key *k)
     return (struct span){k->bytes, k->len};
 }
 
-/* -- ledger_record.c: values, both ways --------------------------------------------------------- */
+/* -- ledger_record.c: values, both ways -------------------------------------------------------- */
 
 struct ledger_slot {
     enum slot_state state;
@@ -141,7 +141,7 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account);
 int ledger_read_pool(struct span value, struct pool_view *ret_pool);
 int ledger_read_memory(struct span value, struct ledger_memory *ret_memory);
 
-/* -- ledger_expiry.c: live holds by their expiry -------------------------------------------------- */
+/* -- ledger_expiry.c: live holds by their expiry ----------------------------------------------- */
 
 struct ledger_expiry_entry {
     int64_t expire_us;
@@ -169,7 +169,7 @@ void ledger_expiry_remove(struct ledger_expiry *e, uint64_t number);
 size_t ledger_expiry_due(const struct ledger_expiry *e, int64_t now_us, struct arena *arena,
                          const struct ledger_expiry_entry **out, size_t max);
 
-/* -- the ledger ----------------------------------------------------------------------------------- */
+/* -- the ledger -------------------------------------------------------------------------------- */
 
 /* What of a pool every hold needs, decoded once. */
 struct ledger_pool {
@@ -218,7 +218,7 @@ void ledger_meta(struct ledger_step *s, const char *key, struct span value);
 /* A copy in the arena; ret_span->ptr is NULL only for len 0.  0 or -ENOMEM. */
 int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span);
 
-/* -- ledger_pool.c, ledger_slots.c ------------------------------------------------------------------ */
+/* -- ledger_pool.c, ledger_slots.c ------------------------------------------------------------- */
 
 /* 0, LEDGER_NONE, < 0.  Borrowed until another pool is looked up or made. */
 int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool);
@@ -238,7 +238,7 @@ static inline struct span ledger_pool_class(const struct ledger_pool *p)
     return (struct span){p->service_class, p->class_len};
 }
 
-/* -- ledger_account.c ------------------------------------------------------------------------------- */
+/* -- ledger_account.c -------------------------------------------------------------------------- */
 
 /* The caller's account; an empty one with LEDGER_NONE when there is none. */
 int ledger_account_load(struct ledger_step *s, struct routing_key at,
@@ -262,7 +262,7 @@ int ledger_account_answer_reservation(struct ledger_step *s, const struct ledger
 int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, uint64_t owner,
                         struct reservation_view *out);
 
-/* -- ledger_request.c: exactly once ------------------------------------------------------------------- */
+/* -- ledger_request.c: exactly once ------------------------------------------------------------ */
 
 /* 0: answered from memory, the step is done; LEDGER_NONE: it must be decided; < 0. */
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
@@ -270,7 +270,7 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
 int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot);
 
-/* -- ledger_hold.c, ledger_read.c, ledger_sweep.c ------------------------------------------------------ */
+/* -- ledger_hold.c, ledger_read.c, ledger_sweep.c ---------------------------------------------- */
 
 int ledger_hold_create(struct ledger_step *s);
 /* Confirm, drop, cancel. */
@@ -281,7 +281,7 @@ int ledger_read_reservation(struct ledger_step *s);
 int ledger_read_reservations(struct ledger_step *s);
 int ledger_sweep(struct ledger_step *s);
 
-/* -- ledger_page.c -------------------------------------------------------------------------------------- */
+/* -- ledger_page.c ----------------------------------------------------------------------------- */
 
 /* The command's page token: 0 and the key in it (borrowed); LEDGER_NONE for the first page.
  * Not of this list: REASON_PAGE_TOKEN_INVALID. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Pools: their policy, their catalogue by name, and the few fields that every hold needs, kept
  * decoded (direct-mapped by space; a pool evicts another; nothing is stale, because a pool's record
- * never changes once it is made: whoever adds a change empties its place in the cache).  Owns: the cache in struct ledger.
+ * never changes once it is made: whoever adds a change empties its place in the cache).
+ * Owns: the cache in struct ledger.
  * Two ids with one space (2^-62) cannot both exist: the second is POOL_EXISTS, and every lookup
  * compares the name in full. */
 #include <errno.h>
@@ -70,7 +71,7 @@ int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
     return r ? err_trace(r) : err_trace(ledger_keep(arena, view.id, ret_id));
 }
 
-/* -- create --------------------------------------------------------------------------------------- */
+/* -- create ------------------------------------------------------------------------------------ */
 
 static int ledger_pool_answer(struct ledger_step *s, const struct pool_view *view)
 {
@@ -136,7 +137,7 @@ int ledger_pool_create(struct ledger_step *s)
     return r ? err_trace(r) : err_trace(ledger_request_remember(s, &request, value));
 }
 
-/* -- read ----------------------------------------------------------------------------------------- */
+/* -- read -------------------------------------------------------------------------------------- */
 
 /* A copy of the record in the arena, decoded. 0, LEDGER_NONE, < 0. */
 static int ledger_pool_copy(struct ledger_step *s, struct span id, struct pool_view *out)

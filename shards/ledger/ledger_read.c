@@ -62,7 +62,7 @@ int ledger_read_reservation(struct ledger_step *s)
     return err_trace(ledger_account_answer_reservation(s, item, s->c->owner));
 }
 
-/* -- the list ------------------------------------------------------------------------------------- */
+/* -- the list ---------------------------------------------------------------------------------- */
 
 /* Where the list stands. */
 struct ledger_read_list {

@@ -55,7 +55,7 @@ static int ledger_read_end(const struct reader *r)
     return r->bad || r->at != r->end ? err_origin(-EBADMSG) : 0;
 }
 
-/* -- slots ---------------------------------------------------------------------------------------- */
+/* -- slots ------------------------------------------------------------------------------------- */
 
 static bool ledger_record_is_owned(enum slot_state state)
 {
@@ -97,7 +97,7 @@ int ledger_read_slot(struct span value, struct ledger_slot *ret_slot)
     return ledger_read_end(&r);
 }
 
-/* -- items and accounts --------------------------------------------------------------------------- */
+/* -- items and accounts ------------------------------------------------------------------------ */
 
 void ledger_record_item(struct writer *w, const struct ledger_item *item)
 {
@@ -168,7 +168,7 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account)
     return ledger_read_end(&r);
 }
 
-/* -- pools ---------------------------------------------------------------------------------------- */
+/* -- pools ------------------------------------------------------------------------------------- */
 
 void ledger_record_pool(struct writer *w, const struct pool_view *pool)
 {
@@ -209,7 +209,7 @@ int ledger_read_pool(struct span value, struct pool_view *ret_pool)
     return ledger_read_end(&r);
 }
 
-/* -- remembered verdicts -------------------------------------------------------------------------- */
+/* -- remembered verdicts ----------------------------------------------------------------------- */
 
 void ledger_record_memory(struct writer *w, const struct ledger_memory *memory)
 {

@@ -12,7 +12,7 @@
 #define HINT_SLOTS 5
 #define ID_BYTES   48
 
-/* -- create --------------------------------------------------------------------------------------- */
+/* -- create ------------------------------------------------------------------------------------ */
 
 /* SLOT_EXISTS with the slot's id for the first that is there. 0: refused; LEDGER_NONE: all new. */
 static int ledger_slots_existing(struct ledger_step *s, uint64_t space)
@@ -59,7 +59,8 @@ static int ledger_slots_put(struct ledger_step *s, uint64_t space)
 }
 
 /* Past the request id: all or nothing. */
-static int ledger_slots_make(struct ledger_step *s, uint64_t space, const struct ledger_key *request)
+static int ledger_slots_make(struct ledger_step *s, uint64_t space,
+                             const struct ledger_key *request)
 {
     uint8_t bytes[16];
     struct writer w = writer_of(bytes, sizeof bytes);
@@ -104,7 +105,7 @@ int ledger_slots_create(struct ledger_step *s)
     return err_trace(ledger_slots_make(s, at.space, &request));
 }
 
-/* -- read ----------------------------------------------------------------------------------------- */
+/* -- read -------------------------------------------------------------------------------------- */
 
 /* A walk over the slots of one pool. */
 struct ledger_slots_walk {
@@ -212,7 +213,7 @@ int ledger_slots_list(struct ledger_step *s)
     return err_trace(ledger_slots_collect(s, &walk, slots));
 }
 
-/* -- hints ---------------------------------------------------------------------------------------- */
+/* -- hints ------------------------------------------------------------------------------------- */
 
 /* Says no more than LEDGER_HINTS times per log entry: when a whole crowd wants one slot, the
  * writer has better things to do than to look for others again and again. */

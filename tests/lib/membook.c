@@ -85,7 +85,7 @@ static bool membook_fails(struct membook *m)
     return m->fail_in > 0 && --m->fail_in == 0;
 }
 
-/* -- spans that die ------------------------------------------------------------------------------- */
+/* -- spans that die ---------------------------------------------------------------------------- */
 
 static void membook_forget(struct membook *m)
 {
@@ -110,7 +110,7 @@ static struct span membook_lend(struct membook *m, const uint8_t *ptr, size_t le
     return (struct span){c->bytes, len};
 }
 
-/* -- the book ------------------------------------------------------------------------------------- */
+/* -- the book ---------------------------------------------------------------------------------- */
 
 static int membook_get(void *self, struct span key, struct span *ret_value)
 {
@@ -255,7 +255,7 @@ static int membook_next(void *self, struct span from, bool exclusive, struct spa
     return 0;
 }
 
-/* -- life ----------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 void membook_init(struct membook *m)
 {

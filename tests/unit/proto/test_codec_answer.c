@@ -79,7 +79,8 @@ static void test_lists(void)
 {
     struct verdict v = {.result = RESULT_SLOTS, .pool = span_of("p"), .slots = two_slots,
                         .slots_count = 2, .next_page_token = span_of("t"), .as_of_us = SECOND_US};
-    Fairslot__V1__ListSlotsResponse *s = answer_of(&v, &fairslot__v1__list_slots_response__descriptor);
+    Fairslot__V1__ListSlotsResponse *s =
+        answer_of(&v, &fairslot__v1__list_slots_response__descriptor);
     EQ(s->n_slots, 2);
     EQS(s->next_page_token, "t");
     EQ(s->as_of_time->seconds, 1);
@@ -90,7 +91,8 @@ static void test_lists(void)
                              .min_assurance = ASSURANCE_SUBSTANTIAL, .hold_ttl_us = 1500000,
                              .max_live = 2, .scarce = true, .version = 1};
     v = (struct verdict){.result = RESULT_POOLS, .pools = &pool, .pools_count = 1};
-    Fairslot__V1__ListPoolsResponse *l = answer_of(&v, &fairslot__v1__list_pools_response__descriptor);
+    Fairslot__V1__ListPoolsResponse *l =
+        answer_of(&v, &fairslot__v1__list_pools_response__descriptor);
     EQ(l->n_pools, 1);
     EQS(l->pools[0]->name, "pools/p");
     EQS(l->pools[0]->etag, "\"v1\"");
@@ -139,7 +141,7 @@ static void test_answer_over_the_cap(void)
     printf("# 1,000 slots: %zu bytes, %zu of arena\n", bytes.len, arena.used_bytes);
 }
 
-/* -- refusals ------------------------------------------------------------------------------------ */
+/* -- refusals ---------------------------------------------------------------------------------- */
 
 static Google__Rpc__Status *status_of(const struct codec_refusal *refusal)
 {
@@ -212,7 +214,8 @@ static void test_status_details(void)
     s = status_of(&refusal);
     EQ(s->code, 3);
     EQS(s->message, "pool_id: 1 to 63");
-    Google__Rpc__BadRequest *bad = detail_of(s, "BadRequest", &google__rpc__bad_request__descriptor);
+    Google__Rpc__BadRequest *bad =
+        detail_of(s, "BadRequest", &google__rpc__bad_request__descriptor);
     EQ(bad->n_field_violations, 1);
     EQS(bad->field_violations[0]->field, "pool_id");
     EQS(bad->field_violations[0]->description, "1 to 63");

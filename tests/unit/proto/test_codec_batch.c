@@ -117,7 +117,7 @@ static void test_every_kind_round_trips(void)
     }
 }
 
-/* -- commands that no gateway of ours makes ------------------------------------------------------ */
+/* -- commands that no gateway of ours makes ---------------------------------------------------- */
 
 static int unpack_of(const Shard__V1__Command *m)
 {
@@ -186,7 +186,7 @@ static void test_foreign_commands(void)
     EQ(unpack_of(&good), 0);
 }
 
-/* -- batches ------------------------------------------------------------------------------------- */
+/* -- batches ----------------------------------------------------------------------------------- */
 
 static void test_batch(void)
 {

@@ -96,8 +96,8 @@ static void test_pool_numbers(void)
         int32_t nanos;
         bool ok;
     } ttls[] = {{0, 0, false},     {0, 999999999, false}, {1, 0, true},           {86400, 0, true},
-                {86400, 1000, false}, {-1, 0, false},     {1, -1, false},         {1, 1000000000, false},
-                {INT64_MAX, 0, false}, {INT64_MIN, 0, false}};
+                {86400, 1000, false}, {-1, 0, false},     {1, -1, false},
+                {1, 1000000000, false}, {INT64_MAX, 0, false}, {INT64_MIN, 0, false}};
     pool_request();
     pool.hold_ttl = &ttl;
     for (size_t i = 0; i < sizeof ttls / sizeof ttls[0]; i++) {
@@ -119,7 +119,7 @@ static void test_pool_numbers(void)
     EQ(kit_ask(CREATE_POOL, &request), 0);
 }
 
-/* -- slots -------------------------------------------------------------------------------------- */
+/* -- slots ------------------------------------------------------------------------------------- */
 
 #define MANY 4000
 

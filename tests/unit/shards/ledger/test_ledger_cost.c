@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What one apply costs beside its book: prints nanoseconds, fails only when it is wholly
- * out of proportion (100 us; the plan is 3 us).  LEDGER_COST_IDENTITIES and LEDGER_COST_SLOTS in the environment make it as large as the
- * figures ask (1,000,000 each). */
+ * out of proportion (100 us; the plan is 3 us).  LEDGER_COST_IDENTITIES and LEDGER_COST_SLOTS
+ * in the environment make it as large as the figures ask (1,000,000 each). */
 #include <time.h>
 
 #include "base/prng.h"
@@ -61,6 +61,24 @@ static void report(const char *name, int64_t took, size_t count)
     book_calls = 0;
 }
 
+/* 0 to count - 1 in random order, on the heap. */
+static uint32_t *shuffled(size_t count)
+{
+    uint32_t *order = calloc(count, sizeof *order);
+    struct prng p;
+    prng_init(&p, 8);
+    for (size_t i = 0; i < count; i++) {
+        order[i] = (uint32_t)i;
+    }
+    for (size_t i = count; i > 1; i--) {
+        size_t j = prng_below(&p, i);
+        uint32_t x = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = x;
+    }
+    return order;
+}
+
 static void test_cost(void)
 {
     size_t people = size_of("LEDGER_COST_IDENTITIES", 40000);
@@ -85,18 +103,7 @@ static void test_cost(void)
     k.m.book.del = timed_del;
     k.m.book.next = timed_next;
     uint64_t (*ids)[2] = calloc(people, sizeof *ids);
-    uint32_t *order = calloc(people, sizeof *order);
-    struct prng p;
-    prng_init(&p, 8);
-    for (size_t i = 0; i < people; i++) {
-        order[i] = (uint32_t)i;
-    }
-    for (size_t i = people; i > 1; i--) {
-        size_t j = prng_below(&p, i);
-        uint32_t x = order[i - 1];
-        order[i - 1] = order[j];
-        order[j] = x;
-    }
+    uint32_t *order = shuffled(people);
     int64_t start = now_ns();
     for (size_t n = 0; n < people; n++) {
         size_t i = order[n];
@@ -117,9 +124,9 @@ static void test_cost(void)
     report("ConfirmHold", now_ns() - start, people - people / 4);
     start = now_ns();
     EQ(kit_reopen(&k), 0);
+    int64_t took = now_ns() - start;
     printf("# ledger_new     %lld ms, %lld without the book, %zu slots, %zu records, %.0f B each\n",
-           (long long)(now_ns() - start) / 1000000, (long long)(now_ns() - start - book_ns) / 1000000,
-           per_pool * pools, k.m.count, (double)k.m.bytes / (double)k.m.count);
+           (long long)took / 1000000, (long long)(took - book_ns) / 1000000, per_pool * pools, k.m.count, (double)k.m.bytes / (double)k.m.count);
     free(ids);
     free(order);
     kit_fini(&k);

@@ -26,7 +26,8 @@ static void test_happy_path(void)
     EQ(h->number, k.log_index << 12);
     id[0] = h->owner;
     id[1] = h->number;
-    OK(id[0] == ledger_identity_key(span_of("passport"), &(struct identity){{1, [15] = 1}}).position);
+    struct identity one = kit_person(1);
+    OK(id[0] == ledger_identity_key(span_of("passport"), &one).position);
     EQ(kit_look(&k, "city", 3).state, SLOT_HELD);
     k.now_us += SECOND_US;
     EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id), REASON_OK);

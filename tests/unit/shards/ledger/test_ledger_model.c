@@ -141,7 +141,8 @@ static enum reason foretell(enum command_kind kind, int i, unsigned person)
     if (is_cancel) {
         return items[i].state == M_CANCELLED ? REASON_RESERVATION_ENDED : REASON_OK;
     }
-    if (items[i].state == M_EXPIRED || (items[i].state == M_LIVE && k.now_us >= items[i].expire_us)) {
+    bool is_due = items[i].state == M_LIVE && k.now_us >= items[i].expire_us;
+    if (items[i].state == M_EXPIRED || is_due) {
         return REASON_HOLD_EXPIRED;
     }
     return items[i].state == M_LIVE ? REASON_OK : REASON_HOLD_ENDED;
@@ -292,7 +293,8 @@ static void test_against_the_model(void)
     }
     for (int i = 0; i < REASON_COUNT; i++) {
         if (verdicts[i]) {
-            printf("# %-22s %zu\n", i == REASON_INTERNAL ? "(expired)" : reason_name(i), verdicts[i]);
+            const char *name = i == REASON_INTERNAL ? "(expired)" : reason_name((enum reason)i);
+            printf("# %-22s %zu\n", name, verdicts[i]);
         }
     }
     static const enum reason all[] = {REASON_OK, REASON_SLOT_TAKEN, REASON_SLOT_PAST,
