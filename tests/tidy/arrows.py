@@ -176,7 +176,7 @@ class Archive:
         out = subprocess.run(['nm', '-A', '-g', path], capture_output=True, text=True, check=True)
         for line in out.stdout.splitlines():
             where, _, rest = line.rpartition(':')
-            member = where.rpartition(':')[2]
+            member = os.path.basename(where.rpartition(':')[2])  # a thin archive has paths
             words = rest.split()
             if len(words) < 2:
                 continue

@@ -122,7 +122,7 @@ class Objects:
                 self.known[key] = target
             objects.append(self.known[key])
         target = os.path.join(root, f'lib{room}.a')
-        subprocess.run(['ar', 'rcs', target, *objects], check=True)
+        subprocess.run(['ar', 'rcsT', target, *objects], check=True)  # thin, as Meson makes them
         return arrows.Archive(target)
 
 

@@ -36,7 +36,7 @@ SKIP_DIRS = {'.git', 'node_modules', '__pycache__', '.cache'}
 WORDS = re.compile(r'\b(' + '|'.join(('TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX')) + r')\b')
 MACHINE = re.compile(  # a template for mkdtemp() is none
     r'(?<![\w.$}])/(' + '|'.join(('wo' + 'rk', 'ro' + 'ot', 'ho' + 'me', 't' + 'mp'))
-    + r')/(?![\w.-]*X{6})')
+    + r')/(?![\w.%-]*X{6})')
 
 
 def is_script(text):
@@ -172,5 +172,7 @@ def check_mirror(files, root):
                 yield f'{path}: mirrors no folder of the tree'
             if not name.startswith(('test_', 'bench_')):
                 yield f'{path}: a unit test is named test_*.c or bench_*.c'
-        if not any(name in text for text in builds.values()):
+        stem = name[:-2]
+        words = (name, f"'{stem}'", f"'{stem.removeprefix('test_')}'", f"'{stem.split('_')[-1]}'")
+        if not any(word in text for text in builds.values() for word in words):
             yield f'{path}: no meson.build names it'
