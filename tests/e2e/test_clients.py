@@ -7,7 +7,6 @@ Clients: @grpc/grpc-js (node), nghttp (no gRPC library at all), the README's pyt
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -119,8 +118,9 @@ def port_is_free(port):
 
 
 def shell_script(steps):
-    """The README as one script: blocks run as they stand, the client is saved under its name."""
-    script = 'set -e\n'
+    """The README as one script: blocks run as they stand, the client is saved under its name, and
+    what they left running ends with the script."""
+    script = "set -e\ntrap 'kill $(jobs -p); wait' EXIT\n"
     for kind, path, block in steps:
         script += block if kind == 'run' else f'cat > {path} <<"README_END"\n{block}README_END\n'
     return script
@@ -142,22 +142,14 @@ def test_readme_runs_as_it_stands():
     os.symlink(os.path.join(house.ROOT, 'proto'), os.path.join(folder, 'proto'))
     os.makedirs(os.path.join(folder, 'build'))
     os.symlink(house.BINARY, os.path.join(folder, 'build', 'fairslot'))
-    shell = subprocess.Popen(['bash', '-c', shell_script(steps)], cwd=folder, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             start_new_session=True, env={**os.environ, 'PATH': '/usr/bin:/bin'})
     try:
-        lines = []
-        for line in shell.stdout:  # the server in the background keeps the pipe open
-            lines.append(line)
-            if line.startswith('reserved '):
-                break
-        said = ''.join(lines)
-        assert re.search(r'^reserved 2\S+Z?, code \S+$', said, re.M), said
-        assert re.search(r'^Passports, City Hall: 3 slots are free$', said, re.M), said
+        done = subprocess.run(['bash', '-c', shell_script(steps)], cwd=folder, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90,
+                              env={**os.environ, 'PATH': '/usr/bin:/bin'})
+        assert done.returncode == 0, done.stdout
+        assert re.search(r'^reserved 2\S+Z?, code \S+$', done.stdout, re.M), done.stdout
+        assert re.search(r'^Passports, City Hall: 3 slots are free$', done.stdout, re.M), done.stdout
     finally:
-        os.killpg(shell.pid, signal.SIGTERM)
-        shell.stdout.read()
-        shell.wait(timeout=20)
         shutil.rmtree(folder, ignore_errors=True)
 
 
