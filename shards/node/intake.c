@@ -229,18 +229,29 @@ bool intake_has_waiting(struct intake *in)
     return has_waiting;
 }
 
-void intake_wait(struct intake *in, int64_t until_us)
+static void intake_sleep(struct intake *in, int64_t until_us, bool takes)
 {
     struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
     int r = 0;
     pthread_mutex_lock(&in->lock);
-    while (list_empty(&in->waiting) && !in->is_woken && !in->is_stopping && r == 0) {
+    while (!(takes && !list_empty(&in->waiting)) && !in->is_woken && !(takes && in->is_stopping) &&
+           r == 0) {
         in->is_sleeping = true;
         r = pthread_cond_timedwait(&in->wake, &in->lock, &until);
     }
     in->is_sleeping = false;
     in->is_woken = false;
     pthread_mutex_unlock(&in->lock);
+}
+
+void intake_wait(struct intake *in, int64_t until_us)
+{
+    intake_sleep(in, until_us, true);
+}
+
+void intake_pause(struct intake *in, int64_t until_us)
+{
+    intake_sleep(in, until_us, false);
 }
 
 size_t intake_take(struct intake *in, struct list *out, size_t items_max, size_t bytes_max)

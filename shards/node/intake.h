@@ -47,6 +47,8 @@ bool intake_has_waiting(struct intake *in);
 
 /* Until something has come, somebody woke, stopping began, or until_us (monotonic). */
 void intake_wait(struct intake *in, int64_t until_us);
+/* The same, but what has come does not end it: nothing can be taken just now. */
+void intake_pause(struct intake *in, int64_t until_us);
 /* Moves whole batches to the end of `out`, oldest first: at most items_max items, and no further
  * one once bytes_max bytes are passed.  Returns their number. */
 size_t intake_take(struct intake *in, struct list *out, size_t items_max, size_t bytes_max);

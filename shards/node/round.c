@@ -5,7 +5,6 @@
  * Refused here, in this order: what is past its deadline (dropping work, never promoting it), what
  * writes without room (STORAGE_FULL: confirm, drop and cancel still pass in the reserve, because
  * they end something).  The shard's own kinds cannot come from outside: the codec refuses them.
- * A full overlay refuses like the reserve: it ends with the flush under way, so come back soon.
  * Fails: < 0 out of memory. */
 #include "node/round.h"
 
@@ -17,7 +16,6 @@
 
 #define ROUND_ARENA_MAX  (64 * 1024 * 1024)
 #define ROUND_ARENA_KEPT (1024 * 1024)
-#define OVERLAY_RETRY_MS 250 /* about one flush */
 
 int round_new(struct round **ret_round)
 {
@@ -75,9 +73,6 @@ static struct intake_refusal round_look(const struct batch_item *item, int64_t a
     if (gate->room == STORE_ROOM_NONE ||
         (gate->room == STORE_ROOM_RESERVE && !round_ends_something(kind))) {
         return (struct intake_refusal){.reason = REASON_STORAGE_FULL};
-    }
-    if (gate->overlay_full && !round_ends_something(kind)) {
-        return (struct intake_refusal){REASON_STORAGE_FULL, OVERLAY_RETRY_MS, NULL};
     }
     return (struct intake_refusal){.reason = REASON_OK};
 }

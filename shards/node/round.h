@@ -30,7 +30,6 @@ struct round {
 struct round_gate {
     int64_t now_us; /* monotonic, against deadlines */
     enum store_room room;
-    bool overlay_full;
 };
 
 int round_new(struct round **ret_round);

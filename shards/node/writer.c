@@ -19,6 +19,7 @@
  * Ways to fail: the disk, damage, memory.  Then nothing more is answered, the trail is printed and
  * options.fatal (or _exit) ends the process: what was not answered may be decided or not, and the
  * client's request id finds out.
+ * A full overlay stops the intake until its flush has ended: batches wait, nothing is refused.
  * Time: sleeps until a batch, a flush, an expiry, a sweep, or a second is over. */
 #include "node/writer.h"
 
@@ -190,9 +191,7 @@ static int writer_commit(struct writer *w)
 
 static struct round_gate writer_gate(struct writer *w, int64_t now_us)
 {
-    return (struct round_gate){.now_us = now_us,
-                               .room = store_room(w->store),
-                               .overlay_full = store_overlay_full(w->store)};
+    return (struct round_gate){.now_us = now_us, .room = store_room(w->store)};
 }
 
 static void writer_observe(struct writer *w, const struct round *round, int64_t now_us)
@@ -258,8 +257,8 @@ static int writer_answer_early(struct writer *w, struct round *round)
 static int writer_round(struct writer *w)
 {
     int r = store_turn(w->store);
-    if (r || w->rounds_count == ROUNDS_PENDING) {
-        return err_fold(r);
+    if (r || w->rounds_count == ROUNDS_PENDING || store_overlay_full(w->store)) {
+        return err_fold(r); /* nothing is taken: what has come waits where its credit counts it */
     }
     int64_t now_us = clock_mono_us();
     struct round *round = w->rounds[(w->rounds_first + w->rounds_count) % ROUNDS_PENDING];
@@ -319,16 +318,28 @@ static int64_t writer_until_us(struct writer *w)
     return now_us + in_us;
 }
 
+static void writer_sleep(struct writer *w)
+{
+    if (store_overlay_full(w->store)) {
+        intake_pause(w->intake, clock_mono_us() + WAIT_MAX_US); /* the flusher wakes us */
+    } else {
+        intake_wait(w->intake, writer_until_us(w));
+    }
+}
+
 static int writer_run(struct writer *w)
 {
     int r = 0;
     while (r == 0 && !intake_is_stopping(w->intake)) {
-        intake_wait(w->intake, writer_until_us(w));
+        writer_sleep(w);
         r = writer_round(w);
     }
     /* Nothing comes in any more: answer what waits. */
     while (r == 0 && intake_has_waiting(w->intake)) {
         r = writer_round(w);
+        if (r == 0 && store_overlay_full(w->store)) {
+            writer_sleep(w);
+        }
     }
     return err_trace(r);
 }
