@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The gateway's end: one REQ socket with exactly one dialer (REQ spreads requests over all its
- * pipes), and a few contexts, each with one batch under way.
- * Owns: the socket, a context, an aio and a lock per batch.
+/* The gateway's end: a line (one REQ socket, one dialer) and a few contexts, each with one batch
+ * under way.
+ * Owns: the current line and the older ones, an aio and a lock per context, the keeper thread.
  *
  *   idle --send--> sending --handed to the pipe--> receiving --answer--> idle
  *     \--no peer--> gone (a sleep of 0 ms, so that the callback comes from nng) --> idle
@@ -9,83 +9,107 @@
  * happy path: send, its completion starts the receive, its completion is the caller's callback.
  * Ways to fail: the peer is lost while receiving: NNG_ECONNRESET at once, because the resend time
  * is infinite (its default of 60 s would silently book twice).  The peer is lost between our look
- * at `connected` and the send: the send would wait for the next connection, so it wakes every
+ * at the line and the send: the send would wait for the next connection, so it wakes every
  * SEND_POLL_MS and gives up when nobody is there.  What waits only for a busy pipe goes on waiting:
- * nothing was sent, so sending it again is no second sending.
+ * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is dead.
+ * The line is lost for good (line.c): the keeper sees that it is away for longer than any redial
+ * takes, opens a new line, moves the idle contexts over and closes the old one.
  *
  * Invariants: one operation per aio.  The context's lock is held around every operation and every
  * abort, so an abort meets either the operation or the flag that stops the next one; nng completes
- * on threads of its own, never inside these calls.  The pipe's notifications only count.
+ * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
+ * so nobody is inside its contexts then (server.c says why that matters).  Lines are freed with the
+ * client: line_is_connected() may be looking at one that was just replaced.
  * Closing: wait a moment for the answers that are due (rpc.c says why), stop every aio (waits for its
- * callback, refuses the next operation), then the socket, then free: server.c has the reasons. */
+ * callback, refuses the next operation), then the line, then free. */
 #include <errno.h>
 #include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "rpc/inside.h"
+#include "rpc/line.h"
 
-#define SEND_POLL_MS     100
-#define DRAIN_MS_MAX     500 /* for answers under way when the client closes */
-#define RECONNECT_MS_MIN 10
-#define RECONNECT_MS_MAX 500
+#define SEND_POLL_MS   100
+#define SEND_POLLS_MAX 20             /* 2 s without a byte taken */
+#define RETIRE_MS      50             /* a line that can be closed is closed by then */
+#define DRAIN_MS_MAX   500            /* for answers under way when the client closes */
+#define KEEPER_US      INT64_C(250000)
+#define AWAY_US_MAX    INT64_C(1500000) /* redialling takes 500 ms at most when somebody is there */
 
 enum context_state { CONTEXT_IDLE, CONTEXT_SENDING, CONTEXT_RECEIVING, CONTEXT_GONE };
 
 struct client_context {
     struct rpc_client *client;
     unsigned number;          /* as the caller knows it */
-    nng_ctx context;
     nng_aio *aio;             /* owned */
-    pthread_mutex_t lock;     /* state, is_aborted, and every operation on the aio */
+    pthread_mutex_t lock;     /* what follows, and every operation on the aio */
+    struct line *line;        /* where it is */
     enum context_state state;
     bool is_aborted;          /* the next operation must not start */
+    unsigned add;             /* of the line, when its batch was handed to the pipe */
+    unsigned polls;           /* sends that timed out */
 };
 
 struct rpc_client {
-    nng_socket socket;
+    char *url;
     rpc_client_done_cb *done_cb;
     void *user;
-    atomic_int pipes; /* before-add minus after-remove: these two always come in pairs */
+    _Atomic(struct line *) line; /* the current one */
+    struct line *lines;          /* all of them, newest first; the keeper's */
+    pthread_t keeper;
+    pthread_mutex_t lock;        /* is_ending */
+    pthread_cond_t wake;
+    bool is_ending;
+    bool has_keeper;
     unsigned count;
     struct client_context contexts[];
 };
 
-static void rpc_client_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    struct rpc_client *c = arg;
-    (void)pipe;
-    atomic_fetch_add(&c->pipes, event == NNG_PIPE_EV_ADD_PRE ? 1 : -1);
-}
-
 bool rpc_client_connected(const struct rpc_client *c)
 {
-    return atomic_load(&c->pipes) > 0;
+    return line_is_connected(atomic_load(&c->line));
 }
 
-/* Goes on with what completed.  0: another operation is under way; else the callback is due, with
- * *ret_message owned by the caller, NULL for a peer that is gone. */
+static nng_ctx rpc_client_context(const struct client_context *x)
+{
+    return x->line->contexts[x->number];
+}
+
+static bool rpc_client_may_wait(struct client_context *x)
+{
+    if (++x->polls >= SEND_POLLS_MAX) {
+        line_lose(x->line, atomic_load(&x->line->adds));
+    }
+    return line_is_connected(x->line);
+}
+
+/* Goes on with what completed.  False: another operation is under way.  True: the callback is due,
+ * with *ret_message owned by the caller, NULL for a peer that is gone. */
 static bool rpc_client_step(struct client_context *x, nng_msg **ret_message)
 {
     int result = nng_aio_result(x->aio);
     if (x->state == CONTEXT_SENDING && !x->is_aborted) {
         if (result == 0) {
             x->state = CONTEXT_RECEIVING;
+            x->add = atomic_load(&x->line->adds);
             nng_aio_set_timeout(x->aio, NNG_DURATION_INFINITE);
-            nng_ctx_recv(x->context, x->aio);
+            nng_ctx_recv(rpc_client_context(x), x->aio);
             return false;
         }
-        if (result == NNG_ETIMEDOUT && rpc_client_connected(x->client)) {
-            nng_ctx_send(x->context, x->aio); /* the message came back with the aio */
+        if (result == NNG_ETIMEDOUT && rpc_client_may_wait(x)) {
+            nng_ctx_send(rpc_client_context(x), x->aio); /* the message came back with the aio */
             return false;
         }
+    }
+    if (x->state == CONTEXT_RECEIVING && result == NNG_ECONNRESET) {
+        line_lose(x->line, x->add);
     }
     if (x->state == CONTEXT_RECEIVING && result == 0) {
         *ret_message = nng_aio_get_msg(x->aio);
@@ -119,42 +143,120 @@ static void rpc_client_aio(void *arg)
     }
 }
 
-static int rpc_client_dial(struct rpc_client *c, const char *url)
+/* -- the keeper --------------------------------------------------------------------------------- */
+
+/* True when no context is on another line than the current one. */
+static bool rpc_client_move(struct rpc_client *c)
 {
-    nng_dialer dialer;
-    int r = rpc_socket_prepare(c->socket);
-    r = r ? r : rpc_error(nng_pipe_notify(c->socket, NNG_PIPE_EV_ADD_PRE, rpc_client_pipe, c));
-    r = r ? r : rpc_error(nng_pipe_notify(c->socket, NNG_PIPE_EV_REM_POST, rpc_client_pipe, c));
-    r = r ? r : rpc_error(nng_dialer_create(&dialer, c->socket, url));
-    if (r) {
-        return err_trace(r);
+    struct line *line = atomic_load(&c->line);
+    bool all = true;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct client_context *x = &c->contexts[i];
+        pthread_mutex_lock(&x->lock);
+        if (x->line != line && x->state == CONTEXT_IDLE) {
+            x->line = line;
+        } else if (x->line != line) {
+            x->is_aborted = true; /* gone, whatever it waits for; moved next time */
+            nng_aio_abort(x->aio, NNG_ECANCELED);
+            all = false;
+        }
+        pthread_mutex_unlock(&x->lock);
     }
-    if (rpc_transport_of(url) == RPC_TRANSPORT_TCP) {
-        r = rpc_error(nng_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true));
-        r = r ? r : rpc_error(nng_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true));
-    }
-    r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMINT, RECONNECT_MS_MIN));
-    r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMAXT, RECONNECT_MS_MAX));
-    r = r ? r : rpc_error(nng_dialer_start(dialer, NNG_FLAG_NONBLOCK));
-    return err_trace(r);
+    return all;
 }
+
+static void rpc_client_replace(struct rpc_client *c)
+{
+    struct line *line;
+    if (line_open(c->url, c->count, &line) == 0) {
+        line->next = c->lines;
+        c->lines = line;
+        atomic_store(&c->line, line);
+    } /* else out of memory or descriptors: tried again */
+}
+
+/* One look: replaces a line that is lost for good, sends older ones to their end. */
+static void rpc_client_look(struct rpc_client *c, int64_t *away_since_us)
+{
+    int64_t now_us = clock_mono_us();
+    if (!line_is_lost(c->lines)) {
+        *away_since_us = 0;
+    } else if (*away_since_us == 0) {
+        *away_since_us = now_us;
+    } else if (now_us - *away_since_us >= AWAY_US_MAX) {
+        rpc_client_replace(c);
+        *away_since_us = 0;
+    }
+    for (struct line *old = c->lines->next; old; old = old->next) {
+        if (!old->was_closed && rpc_client_move(c)) {
+            line_close(old, RETIRE_MS);
+        }
+    }
+}
+
+static void *rpc_client_keep(void *arg)
+{
+    struct rpc_client *c = arg;
+    int64_t away_since_us = 0;
+    pthread_mutex_lock(&c->lock);
+    while (!c->is_ending) {
+        int64_t until_us = clock_mono_us() + KEEPER_US;
+        struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
+        if (pthread_cond_timedwait(&c->wake, &c->lock, &until) == ETIMEDOUT) {
+            pthread_mutex_unlock(&c->lock);
+            rpc_client_look(c, &away_since_us);
+            pthread_mutex_lock(&c->lock);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void rpc_client_unkeep(struct rpc_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->is_ending = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+    if (c->has_keeper) {
+        pthread_join(c->keeper, NULL);
+    }
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->wake);
+}
+
+/* -- opening ------------------------------------------------------------------------------------ */
 
 static int rpc_client_contexts(struct rpc_client *c, unsigned contexts)
 {
-    /* Contexts copy the resend time from the socket when they are opened. */
-    int r = rpc_error(nng_socket_set_ms(c->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE));
-    while (r == 0 && c->count < contexts) {
+    while (c->count < contexts) {
         struct client_context *x = &c->contexts[c->count];
         x->client = c;
         x->number = c->count;
-        r = rpc_error(nng_aio_alloc(&x->aio, rpc_client_aio, x));
-        if (r == 0) {
-            pthread_mutex_init(&x->lock, NULL);
-            c->count++;
-            r = rpc_error(nng_ctx_open(&x->context, c->socket));
+        x->line = c->lines;
+        int r = rpc_error(nng_aio_alloc(&x->aio, rpc_client_aio, x));
+        if (r) {
+            return err_fold(r);
         }
+        pthread_mutex_init(&x->lock, NULL);
+        c->count++;
     }
-    return err_fold(r);
+    return 0;
+}
+
+static int rpc_client_start(struct rpc_client *c, unsigned contexts)
+{
+    int r = c->url ? line_open(c->url, contexts, &c->lines) : err_origin(-ENOMEM);
+    if (r) {
+        return err_trace(r);
+    }
+    atomic_store(&c->line, c->lines);
+    r = rpc_client_contexts(c, contexts);
+    if (r == 0) {
+        r = -pthread_create(&c->keeper, NULL, rpc_client_keep, c);
+        c->has_keeper = r == 0;
+    }
+    return err_trace(r);
 }
 
 int rpc_client_open(const char *url, unsigned contexts, rpc_client_done_cb *done_cb, void *user,
@@ -169,16 +271,16 @@ int rpc_client_open(const char *url, unsigned contexts, rpc_client_done_cb *done
     if (c == NULL) {
         return err_origin(-ENOMEM);
     }
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&c->lock, NULL);
+    c->url = strdup(url);
     c->done_cb = done_cb;
     c->user = user;
-    atomic_init(&c->pipes, 0);
-    int r = rpc_error(nng_req0_open(&c->socket));
-    if (r) {
-        free(c);
-        return err_fold(r);
-    }
-    r = rpc_client_contexts(c, contexts);
-    r = r ? r : rpc_client_dial(c, url);
+    int r = rpc_client_start(c, contexts);
     if (r) {
         rpc_client_close(c);
         return err_trace(r);
@@ -202,11 +304,12 @@ int rpc_client_send(struct rpc_client *c, unsigned context, struct span bytes)
         return RPC_E_BUSY;
     }
     x->is_aborted = false;
-    if (rpc_client_connected(c)) {
+    x->polls = 0;
+    if (line_is_connected(x->line)) {
         x->state = CONTEXT_SENDING;
         nng_aio_set_msg(x->aio, message);
         nng_aio_set_timeout(x->aio, SEND_POLL_MS);
-        nng_ctx_send(x->context, x->aio);
+        nng_ctx_send(rpc_client_context(x), x->aio);
     } else {
         nng_msg_free(message);
         x->state = CONTEXT_GONE;
@@ -254,7 +357,10 @@ void rpc_client_close(struct rpc_client *c)
     if (c == NULL) {
         return;
     }
-    rpc_client_drain(c);
+    rpc_client_unkeep(c);
+    if (c->lines) {
+        rpc_client_drain(c);
+    }
     for (unsigned i = 0; i < c->count; i++) {
         nng_aio_stop(c->contexts[i].aio);
     }
@@ -264,13 +370,19 @@ void rpc_client_close(struct rpc_client *c)
             rpc_client_done(&c->contexts[i], NULL);
         }
     }
-    bool is_closed = rpc_socket_close(c->socket);
+    while (c->lines) {
+        struct line *line = c->lines;
+        c->lines = line->next;
+        if (!line->was_closed) {
+            line_close(line, RPC_CLOSE_MS);
+        }
+        line_free(line);
+    }
     for (unsigned i = 0; i < c->count; i++) {
         rpc_aio_drop(c->contexts[i].aio);
         nng_aio_free(c->contexts[i].aio);
         pthread_mutex_destroy(&c->contexts[i].lock);
     }
-    if (is_closed) {
-        free(c); /* else nng may still count pipes in it */
-    }
+    free(c->url);
+    free(c);
 }

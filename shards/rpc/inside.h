@@ -17,9 +17,12 @@ int rpc_error(int nng_error);
 int rpc_socket_prepare(nng_socket socket);
 /* A message with a copy of `bytes`; NULL out of memory. */
 nng_msg *rpc_message(struct span bytes);
-/* nng_close() with an end: false when nng 1.5.2 hangs in it (see rpc.c); the socket is then left to
- * the process's end, and with it whatever its notifications point to.  All aios are stopped. */
-bool rpc_socket_close(nng_socket socket);
+#define RPC_CLOSE_MS 2000 /* what closing at the end may take */
+
+/* nng_close() with an end: false when it takes longer than wait_ms, because nng 1.5.2 may hang in it
+ * (see rpc.c); the socket is then left to the process's end, and with it whatever its notifications
+ * point to.  No operation is under way. */
+bool rpc_socket_close(nng_socket socket, int wait_ms);
 /* Frees what an aio still carries, if anything. */
 void rpc_aio_drop(nng_aio *aio);
 

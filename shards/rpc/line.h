@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* One REQ socket with exactly one dialer, and its contexts.  A client has one line at a time, and
+ * takes a new one when nng has lost the old one for good.  For this room only. */
+#ifndef FAIRSLOT_RPC_LINE_H
+#define FAIRSLOT_RPC_LINE_H
+
+#include <stdatomic.h>
+
+#include "rpc/inside.h"
+
+struct line {
+    struct line *next;      /* the client's list of older ones */
+    nng_socket socket;
+    bool was_closed;        /* line_close() was called */
+    bool is_free;           /* and nng has let go of it */
+    atomic_int pipes;       /* before-add minus after-remove: these two always come in pairs */
+    atomic_uint adds;       /* connections so far */
+    atomic_uint lost;       /* the newest connection that is known to be gone; <= adds */
+    unsigned count;
+    nng_ctx contexts[];
+};
+
+/* Opens and dials in the background for ever.  0, RPC_E_ADDRESS, or < 0. */
+int line_open(const char *url, unsigned contexts, struct line **ret_line);
+/* No operation is under way on its contexts, none will be started.  See rpc_socket_close(). */
+void line_close(struct line *l, int wait_ms);
+/* Closed or not; leaves to the process's end what nng did not let go of.  Takes NULL. */
+void line_free(struct line *l);
+
+/* Any thread. */
+bool line_is_connected(const struct line *l);
+/* Was connected and is not: the moment in which nng may have lost it for good. */
+bool line_is_lost(const struct line *l);
+/* Somebody saw connection number `add` (of line->adds) go. */
+void line_lose(struct line *l, unsigned add);
+
+#endif
