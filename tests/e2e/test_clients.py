@@ -146,9 +146,10 @@ def test_readme_runs_as_it_stands():
         done = subprocess.run(['bash', '-c', shell_script(steps)], cwd=folder, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90,
                               env={**os.environ, 'PATH': '/usr/bin:/bin'})
-        assert done.returncode == 0, done.stdout
-        assert re.search(r'^reserved 2\S+Z?, code \S+$', done.stdout, re.M), done.stdout
-        assert re.search(r'^Passports, City Hall: 3 slots are free$', done.stdout, re.M), done.stdout
+        said = done.stdout
+        assert done.returncode == 0, said
+        assert re.search(r'^reserved 2\S+Z?, code \S+$', said, re.M), said
+        assert re.search(r'^Passports, City Hall: 3 slots are free$', said, re.M), said
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
