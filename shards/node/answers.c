@@ -3,8 +3,8 @@
  * Owns: both arenas.  happy path: for each item a verdict, packed as the client will see it, its
  * scratch thrown away; then one message.
  * The reply must fit one nng message (BATCH_BYTES_MAX) while one page of slots may be 120 KiB and a
- * batch 256 of them: a read whose answer has no room is told to come back (STILL_QUEUED), and so are
- * the reads behind it without being looked at.  Mutations answer small and always have room.
+ * batch 256 of them: a read whose answer has no room is told to come back (STILL_QUEUED), and so
+ * are the reads behind it without being looked at.  Mutations answer small and always have room.
  * Fails: < 0 out of memory. */
 #include "node/answers.h"
 

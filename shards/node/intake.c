@@ -90,7 +90,7 @@ void intake_free(struct intake *in)
     }
     for (unsigned i = 0; i < in->count; i++) {
         if (in->batches[i].rpc) {
-            rpc_batch_reply(in->batches[i].rpc, (struct span){0}); /* the server is closed: dropped */
+            rpc_batch_reply(in->batches[i].rpc, (struct span){0}); /* closed: dropped */
         }
         arena_fini(&in->batches[i].arena);
     }
@@ -113,7 +113,7 @@ void intake_reply(struct intake *in, struct intake_batch *batch, struct span rep
     rpc_batch_reply(rpc, reply);
 }
 
-/* -- nng's threads ------------------------------------------------------------------------------ */
+/* -- nng's threads ----------------------------------------------------------------------------- */
 
 /* Credit 0: one batch at a time until a round answers again. */
 static void intake_refuse(struct intake *in, struct intake_batch *b, enum reason reason)
@@ -183,7 +183,7 @@ void intake_push(void *user, struct rpc_batch *batch)
     }
 }
 
-/* -- any thread --------------------------------------------------------------------------------- */
+/* -- any thread -------------------------------------------------------------------------------- */
 
 static void intake_set(struct intake *in, bool *flag)
 {
@@ -211,7 +211,7 @@ void intake_die(struct intake *in)
     intake_set(in, &in->is_dead);
 }
 
-/* -- the writer --------------------------------------------------------------------------------- */
+/* -- the writer -------------------------------------------------------------------------------- */
 
 bool intake_is_stopping(struct intake *in)
 {

@@ -38,7 +38,8 @@ void intake_free(struct intake *in);
 void intake_push(void *user, struct rpc_batch *batch);
 /* Makes intake_wait() return; any thread. */
 void intake_wake(struct intake *in);
-/* From now on batches are refused with SHUTTING_DOWN; intake_is_stopping() turns true. Any thread. */
+/* From now on batches are refused with SHUTTING_DOWN and intake_is_stopping() is true. Any
+ * thread. */
 void intake_stop(struct intake *in);
 /* From now on nothing is answered any more, not even refused. */
 void intake_die(struct intake *in);

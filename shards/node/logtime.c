@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Log time out of two clocks.  Owns nothing but its struct.
  *   log += elapsed + clamp(wall - (log + elapsed), -1 %, +1 % of elapsed)
- * happy path: wall and log agree, nothing is slewed.  A wall clock that jumps by an hour is followed
- * at 36 s an hour.  Fails never.
+ * happy path: wall and log agree, nothing is slewed.  A wall clock that jumps by an hour is
+ * followed at 36 s an hour.  Fails never.
  * Invariant: elapsed >= 0 and slew >= -elapsed / 100, so log time never goes back.
  * Road not taken: following the wall clock within a bound (NTP steps are small, broken clocks are
  * not, and both look the same from here). */

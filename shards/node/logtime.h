@@ -15,7 +15,8 @@ struct logtime {
     int64_t rest_us;  /* elapsed time that was too short for a whole microsecond of slew */
 };
 
-/* Starts at the later of the last log time and the wall clock: no monotonic clock spans a restart. */
+/* Starts at the later of the last log time and the wall clock: no monotonic clock spans a
+ * restart. */
 void logtime_init(struct logtime *t, int64_t last_log_us, int64_t wall_us, int64_t mono_us);
 /* Steps to mono_us (an earlier instant steps by nothing) and returns the log time. */
 int64_t logtime_advance(struct logtime *t, int64_t wall_us, int64_t mono_us);

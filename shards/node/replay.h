@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Entries from the log into the state: at start, and what another replica proposed.  Nobody waits for
- * these verdicts.  Writer thread only. */
+/* Entries from the log into the state: at start, and what another replica proposed.  Nobody waits
+ * for these verdicts.  Writer thread only. */
 #ifndef FAIRSLOT_NODE_REPLAY_H
 #define FAIRSLOT_NODE_REPLAY_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The seam where replication stands: what is committed.  With one voter and no Raft, what is durable
- * is committed; a Raft group (DESIGN 6, reference raft) replaces replica.c and nothing else.
- * Writer thread only. */
+/* The seam where replication stands: what is committed.  With one voter and no Raft, what is
+ * durable is committed; a Raft group (DESIGN 6, reference raft) replaces replica.c and nothing
+ * else. Writer thread only. */
 #ifndef FAIRSLOT_NODE_REPLICA_H
 #define FAIRSLOT_NODE_REPLICA_H
 

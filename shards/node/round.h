@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One round: what has arrived, as one log entry.  Writer thread only.
- * Commands of an entry: the shard's own first (expiries, sweep), then the accepted mutations of each
- * batch in order; an item's place in the entry follows from that on both sides of the log. */
+ * Commands of an entry: the shard's own first (expiries, sweep), then the accepted mutations of
+ * each batch in order; an item's place in the entry follows from that on both sides of the log. */
 #ifndef FAIRSLOT_NODE_ROUND_H
 #define FAIRSLOT_NODE_ROUND_H
 

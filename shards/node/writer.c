@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The shard's writer: rounds.
- * Owns: the store, the replica, the ledger, log time, credits, the pending rounds.  One thread opens,
- * uses and closes them all (LMDB's write transactions want it so).
+ * Owns: the store, the replica, the ledger, log time, credits, the pending rounds.  One thread
+ * opens, uses and closes them all (LMDB's write transactions want it so).
  *
  *   wait -> take what has arrived -> judge -> one entry -> propose -> replica_round()  === fsync
  *        -> for each committed index: ledger_apply() in order -> store_applied()
@@ -71,7 +71,7 @@ struct writer {
     char *text;                           /* node_start()'s, until is_started */
 };
 
-/* -- answering: only from writer_commit() ------------------------------------------------------- */
+/* -- answering: only from writer_commit() ------------------------------------------------------ */
 
 static int writer_item(struct writer *w, struct round *round, struct intake_batch *b, size_t i,
                        uint32_t *place)
@@ -187,7 +187,7 @@ static int writer_commit(struct writer *w)
     }
 }
 
-/* -- a round ------------------------------------------------------------------------------------ */
+/* -- a round ----------------------------------------------------------------------------------- */
 
 static struct round_gate writer_gate(struct writer *w, int64_t now_us)
 {
@@ -289,7 +289,7 @@ static int writer_round(struct writer *w)
     return r ? err_fold(r) : err_trace(writer_commit(w));
 }
 
-/* -- sleeping ----------------------------------------------------------------------------------- */
+/* -- sleeping ---------------------------------------------------------------------------------- */
 
 static int64_t writer_min(int64_t a, int64_t b)
 {
@@ -344,7 +344,7 @@ static int writer_run(struct writer *w)
     return err_trace(r);
 }
 
-/* -- opening, closing, the end ------------------------------------------------------------------ */
+/* -- opening, closing, the end ----------------------------------------------------------------- */
 
 static void writer_flushed(void *user)
 {

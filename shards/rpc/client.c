@@ -11,7 +11,8 @@
  * is infinite (its default of 60 s would silently book twice).  The peer is lost between our look
  * at the line and the send: the send would wait for the next connection, so it wakes every
  * SEND_POLL_MS and gives up when nobody is there.  What waits only for a busy pipe goes on waiting:
- * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is dead.
+ * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is
+ * dead.
  * The line is lost for good (line.c): the keeper sees that it is away for longer than any redial
  * takes, opens a new line, moves the idle contexts over and closes the old one.
  *
@@ -20,8 +21,8 @@
  * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
  * so nobody is inside its contexts then (server.c says why that matters).  Lines are freed with the
  * client: line_is_connected() may be looking at one that was just replaced.
- * Closing: wait a moment for the answers that are due (rpc.c says why), stop every aio (waits for its
- * callback, refuses the next operation), then the line, then free. */
+ * Closing: wait a moment for the answers that are due (rpc.c says why), stop every aio (waits for
+ * its callback, refuses the next operation), then the line, then free. */
 #include <errno.h>
 #include <nng/nng.h>
 #include <pthread.h>
@@ -143,7 +144,7 @@ static void rpc_client_aio(void *arg)
     }
 }
 
-/* -- the keeper --------------------------------------------------------------------------------- */
+/* -- the keeper -------------------------------------------------------------------------------- */
 
 /* True when no context is on another line than the current one. */
 static bool rpc_client_move(struct rpc_client *c)
@@ -225,7 +226,7 @@ static void rpc_client_unkeep(struct rpc_client *c)
     pthread_cond_destroy(&c->wake);
 }
 
-/* -- opening ------------------------------------------------------------------------------------ */
+/* -- opening ----------------------------------------------------------------------------------- */
 
 static int rpc_client_contexts(struct rpc_client *c, unsigned contexts)
 {

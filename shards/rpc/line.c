@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A REQ socket, its dialer, and what is known about its connection.
  * Owns the socket.  REQ spreads requests over all its pipes, so there is one dialer.
- * happy path: the dialer connects, `adds` and `pipes` count up; the peer goes, `pipes` counts down and
- * the dialer tries again, 10 to 500 ms apart.
+ * happy path: the dialer connects, `adds` and `pipes` count up; the peer goes, `pipes` counts down
+ * and the dialer tries again, 10 to 500 ms apart.
  * Ways to fail: the peer is killed while messages come and go.  Then nng 1.5.2 may wait for ever in
  * the thread that removes pipes (rpc.c says why): no more notifications, no more dialling.  Who had
  * a request under way is told in any case (NNG_ECONNRESET), and says so here by line_lose(). */

@@ -162,7 +162,7 @@ static inline enum reason house_call(struct house *h, const struct command *comm
     return a ? a->reason : REASON_INTERNAL;
 }
 
-/* -- commands ----------------------------------------------------------------------------------- */
+/* -- commands ---------------------------------------------------------------------------------- */
 
 static inline struct identity house_person(uint64_t number)
 {

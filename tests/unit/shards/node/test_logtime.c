@@ -47,7 +47,7 @@ static void test_slews_by_one_percent(void)
         int64_t lost = -after_an_hour(-365 * DAY_US, steps[i]);
         OK(lost <= HOUR_US / 100);
         OK(lost >= HOUR_US / 100 - steps[i]);
-        EQ(after_an_hour(10 * SECOND_US, steps[i]), 10 * SECOND_US); /* and stops where they agree */
+        EQ(after_an_hour(10 * SECOND_US, steps[i]), 10 * SECOND_US); /* stops where they agree */
         EQ(after_an_hour(-10 * SECOND_US, steps[i]), -10 * SECOND_US);
     }
 }

@@ -10,7 +10,7 @@
 
 #include "tests/unit/shards/node/house.h"
 
-#define SLOTS 2000
+#define SLOTS 12000 /* more than eight children can book before they are killed */
 
 static const char *self;
 
@@ -20,7 +20,7 @@ struct ack {
     uint64_t state; /* HOLD_LIVE or HOLD_CONFIRMED */
 };
 
-/* -- the child ---------------------------------------------------------------------------------- */
+/* -- the child --------------------------------------------------------------------------------- */
 
 /* Books slot after slot, confirming every second one, in batches; writes what was acknowledged. */
 static void child_book(struct house *h, uint64_t first, int out)
@@ -101,7 +101,7 @@ static pid_t child_start(const char *way, const char *dir, uint64_t first, int *
     return pid;
 }
 
-/* -- the parent --------------------------------------------------------------------------------- */
+/* -- the parent -------------------------------------------------------------------------------- */
 
 static size_t read_acks(int in, struct ack *acks, size_t max)
 {

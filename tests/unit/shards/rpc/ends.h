@@ -132,7 +132,7 @@ static inline void shard_close(struct shard *s)
     }
 }
 
-/* -- a gateway ---------------------------------------------------------------------------------- */
+/* -- a gateway --------------------------------------------------------------------------------- */
 
 struct gateway {
     struct rpc_client *client;

@@ -121,8 +121,9 @@ static void test_wrong_server(void)
     shard_close(&s);
 }
 
-/* A peer that shakes hands and then neither reads nor answers nor goes: as a connection that nng has
- * lost looks from inside.  Everybody on it is gone after a while, and there is a new connection. */
+/* A peer that shakes hands and then neither reads nor answers nor goes: as a connection that nng
+ * has lost looks from inside.  Everybody on it is gone after a while, and there is a new
+ * connection. */
 static void test_a_dead_connection_is_replaced(void)
 {
     int port;
