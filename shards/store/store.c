@@ -65,7 +65,7 @@ static void options_fill(struct store_options *o)
     o->log_map_bytes = o->log_map_bytes ? o->log_map_bytes : (size_t)4 << 30;
     o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
     o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)256 << 20;
-    o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : 250000;
+    o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;
     o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
 }
 

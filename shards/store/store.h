@@ -25,7 +25,7 @@ struct store_options {
     size_t log_map_bytes;     /* 0: 4 GiB */
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
     size_t overlay_max_bytes; /* 0: 256 MiB; over it store_overlay_full() */
-    int64_t flush_interval_us; /* 0: 250 ms */
+    int64_t flush_interval_us; /* 0: 1 s: the longer, the fewer pages are written twice */
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
     /* Called on the flusher thread when a flush is durable, so that the writer wakes and calls
      * store_turn().  May be NULL. */
