@@ -53,7 +53,7 @@ def test_a_skipped_replay_is_caught():
     print(f'# {figures}, {len(wrong)} violations: {wrong[:1]}', flush=True)
     server.kill()
     server.close()
-    assert any(line.startswith('I2') for line in wrong), 'a lost acknowledgement was not seen'
+    assert any(line.startswith('I2:') for line in wrong), 'a lost acknowledgement was not seen'
 
 
 if __name__ == '__main__':
