@@ -69,7 +69,9 @@ def timestamp(seconds):
 
 def scratch_folder():
     """A data folder; with a blank in its name, since people have those."""
-    return tempfile.mkdtemp(prefix='fairslot data ')
+    folder = tempfile.mkdtemp(prefix='fairslot data ')
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class Process:
