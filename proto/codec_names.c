@@ -3,10 +3,13 @@
  * Every id has exactly one spelling: what codec_*_parse() takes is what the maker makes.
  * Slot ids sort in time order ('-' sorts before digits, so 0900-c3 before 090030-c3).
  * Owns nothing; fails by false, or by NULL when the arena is full. */
+#include <xxhash.h>
+
 #include "base/check.h"
 #include "proto/codec_parts.h"
 
 #define DAY_SECONDS INT64_C(86400)
+#define DESK_DIGITS 6 /* hex digits behind a slug that does not say the whole desk */
 
 static bool codec_names_is_low(uint8_t c)
 {
@@ -225,11 +228,28 @@ bool codec_owned_id_parse(struct span id, char letter, uint64_t *ret_owner, uint
     return true;
 }
 
-size_t codec_desk_slug(struct span desk, char *out)
+/* The slug says everything that the desk's text says, but for capitals and "a b" beside "a-b". */
+static bool codec_names_is_plain(struct span desk)
+{
+    bool is_gap = true; /* before the first one */
+    for (size_t i = 0; i < desk.len; i++) {
+        uint8_t c = desk.ptr[i];
+        bool was_gap = is_gap;
+        is_gap = c == ' ' || c == '-';
+        if (is_gap ? was_gap : !codec_names_is_low(c) && (c < 'A' || c > 'Z')) {
+            return false;
+        }
+    }
+    return !is_gap && desk.len <= SLOT_DESK_MAX;
+}
+
+/* Letters and digits in lower case, every run of anything else between them one '-', at most `max`
+ * bytes; the length. */
+static size_t codec_names_base(struct span desk, char *out, size_t max)
 {
     size_t n = 0;
     bool is_gap = false; /* something that is no letter or digit came since the last one */
-    for (size_t i = 0; i < desk.len && n < SLOT_DESK_MAX; i++) {
+    for (size_t i = 0; i < desk.len && n < max; i++) {
         uint8_t c = desk.ptr[i];
         if (c >= 'A' && c <= 'Z') {
             c = (uint8_t)(c - 'A' + 'a');
@@ -239,7 +259,7 @@ size_t codec_desk_slug(struct span desk, char *out)
             continue;
         }
         if (is_gap && n > 0) {
-            if (n + 2 > SLOT_DESK_MAX) {
+            if (n + 2 > max) {
                 break;
             }
             out[n++] = '-';
@@ -247,8 +267,24 @@ size_t codec_desk_slug(struct span desk, char *out)
         is_gap = false;
         out[n++] = (char)c;
     }
+    return n;
+}
+
+size_t codec_desk_slug(struct span desk, char *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    bool is_plain = codec_names_is_plain(desk);
+    size_t max = is_plain ? SLOT_DESK_MAX : SLOT_DESK_MAX - 1 - DESK_DIGITS;
+    size_t n = codec_names_base(desk, out, max);
     if (n == 0) {
-        out[n++] = '1';
+        out[n++] = 'x';
+    }
+    if (!is_plain && desk.len > 0) {
+        uint64_t hash = XXH3_64bits(desk.ptr, desk.len);
+        out[n++] = '-';
+        for (int i = DESK_DIGITS; i-- > 0;) {
+            out[n++] = hex[hash >> 4 * i & 15];
+        }
     }
     out[n] = 0;
     return n;

@@ -107,14 +107,39 @@ static const char *slug(const char *desk)
 
 static void test_desk_slug(void)
 {
-    EQS(slug(""), "1");
+    EQS(slug(""), "x");
     EQS(slug("C3"), "c3");
-    EQS(slug("  Desk   No. 7 "), "desk-no-7");
-    EQS(slug("---"), "1");
-    EQS(slug("Schalter \xc3\x84"), "schalter");
-    EQS(slug("abcdefghijklmnopqrstuvwxyz"), "abcdefghijklmnopqrstuvwx");
-    EQS(slug("abcdefghijklmnopqrstuvw xyz"), "abcdefghijklmnopqrstuvw");
-    EQS(slug("abcdefghijklmnopqrstuv xyz"), "abcdefghijklmnopqrstuv-x");
+    EQS(slug("Desk 1"), "desk-1");
+    EQS(slug("Desk-1"), "desk-1");
+    EQS(slug("abcdefghijklmnopqrstuvwx"), "abcdefghijklmnopqrstuvwx");
+    EQS(slug("abcdefghijklmnopqrstuv x"), "abcdefghijklmnopqrstuv-x");
+}
+
+/* What a slug cannot say stands in its digits: two desks are never one by accident. */
+static void test_desk_slug_tells_apart(void)
+{
+    static const char *const desks[] = {
+        "Schalter \xc3\x84", "Schalter \xc3\x96", "Schalter", "Raum 1.1", "Raum 1/1", "Raum 1-1",
+        "\xe7\xaa\x93\xe5\x8f\xa3\xe4\xb8\x80", "\xe7\xaa\x93\xe5\x8f\xa3\xe4\xba\x8c", "", "1",
+        "+1", "-1", "1-", " 1", "---", "- -", "Desk  7", "Desk 7", "Desk - 7", "Desk 7 ",
+        "A very long desk name that differs at 1", "A very long desk name that differs at 2",
+        "abcdefghijklmnopqrstuvwxy", "abcdefghijklmnopqrstuvwxz", "abcdefghijklmnopqrstuvwx",
+        "abcdefghijklmnop  1", "abcdefghijklmnopq  1"};
+    enum { COUNT = sizeof desks / sizeof desks[0] };
+    char slugs[COUNT][SLOT_DESK_MAX + 1];
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t n = codec_desk_slug(span_of(desks[i]), slugs[i]);
+        struct slot_key key = {1796115600 * SECOND_US, {(uint8_t *)slugs[i], n}}, parsed;
+        char id[48];
+        OK(n > 0 && n <= SLOT_DESK_MAX && strlen(slugs[i]) == n);
+        n = codec_slot_id(&key, id);
+        OK(codec_slot_id_parse((struct span){(uint8_t *)id, n}, &parsed));
+        OK(span_equal(parsed.slug, key.slug));
+        for (size_t j = 0; j < i; j++) {
+            OK(strcmp(slugs[i], slugs[j]) != 0);
+        }
+    }
+    EQS(slug("Raum 1.1"), "raum-1-1-219f22");
 }
 
 static void test_etag(void)
@@ -137,6 +162,7 @@ int main(void)
     TAP_RUN(test_slot_id_refused);
     TAP_RUN(test_owned_id);
     TAP_RUN(test_desk_slug);
+    TAP_RUN(test_desk_slug_tells_apart);
     TAP_RUN(test_etag);
     return kit_done();
 }
