@@ -13,16 +13,26 @@
 
 #define DISPLAY_CODE_LEN 6
 
-/* Six characters without look-alikes (no I, L, O, U; Crockford's base 32), from the number alone:
- * read out at the counter beside the time of the appointment, unique enough for one office day. */
-static char *codec_answer_code(struct arena *arena, uint64_t number)
+/* Every bit of x reaches every bit of the result (the finalizer of MurmurHash3). */
+static uint64_t codec_answer_mix(uint64_t x)
+{
+    x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return x ^ x >> 33;
+}
+
+/* Six characters without look-alikes (no I, L, O, U; Crockford's base 32), from the owner, which is
+ * a hash of the person, and the number: read out at the counter beside the time of the appointment,
+ * unique enough for one office day.  The number alone would give every installation the same codes
+ * in the same order. */
+static char *codec_answer_code(struct arena *arena, uint64_t owner, uint64_t number)
 {
     static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     char *out = arena_alloc(arena, DISPLAY_CODE_LEN + 1);
     if (out == NULL) {
         return NULL;
     }
-    uint64_t x = number * UINT64_C(0x9e3779b97f4a7c15); /* odd: neighbours land far apart */
+    uint64_t x = codec_answer_mix(owner ^ codec_answer_mix(number));
     for (int i = 0; i < DISPLAY_CODE_LEN; i++) {
         out[i] = alphabet[x >> 59];
         x <<= 5;
@@ -93,7 +103,7 @@ static bool codec_answer_reservation(struct arena *arena, const struct reservati
     m->n_slots = v->slots_count;
     m->slots = codec_answer_slots(arena, v->pool, v->slots, v->slots_count);
     m->create_time = codec_timestamp(arena, v->create_us);
-    m->display_code = codec_answer_code(arena, v->number);
+    m->display_code = codec_answer_code(arena, v->owner, v->number);
     m->changes_left = v->changes_left;
     m->log_index = v->log_index;
     m->etag = codec_answer_etag(arena, v->version);

@@ -73,6 +73,30 @@ static void test_reservation(void)
     m = answer_of(&v, &fairslot__v1__reservation__descriptor);
     OK(strcmp(first, m->display_code) != 0);
     protobuf_c_message_free_unpacked(&m->base, NULL);
+    view.number--;
+    view.owner++; /* the same place in the log of another installation */
+    m = answer_of(&v, &fairslot__v1__reservation__descriptor);
+    OK(strcmp(first, m->display_code) != 0);
+    protobuf_c_message_free_unpacked(&m->base, NULL);
+}
+
+/* 30 bits: of 2,000 codes of neighbours hardly two are one. */
+static void test_display_codes(void)
+{
+    static char codes[2000][8];
+    size_t same = 0;
+    for (size_t i = 0; i < 2000; i++) {
+        struct reservation_view view = {.pool = span_of("p"), .owner = 7 + i % 2, .slots = two_slots,
+                                        .number = (1 + i / 2) << 12, .slots_count = 1};
+        struct verdict v = {.result = RESULT_RESERVATION, .reservations = &view};
+        Fairslot__V1__Reservation *m = answer_of(&v, &fairslot__v1__reservation__descriptor);
+        strcpy(codes[i], m->display_code);
+        protobuf_c_message_free_unpacked(&m->base, NULL);
+        for (size_t j = 0; j < i; j++) {
+            same += strcmp(codes[i], codes[j]) == 0;
+        }
+    }
+    OK(same <= 1);
 }
 
 static void test_lists(void)
@@ -234,6 +258,7 @@ int main(void)
     arena_init(&arena, CALL_ARENA_MAX);
     TAP_RUN(test_hold);
     TAP_RUN(test_reservation);
+    TAP_RUN(test_display_codes);
     TAP_RUN(test_lists);
     TAP_RUN(test_answer_over_the_cap);
     TAP_RUN(test_status_of_every_reason);
