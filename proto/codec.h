@@ -25,8 +25,8 @@ const struct codec_method *codec_method_find(struct span path);
 /* A public request message -> *ret_command, with kind, body_hash and the fields of words.h; the
  * caller adds identity, assurance and roles.
  * Returns 0, or REASON_MESSAGE_MALFORMED, REASON_FIELD_INVALID (then *ret_field, a static name, and
- * *ret_detail, static text saying what would be right), or REASON_RATE_LIMITED when the arena's cap
- * was hit (amplification), or < 0. */
+ * *ret_detail, static text saying what would be right), REASON_PAGE_TOKEN_INVALID for one that is too
+ * long, REASON_MESSAGE_TOO_LARGE when the arena's cap was hit (amplification), or < 0. */
 int codec_request(const struct codec_method *method, struct span message, struct arena *arena,
                   struct command *ret_command, const char **ret_field, const char **ret_detail);
 
@@ -71,8 +71,8 @@ struct answer {
 
 /* Packed shard.v1.Command. */
 int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes);
-/* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED; REASON_RATE_LIMITED over the arena's cap.
- * What comes out keeps every bound that the ledger relies on. */
+/* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED; over the arena's cap
+ * REASON_MESSAGE_TOO_LARGE.  What comes out keeps every bound that the ledger relies on. */
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command);
 
 struct batch_view {
@@ -126,7 +126,9 @@ bool codec_slot_id_parse(struct span id, struct slot_key *ret_key);
  * `out` takes at least 48 bytes. */
 size_t codec_owned_id(char letter, uint64_t owner, uint64_t number, char *out);
 bool codec_owned_id_parse(struct span id, char letter, uint64_t *ret_owner, uint64_t *ret_number);
-/* Lower-cases letters and digits, every other run becomes one '-'; "1" for nothing left.
+/* ASCII letters and digits in lower case, a single space or '-' between them '-': "desk-1".  A desk
+ * with anything else in it, or a longer one, is cut and ends in '-' and 6 hex digits of its text's
+ * XXH3, so that different desks stay different; "x" for an empty one.
  * `out` takes at least SLOT_DESK_MAX + 1 bytes.  Returns the length. */
 size_t codec_desk_slug(struct span desk, char *out);
 /* "\"v12\"", quotes included, as RFC 9110 spells an entity tag.  `out` takes at least ETAG_MAX

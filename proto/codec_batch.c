@@ -185,7 +185,7 @@ int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_
 {
     Shard__V1__Entry *m;
     int r = codec_unpack(&shard__v1__entry__descriptor, bytes, arena, &m);
-    if (r == REASON_RATE_LIMITED) {
+    if (r == REASON_MESSAGE_TOO_LARGE) {
         return err_origin(-ENOMEM); /* our own entry, our own arena: not damage */
     }
     if (r || m->n_commands > ROUND_ITEMS_MAX) {
@@ -199,7 +199,7 @@ int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_
         struct span packed = {m->commands[i].data, m->commands[i].len};
         r = codec_command_unpack(packed, arena, &commands[i]);
         if (r) {
-            return r == REASON_RATE_LIMITED ? err_origin(-ENOMEM) : REASON_MESSAGE_MALFORMED;
+            return r == REASON_MESSAGE_TOO_LARGE ? err_origin(-ENOMEM) : REASON_MESSAGE_MALFORMED;
         }
     }
     *ret_log_time_us = m->log_time_us;

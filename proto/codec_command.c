@@ -170,7 +170,7 @@ int codec_command_pack(const struct command *command, struct arena *arena, struc
 
 /* -- in ---------------------------------------------------------------------------------------- */
 
-/* 0, REASON_MESSAGE_MALFORMED, REASON_RATE_LIMITED. */
+/* 0, REASON_MESSAGE_MALFORMED, REASON_MESSAGE_TOO_LARGE. */
 static int codec_command_get_slots(const Shard__V1__Command *m, struct arena *arena,
                                    struct command *c)
 {
@@ -180,7 +180,7 @@ static int codec_command_get_slots(const Shard__V1__Command *m, struct arena *ar
     struct slot_key *keys = arena_alloc(arena, m->n_slots * sizeof *keys);
     struct new_slot *made = arena_alloc(arena, m->n_new_slots * sizeof *made);
     if (keys == NULL || made == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     for (size_t i = 0; i < m->n_slots; i++) {
         keys[i] = (struct slot_key){m->slots[i]->start_us, span_of(m->slots[i]->desk)};
@@ -212,7 +212,7 @@ static int codec_command_get_pool(const Shard__V1__Command *m, struct arena *are
     }
     struct pool_view *pool = arena_alloc(arena, sizeof *pool);
     if (pool == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     const char *field, *detail;
     *pool = codec_pool_view(m->new_pool, c->pool);

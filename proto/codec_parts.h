@@ -18,8 +18,8 @@
 
 /* -- codec_wire.c: protobuf-c in an arena --------------------------------------------------- */
 
-/* 0; REASON_MESSAGE_MALFORMED; REASON_RATE_LIMITED when the arena's cap was hit.  The message is
- * the arena's: never freed by itself.  Every string in it is valid UTF-8 without NUL. */
+/* 0; REASON_MESSAGE_MALFORMED; REASON_MESSAGE_TOO_LARGE when the arena's cap was hit.  The message
+ * is the arena's: never freed by itself.  Every string in it is valid UTF-8 without NUL. */
 int codec_unpack(const ProtobufCMessageDescriptor *descriptor, struct span bytes,
                  struct arena *arena, void *ret_message);
 /* 0, or -ENOMEM over the arena's cap. */
@@ -33,6 +33,8 @@ char *codec_text(struct arena *arena, struct span text);
 
 /* Well-formed UTF-8 (no overlong forms, no surrogates), and no NUL, which C strings cannot hold. */
 bool codec_utf8_ok(struct span text);
+/* No control characters (below 0x20, 0x7f): texts are shown in terminals and tables. */
+bool codec_text_ok(struct span text);
 /* Every string field of the packed message is; its structure can be walked. */
 bool codec_utf8_scan(const ProtobufCMessageDescriptor *descriptor, struct span bytes);
 

@@ -34,19 +34,24 @@ static bool codec_pool_zone_ok(struct span s)
     return true;
 }
 
+static bool codec_pool_text_ok(struct span s)
+{
+    return s.len <= POOL_TEXT_MAX && codec_text_ok(s);
+}
+
 bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
                       const char **ret_detail)
 {
-    static const char text[] = "at most 200 bytes";
+    static const char text[] = "at most 200 bytes, no control characters";
     const struct {
         bool ok;
         const char *field, *detail;
     } rules[] = {
         {codec_pool_id_ok(pool->id), "pool_id",
          "1 to 63 of a-z, 0-9 and '-', first and last no '-'"},
-        {pool->display_name.len <= POOL_TEXT_MAX, "pool.display_name", text},
-        {pool->office.len <= POOL_TEXT_MAX, "pool.office", text},
-        {pool->service.len <= POOL_TEXT_MAX, "pool.service", text},
+        {codec_pool_text_ok(pool->display_name), "pool.display_name", text},
+        {codec_pool_text_ok(pool->office), "pool.office", text},
+        {codec_pool_text_ok(pool->service), "pool.service", text},
         {codec_pool_class_ok(pool->service_class), "pool.service_class",
          "at most 63 of A-Z, a-z, 0-9, '.', '_' and '-'"},
         {codec_pool_zone_ok(pool->time_zone), "pool.time_zone",

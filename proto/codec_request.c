@@ -92,7 +92,7 @@ static int codec_request_page(struct codec_ask *ask, int32_t size, const char *t
         return codec_fault(ask, "page_size", "0 (50) to 1000");
     }
     if (ask->command->page_token.len > PAGE_TOKEN_MAX) {
-        return codec_fault(ask, "page_token", "the next_page_token of an earlier answer");
+        return REASON_PAGE_TOKEN_INVALID; /* as for every token that we did not make */
     }
     ask->command->page_size = size == 0              ? PAGE_SIZE
                               : size > PAGE_SIZE_MAX ? PAGE_SIZE_MAX
@@ -111,7 +111,7 @@ static int codec_request_want(struct codec_ask *ask, const Fairslot__V1__CreateH
     struct span pool, id;
     struct slot_key *key = arena_alloc(ask->arena, sizeof *key);
     if (key == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     if (!codec_name_child(span_of(m->slot), "/slots/", &pool, &id) ||
         !codec_slot_id_parse(id, key)) {
@@ -298,7 +298,7 @@ int codec_request(const struct codec_method *method, struct span message, struct
         return r;
     }
     if (!command_is_read(command.kind) && codec_command_hash(&command, arena, &command.body_hash)) {
-        return REASON_RATE_LIMITED; /* over the cap: the client's bytes were too much */
+        return REASON_MESSAGE_TOO_LARGE; /* over the cap: the client's bytes were too much */
     }
     *ret_command = command;
     return 0;

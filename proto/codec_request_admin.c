@@ -23,7 +23,7 @@ int codec_request_create_pool(struct codec_ask *ask, struct span message)
     const Fairslot__V1__Pool *given = m->pool ? m->pool : &nothing;
     struct pool_view *pool = arena_alloc(ask->arena, sizeof *pool);
     if (pool == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     *pool = codec_pool_view(given, span_of(m->pool_id));
     if (!codec_pool_check(pool, &ask->field, &ask->detail)) {
@@ -59,9 +59,9 @@ bool codec_slot_check(const struct new_slot *slot, const char **ret_field,
         *ret_detail = "whole seconds, more than 0, at most 24 hours";
         return false;
     }
-    if (slot->desk.len > CODEC_DESK_TEXT_MAX) {
+    if (slot->desk.len > CODEC_DESK_TEXT_MAX || !codec_text_ok(slot->desk)) {
         *ret_field = "slots.desk";
-        *ret_detail = "at most 64 bytes";
+        *ret_detail = "at most 64 bytes, no control characters";
         return false;
     }
     return true;
@@ -97,10 +97,10 @@ static int codec_request_slot(struct codec_ask *ask, const Fairslot__V1__Slot *m
         }
     }
     out->slug.ptr = (uint8_t *)codec_text(ask->arena, out->slug);
-    return out->slug.ptr ? 0 : REASON_RATE_LIMITED;
+    return out->slug.ptr ? 0 : REASON_MESSAGE_TOO_LARGE;
 }
 
-/* 0, REASON_FIELD_INVALID for two of one key, REASON_RATE_LIMITED. */
+/* 0, REASON_FIELD_INVALID for two of one key, REASON_MESSAGE_TOO_LARGE. */
 static int codec_request_distinct(struct codec_ask *ask, const struct new_slot *slots,
                                   size_t count)
 {
@@ -110,7 +110,7 @@ static int codec_request_distinct(struct codec_ask *ask, const struct new_slot *
     }
     uint16_t *table = arena_zalloc(ask->arena, size * sizeof *table); /* index + 1; 0 is empty */
     if (table == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     CHECK(count < UINT16_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -143,7 +143,7 @@ int codec_request_create_slots(struct codec_ask *ask, struct span message)
     }
     struct new_slot *slots = arena_alloc(ask->arena, m->n_slots * sizeof *slots);
     if (slots == NULL) {
-        return REASON_RATE_LIMITED;
+        return REASON_MESSAGE_TOO_LARGE;
     }
     for (size_t i = 0; r == 0 && i < m->n_slots; i++) {
         r = codec_request_slot(ask, m->slots[i], &slots[i]);

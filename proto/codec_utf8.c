@@ -72,6 +72,16 @@ bool codec_utf8_ok(struct span text)
     return true;
 }
 
+bool codec_text_ok(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool codec_utf8_walk(const ProtobufCMessageDescriptor *descriptor, struct reader r,
                             int depth);
 

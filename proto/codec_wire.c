@@ -51,7 +51,7 @@ int codec_unpack(const ProtobufCMessageDescriptor *descriptor, struct span bytes
     ProtobufCMessage *message =
         protobuf_c_message_unpack(descriptor, &allocator, bytes.len, ptr);
     if (message == NULL) {
-        return heap.full ? REASON_RATE_LIMITED : REASON_MESSAGE_MALFORMED;
+        return heap.full ? REASON_MESSAGE_TOO_LARGE : REASON_MESSAGE_MALFORMED;
     }
     *(ProtobufCMessage **)ret_message = message;
     return 0;

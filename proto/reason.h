@@ -18,7 +18,7 @@
     X(IDENTITY_QUOTA, 8, 0, "this identity already has as many holds and reservations as allowed") \
     X(RATE_LIMITED, 8, 1000, "too many requests by this identity: slow down")                     \
     X(QUEUE_FULL, 8, 500, "this identity already has as many calls waiting as allowed")           \
-    X(MESSAGE_TOO_LARGE, 8, 0, "the message is larger than 64 KiB")                               \
+    X(MESSAGE_TOO_LARGE, 8, 0, "the message is larger than 64 KiB, or unpacks to too much")       \
     X(STORAGE_FULL, 8, 5000, "the shard is nearly out of storage: nothing was changed")           \
     X(HOLD_EXPIRED, 9, 0, "the hold has expired")                                                 \
     X(HOLD_ENDED, 9, 0, "the hold was dropped or confirmed before")                               \

@@ -215,7 +215,7 @@ static void test_pages(void)
     EQ(kit_ask(path, &m), 0);
     token[PAGE_TOKEN_MAX] = 'a';
     token[PAGE_TOKEN_MAX + 1] = 0;
-    REFUSED(path, &m, "page_token");
+    EQ(kit_ask(path, &m), REASON_PAGE_TOKEN_INVALID);
     m.page_token = (char *)"";
     m.parent = (char *)"";
     REFUSED(path, &m, "parent");

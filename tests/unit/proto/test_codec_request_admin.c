@@ -152,16 +152,16 @@ static void test_slots(void)
 {
     slots_request(2);
     slots[0].desk = (char *)"Desk 7";
-    slots[1].name = (char *)"pools/a/slots/s20261201t0910-1";
+    slots[1].name = (char *)"pools/a/slots/s20261201t0910-x";
     EQ(kit_ask(CREATE_SLOTS, &batch), 0);
     EQ(kit_command.new_slots_count, 2);
     OK(span_equal(kit_command.new_slots[0].slug, span_of("desk-7")));
     OK(span_equal(kit_command.new_slots[0].desk, span_of("Desk 7")));
     EQ(kit_command.new_slots[1].start_us, 1796116200 * SECOND_US);
     EQ(kit_command.new_slots[1].duration_us, 600 * SECOND_US);
-    slots[1].name = (char *)"pools/a/slots/s20261201t0911-1";
+    slots[1].name = (char *)"pools/a/slots/s20261201t0911-x";
     REFUSED(CREATE_SLOTS, &batch, "slots.name");
-    slots[1].name = (char *)"pools/b/slots/s20261201t0910-1";
+    slots[1].name = (char *)"pools/b/slots/s20261201t0910-x";
     REFUSED(CREATE_SLOTS, &batch, "slots.name");
 }
 
@@ -208,16 +208,41 @@ static void test_slots_refused(void)
     REFUSED(CREATE_SLOTS, &batch, "request_id");
 }
 
+/* Texts go to terminals and tables: no control characters in them. */
+static void test_control_characters(void)
+{
+    static const char *const bad[] = {"a\nb", "\x1b[2J", "tab\t", "\x7f", "\x01"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        slots_request(1);
+        slots[0].desk = (char *)bad[i];
+        REFUSED(CREATE_SLOTS, &batch, "slots.desk");
+        pool_request();
+        pool.display_name = (char *)bad[i];
+        REFUSED(CREATE_POOL, &request, "pool.display_name");
+        pool_request();
+        pool.office = (char *)bad[i];
+        REFUSED(CREATE_POOL, &request, "pool.office");
+        pool_request();
+        pool.service = (char *)bad[i];
+        REFUSED(CREATE_POOL, &request, "pool.service");
+    }
+    slots_request(1);
+    slots[0].desk = (char *)" Z\xc3\xbcrich \xc2\xa7~";
+    EQ(kit_ask(CREATE_SLOTS, &batch), 0);
+}
+
 static void test_slots_twice(void)
 {
     slots_request(1000);
     EQ(kit_ask(CREATE_SLOTS, &batch), 0);
     starts[999].seconds = starts[3].seconds;
     REFUSED(CREATE_SLOTS, &batch, "slots");
-    slots[999].desk = (char *)"2";
+    slots[999].desk = (char *)"Desk 2";
     EQ(kit_ask(CREATE_SLOTS, &batch), 0);
-    slots[999].desk = (char *)"#1#"; /* another spelling of the same slug */
+    slots[3].desk = (char *)"desk-2"; /* another spelling of the same slug */
     REFUSED(CREATE_SLOTS, &batch, "slots");
+    slots[3].desk = (char *)"Desk #2";
+    EQ(kit_ask(CREATE_SLOTS, &batch), 0);
 }
 
 /* As many ordinary slots as 64 KiB hold must fit into the cap on memory. */
@@ -245,7 +270,7 @@ static void test_amplification(void)
     for (size_t i = 0; i < sizeof empty; i += 2) {
         empty[i] = 2 << 3 | 2; /* slots: an empty message */
     }
-    EQ(kit_ask_bytes(CREATE_SLOTS, (struct span){empty, sizeof empty}), REASON_RATE_LIMITED);
+    EQ(kit_ask_bytes(CREATE_SLOTS, (struct span){empty, sizeof empty}), REASON_MESSAGE_TOO_LARGE);
     OK(kit_arena.used_bytes <= CALL_ARENA_MAX);
     /* The arena serves the next call. */
     slots_request(1);
@@ -261,6 +286,7 @@ int main(void)
     TAP_RUN(test_pool_numbers);
     TAP_RUN(test_slots);
     TAP_RUN(test_slots_refused);
+    TAP_RUN(test_control_characters);
     TAP_RUN(test_slots_twice);
     TAP_RUN(test_slots_full_message);
     TAP_RUN(test_amplification);
