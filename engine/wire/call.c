@@ -118,7 +118,7 @@ static struct span call_value(nghttp2_rcbuf *value)
         return (struct span){0};
     }
     nghttp2_vec bytes = nghttp2_rcbuf_get_buf(value);
-    return (struct span){bytes.base, bytes.len};
+    return wire_value_trim((struct span){bytes.base, bytes.len});
 }
 
 struct span wire_call_path(const struct wire_call *call)

@@ -107,7 +107,7 @@ static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2
         }
         return;
     case 12:
-        intake_header_12(call, name, (struct span){bytes.base, bytes.len});
+        intake_header_12(call, name, wire_value_trim((struct span){bytes.base, bytes.len}));
         return;
     case 13:
         if (intake_is(name, "authorization")) {

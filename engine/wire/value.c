@@ -28,6 +28,23 @@ bool wire_value_is_grpc(struct span content_type)
     return len == 0 || rest[0] == ';' || rest[0] == ' ';
 }
 
+static bool value_is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct span wire_value_trim(struct span value)
+{
+    while (value.len > 0 && value_is_blank(value.ptr[0])) {
+        value.ptr++;
+        value.len--;
+    }
+    while (value.len > 0 && value_is_blank(value.ptr[value.len - 1])) {
+        value.len--;
+    }
+    return value;
+}
+
 bool wire_value_timeout_parse(struct span value, int64_t *ret_us)
 {
     if (value.len < 2 || value.len > 9) {

@@ -10,6 +10,9 @@
 /* "application/grpc" or "application/grpc+proto", with or without parameters. */
 bool wire_value_is_grpc(struct span content_type);
 
+/* Without the blanks and tabs around it, which are no part of a value (RFC 9110 5.5). */
+struct span wire_value_trim(struct span value);
+
 /* 1 to 8 digits and a unit of H M S m u n; nanoseconds are rounded up. */
 bool wire_value_timeout_parse(struct span value, int64_t *ret_us);
 #define WIRE_TIMEOUT_MAX 9

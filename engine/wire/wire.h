@@ -86,7 +86,7 @@ size_t wire_server_calls_count(const struct wire_server *s);
 /* Answers waiting on all its calls; never over WIRE_QUEUED_BYTES_MAX plus one message. */
 size_t wire_server_queued_bytes(const struct wire_server *s);
 
-/* All borrowed until call_closed returns. */
+/* All borrowed until call_closed returns; blanks around a value are cut off. */
 struct span wire_call_path(const struct wire_call *call);          /* "/pkg.Service/Method" */
 struct span wire_call_authorization(const struct wire_call *call); /* header value or empty */
 struct span wire_call_traceparent(const struct wire_call *call);   /* header value or empty */

@@ -97,6 +97,10 @@ static void test_refusals_before_the_queue(void)
     peer_wait(&p, &a, 1000);
     EQ(a.status, 16);
     OK(ask_names(&a, "TOKEN_MISSING"));
+    peer_ask(&p, &a, GET_POOL, "Bearer ", pool_request("ok")); /* as a client's empty variable */
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 16);
+    OK(ask_names(&a, "TOKEN_MISSING"));
     peer_ask(&p, &a, GET_POOL, "Bearer no.token.really", pool_request("ok"));
     peer_wait(&p, &a, 1000);
     EQ(a.status, 16);

@@ -231,6 +231,40 @@ static void test_invalid_headers(void)
     hostile_end();
 }
 
+/* Blanks around a value are no part of it (RFC 9110 5.5); real clients send "Bearer " for an empty
+ * token, and it must be told from a broken connection. */
+static void test_blanks_around_values(void)
+{
+    static const char *const sent[] = {"Bearer ", " Bearer abc", "Bearer abc \t", "\tBearer  abc ",
+                                       "  ", ""};
+    static const char *const heard[] = {"Bearer", "Bearer abc", "Bearer abc", "Bearer  abc", "",
+                                        ""};
+    for (size_t i = 0; i < sizeof(sent) / sizeof(*sent); i++) {
+        hostile_start();
+        raw_request(&block, "POST", " application/grpc ");
+        raw_header(&block, "authorization", sent[i]);
+        raw_header(&block, "grpc-timeout", " 5S ");
+        raw_header(&block, "traceparent", " 00-ab ");
+        raw_header(&block, "x-note", "hi ");
+        raw_headers(&w, 1, &block, 0);
+        EQ(hostile_send(), 0);
+        EQ(got.resets, 0);
+        EQ(p.opened, 1);
+        EQS(p.authorization, heard[i]);
+        EQS(p.traceparent, "00-ab");
+        EQ(p.timeout_us, 5000000);
+        hostile_end();
+    }
+    hostile_start(); /* what is no text at all stays malformed */
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "authorization", "Bearer \r\nabc");
+    raw_headers(&w, 1, &block, 0);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 0);
+    EQ(got.resets, 1);
+    hostile_end();
+}
+
 /* Malformed as HTTP: nghttp2 resets the stream, the connection lives. */
 static void test_malformed_http(void)
 {
@@ -625,6 +659,7 @@ int main(void)
     TAP_RUN(test_headers_too_large);
     TAP_RUN(test_large_token_arrives);
     TAP_RUN(test_invalid_headers);
+    TAP_RUN(test_blanks_around_values);
     TAP_RUN(test_malformed_http);
     TAP_RUN(test_garbage);
     TAP_RUN(test_protocol_errors);
