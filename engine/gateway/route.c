@@ -129,10 +129,12 @@ static const struct codec_refusal route_refusals[] = {
     [WIRE_REFUSAL_ASSEMBLY_FULL] = {.reason = REASON_RATE_LIMITED,
                                     .detail = "too many half-sent messages on this connection"},
     [WIRE_REFUSAL_HEADERS_INVALID] = {.reason = REASON_MESSAGE_MALFORMED,
-                                      .detail = "grpc-timeout or authorization is not valid"},
+                                      .detail = "grpc-timeout cannot be read"},
     [WIRE_REFUSAL_TRUNCATED] = {.reason = REASON_MESSAGE_MALFORMED,
                                 .detail = "the request ends inside a message"},
     [WIRE_REFUSAL_COMPRESSED] = {.reason = REASON_COMPRESSION_UNSUPPORTED},
+    [WIRE_REFUSAL_AUTHORIZATION_TWICE] = {.reason = REASON_TOKEN_INVALID,
+                                          .detail = "the authorization header stands twice"},
 };
 
 void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal why)

@@ -112,7 +112,7 @@ static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2
     case 13:
         if (intake_is(name, "authorization")) {
             /* Which of two would count is a guess that another hop may make differently. */
-            call->is_header_invalid |= call->authorization != NULL;
+            call->is_twice_authorized |= call->authorization != NULL;
             intake_keep(&call->authorization, value);
         }
         return;
@@ -155,6 +155,9 @@ static int intake_open(struct wire_call *call)
     }
     if (!call->is_grpc) {
         return wire_call_answer_http(call, "415");
+    }
+    if (call->is_twice_authorized) {
+        return wire_call_refuse(call, WIRE_REFUSAL_AUTHORIZATION_TWICE);
     }
     if (call->is_header_invalid) {
         return wire_call_refuse(call, WIRE_REFUSAL_HEADERS_INVALID);

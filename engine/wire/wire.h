@@ -28,9 +28,10 @@ struct wire_limits {
     X(MESSAGE_TOO_LARGE, 8, "the message is larger than allowed")                       \
     X(HEADERS_TOO_LARGE, 8, "the headers are larger than allowed")                      \
     X(ASSEMBLY_FULL, 8, "too many half-sent messages on this connection")               \
-    X(HEADERS_INVALID, 3, "grpc-timeout cannot be read, or authorization stands twice") \
+    X(HEADERS_INVALID, 3, "grpc-timeout cannot be read")                                \
     X(TRUNCATED, 3, "the request ends inside a message")                                \
-    X(COMPRESSED, 12, "compressed messages are not supported")
+    X(COMPRESSED, 12, "compressed messages are not supported")                          \
+    X(AUTHORIZATION_TWICE, 16, "the authorization header stands twice")
 
 enum wire_refusal {
 #define WIRE_REFUSAL_ENUM(name, status, text) WIRE_REFUSAL_##name,
@@ -51,8 +52,8 @@ struct wire_server_ops {
     void (*call_closed)(void *user, struct wire_call *call, bool finished);
     /* NULL, or: this room refuses the call.  The callback may say it better, with
      * wire_call_finish() and details; else the call is finished with the table's status and text.
-     * Neither call_message nor call_half_closed follows.  HEADERS_* come instead of call_open: then
-     * this is the call's only callback and wire_call_user() is NULL. */
+     * Neither call_message nor call_half_closed follows.  HEADERS_* and AUTHORIZATION_* come instead
+     * of call_open: then this is the call's only callback and wire_call_user() is NULL. */
     void (*call_refused)(void *user, struct wire_call *call, enum wire_refusal why);
     /* NULL, or: at most half of queued_bytes still waits on a call that got WIRE_E_FULL. */
     void (*call_drained)(void *user, struct wire_call *call);

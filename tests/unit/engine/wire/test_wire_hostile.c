@@ -218,15 +218,34 @@ static void test_invalid_headers(void)
     raw_request(&block, "POST", "application/grpc");
     raw_header(&block, "grpc-timeout", "soon");
     raw_headers(&w, 1, &block, 0);
+    EQ(hostile_send(), 0);
+    EQ(p.opened, 0);
+    EQ(p.refused, 1);
+    EQ(p.refusal, WIRE_REFUSAL_HEADERS_INVALID);
+    OK(hostile_said("grpc-status: 3\n"));
+    hostile_still_serves(3);
+    hostile_end();
+}
+
+/* Also when both are the same, and when something else is wrong besides. */
+static void test_two_authorizations(void)
+{
+    hostile_start();
     raw_request(&block, "POST", "application/grpc");
     raw_header(&block, "authorization", "Bearer a");
     raw_header(&block, "authorization", "Bearer b");
+    raw_headers(&w, 1, &block, 0);
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, "authorization", "");
+    raw_header(&block, "authorization", "");
+    raw_header(&block, "grpc-timeout", "soon");
     raw_headers(&w, 3, &block, 0);
     EQ(hostile_send(), 0);
     EQ(p.opened, 0);
     EQ(p.refused, 2);
-    EQ(p.refusal, WIRE_REFUSAL_HEADERS_INVALID);
-    OK(hostile_said("grpc-status: 3\n"));
+    EQ(p.refusal, WIRE_REFUSAL_AUTHORIZATION_TWICE);
+    OK(hostile_said("grpc-status: 16\n"));
+    OK(!hostile_said("grpc-status: 3\n"));
     hostile_still_serves(5);
     hostile_end();
 }
@@ -659,6 +678,7 @@ int main(void)
     TAP_RUN(test_headers_too_large);
     TAP_RUN(test_large_token_arrives);
     TAP_RUN(test_invalid_headers);
+    TAP_RUN(test_two_authorizations);
     TAP_RUN(test_blanks_around_values);
     TAP_RUN(test_malformed_http);
     TAP_RUN(test_garbage);
