@@ -201,6 +201,12 @@ int ledger_slots_list(struct ledger_step *s)
     if (page == LEDGER_NONE) {
         from.start_us = s->c->from_us + (SECOND_US - s->c->from_us % SECOND_US) % SECOND_US;
     }
+    bool is_first = page == LEDGER_NONE;
+    int64_t ahead_us = s->now_us - s->now_us % SECOND_US + SECOND_US;
+    if (s->c->free_only && from.start_us < ahead_us) { /* what has started cannot be booked */
+        from = (struct slot_key){.start_us = ahead_us};
+        is_first = true;
+    }
     struct slot_view *slots = arena_alloc(s->arena, s->c->page_size * sizeof *slots);
     if (slots == NULL) {
         return err_origin(-ENOMEM);
@@ -209,7 +215,7 @@ int ledger_slots_list(struct ledger_step *s)
     s->v->pool = s->c->pool;
     s->v->slots = slots;
     struct ledger_key first = ledger_key_slot(pool->space, &from);
-    struct ledger_slots_walk walk = {pool->space, ledger_key_span(&first), page == 0};
+    struct ledger_slots_walk walk = {pool->space, ledger_key_span(&first), !is_first};
     return err_trace(ledger_slots_collect(s, &walk, slots));
 }
 

@@ -155,7 +155,15 @@ static void test_list_slots(void)
     }
     c.free_only = true;
     EQ(walk(&k, c, 9, &pages), 60);
+    int64_t then_us = k.now_us;
+    k.now_us = kit_slot(90).start_us; /* nobody can book what has started: five are ahead */
+    EQ(walk(&k, c, 2, &pages), 8);
+    c.from_us = kit_slot(94).start_us;
+    EQ(walk(&k, c, 50, &pages), 6);
+    c.from_us = 0;
     c.free_only = false;
+    EQ(walk(&k, c, 50, &pages), 100); /* but all can be looked at */
+    k.now_us = then_us;
     c.from_us = kit_slot(10).start_us;
     c.to_us = kit_slot(20).start_us; /* half open: ten slots */
     EQ(walk(&k, c, 3, &pages), 10);
