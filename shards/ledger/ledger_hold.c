@@ -10,9 +10,11 @@
  *
  * Order of checks after the request id and the day's count (see ledger.c):
  *   create   NOT_YOUR_TURN, ASSURANCE_TOO_LOW, SLOT_UNKNOWN, SLOT_PAST, SLOT_TAKEN, IDENTITY_QUOTA
- *   confirm  HOLD_UNKNOWN, NOT_YOUR_RESERVATION, HOLD_ENDED, HOLD_EXPIRED, ETAG_MISMATCH
- *   drop     the same without the etag
- *   cancel   RESERVATION_UNKNOWN, NOT_YOUR_RESERVATION, RESERVATION_ENDED, ETAG_MISMATCH
+ *   confirm  HOLD_UNKNOWN, NOT_YOUR_RESERVATION, HOLD_EXPIRED, HOLD_ENDED, SLOT_PAST (started),
+ *            ETAG_MISMATCH
+ *   drop     the same without the slot's start and the etag
+ *   cancel   RESERVATION_UNKNOWN, NOT_YOUR_RESERVATION, RESERVATION_ENDED, SLOT_PAST (over),
+ *            ETAG_MISMATCH
  * From its expiry on a hold has expired for its owner, whether the expiry command has come or not;
  * the slot stays held until it comes, so the two cannot both win.
  *
@@ -304,11 +306,16 @@ static enum reason ledger_hold_check(struct ledger_step *s, const struct ledger_
         if (item->state == ITEM_CANCELLED) {
             return REASON_RESERVATION_ENDED;
         }
+        if (!ledger_item_is_live(item, s->now_us)) {
+            return REASON_SLOT_PAST; /* the appointment is over: it stays what it was */
+        }
     } else if (item->state == ITEM_EXPIRED ||
                (item->state == ITEM_LIVE && s->now_us >= item->expire_us)) {
         return REASON_HOLD_EXPIRED;
     } else if (item->state != ITEM_LIVE) {
         return REASON_HOLD_ENDED;
+    } else if (s->c->kind == COMMAND_CONFIRM_HOLD && item->slot.start_us <= s->now_us) {
+        return REASON_SLOT_PAST;
     }
     return codec_etag_matches(s->c->etag, item->version) ? REASON_OK : REASON_ETAG_MISMATCH;
 }

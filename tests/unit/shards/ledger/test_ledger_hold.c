@@ -96,6 +96,34 @@ static void test_transition_table(void)
     }
 }
 
+/* When the slot has started nothing is confirmed any more; when it is over, nothing cancelled. */
+static void test_past(void)
+{
+    struct kit k;
+    uint64_t held[2], taken[2];
+    open_city(&k);
+    struct pool_view slow = kit_policy("slow", "s");
+    slow.hold_ttl_us = DAY_US;
+    EQ(kit_pool_of(&k, &slow), REASON_OK);
+    EQ(kit_slots(&k, "slow", 0, 4), REASON_OK);
+    k.now_us = KIT_START - 1;
+    kit_held(&k, "slow", 1, 0, held);
+    kit_held(&k, "slow", 1, 1, taken);
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "slow", 1, taken), REASON_OK);
+    k.now_us = KIT_START;
+    struct command c = kit_command(&k, COMMAND_CONFIRM_HOLD, "slow", 1);
+    c.owner = held[0];
+    c.number = held[1];
+    c.etag = span_of("\"v9\""); /* before the etag */
+    EQ(kit_apply(&k, &c), REASON_SLOT_PAST);
+    EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "slow", 1, held), REASON_SLOT_PAST);
+    EQ(kit_change(&k, COMMAND_DROP_HOLD, "slow", 1, held), REASON_OK);
+    k.now_us = KIT_START + 600 * SECOND_US;
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "slow", 1, taken), REASON_SLOT_PAST);
+    EQ(kit_look(&k, "slow", 1).state, SLOT_TAKEN);
+    kit_fini(&k);
+}
+
 static void test_create_refusals_in_order(void)
 {
     struct kit k;
@@ -371,6 +399,7 @@ int main(void)
 {
     TAP_RUN(test_happy_path);
     TAP_RUN(test_transition_table);
+    TAP_RUN(test_past);
     TAP_RUN(test_create_refusals_in_order);
     TAP_RUN(test_hints);
     TAP_RUN(test_etags);

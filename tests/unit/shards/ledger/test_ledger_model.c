@@ -139,13 +139,18 @@ static enum reason foretell(enum command_kind kind, int i, unsigned person)
         return REASON_NOT_YOUR_RESERVATION;
     }
     if (is_cancel) {
-        return items[i].state == M_CANCELLED ? REASON_RESERVATION_ENDED : REASON_OK;
+        return items[i].state == M_CANCELLED            ? REASON_RESERVATION_ENDED
+               : end_of(items[i].slot) <= k.now_us ? REASON_SLOT_PAST
+                                                   : REASON_OK;
     }
     bool is_due = items[i].state == M_LIVE && k.now_us >= items[i].expire_us;
     if (items[i].state == M_EXPIRED || is_due) {
         return REASON_HOLD_EXPIRED;
     }
-    return items[i].state == M_LIVE ? REASON_OK : REASON_HOLD_ENDED;
+    bool has_started = kit_slot((unsigned)items[i].slot).start_us <= k.now_us;
+    return items[i].state != M_LIVE                         ? REASON_HOLD_ENDED
+           : kind == COMMAND_CONFIRM_HOLD && has_started ? REASON_SLOT_PAST
+                                                         : REASON_OK;
 }
 
 static void step_change(void)
