@@ -5,6 +5,7 @@
  *   shard    lock DIR -> node on nng tcp -> wait for SIGTERM
  * One data directory for all three, so that one process may become two and back:
  *   DIR/lock  DIR/shard/ (node)  DIR/issuer/ DIR/tenant.key DIR/operator.token (ctl/issuer.h)
+ *   DIR/tenant.check (ctl/tenant.h)
  * Owns the lock and the tenant key in memory; both end with the process.
  * stdout has one line, "ready ...", when calls are answered; whoever starts us waits for it.
  * Fails with a sentence and a next step: 1 failed, 2 usage, 3 the directory is in use.
@@ -25,17 +26,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "ctl/issuer.h"
 #include "ctl/keyfile.h"
 #include "ctl/options.h"
 #include "ctl/talk.h"
+#include "ctl/tenant.h"
 #include "ctl/value.h"
 #include "gateway/gateway.h"
 #include "node/node.h"
 
-#define SERVE_TENANT_KEY 32
 #define SERVE_TEXT       512
 #define SERVE_INPROC     "inproc://fairslot-shard"
 
@@ -61,7 +63,7 @@ struct serve {
     char host[VALUE_HOST_MAX + 1];
     int port;
     char path[KEYFILE_PATH_MAX]; /* of the key set, when it is the data directory's */
-    uint8_t key[SERVE_TENANT_KEY];
+    uint8_t key[TENANT_KEY_BYTES];
 };
 
 /* No secret may end in a core file.  Leak checkers attach to us, so not in their builds. */
@@ -125,29 +127,49 @@ static int serve_lock(const struct serve *s)
     return VERB_OK; /* the descriptor stays open: the lock goes with the process */
 }
 
+static void serve_warn_mode(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
+        log_warn("%s can be read by others: chmod 600", path);
+    }
+}
+
 static int serve_tenant_key(struct serve *s, const char *path)
 {
     char *bytes;
     size_t len;
-    struct stat st;
     int r = keyfile_read(path, 4096, &bytes, &len);
-    if (r != 0 || len != SERVE_TENANT_KEY) {
+    if (r != 0 || len != TENANT_KEY_BYTES) {
         talk_error("the tenant key %s: %s", path,
                    r < 0 ? strerror(-r) : r == KEYFILE_E_MISSING ? "no such file"
                                                                  : "must be 32 bytes");
-        talk_next("make one, once: head -c 32 /dev/urandom > FILE; chmod 600 FILE");
         if (r == 0) {
             free(bytes);
         }
+        if (!s->tenant_key) {
+            return tenant_tell_next();
+        }
+        talk_next("make one, once: head -c 32 /dev/urandom > FILE; chmod 600 FILE");
         return VERB_FAILED;
     }
     memcpy(s->key, bytes, sizeof(s->key));
     explicit_bzero(bytes, len);
     free(bytes);
-    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
-        log_warn("%s can be read by others: chmod 600", path);
-    }
+    serve_warn_mode(path);
     return VERB_OK;
+}
+
+/* The other secrets of a data directory. */
+static void serve_warn_modes(const char *data)
+{
+    static const char *const names[] = {"issuer/es256.jwk", "issuer/rs256.jwk", "operator.token"};
+    char path[KEYFILE_PATH_MAX];
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (keyfile_path(path, data, names[i])) {
+            serve_warn_mode(path);
+        }
+    }
 }
 
 /* The data directory's own issuer: everything that is missing is made. */
@@ -156,6 +178,7 @@ static int serve_own_keys(struct serve *s)
     char text[ISSUER_TEXT], key[KEYFILE_PATH_MAX];
     struct issuer *issuer;
     int r = issuer_init_dir(s->data, text);
+    bool lost = r == ISSUER_E_TENANT;
     if (r == 0) {
         r = issuer_open(s->data, &issuer, text);
     }
@@ -163,9 +186,9 @@ static int serve_own_keys(struct serve *s)
         r = issuer_refresh_operator_token(issuer, s->data, text);
         issuer_close(issuer);
     }
-    if (r < 0) {
+    if (r != 0) {
         talk_error("%s", text);
-        return VERB_FAILED;
+        return lost ? tenant_tell_next() : VERB_FAILED;
     }
     if (!keyfile_path(s->path, s->data, "issuer/jwks.json") ||
         !keyfile_path(key, s->data, "tenant.key")) {
@@ -175,12 +198,24 @@ static int serve_own_keys(struct serve *s)
     s->jwks = s->path;
     s->issuer = ISSUER_NAME;
     s->audience = ISSUER_AUDIENCE;
+    serve_warn_modes(s->data);
     return serve_tenant_key(s, key);
 }
 
+/* A data directory serves the tenant key that it was first used with. */
 static int serve_keys(struct serve *s)
 {
-    return s->jwks ? serve_tenant_key(s, s->tenant_key) : serve_own_keys(s);
+    char text[TENANT_TEXT];
+    int code = s->jwks ? serve_tenant_key(s, s->tenant_key) : serve_own_keys(s);
+    if (code != VERB_OK || !s->data) {
+        return code;
+    }
+    int r = tenant_check(s->data, s->key, text);
+    if (r != 0) {
+        talk_error("%s", text);
+        return r == TENANT_E_REFUSED ? tenant_tell_next() : VERB_FAILED;
+    }
+    return VERB_OK;
 }
 
 /* Either all four of the issuer's options, or none and the data directory's issuer. */

@@ -11,6 +11,7 @@
 #include "ctl/options.h"
 #include "ctl/render.h"
 #include "ctl/talk.h"
+#include "ctl/tenant.h"
 #include "ctl/value.h"
 
 #define CMD_TOKEN_SUBJECT_MAX 200
@@ -108,9 +109,11 @@ int cmd_token(const struct verb *verb, int argc, char **argv)
     }
     char text[ISSUER_TEXT];
     struct issuer *i;
-    if (issuer_init_dir(t.data, text) < 0 || issuer_open(t.data, &i, text) < 0) {
+    r = issuer_init_dir(t.data, text);
+    r = r == 0 ? issuer_open(t.data, &i, text) : r;
+    if (r != 0) {
         talk_error("%s", text);
-        return VERB_FAILED;
+        return r == ISSUER_E_TENANT ? tenant_tell_next() : VERB_FAILED;
     }
     r = cmd_token_print(i, &t);
     issuer_close(i);

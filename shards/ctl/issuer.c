@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The development issuer: what a city's OIDC provider is to the real system.
  *
- *   issuer_init_dir   DIR/issuer/{es256,rs256}.jwk (made once, 0600) -> DIR/issuer/jwks.json
+ *   issuer_init_dir   DIR/tenant.key (tenant.h) -> DIR/issuer/{es256,rs256}.jwk (made once, 0600)
+ *                     -> DIR/issuer/jwks.json
  *   issuer_open       both private keys in memory
  *   issuer_mint       claims -> compact JWS, header {alg, typ, kid}
  *
@@ -26,6 +27,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "ctl/keyfile.h"
+#include "ctl/tenant.h"
 
 #define ISSUER_RSA_BITS      2048
 #define ISSUER_FILE_MAX      16384
@@ -136,18 +138,17 @@ static int issuer_write_jwks(const struct issuer *i, const char *path)
     if (!text) {
         return err_origin(-ENOMEM);
     }
-    int r = keyfile_replace(path, (struct span){(const uint8_t *)text, strlen(text)}, 0600);
+    char *kept;
+    bool same = false;
+    int r = keyfile_read(path, ISSUER_FILE_MAX, &kept, NULL);
+    if (r == 0) {
+        same = strcmp(kept, text) == 0;
+        free(kept);
+    }
+    /* A file that is right stays: a full disk must not stop a start. */
+    r = same ? 0 : keyfile_replace(path, (struct span){(const uint8_t *)text, strlen(text)}, 0600);
     free(text);
     return err_trace(r);
-}
-
-static int issuer_ensure_tenant_key(const char *path)
-{
-    uint8_t key[32];
-    clock_random(key, sizeof(key));
-    int r = keyfile_create(path, (struct span){key, sizeof(key)}, 0600);
-    explicit_bzero(key, sizeof(key));
-    return r == KEYFILE_E_EXISTS ? 0 : err_fold(r);
 }
 
 int issuer_init_dir(const char *dir, char *ret_text)
@@ -161,6 +162,10 @@ int issuer_init_dir(const char *dir, char *ret_text)
     if (r < 0) {
         return issuer_fail(r, ret_text, "cannot make", folder);
     }
+    r = tenant_ensure(dir, ret_text);
+    if (r != 0) {
+        return r > 0 ? ISSUER_E_TENANT : err_trace(r);
+    }
     static const char *names[] = {"es256.jwk", "rs256.jwk"};
     for (size_t n = 0; n < ARRAY_COUNT(names); n++) {
         r = keyfile_path(path, folder, names[n]) ? issuer_ensure_key(path, n == 1)
@@ -168,11 +173,6 @@ int issuer_init_dir(const char *dir, char *ret_text)
         if (r < 0) {
             return issuer_fail(r, ret_text, "cannot make or read the key", path);
         }
-    }
-    r = keyfile_path(path, dir, "tenant.key") ? issuer_ensure_tenant_key(path)
-                                              : err_origin(-ENAMETOOLONG);
-    if (r < 0) {
-        return issuer_fail(r, ret_text, "cannot make", path);
     }
     struct issuer *i;
     r = issuer_open(dir, &i, ret_text);

@@ -3,7 +3,7 @@
  * `fairslot token` and the load tests; a city uses its own OIDC issuer.
  *   DIR/issuer/jwks.json     public keys, ES256 and RS256 (what the gateway reads)
  *   DIR/issuer/es256.jwk, DIR/issuer/rs256.jwk  private keys, mode 0600
- *   DIR/tenant.key           32 random bytes, mode 0600: keys the pseudonyms
+ *   DIR/tenant.key           keys the pseudonyms (ctl/tenant.h)
  *   DIR/operator.token       a token with the operator role, mode 0600 */
 #ifndef FAIRSLOT_CTL_ISSUER_H
 #define FAIRSLOT_CTL_ISSUER_H
@@ -18,7 +18,9 @@ struct issuer;
 #define ISSUER_TEXT 256 /* bytes of every ret_text */
 
 /* Makes whatever is missing (directory, keys, tenant key), keeps what is there; safe when two
- * processes do it at once.  0 or < 0, with `ret_text` (256 bytes) set on failure. */
+ * processes do it at once.  0, ISSUER_E_TENANT (the tenant key was lost) or < 0, with `ret_text`
+ * (256 bytes) set on failure. */
+enum { ISSUER_E_TENANT = 1 };
 int issuer_init_dir(const char *dir, char *ret_text);
 /* Opens the private keys of a directory made by issuer_init_dir(). */
 int issuer_open(const char *dir, struct issuer **ret_issuer, char *ret_text);
