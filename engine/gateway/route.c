@@ -135,6 +135,8 @@ static const struct codec_refusal route_refusals[] = {
     [WIRE_REFUSAL_COMPRESSED] = {.reason = REASON_COMPRESSION_UNSUPPORTED},
     [WIRE_REFUSAL_AUTHORIZATION_TWICE] = {.reason = REASON_TOKEN_INVALID,
                                           .detail = "the authorization header stands twice"},
+    [WIRE_REFUSAL_AUTHORIZATION_TOO_LARGE] = {.reason = REASON_TOKEN_INVALID,
+                                              .detail = "it is longer than 8 KiB"},
 };
 
 void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal why)

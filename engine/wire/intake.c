@@ -2,7 +2,8 @@
 /* Requests as they come in: nghttp2's events become calls and messages.
  *
  *   begin_headers -> header* -> frame(HEADERS) -+-> call_open
- *                                               +-> refused here: 405, 415, headers too large
+ *                                               +-> refused here: 405, 415, headers too large,
+ *                                                   no one authorization
  *   data_chunk* -> frame.c -> call_message      +-> refused here: too large, compressed
  *   END_STREAM  -> call_half_closed             +-> refused here: ends inside a message
  *   stream_close -> call_closed
@@ -121,6 +122,14 @@ static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2
     }
 }
 
+/* The list is over its limit.  A header that does not fit is not kept, but a token that would be too
+ * long on its own is the caller's fault, and told so: every token over TOKEN_MAX is status 16. */
+static void intake_header_over(struct wire_call *call, nghttp2_vec name, size_t value_len)
+{
+    bool is_token = name.len == 13 && intake_is(name, "authorization");
+    call->is_token_over |= is_token && value_len > TOKEN_MAX;
+}
+
 static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                          nghttp2_rcbuf *value, uint8_t flags, void *user)
 {
@@ -129,14 +138,16 @@ static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, n
     if (!call || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0; /* a client's trailers: gRPC has none */
     }
-    if (call->is_header_over) {
-        return 0;
-    }
     nghttp2_vec name_bytes = nghttp2_rcbuf_get_buf(name);
-    size_t len = name_bytes.len + nghttp2_rcbuf_get_buf(value).len + 32;
-    if (len > s->limits.header_bytes - call->header_bytes) {
+    size_t value_len = nghttp2_rcbuf_get_buf(value).len;
+    size_t len = name_bytes.len + value_len + 32;
+    if (!call->is_header_over && len > s->limits.header_bytes - call->header_bytes) {
         call->is_header_over = true;
+        call->is_token_over = wire_call_authorization(call).len > TOKEN_MAX;
         intake_spend(s, WIRE_HEADERS_FRAMES);
+    }
+    if (call->is_header_over) {
+        intake_header_over(call, name_bytes, value_len);
         return 0;
     }
     call->header_bytes += (uint32_t)len;
@@ -148,7 +159,8 @@ static int intake_open(struct wire_call *call)
 {
     struct wire_server *s = call->server;
     if (call->is_header_over) {
-        return wire_call_refuse(call, WIRE_REFUSAL_HEADERS_TOO_LARGE);
+        return wire_call_refuse(call, call->is_token_over ? WIRE_REFUSAL_AUTHORIZATION_TOO_LARGE
+                                                          : WIRE_REFUSAL_HEADERS_TOO_LARGE);
     }
     if (!call->is_post) {
         return wire_call_answer_http(call, "405");

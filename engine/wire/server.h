@@ -33,6 +33,7 @@ struct wire_call {
     bool is_header_over : 1;       /* header list over the limit: no more of it is looked at */
     bool is_header_invalid : 1;    /* grpc-timeout */
     bool is_twice_authorized : 1;  /* two authorization headers */
+    bool is_token_over : 1;        /* the list is over, and authorization alone over TOKEN_MAX */
     bool is_open : 1;              /* call_open was called: call_closed must be */
     bool is_refused : 1;           /* by this room: nothing more of the request is handed on */
     bool is_half_closed : 1;       /* END_STREAM has come */

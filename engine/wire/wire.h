@@ -17,7 +17,9 @@ struct wire_call;   /* one RPC on it; valid from call_open until call_closed ret
 
 struct wire_limits {
     uint32_t streams_max;     /* concurrent calls of a connection */
-    uint32_t header_bytes;    /* of one call's header list, each + 32; more is status 8 */
+    uint32_t header_bytes;    /* of one call's header list, each + 32; more is status 8, or 16 when
+                               * the token is over TOKEN_MAX.  nghttp2 decodes values up to 64 KiB:
+                               * a longer one ends the connection (COMPRESSION_ERROR) */
     uint32_t message_bytes;   /* of one request message; more is status 8 */
     uint32_t queued_bytes;    /* answers waiting on one call; see wire_call_send() */
     uint32_t reset_burst, reset_rate; /* streams reset by the peer: burst, per second */
@@ -31,7 +33,8 @@ struct wire_limits {
     X(HEADERS_INVALID, 3, "grpc-timeout cannot be read")                                \
     X(TRUNCATED, 3, "the request ends inside a message")                                \
     X(COMPRESSED, 12, "compressed messages are not supported")                          \
-    X(AUTHORIZATION_TWICE, 16, "the authorization header stands twice")
+    X(AUTHORIZATION_TWICE, 16, "the authorization header stands twice")                 \
+    X(AUTHORIZATION_TOO_LARGE, 16, "the authorization header is larger than allowed")
 
 enum wire_refusal {
 #define WIRE_REFUSAL_ENUM(name, status, text) WIRE_REFUSAL_##name,

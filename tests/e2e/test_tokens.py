@@ -58,6 +58,13 @@ def test_good_tokens():
 def test_none():
     refuse('TOKEN_MISSING', None)
     refuse('TOKEN_MISSING', None, [('authorization', 'Basic YTpi')])
+    refuse('TOKEN_MISSING', None, [('authorization', 'Bearer ')])  # an empty variable in a script
+    refuse('TOKEN_MISSING', None, [('authorization', ' ')])
+
+
+def test_blanks_around_it():
+    assert speak(None, [('authorization', f'Bearer {GOOD} ')])
+    assert speak(None, [('authorization', f' Bearer {GOOD}'), ('x-note', 'hi ')])
 
 
 def test_empty_and_garbage():
@@ -165,7 +172,8 @@ def test_encrypted_tokens():
 
 def test_over_8_kib():
     refuse('TOKEN_INVALID', signed(padding='x' * 8192))
-    refuse('TOKEN_INVALID', 'x' * 8193)
+    for size in (8193, 20000, 34000, 60000):
+        refuse('TOKEN_INVALID', 'x' * size)
     assert speak(signed(padding='x' * 4000))
 
 
@@ -175,11 +183,9 @@ def test_duplicate_claims():
 
 
 def test_two_authorization_headers():
-    try:
-        speak(None, [('authorization', 'Bearer ' + GOOD), ('authorization', 'Bearer x')])
-        raise AssertionError('two identities were taken for one')
-    except house.Refused as refusal:
-        assert refusal.code in (3, 16), refusal
+    for second in 'x', GOOD:
+        refuse('TOKEN_INVALID', None,
+               [('authorization', 'Bearer ' + GOOD), ('authorization', 'Bearer ' + second)])
 
 
 def test_a_role_must_be_signed():

@@ -131,15 +131,19 @@ static void test_long_token_and_message(void)
 {
     struct peer p;
     struct ask a;
-    static char token[10000];
+    static const size_t lengths[] = {40000, 10000}; /* past our header list, past TOKEN_MAX */
+    static char token[40001];
     static uint8_t message[70000];
     memset(token, 'x', sizeof token - 1);
     memcpy(token, "Bearer ", 7);
     EQ(peer_open(&p, port), 0);
-    peer_ask(&p, &a, GET_POOL, token, pool_request("ok"));
-    peer_wait(&p, &a, 1000);
-    EQ(a.status, 16);
-    OK(ask_names(&a, "TOKEN_INVALID"));
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        token[lengths[i]] = '\0';
+        peer_ask(&p, &a, GET_POOL, token, pool_request("ok"));
+        peer_wait(&p, &a, 1000);
+        EQ(a.status, 16);
+        OK(ask_names(&a, "TOKEN_INVALID"));
+    }
     peer_ask(&p, &a, GET_POOL, alice, (struct span){message, sizeof message});
     peer_wait(&p, &a, 1000);
     EQ(a.status, 8);

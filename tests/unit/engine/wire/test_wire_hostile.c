@@ -174,24 +174,59 @@ static void test_no_message(void)
     hostile_end();
 }
 
+/* One call whose block ends with a header of `n` bytes, and another after that. */
+static void hostile_large(const char *name, size_t n, const char *after, size_t after_n)
+{
+    static char value[60 * 1024], last[16 * 1024];
+    memset(value, 'v', n);
+    value[n] = '\0';
+    memset(last, 'v', after_n);
+    last[after_n] = '\0';
+    raw_request(&block, "POST", "application/grpc");
+    raw_header(&block, name, value);
+    raw_header(&block, after, last);
+    for (size_t at = 0; at < block.len;) {
+        size_t part = block.len - at < 16 * 1024 ? block.len - at : 16 * 1024;
+        uint8_t type = at ? NGHTTP2_CONTINUATION : NGHTTP2_HEADERS;
+        uint8_t flags = at + part == block.len ? NGHTTP2_FLAG_END_HEADERS : 0;
+        raw_frame(&w, type, flags, 1, (struct span){block.bytes + at, part});
+        at += part;
+    }
+}
+
 static void test_headers_too_large(void)
 {
-    static char value[17 * 1024];
-    memset(value, 'v', sizeof(value) - 1);
     for (int better = 0; better < 2; better++) {
         hostile_start();
         p.refuses_better = better;
-        raw_request(&block, "POST", "application/grpc");
-        size_t first = 16 * 1024;
-        raw_header(&block, "authorization", value);
-        raw_frame(&w, NGHTTP2_HEADERS, 0, 1, (struct span){block.bytes, first});
-        raw_frame(&w, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1,
-                  (struct span){block.bytes + first, block.len - first});
+        hostile_large("x-note", 17 * 1024, "authorization", TOKEN_MAX);
         EQ(hostile_send(), 0);
         EQ(p.opened, 0);
         EQ(p.refusal, WIRE_REFUSAL_HEADERS_TOO_LARGE);
         OK(hostile_said("grpc-status: 8\n"));
         OK(!better || hostile_said("grpc-message: better\n"));
+        hostile_still_serves(3);
+        hostile_end();
+    }
+}
+
+/* A token over TOKEN_MAX is status 16 whatever its length, and wherever it stands. */
+static void test_token_too_large(void)
+{
+    for (int i = 0; i < 3; i++) {
+        hostile_start();
+        if (i == 0) {
+            hostile_large("authorization", 55 * 1024, "x-note", 1);
+        } else if (i == 1) {
+            hostile_large("authorization", TOKEN_MAX + 1, "x-note", 8 * 1024);
+        } else {
+            hostile_large("x-note", 17 * 1024, "authorization", TOKEN_MAX + 1);
+        }
+        EQ(hostile_send(), 0);
+        EQ(p.opened, 0);
+        EQ(p.refused, 1);
+        EQ(p.refusal, WIRE_REFUSAL_AUTHORIZATION_TOO_LARGE);
+        OK(hostile_said("grpc-status: 16\n"));
         hostile_still_serves(3);
         hostile_end();
     }
@@ -676,6 +711,7 @@ int main(void)
     TAP_RUN(test_refused_after_an_answer);
     TAP_RUN(test_no_message);
     TAP_RUN(test_headers_too_large);
+    TAP_RUN(test_token_too_large);
     TAP_RUN(test_large_token_arrives);
     TAP_RUN(test_invalid_headers);
     TAP_RUN(test_two_authorizations);
