@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* fairslot slot import: a checked CSV file into the pools it names.
- *   whole file -> import_read: any error ends here -> every pool is asked for: a missing one ends
- *   here -> batches of one pool each, in order -> summary
+ *   whole file -> import_read -> every pool is asked for -> stock_compare takes out what is there
+ *   -> all batches with validate_only -> all batches -> summary          any error ends it there
  * Owns the file's bytes, the import and one session.
- * Invariant: nothing is sent before everything is known to be good, and a batch's request id is the
- * hash of the batch: the same file again (after a lost connection, say) books nothing twice, and
- * batches that did not change answer as they did before.  (A hash of the whole file would make
- * every batch new as soon as one line is added.) */
+ * Invariant: nothing is made before the server found every batch good.  What may still go wrong in
+ * the second pass is the world's (a lost server, a second import at once); the same file again then
+ * goes on where this one stopped, because what is there is taken out.  A batch's request id is the
+ * hash of the batch, so a call that is repeated makes nothing twice. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@
 #include "ctl/refusal.h"
 #include "ctl/render.h"
 #include "ctl/session.h"
+#include "ctl/stock.h"
 #include "ctl/talk.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
@@ -60,23 +61,13 @@ static int cmd_import_errors(const char *file, const struct import *i)
     return VERB_FAILED;
 }
 
-/* Index behind the slots of the pool that begins at `begin`. */
-static size_t cmd_import_pool_end(const struct import *i, size_t begin)
-{
-    size_t end = begin;
-    while (end < i->count && strcmp(i->slots[end].pool, i->slots[begin].pool) == 0) {
-        end++;
-    }
-    return end;
-}
-
 /* Asks for every pool the file names. */
 static int cmd_import_pools(struct session *session, const struct import *i, const char *file,
                             size_t *ret_pools)
 {
     size_t missing = 0, pools = 0;
     const char *first = NULL;
-    for (size_t begin = 0; begin < i->count; begin = cmd_import_pool_end(i, begin), pools++) {
+    for (size_t begin = 0; begin < i->count; begin = import_pool_end(i, begin), pools++) {
         char name[NAMES_MAX];
         struct refusal refusal;
         Fairslot__V1__Pool *pool;
@@ -152,7 +143,7 @@ static int cmd_import_id(Fairslot__Admin__V1__BatchCreateSlotsRequest *request, 
     return VERB_OK;
 }
 
-static int cmd_import_send(struct session *session, const char *pool, bool dry_run)
+static int cmd_import_send(struct session *session, const char *pool, bool validate)
 {
     char name[NAMES_MAX], request_id[VALUE_UUID_MAX];
     Fairslot__Admin__V1__BatchCreateSlotsResponse *answer;
@@ -162,7 +153,7 @@ static int cmd_import_send(struct session *session, const char *pool, bool dry_r
     request.parent = name;
     request.n_slots = cmd_import_batch.count;
     request.slots = cmd_import_batch.at;
-    request.validate_only = dry_run;
+    request.validate_only = validate;
     int r = cmd_import_id(&request, request_id);
     if (r != VERB_OK) {
         return r;
@@ -177,60 +168,80 @@ static int cmd_import_send(struct session *session, const char *pool, bool dry_r
     return r;
 }
 
-static int cmd_import_all(struct session *session, const struct import *i, bool dry_run)
+/* One pass over all batches. */
+static int cmd_import_pass(struct session *session, const struct import *i, bool validate)
 {
     char done[32], all[32];
     for (size_t at = 0; at < i->count;) {
         const char *pool = i->slots[at].pool;
-        size_t next = cmd_import_fill(i, at, cmd_import_pool_end(i, at));
-        int r = cmd_import_send(session, pool, dry_run);
+        size_t next = cmd_import_fill(i, at, import_pool_end(i, at));
+        int r = cmd_import_send(session, pool, validate);
         if (r != VERB_OK) {
-            talk_say("in pool '%s', lines %u to %u; %s of %s slots %s before", pool,
-                     i->slots[at].line, i->slots[next - 1].line, talk_number(at, done),
-                     talk_number(i->count, all), dry_run ? "were checked" : "are in");
-            if (!dry_run && at > 0) {
+            talk_say("in pool '%s', lines %u to %u; %s of %s slots %s", pool, i->slots[at].line,
+                     i->slots[next - 1].line, talk_number(validate ? 0 : at, done),
+                     talk_number(i->count, all), validate ? "were imported" : "are in before");
+            if (!validate && at > 0) {
                 talk_next("import the same file again: what is in is not made twice");
             }
             return r;
         }
         at = next;
-        talk_progress(at == i->count, "%s / %s slots", talk_number(at, done),
-                      talk_number(i->count, all));
+        talk_progress(at == i->count && !validate, "%s / %s slots%s", talk_number(at, done),
+                      talk_number(i->count, all), validate ? " checked" : "");
     }
     return VERB_OK;
 }
 
-static int cmd_import_summary(const struct options_call *call, const struct import *i, size_t pools,
-                              bool dry_run)
+/* What an import came to. */
+struct cmd_import_result {
+    size_t pools; /* that the file names */
+    size_t there; /* slots that were there already */
+    bool dry_run;
+};
+
+static int cmd_import_summary(const struct options_call *call, const struct import *i,
+                              const struct cmd_import_result *result)
 {
-    char number[32];
+    char number[32], there[32];
     if (options_json(call)) {
-        return render_print_json(json_pack("{s:I, s:I, s:b}", dry_run ? "checkedCount"
-                                                                      : "createdCount",
-                                           (json_int_t)i->count, "poolCount", (json_int_t)pools,
-                                           "dryRun", dry_run));
+        return render_print_json(
+            json_pack("{s:I, s:I, s:I, s:b}", result->dry_run ? "checkedCount" : "createdCount",
+                      (json_int_t)i->count, "existingCount", (json_int_t)result->there, "poolCount",
+                      (json_int_t)result->pools, "dryRun", result->dry_run));
     }
-    printf("%s slots %s %zu pool%s\n", talk_number(i->count, number),
-           dry_run ? "can be imported into" : "imported into", pools, pools == 1 ? "" : "s");
+    printf("%s slot%s %s %zu pool%s", talk_number(i->count, number), i->count == 1 ? "" : "s",
+           result->dry_run ? "can be imported into" : "imported into", result->pools,
+           result->pools == 1 ? "" : "s");
+    if (result->there > 0) {
+        printf("; %s %s there already", talk_number(result->there, there),
+               result->there == 1 ? "was" : "were");
+    }
+    putchar('\n');
     return render_flush();
 }
 
-static int cmd_import_run(const struct options_call *call, const struct import *i, const char *file,
+static int cmd_import_run(const struct options_call *call, struct import *i, const char *file,
                           bool dry_run)
 {
     struct session *session;
-    size_t pools = 0;
+    struct cmd_import_result result = {.dry_run = dry_run};
     int r = session_open(call, &session);
     if (r != VERB_OK) {
         return r;
     }
     session_set_patience(session, CMD_IMPORT_PATIENCE_US);
-    r = cmd_import_pools(session, i, file, &pools);
+    r = cmd_import_pools(session, i, file, &result.pools);
     if (r == VERB_OK) {
-        r = cmd_import_all(session, i, dry_run);
+        r = stock_compare(session, i, file, &result.there);
     }
     if (r == VERB_OK) {
-        r = cmd_import_summary(call, i, pools, dry_run);
+        r = cmd_import_pass(session, i, true);
+    }
+    if (r == VERB_OK && !dry_run) {
+        r = cmd_import_pass(session, i, false);
+    }
+    if (r == VERB_OK) {
+        r = cmd_import_summary(call, i, &result);
     }
     session_close(session);
     return r;

@@ -56,7 +56,8 @@ static const char ctl_pool_show_help[] =
 static const char ctl_slot_import_help[] =
     "usage: fairslot slot import FILE.csv [options]\n"
     "Creates the slots of a CSV file.  The whole file is checked first: one wrong line, and\n"
-    "nothing is imported.  Importing the same file again within a day changes nothing.\n"
+    "nothing is imported.  What is there already is left as it is, so a file may be imported\n"
+    "again, also with lines added.\n"
     "Columns, by name in the first line (any order):\n"
     "  pool                id of a pool that exists (may be left out with --pool)\n"
     "  date                YYYY-MM-DD\n"

@@ -2,7 +2,8 @@
 /* A CSV file of slots.
  *   header -> where each column stands
  *   record -> fields -> local time -> UTC -> slot         any mistake: an error with its line
- *   all    -> sorted by pool, start, desk -> the same desk twice at one time is an error, too
+ *   all    -> by desk -> a slot that begins before the desk's last one has ended is an error, too
+ *          -> by pool and start
  * Owns the slots; their texts are borrowed from the file's bytes.
  * Every line is checked before the caller sends the first one, so a bad file changes nothing.
  * Local times are never guessed: a time that does not exist, or comes twice, is an error unless its
@@ -307,31 +308,67 @@ static int import_compare_errors(const void *a, const void *b)
     return x->line < y->line ? -1 : x->line > y->line;
 }
 
-static bool import_same_desk(const struct import_slot *a, const struct import_slot *b)
+/* A row by its desk, to find what one desk would do at one time. */
+struct import_desk {
+    const struct import_slot *slot;
+    char slug[SLOT_DESK_MAX + 1]; /* desks count as the same when their slugs are: so do slot ids */
+};
+
+static int import_compare_desks(const void *a, const void *b)
 {
-    char slug_a[SLOT_DESK_MAX + 1], slug_b[SLOT_DESK_MAX + 1];
-    size_t len_a = codec_desk_slug(import_span(a->desk), slug_a);
-    size_t len_b = codec_desk_slug(import_span(b->desk), slug_b);
-    return len_a == len_b && memcmp(slug_a, slug_b, len_a) == 0;
+    const struct import_desk *x = a, *y = b;
+    int order = strcmp(x->slot->pool, y->slot->pool);
+    order = order ? order : strcmp(x->slug, y->slug);
+    return order ? order : import_compare(x->slot, y->slot);
 }
 
-/* Slots that would get one id: desks count as the same when their slugs are. */
-static void import_duplicates(struct import *i)
+/* Tells of every row that begins before an earlier one of its desk has ended. */
+static void import_overlaps_of(struct import *i, const struct import_desk *desks)
 {
+    const struct import_desk *last = &desks[0]; /* of this desk, the one that ends last */
     for (size_t n = 1; n < i->count; n++) {
-        const struct import_slot *slot = &i->slots[n];
-        for (size_t m = n; m-- > 0;) {
-            const struct import_slot *other = &i->slots[m];
-            if (other->start_s != slot->start_s || strcmp(other->pool, slot->pool) != 0) {
-                break;
-            }
-            if (import_same_desk(other, slot)) {
-                import_wrong(i, slot->line, "the same desk at the same time as line %u ('%.40s')",
-                             other->line, other->desk);
-                break;
-            }
+        const struct import_slot *slot = desks[n].slot, *other = last->slot;
+        bool same = strcmp(slot->pool, other->pool) == 0 && strcmp(desks[n].slug, last->slug) == 0;
+        if (same && slot->start_s == other->start_s) {
+            import_wrong(i, slot->line, "the same desk at the same time as line %u ('%.40s')",
+                         other->line, other->desk);
+        } else if (same && slot->start_s < other->start_s + other->duration_s) {
+            import_wrong(i, slot->line, "begins before line %u has ended at the same desk "
+                         "('%.40s')", other->line, other->desk);
+        }
+        if (!same || slot->start_s + slot->duration_s > other->start_s + other->duration_s) {
+            last = &desks[n];
         }
     }
+}
+
+static int import_overlaps(struct import *i)
+{
+    if (i->count == 0) {
+        return 0;
+    }
+    struct import_desk *desks = calloc(i->count, sizeof(*desks));
+    if (!desks) {
+        return err_origin(-ENOMEM);
+    }
+    for (size_t n = 0; n < i->count; n++) {
+        desks[n].slot = &i->slots[n];
+        size_t len = codec_desk_slug(import_span(i->slots[n].desk), desks[n].slug);
+        desks[n].slug[len] = '\0';
+    }
+    qsort(desks, i->count, sizeof(*desks), import_compare_desks);
+    import_overlaps_of(i, desks);
+    free(desks);
+    return 0;
+}
+
+size_t import_pool_end(const struct import *i, size_t begin)
+{
+    size_t end = begin;
+    while (end < i->count && strcmp(i->slots[end].pool, i->slots[begin].pool) == 0) {
+        end++;
+    }
+    return end;
 }
 
 int import_read(struct import *i, uint8_t *bytes, size_t len, const char *pool)
@@ -367,7 +404,10 @@ int import_read(struct import *i, uint8_t *bytes, size_t len, const char *pool)
     if (i->count > 0) {
         qsort(i->slots, i->count, sizeof(*i->slots), import_compare);
     }
-    import_duplicates(i);
+    r = import_overlaps(i);
+    if (r < 0) {
+        return err_trace(r);
+    }
     if (i->count == 0 && i->errors_count == 0) {
         import_wrong(i, 1, "there is no slot behind the header");
     }

@@ -16,6 +16,7 @@ struct import_slot {
     int64_t start_s;      /* UTC, seconds since the epoch */
     int64_t duration_s;
     unsigned line;        /* where it stands in the file */
+    bool there;           /* the pool has it already (stock.c) */
 };
 
 struct import_error {
@@ -24,7 +25,7 @@ struct import_error {
 };
 
 struct import {
-    struct import_slot *slots; /* by pool, start, desk; malloc'ed */
+    struct import_slot *slots; /* by pool, start, line; malloc'ed */
     size_t count;
     size_t size;               /* slots there is room for */
     struct import_error errors[IMPORT_ERRORS_SHOWN]; /* the first ones, by line */
@@ -35,6 +36,8 @@ struct import {
  * pool: every slot's pool when the file names none (and checked when it does), or NULL.
  * 0 (also when there are errors: look at errors_count), or < 0. */
 int import_read(struct import *i, uint8_t *bytes, size_t len, const char *pool);
+/* Index behind the slots of the pool that begins at `begin`. */
+size_t import_pool_end(const struct import *i, size_t begin);
 void import_fini(struct import *i);
 
 #endif

@@ -229,6 +229,26 @@ def test_import():
     assert slots_of() == slots
 
 
+def test_import_again():
+    """Rows that are there are left alone, whatever stands around them; a clash imports nothing."""
+    call('pool', 'create', 'again')
+    rows = [f'again,2031-03-03,{hour:02}:00,15,Desk 1,Europe/Berlin' for hour in range(8, 12)]
+    call('slot', 'import', write('again.csv', HEADER + '\n'.join(rows[:2]) + '\n'))
+    said = call('slot', 'import', write('again.csv', HEADER + '\n'.join(rows[::-1]) + '\n'),
+                '-o', 'json').stdout
+    assert json.loads(said) == {'createdCount': 2, 'existingCount': 2, 'poolCount': 1,
+                                'dryRun': False}, said
+    clash = write('clash.csv', HEADER + 'again,2031-03-03,07:00,15,Desk 1,Europe/Berlin\n'
+                  'again,2031-03-03,09:00,20,desk 1,Europe/Berlin\n')
+    done = call('slot', 'import', clash, check=PRECONDITION)
+    assert f'{clash}:3: ' in done.stderr and done.stdout == '', done
+    overlap = write('overlap.csv', HEADER + 'again,2031-04-03,07:00,60,D,UTC\n'
+                    'again,2031-04-03,07:30,60,D,UTC\n')
+    done = call('slot', 'import', overlap, check=FAILED)
+    assert f'{overlap}:3: ' in done.stderr, done
+    assert len(slots_of('again')) == 4
+
+
 def test_import_of_many_slots():
     lines = [f'cli,2032-{1 + n // 1400:02}-{1 + n // 50 % 28:02},{8 + n // 5 % 10:02}:00,15,'
              f'Room {n % 5},Europe/Berlin' for n in range(5600)]

@@ -102,7 +102,8 @@ static void test_bad_lines(void)
         {"passports,2026-12-01,09:00+01:00,15,D,Europe/Munich", "unknown time zone"},
         {"passports,2026-12-01,09:00,15,\"D\"x,Europe/Berlin", "quote"},
         {"passports,2026-12-01,09:00,15,\xff,Europe/Berlin", "UTF-8"},
-        {"passports,2026-12-01,09:00,15,desk-1,Europe/Berlin", "line 2"},
+        {"passports,2026-12-01,09:00,15,desk-1,Europe/Berlin", "same time as line 2"},
+        {"passports,2026-12-01,09:14,15,Desk 1,Europe/Berlin", "before line 2 has ended"},
     };
     char text[1024];
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -111,6 +112,25 @@ static void test_bad_lines(void)
         EQ(import.errors_count, 1);
     }
     refused(HEADER GOOD, "licences", 2, "--pool");
+}
+
+/* One desk, one slot at a time; each pool has desks of its own. */
+static void test_overlaps(void)
+{
+    read_text(HEADER GOOD "passports,2026-12-01,09:15,15,Desk 1,Europe/Berlin\n"
+              "passports,2026-12-01,09:05,15,Desk 2,Europe/Berlin\n"
+              "others,2026-12-01,09:05,15,Desk 1,Europe/Berlin\n"
+              "passports,2026-12-01,08:45,15,Desk 1,Europe/Berlin\n", NULL);
+    EQ(import.errors_count, 0);
+    EQ(import_pool_end(&import, 0), 1);
+    EQ(import_pool_end(&import, 1), 5);
+    /* A long one in front, a short one inside it, and one behind the short one. */
+    read_text(HEADER "p,2026-12-01,10:00,15,D,UTC\np,2026-12-01,09:00,120,D,UTC\n"
+              "p,2026-12-01,10:30,15,d,UTC\np,2026-12-01,11:00,15,D,UTC\n", NULL);
+    EQ(import.errors_count, 2);
+    EQ(import.errors[0].line, 2);
+    EQ(import.errors[1].line, 4);
+    OK(strstr(import.errors[1].text, "line 3") != NULL);
 }
 
 static void test_all_errors_counted(void)
@@ -133,6 +153,7 @@ int main(void)
     TAP_RUN(test_columns_by_name);
     TAP_RUN(test_bad_header);
     TAP_RUN(test_bad_lines);
+    TAP_RUN(test_overlaps);
     TAP_RUN(test_all_errors_counted);
     import_fini(&import);
     return tap_done();
