@@ -125,7 +125,8 @@ struct ledger_memory {
     int64_t log_time_us;
     enum command_kind kind;
     enum reason reason;
-    struct span snapshot; /* of a done one: the item, the pool, or count and log index */
+    /* Of a done one the item, the pool, or count and log index; of a refusal its metadata. */
+    struct span snapshot;
 };
 
 /* Writers: the writer turns bad when it does not fit. */
@@ -266,7 +267,7 @@ int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, u
 
 /* 0: answered from memory, the step is done; LEDGER_NONE: it must be decided; < 0. */
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
-/* Remembers the verdict in s->v, with the snapshot of what was done (may be empty). */
+/* Remembers the verdict in s->v, with the snapshot of what was done (of a refusal empty). */
 int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot);
 

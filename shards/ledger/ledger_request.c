@@ -2,12 +2,14 @@
 /* Exactly once: a verdict is remembered beside what it changed, in the same step, for 24 h of log
  * time.  The same request id and body get the same answer, byte for byte; another body is refused.
  * A snapshot of what was done is kept, not the packed answer: it is smaller, and packing is pure.
- * Refusals are remembered too (by their reason): a retry must not succeed where its first try was
+ * Refusals are remembered too, metadata and all: a retry must not succeed where its first try was
  * told no.  Not remembered, because nothing was decided: RATE_LIMITED, POOL_UNKNOWN, ROLE_MISSING.
  * An older record counts as absent whether the sweep has met it or not.  Owns nothing. */
 #include <errno.h>
 
 #include "ledger/ledger_parts.h"
+
+#define REQUEST_META_MAX 512 /* bytes: five slot ids are the most that is said */
 
 static int ledger_request_pool(struct ledger_step *s, struct span snapshot)
 {
@@ -43,6 +45,43 @@ static int ledger_request_item(struct ledger_step *s, struct span snapshot, uint
                              : ledger_account_answer_reservation(s, &item, owner));
 }
 
+/* -- refusals ---------------------------------------------------------------------------------- */
+
+/* What the ledger says beside a reason.  Their places stand in records: new ones go to the end. */
+static const char *const request_keys[] = {"next_free", "max_active", "slot"};
+
+#define REQUEST_KEYS (sizeof request_keys / sizeof request_keys[0])
+
+/* The verdict's metadata: (key u8, value with its length u16)*. */
+static void ledger_request_meta(struct writer *w, const struct verdict *v)
+{
+    for (size_t i = 0; i < v->meta_count; i++) {
+        uint8_t key = 0;
+        while (key < REQUEST_KEYS && strcmp(request_keys[key], v->meta[i].key) != 0) {
+            key++;
+        }
+        CHECK(key < REQUEST_KEYS);
+        writer_u8(w, key);
+        writer_span16(w, v->meta[i].value);
+    }
+}
+
+static int ledger_request_refused(struct ledger_step *s, enum reason reason, struct span snapshot)
+{
+    struct reader r = reader_of(snapshot.ptr, snapshot.len);
+    while (!r.bad && reader_left(&r) > 0) {
+        uint8_t key = reader_u8(&r);
+        struct span value = reader_span16(&r);
+        if (r.bad || key >= REQUEST_KEYS || s->v->meta_count == VERDICT_META_MAX) {
+            return err_origin(-EBADMSG);
+        }
+        ledger_meta(s, request_keys[key], value);
+    }
+    return r.bad ? err_origin(-EBADMSG) : ledger_refuse(s, reason);
+}
+
+/* -- both ways --------------------------------------------------------------------------------- */
+
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner)
 {
     struct span value, snapshot;
@@ -61,13 +100,13 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
     if (m.kind != s->c->kind || m.body_hash != s->c->body_hash) {
         return ledger_refuse(s, REASON_REQUEST_ID_REUSED);
     }
-    if (m.reason != REASON_OK) {
-        return ledger_refuse(s, m.reason);
-    }
     /* A copy: the answer outlives the round's next put. */
     r = ledger_keep(s->arena, m.snapshot, &snapshot);
     if (r) {
         return err_trace(r);
+    }
+    if (m.reason != REASON_OK) {
+        return err_trace(ledger_request_refused(s, m.reason, snapshot));
     }
     if (m.kind == COMMAND_CREATE_POOL) {
         return err_trace(ledger_request_pool(s, snapshot));
@@ -81,8 +120,14 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
 int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot)
 {
-    uint8_t bytes[BOOK_VALUE_MAX];
+    uint8_t bytes[BOOK_VALUE_MAX], meta_bytes[REQUEST_META_MAX];
     struct writer w = writer_of(bytes, sizeof bytes);
+    struct writer meta = writer_of(meta_bytes, sizeof meta_bytes);
+    if (s->v->reason != REASON_OK) {
+        ledger_request_meta(&meta, s->v);
+        CHECK(!meta.bad && snapshot.len == 0);
+        snapshot = (struct span){meta_bytes, writer_len(&meta)};
+    }
     struct ledger_memory m = {.body_hash = s->c->body_hash,
                               .log_time_us = s->now_us,
                               .kind = s->c->kind,
