@@ -11,7 +11,7 @@
 #include "ledger/ledger_parts.h"
 
 #define OWNERS_MAX 8 /* identities of a class at one 64-bit position: never two in practice */
-#define HEADER_BYTES 10
+#define HEADER_BYTES 11
 #define ITEM_BYTES   56 /* of an item without its texts */
 
 int ledger_account_load(struct ledger_step *s, struct routing_key at,
@@ -21,6 +21,7 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
     struct span value;
     int r = ledger_get(s->l, &key, &value);
     if (r == LEDGER_NONE) {
+        ret_account->has_others = false;
         ret_account->day = 0;
         ret_account->requests = 0;
         ret_account->items_count = 0;

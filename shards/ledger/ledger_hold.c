@@ -84,6 +84,12 @@ static int ledger_hold_open(struct ledger_step *s, struct ledger_scene *scene)
         return err_trace(r);
     }
     scene->is_new = r == LEDGER_NONE;
+    if (scene->is_new || scene->account.has_others) {
+        r = ledger_class_recall(s, ledger_pool_class(scene->pool), &scene->account.has_others);
+        if (r != LEDGER_NONE) {
+            return r ? err_trace(r) : LEDGER_ANSWERED;
+        }
+    }
     if (!ledger_hold_count(s, &scene->account)) {
         ledger_refuse(s, REASON_RATE_LIMITED);
         return LEDGER_ANSWERED;
@@ -96,6 +102,9 @@ static int ledger_hold_put_account(struct ledger_step *s, struct ledger_scene *s
 {
     struct ledger_key key = ledger_key_account(scene->at, &s->c->identity);
     int r = ledger_put(s->l, &key, account);
+    if (r == 0 && scene->is_new && scene->account.has_others) {
+        r = ledger_class_mark(s, ledger_pool_class(scene->pool));
+    }
     if (r || !scene->is_new) {
         return err_trace(r);
     }

@@ -81,13 +81,26 @@ struct ledger_key ledger_key_request(struct routing_key at, const struct identit
     return ledger_key_make(at, 'R', (struct span){both, sizeof both});
 }
 
+/* A hash, so that the records of many operators spread: nobody reads them in order. */
+static uint64_t ledger_key_person(const struct identity *identity)
+{
+    return ledger_key_hash("fairslot.index.1", identity->bytes, sizeof identity->bytes);
+}
+
+struct ledger_key ledger_key_admin(const struct identity *identity,
+                                   const struct request_id *request)
+{
+    struct routing_key at = {LEDGER_SPACE_ADMIN, ledger_key_person(identity)};
+    return ledger_key_request(at, identity, request);
+}
+
 struct ledger_key ledger_key_index(const struct identity *identity, struct span service_class)
 {
     uint8_t both[16 + CLASS_MAX];
     CHECK(service_class.len <= CLASS_MAX);
     memcpy(both, identity->bytes, 16);
     memcpy(both + 16, service_class.ptr, service_class.len);
-    struct routing_key at = {LEDGER_SPACE_INDEX, ledger_key_hash("fairslot.index.1", both, 16)};
+    struct routing_key at = {LEDGER_SPACE_INDEX, ledger_key_person(identity)};
     return ledger_key_make(at, 'C', (struct span){both, 16 + service_class.len});
 }
 

@@ -8,11 +8,11 @@
  *                           (0, 0)                   'W'                     the sweep's cursor
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
  *   01  a pool              (pool, 0)                'P'                     policy
- *                           (pool, 0)                'R' identity request    operators' verdicts
  *                           (pool, 2^63 + second)    'S' slug                slot
  *   10  a service class     (class, hash)            'I' identity            account: holds, ...
  *                           (class, hash)            'R' identity request    clients' verdicts
  *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
+ *                           (3 << 62 | 1, hash)      'R' identity request    operators' verdicts
  *
  * What is read from the book is borrowed until the first put: every step decodes, decides,
  * encodes, and only then puts. */
@@ -52,6 +52,7 @@ struct ledger_key_parts {
 #define LEDGER_SPACE_POOLS   (UINT64_C(1) << 62)
 #define LEDGER_SPACE_CLASSES (UINT64_C(2) << 62)
 #define LEDGER_SPACE_INDEX   (UINT64_C(3) << 62)
+#define LEDGER_SPACE_ADMIN   (LEDGER_SPACE_INDEX | 1)
 
 struct ledger_key ledger_key_make(struct routing_key at, uint8_t tag, struct span suffix);
 /* Where a space begins, before every record in it. */
@@ -60,6 +61,9 @@ struct ledger_key ledger_key_slot(uint64_t pool_space, const struct slot_key *sl
 struct ledger_key ledger_key_account(struct routing_key at, const struct identity *identity);
 struct ledger_key ledger_key_request(struct routing_key at, const struct identity *identity,
                                      const struct request_id *request);
+/* Of an operator: one place for all pools. */
+struct ledger_key ledger_key_admin(const struct identity *identity,
+                                   const struct request_id *request);
 struct ledger_key ledger_key_index(const struct identity *identity, struct span service_class);
 struct ledger_key ledger_key_catalogue(struct span pool_id);
 /* False when it is none of ours. */
@@ -113,6 +117,7 @@ struct ledger_item {
 
 /* What one identity has in one service class. */
 struct ledger_account {
+    bool has_others; /* this identity has accounts in other classes too */
     uint32_t day;      /* log time / 24 h of the count below */
     uint32_t requests; /* remembered on that day */
     size_t items_count;
@@ -263,10 +268,33 @@ int ledger_account_answer_reservation(struct ledger_step *s, const struct ledger
 int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, uint64_t owner,
                         struct reservation_view *out);
 
+/* -- ledger_class.c: the classes of one identity ------------------------------------------------ */
+
+struct ledger_class {
+    uint8_t bytes[CLASS_MAX];
+    size_t len;
+};
+
+static inline struct span ledger_class_name(const struct ledger_class *c)
+{
+    return (struct span){c->bytes, c->len};
+}
+
+void ledger_class_enter(struct ledger_class *c, struct span name);
+/* The next class after *c, by name, in which the identity has an account. 0, LEDGER_NONE, < 0. */
+int ledger_class_next(struct ledger *l, const struct identity *identity, struct ledger_class *c);
+/* 0: the request id is known in a class other than `own`, refused; LEDGER_NONE: it is not, and
+ * whether there are other classes; < 0. */
+int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_others);
+/* Before the first account in `own` is written: its only other account gets the mark. 0 or < 0. */
+int ledger_class_mark(struct ledger_step *s, struct span own);
+
 /* -- ledger_request.c: exactly once ------------------------------------------------------------ */
 
 /* 0: answered from memory, the step is done; LEDGER_NONE: it must be decided; < 0. */
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
+/* A verdict stands there that is not forgotten yet. 0, LEDGER_NONE, < 0. */
+int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key);
 /* Remembers the verdict in s->v, with the snapshot of what was done (of a refusal empty). */
 int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot);

@@ -109,7 +109,7 @@ int ledger_pool_create(struct ledger_step *s)
         return ledger_refuse(s, REASON_ROLE_MISSING);
     }
     struct routing_key at = ledger_pool_key(c->pool);
-    struct ledger_key request = ledger_key_request(at, &c->identity, &c->request_id);
+    struct ledger_key request = ledger_key_admin(&c->identity, &c->request_id);
     int r = ledger_request_recall(s, &request, 0);
     if (r != LEDGER_NONE) {
         return err_trace(r);

@@ -67,24 +67,10 @@ int ledger_read_reservation(struct ledger_step *s)
 /* Where the list stands. */
 struct ledger_read_list {
     struct reservation_view *out;
-    uint8_t class_bytes[CLASS_MAX];
-    size_t class_len;
+    struct ledger_class in;
     uint64_t after; /* number of the last one given out of that class */
     bool any_pool;
 };
-
-static struct span ledger_read_class(const struct ledger_read_list *list)
-{
-    return (struct span){list->class_bytes, list->class_len};
-}
-
-static void ledger_read_enter(struct ledger_read_list *list, struct span service_class)
-{
-    CHECK(service_class.len <= CLASS_MAX);
-    memcpy(list->class_bytes, service_class.ptr, service_class.len);
-    list->class_len = service_class.len;
-    list->after = 0;
-}
 
 /* "CLASS.NUMBER"; a class may hold dots, a number none. */
 static int ledger_read_token(struct ledger_step *s, const struct ledger_read_list *list)
@@ -92,7 +78,7 @@ static int ledger_read_token(struct ledger_step *s, const struct ledger_read_lis
     static const char hex[] = "0123456789abcdef";
     uint8_t bytes[TOKEN_BYTES];
     struct writer w = writer_of(bytes, sizeof bytes);
-    writer_bytes(&w, list->class_bytes, list->class_len);
+    writer_bytes(&w, list->in.bytes, list->in.len);
     writer_u8(&w, '.');
     for (int shift = 60; shift >= 0; shift -= 4) {
         writer_u8(&w, (uint8_t)hex[list->after >> shift & 15]);
@@ -112,7 +98,7 @@ static int ledger_read_resume(struct ledger_step *s, struct ledger_read_list *li
     if (token.len < 18 || token.len > TOKEN_BYTES || token.ptr[token.len - 17] != '.') {
         return REASON_PAGE_TOKEN_INVALID;
     }
-    ledger_read_enter(list, (struct span){token.ptr, token.len - 17});
+    ledger_class_enter(&list->in, (struct span){token.ptr, token.len - 17});
     for (size_t i = token.len - 16; i < token.len; i++) {
         uint8_t c = token.ptr[i];
         list->after = list->after << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
@@ -124,7 +110,7 @@ static int ledger_read_resume(struct ledger_step *s, struct ledger_read_list *li
 static int ledger_read_account_list(struct ledger_step *s, struct ledger_read_list *list)
 {
     struct ledger_account account;
-    struct routing_key at = ledger_identity_key(ledger_read_class(list), &s->c->identity);
+    struct routing_key at = ledger_identity_key(ledger_class_name(&list->in), &s->c->identity);
     int r = ledger_account_load(s, at, &account);
     if (r < 0) {
         return err_trace(r);
@@ -148,32 +134,12 @@ static int ledger_read_account_list(struct ledger_step *s, struct ledger_read_li
     return 0;
 }
 
-/* The next class in which the caller has an account. 0, LEDGER_NONE, < 0. */
-static int ledger_read_next_class(struct ledger_step *s, struct ledger_read_list *list)
-{
-    struct ledger_key from = ledger_key_index(&s->c->identity, ledger_read_class(list));
-    struct ledger_key_parts was, is;
-    struct span key, value;
-    int r = ledger_next(s->l, ledger_key_span(&from), true, &key, &value);
-    if (r) {
-        return r == LEDGER_NONE ? r : err_trace(r);
-    }
-    if (!ledger_key_parse(ledger_key_span(&from), &was) || !ledger_key_parse(key, &is)) {
-        return err_origin(-EBADMSG);
-    }
-    if (is.at.space != was.at.space || is.at.position != was.at.position || is.tag != 'C' ||
-        is.suffix.len <= 16 || memcmp(is.suffix.ptr, s->c->identity.bytes, 16) != 0) {
-        return LEDGER_NONE;
-    }
-    ledger_read_enter(list, (struct span){is.suffix.ptr + 16, is.suffix.len - 16});
-    return 0;
-}
-
 static int ledger_read_all(struct ledger_step *s, struct ledger_read_list *list, bool is_first)
 {
     int r = is_first ? 0 : ledger_read_account_list(s, list);
     for (int i = 0; r == 0 && i < CLASSES_MAX; i++) {
-        r = ledger_read_next_class(s, list);
+        r = ledger_class_next(s->l, &s->c->identity, &list->in);
+        list->after = 0;
         if (r == 0) {
             r = ledger_read_account_list(s, list);
         }
@@ -207,7 +173,7 @@ int ledger_read_reservations(struct ledger_step *s)
         return err_trace(ledger_read_all(s, &list, page == LEDGER_NONE));
     }
     if (page == LEDGER_NONE) {
-        ledger_read_enter(&list, ledger_pool_class(pool));
+        ledger_class_enter(&list.in, ledger_pool_class(pool));
     }
     r = ledger_read_account_list(s, &list);
     return r == LEDGER_NONE ? 0 : err_trace(r);

@@ -145,6 +145,7 @@ void ledger_record_account(struct writer *w, const struct ledger_account *accoun
     writer_u8(w, LEDGER_FORMAT);
     writer_u32(w, account->day);
     writer_u32(w, account->requests);
+    writer_u8(w, account->has_others);
     writer_u8(w, (uint8_t)account->items_count);
     for (size_t i = 0; i < account->items_count; i++) {
         ledger_record_item(w, &account->items[i]);
@@ -157,7 +158,10 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account)
     ledger_read_format(&r);
     ret_account->day = reader_u32(&r);
     ret_account->requests = reader_u32(&r);
+    uint8_t has_others = reader_u8(&r);
+    ret_account->has_others = has_others == 1;
     ret_account->items_count = reader_u8(&r);
+    r.bad |= has_others > 1;
     if (ret_account->items_count > LEDGER_ITEMS_MAX - 1) {
         return err_origin(-EBADMSG);
     }

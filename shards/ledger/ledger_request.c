@@ -82,6 +82,18 @@ static int ledger_request_refused(struct ledger_step *s, enum reason reason, str
 
 /* -- both ways --------------------------------------------------------------------------------- */
 
+int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key)
+{
+    struct span value;
+    struct ledger_memory m;
+    int r = ledger_get(s->l, key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    r = ledger_read_memory(value, &m);
+    return r ? err_trace(r) : m.log_time_us + DAY_US <= s->now_us ? LEDGER_NONE : 0;
+}
+
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner)
 {
     struct span value, snapshot;

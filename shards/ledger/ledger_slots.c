@@ -96,13 +96,13 @@ int ledger_slots_create(struct ledger_step *s)
     if (r) {
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
     }
-    struct routing_key at = {pool->space, 0};
-    struct ledger_key request = ledger_key_request(at, &c->identity, &c->request_id);
+    uint64_t space = pool->space;
+    struct ledger_key request = ledger_key_admin(&c->identity, &c->request_id);
     r = ledger_request_recall(s, &request, 0);
     if (r != LEDGER_NONE) {
         return err_trace(r);
     }
-    return err_trace(ledger_slots_make(s, at.space, &request));
+    return err_trace(ledger_slots_make(s, space, &request));
 }
 
 /* -- read -------------------------------------------------------------------------------------- */

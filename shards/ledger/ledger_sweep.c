@@ -4,7 +4,8 @@
  *   cursor in the state -> at most SWEEP_RECORDS records looked at -> cursor moved on, or wrapped
  *
  * One command does little, so that it never delays a round; whoever proposes them decides how fast
- * the book is gone round.  Behind a pool's first slot come only slots: the cursor jumps over them.
+ * the book is gone round.  Behind a pool's first slot come only slots, in the index only names of
+ * classes: the cursor jumps over them.
  * What the sweep has not met yet counts as absent already (ledger_request.c), so its pace shows
  * nowhere but in the size of the book.  Owns the cursor record. */
 #include <errno.h>
@@ -61,10 +62,7 @@ static int ledger_sweep_one(struct ledger_step *s, struct ledger_key *cursor)
     if (!ledger_key_parse(key, &parts)) {
         return err_origin(-EBADMSG);
     }
-    if (parts.at.space >= LEDGER_SPACE_INDEX) {
-        return LEDGER_NONE;
-    }
-    if (parts.tag == 'S') {
+    if (parts.tag == 'S' || parts.tag == 'C') {
         *cursor = ledger_key_space(parts.at.space + 1);
         return 0;
     }

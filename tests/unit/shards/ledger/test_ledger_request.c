@@ -109,6 +109,13 @@ static void test_refusals_are_remembered(void)
     kit_held(&k, "city", 1, 0, id);
     struct command c = hold_command(&k, 2, 0);
     EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN);
+    static const char next_free[] = "s20261201t0900-b,s20261201t0910-a,s20261201t0910-b,"
+                                    "s20261201t0920-a,s20261201t0920-b";
+    EQS(kit_meta(&k, "next_free"), next_free);
+    EQ(kit_hold(&k, "city", 3, 1), REASON_OK); /* the next one goes */
+    EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN);
+    EQS(kit_meta(&k, "next_free"), next_free); /* the same answer all the same */
+    EQ(k.v.meta_count, 1);
     /* The slot that the body means is another one now, and free: the first answer stands. */
     key = kit_slot(5);
     EQ(kit_apply(&k, &c), REASON_SLOT_TAKEN);
@@ -120,6 +127,29 @@ static void test_refusals_are_remembered(void)
     EQ(kit_pool(&k, "later", "c"), REASON_OK);
     EQ(kit_slots(&k, "later", 0, 2), REASON_OK);
     EQ(kit_apply(&k, &n), REASON_OK);
+    kit_fini(&k);
+}
+
+static void test_metadata_is_remembered(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    open_city(&k);
+    kit_held(&k, "city", 1, 0, id);
+    kit_held(&k, "city", 1, 1, id);
+    struct command c = hold_command(&k, 1, 2);
+    struct new_slot one = {KIT_START, SECOND_US, span_of("b"), span_of("B")};
+    struct command s = kit_command(&k, COMMAND_CREATE_SLOTS, "city", 9);
+    s.roles = ROLE_OPERATOR;
+    s.new_slots = &one;
+    s.new_slots_count = 1;
+    for (int i = 0; i < 2; i++) {
+        EQ(kit_apply(&k, &c), REASON_IDENTITY_QUOTA);
+        EQS(kit_meta(&k, "max_active"), "2");
+        EQ(kit_apply(&k, &s), REASON_SLOT_EXISTS);
+        EQS(kit_meta(&k, "slot"), "s20261201t0900-b");
+        EQ(kit_reopen(&k), 0);
+    }
     kit_fini(&k);
 }
 
@@ -142,6 +172,91 @@ static void test_another_body(void)
     struct command other = hold_command(&k, 2, 1);
     other.request_id = c.request_id;
     EQ(kit_apply(&k, &other), REASON_OK);
+    kit_fini(&k);
+}
+
+/* One id, one request, whatever pool and class it names: the second is found out. */
+static void test_other_classes(void)
+{
+    static const char *const pools[] = {"city", "cars", "dogs", "boats", "birds"};
+    struct kit k;
+    open_city(&k);
+    for (int i = 1; i < 5; i++) {
+        EQ(kit_pool(&k, pools[i], pools[i]), REASON_OK);
+        EQ(kit_slots(&k, pools[i], 0, 20), REASON_OK);
+    }
+    struct request_id ids[5];
+    for (unsigned i = 0; i < 5; i++) {
+        struct command c = hold_command(&k, 1, i);
+        c.pool = span_of(pools[i]);
+        ids[i] = c.request_id;
+        for (unsigned j = 0; j < i; j++) { /* a class in which nothing is known yet */
+            c.request_id = ids[j];
+            uint64_t hash = membook_hash(&k.m);
+            EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
+            OK(membook_hash(&k.m) == hash);
+        }
+        c.request_id = ids[i];
+        EQ(kit_apply(&k, &c), REASON_OK);
+    }
+    EQ(kit_reopen(&k), 0);
+    for (unsigned i = 0; i < 25; i++) { /* and all that are known now, both ways */
+        struct command c = hold_command(&k, 1, 10);
+        c.pool = span_of(pools[i / 5]);
+        c.request_id = ids[i % 5];
+        EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
+    }
+    struct command other = hold_command(&k, 2, 11);
+    other.request_id = ids[3];
+    EQ(kit_apply(&k, &other), REASON_OK); /* of somebody else: another request */
+    struct command later = hold_command(&k, 1, 12);
+    later.request_id = ids[3];
+    k.now_us += DAY_US;
+    EQ(kit_apply(&k, &later), REASON_OK);
+    kit_fini(&k);
+}
+
+/* Whoever stays in one class pays nothing for it: the book is asked as often as before. */
+static void test_one_class_costs_nothing(void)
+{
+    struct kit k;
+    open_city(&k);
+    struct command c = hold_command(&k, 1, 0);
+    EQ(kit_apply(&k, &c), REASON_OK);
+    k.m.nexts = 0;
+    c = hold_command(&k, 1, 1);
+    EQ(kit_apply(&k, &c), REASON_OK);
+    EQ(k.m.nexts, 0);
+    kit_fini(&k);
+}
+
+static void test_operators_ids(void)
+{
+    struct kit k;
+    open_city(&k);
+    struct pool_view x = kit_policy("x", "c"), y = kit_policy("y", "c");
+    struct command c = kit_command(&k, COMMAND_CREATE_POOL, "x", 9);
+    c.roles = ROLE_OPERATOR;
+    c.new_pool = &x;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    struct command other = c;
+    other.pool = span_of("y");
+    other.new_pool = &y;
+    other.body_hash++;
+    EQ(kit_apply(&k, &other), REASON_REQUEST_ID_REUSED);
+    struct new_slot one = {KIT_START, SECOND_US, span_of("x"), span_of("X")};
+    struct command s = kit_command(&k, COMMAND_CREATE_SLOTS, "city", 9);
+    s.roles = ROLE_OPERATOR;
+    s.new_slots = &one;
+    s.new_slots_count = 1;
+    EQ(kit_apply(&k, &s), REASON_OK);
+    s.pool = span_of("x");
+    s.body_hash++;
+    EQ(kit_apply(&k, &s), REASON_REQUEST_ID_REUSED);
+    s.request_id = c.request_id;
+    EQ(kit_apply(&k, &s), REASON_REQUEST_ID_REUSED);
+    s.identity = kit_person(8); /* another operator's */
+    EQ(kit_apply(&k, &s), REASON_OK);
     kit_fini(&k);
 }
 
@@ -240,7 +355,11 @@ int main(void)
     TAP_RUN(test_same_answer_for_every_kind);
     TAP_RUN(test_slots_again);
     TAP_RUN(test_refusals_are_remembered);
+    TAP_RUN(test_metadata_is_remembered);
     TAP_RUN(test_another_body);
+    TAP_RUN(test_other_classes);
+    TAP_RUN(test_one_class_costs_nothing);
+    TAP_RUN(test_operators_ids);
     TAP_RUN(test_after_a_day);
     TAP_RUN(test_sweep);
     TAP_RUN(test_requests_of_a_day);
