@@ -61,7 +61,8 @@
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
 #define STREAMS_PER_CONNECTION 1024 /* HTTP/2 MAX_CONCURRENT_STREAMS */
 #define CALLS_MAX             65536 /* live calls over all connections of a gateway */
-#define WAITING_PER_IDENTITY  16    /* calls of one identity in the fair queue */
+#define WAITING_PER_IDENTITY  256   /* calls of one identity in the fair queue: a page that asks for
+                                       everything at once is no flood; 1 in 256 of CALLS_MAX */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
 #define TOKEN_CACHE_S         300   /* seconds a verified token is believed, exp permitting */
 #define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of one core */

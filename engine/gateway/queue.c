@@ -16,6 +16,8 @@
 #include "gateway/call.h"
 #include "gateway/inside.h"
 
+_Static_assert(WAITING_PER_IDENTITY * 100 <= CALLS_MAX, "nobody takes the pool from the others");
+
 int queue_init(struct gateway *g)
 {
     struct fairq_options options = {

@@ -6,6 +6,7 @@
 #include <sodium/crypto_shorthash.h>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/prng.h"
 #include "tests/lib/tap.h"
 
@@ -46,6 +47,31 @@ static struct work *pull(struct fairq *q)
 }
 
 static const uint32_t weights_house[FAIRQ_CLASSES] = {8, 4, 2, 1};
+
+/* With the gateway's own cap: who sends thousands is cut off at it, and whoever comes then waits for
+ * one call of the flood, not for all of them. */
+static void test_flood_at_the_cap(void)
+{
+    static struct work flood[8000], others[100];
+    uint32_t refused = 0, turns = 0, served = 0;
+    struct fairq *q = queue_of(weights_house, WAITING_PER_IDENTITY, CALLS_MAX);
+    for (uint32_t i = 0; i < 8000; i++) {
+        refused += push(q, &flood[i], 1, FAIRQ_RESERVE) == FAIRQ_E_FULL_IDENTITY;
+    }
+    EQ(refused, 8000 - WAITING_PER_IDENTITY);
+    EQ(fairq_waiting(q), WAITING_PER_IDENTITY);
+    for (uint32_t i = 0; i < 100; i++) {
+        EQ(push(q, &others[i], 2 + i, FAIRQ_RESERVE), 0);
+    }
+    while (served < 100) {
+        struct work *w = pull(q);
+        OK(w != NULL);
+        turns++;
+        served += w->who != 1;
+    }
+    OK(turns <= 102);
+    fairq_free(q);
+}
 
 /* The test of h2o's scheduler: 100 turns of 256 + 128 + 32 + 1. */
 static void test_exact_share_of_classes(void)
@@ -284,6 +310,7 @@ int main(void)
     TAP_RUN(test_identities_max);
     TAP_RUN(test_remove_anywhere);
     TAP_RUN(test_many_calls_delay_nobody);
+    TAP_RUN(test_flood_at_the_cap);
     TAP_RUN(test_no_priority_for_new);
     TAP_RUN(test_hash_flood);
     return tap_done();
