@@ -15,15 +15,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-
-#define FLUSHER_NICE 5 /* against the writer's 0 */
 
 enum flusher_step { FLUSHER_IDLE, FLUSHER_WAITING, FLUSHER_DONE };
 
@@ -39,6 +36,23 @@ struct flusher {
     struct flusher_result result;    /* DONE: how it went */
 };
 
+/* The log's fsync stands between a person and the answer; a flush has time.  So the disk serves the
+ * flusher when nobody else asks (where its scheduler knows priorities: mq-deadline, BFQ), and the
+ * processor runs it when the writer sleeps: with a normal share it kept a woken writer waiting for
+ * the 3 ms of its slice, at every round.  flusher_hurry() ends that when the flush runs late.  What
+ * the kernel refuses here changes nothing but speed. */
+static void stand_back(pthread_t thread, bool is_back)
+{
+    struct sched_param param = {0};
+    (void)pthread_setschedparam(thread, is_back ? SCHED_IDLE : SCHED_OTHER, &param);
+}
+
+static void ask_disk_last(void)
+{
+    enum { WHO_THREAD = 1, CLASS_IDLE = 3, CLASS_SHIFT = 13 }; /* linux/ioprio.h */
+    (void)syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE << CLASS_SHIFT);
+}
+
 /* Under the mutex, which it gives up for the time of the writing. */
 static void write_one(struct flusher *f)
 {
@@ -46,10 +60,12 @@ static void write_one(struct flusher *f)
     struct record_state_meta meta = f->meta;
     pthread_mutex_unlock(&f->mutex);
 
+    stand_back(pthread_self(), true);
     int64_t start = clock_mono_us();
     struct flusher_result result = {.records = overlay_count(overlay)};
     result.code = err_trace(stateenv_write(f->options.state, overlay, &meta));
     result.took_us = clock_mono_us() - start;
+    stand_back(pthread_self(), false); /* never idle with the mutex: the writer takes it too */
 
     pthread_mutex_lock(&f->mutex);
     f->result = result;
@@ -57,22 +73,11 @@ static void write_one(struct flusher *f)
     pthread_cond_broadcast(&f->changed);
 }
 
-/* The log's fsync stands between a person and the answer; a flush has time.  So the disk serves the
- * flusher when nobody else asks (where its scheduler knows priorities: mq-deadline, BFQ), and the
- * processor gives it about a third of a busy core.  It cannot starve: a full overlay stops the
- * intake.  Refusals of the kernel change nothing but speed. */
-static void stand_back(void)
-{
-    enum { WHO_THREAD = 1, CLASS_IDLE = 3, CLASS_SHIFT = 13 }; /* linux/ioprio.h */
-    (void)syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE << CLASS_SHIFT);
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), FLUSHER_NICE);
-}
-
 static void *run(void *arg)
 {
     struct flusher *f = arg;
     pthread_setname_np(pthread_self(), "flusher");
-    stand_back();
+    ask_disk_last();
     pthread_mutex_lock(&f->mutex);
     for (;;) {
         while (f->step != FLUSHER_WAITING && !f->stop) {
@@ -148,6 +153,11 @@ void flusher_push(struct flusher *f, const struct overlay *overlay,
     f->step = FLUSHER_WAITING;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->mutex);
+}
+
+void flusher_hurry(struct flusher *f)
+{
+    stand_back(f->thread, false);
 }
 
 bool flusher_poll(struct flusher *f, struct flusher_result *ret_result)

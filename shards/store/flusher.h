@@ -29,6 +29,8 @@ void flusher_stop(struct flusher *f);
 /* Hands `overlay` over: nobody may change it until the flush was polled or waited for. */
 void flusher_push(struct flusher *f, const struct overlay *overlay,
                   const struct record_state_meta *meta);
+/* The flush under way gets a normal share of the processor from now on. */
+void flusher_hurry(struct flusher *f);
 /* True once for each flush, when it has finished. */
 bool flusher_poll(struct flusher *f, struct flusher_result *ret_result);
 /* Blocks for the flush under way, which counts as polled. */

@@ -75,6 +75,7 @@ struct overlay {
     uint64_t seed;             /* of the hash */
     uint64_t bytes;            /* handed out */
     uint64_t count;            /* entries */
+    uint64_t places;           /* different routing keys, or a few more */
 };
 
 /* What a search looks for. */
@@ -198,6 +199,7 @@ void overlay_reset(struct overlay *o)
     o->block_used = 0;
     o->bytes = 0;
     o->count = 0;
+    o->places = 0;
     o->root = node_new(o, true);
 }
 
@@ -398,6 +400,11 @@ uint64_t overlay_count(const struct overlay *o)
     return o->count;
 }
 
+uint64_t overlay_places(const struct overlay *o)
+{
+    return o->places;
+}
+
 uint64_t overlay_bytes(const struct overlay *o)
 {
     return o->bytes;
@@ -518,6 +525,11 @@ static int entry_set(struct overlay *o, struct overlay_entry *e, struct span val
     return 0;
 }
 
+static bool prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+    return a->high == b->high && a->low == b->low;
+}
+
 /* A new key goes down the tree; a key without a slot may turn out to be there after all. */
 static int tree_get(struct overlay *o, struct span key, size_t value_len, uint32_t tag,
                     struct overlay_entry **ret_entry)
@@ -535,6 +547,8 @@ static int tree_get(struct overlay *o, struct span key, size_t value_len, uint32
         if (!e) {
             return err_trace(-ENOMEM);
         }
+        o->places += !(i > 0 && prefix_equal(&leaf->prefix[i - 1], &t.prefix)) &&
+                     !(i < leaf->count && prefix_equal(&leaf->prefix[i], &t.prefix));
         node_insert(leaf, i, t.prefix, e);
         slots_add(o, tag, e->unit);
         o->count++;

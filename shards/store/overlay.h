@@ -47,6 +47,8 @@ const struct overlay_entry *overlay_at(const struct overlay_cursor *c);
 void overlay_step(struct overlay_cursor *c);
 
 uint64_t overlay_count(const struct overlay *o); /* entries, tombstones included */
+/* Different routing keys among them, or a few more: records of one key lie side by side on disk. */
+uint64_t overlay_places(const struct overlay *o);
 uint64_t overlay_bytes(const struct overlay *o); /* handed out of its blocks */
 
 static inline struct span overlay_key(const struct overlay_entry *e)

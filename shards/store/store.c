@@ -31,6 +31,7 @@
 #include "store/view.h"
 
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
+#define HURRY_PERCENT       60                   /* of the live overlay, while the last is flushed */
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
@@ -50,6 +51,7 @@ struct store {
     uint64_t applied_durable;         /* index in the state environment's newest commit */
     int64_t waiting_since_us;         /* when the next flush was first wanted; 0: none is */
     int64_t snapshot_at_us;           /* when the snapshot was renewed */
+    bool hurried;                     /* the flush under way runs late and was told so */
     bool failed;                      /* a flush failed: no other one is tried */
     uint64_t flush_count;             /* adopted since open */
     struct flusher_result flush_last;
@@ -238,7 +240,7 @@ uint64_t store_applied_durable(const struct store *s)
 static unsigned overlay_percent(const struct store *s)
 {
     uint64_t bytes = overlay_bytes(s->live);
-    uint64_t pages = room_flush_pages(overlay_count(s->live), bytes,
+    uint64_t pages = room_flush_pages(overlay_places(s->live), bytes,
                                       stateenv_leaf_pages(s->opened.state));
     uint64_t by_bytes = bytes * 100 / s->options.overlay_max_bytes;
     uint64_t by_pages = pages * 100 / FLUSH_PAGES_MAX;
@@ -288,6 +290,7 @@ static void hand_over(struct store *s)
     s->view.frozen = s->frozen;
     s->frozen_meta = s->applied;
     s->waiting_since_us = 0;
+    s->hurried = false;
     flusher_push(s->flusher, s->frozen, &s->frozen_meta);
 }
 
@@ -318,6 +321,9 @@ int store_turn(struct store *s)
     }
     if (r == 0 && flush_due(s, now_us)) {
         hand_over(s);
+    } else if (s->frozen && !s->hurried && overlay_percent(s) >= HURRY_PERCENT) {
+        flusher_hurry(s->flusher);
+        s->hurried = true;
     }
     return err_trace(r);
 }
