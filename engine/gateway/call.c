@@ -177,3 +177,13 @@ void call_expired(struct call *call)
         conn_fail(call->conn); /* it does not read: others need the call */
     }
 }
+
+void call_refuse_all(struct call_pool *pool)
+{
+    for (size_t i = 0; i < pool->used_count; i++) {
+        struct call *call = &pool->slots[i];
+        if (call->state != CALL_GONE && call->state != CALL_ANSWERED) {
+            answer_reason(call, REASON_SHUTTING_DOWN, NULL);
+        }
+    }
+}

@@ -79,6 +79,8 @@ void call_move(struct call *call, enum call_state to);
 void call_drop_bytes(struct call *call);
 /* Its deadline passed: refuses it, or gives up on a client that does not read. */
 void call_expired(struct call *call);
+/* Refuses every call that has no answer yet; SHUTTING_DOWN. */
+void call_refuse_all(struct call_pool *pool);
 
 struct gateway *call_gateway(const struct call *call);
 

@@ -9,8 +9,9 @@
  * write for each connection.  Nothing waits for a timer to be gathered: a lonely call leaves in the
  * turn that read it.
  * SIGTERM or SIGINT: OPEN -> NOTICE (no new connection, health NOT_SERVING, new calls refused,
- * GOAWAY notice) -> FINAL (final GOAWAY, streams ended) -> CLOSING (every connection left, or
- * drain_ms is over) -> the loop is empty.  The notice stands for one round trip, so that no call is
+ * GOAWAY notice) -> FINAL (final GOAWAY, streams ended) -> TOLD (drain_ms are nearly over: whoever
+ * still waits for a silent shard is refused with SHUTTING_DOWN) -> CLOSING (every connection left,
+ * or drain_ms are over) -> the loop is empty.  The notice stands for one round trip, so that no call is
  * lost between the two GOAWAYs.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
@@ -32,6 +33,7 @@
 
 #define GATEWAY_DRAIN_MS  5000
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
+#define GATEWAY_TELL_MS   500 /* for the last refusals to be read, at most a quarter of drain_ms */
 #define GATEWAY_TEXT      256
 
 extern const unsigned char api_descriptor_set[];
@@ -59,20 +61,35 @@ static void gateway_close(struct gateway *g)
     gateway_close_handle((uv_handle_t *)&g->sigint);
 }
 
+static int gateway_drain_ms(const struct gateway *g)
+{
+    return g->options->drain_ms > 0 ? g->options->drain_ms : GATEWAY_DRAIN_MS;
+}
+
+static void gateway_final(struct gateway *g)
+{
+    int tell_ms = gateway_drain_ms(g) / 4;
+    tell_ms = tell_ms < GATEWAY_TELL_MS ? tell_ms : GATEWAY_TELL_MS;
+    g->phase = GATEWAY_FINAL;
+    health_end_watches(&g->health);
+    while (!list_empty(&g->reflections)) {
+        answer_reason(CONTAINER_OF(g->reflections.next, struct call, link), REASON_SHUTTING_DOWN,
+                      NULL);
+    }
+    conn_drain_all(g);
+    deadline_arm(&g->deadlines, &g->drain, g->drain_end_ms - (uint64_t)tell_ms);
+}
+
 static void gateway_drain_step(struct gateway *g)
 {
-    uint64_t now = uv_now(&g->loop);
     if (g->phase == GATEWAY_NOTICE) {
-        g->phase = GATEWAY_FINAL;
-        health_end_watches(&g->health);
-        while (!list_empty(&g->reflections)) {
-            answer_reason(CONTAINER_OF(g->reflections.next, struct call, link),
-                          REASON_SHUTTING_DOWN, NULL);
-        }
-        conn_drain_all(g);
-        uint64_t end = g->drain_end_ms > now ? g->drain_end_ms : now;
-        deadline_arm(&g->deadlines, &g->drain, end);
+        gateway_final(g);
     } else if (g->phase == GATEWAY_FINAL) {
+        g->phase = GATEWAY_TOLD;
+        call_refuse_all(&g->calls);
+        uint64_t soon = uv_now(&g->loop) + 1; /* a loop that is late still flushes before the cut */
+        deadline_arm(&g->deadlines, &g->drain, g->drain_end_ms > soon ? g->drain_end_ms : soon);
+    } else if (g->phase == GATEWAY_TOLD) {
         log_warn("gateway: %zu connections did not end in time: cut", g->conns_count);
         conn_close_all(g);
     }
@@ -84,14 +101,14 @@ static void gateway_drain(uv_signal_t *signal, int number)
     if (g->phase != GATEWAY_OPEN) {
         return;
     }
-    int drain_ms = g->options->drain_ms > 0 ? g->options->drain_ms : GATEWAY_DRAIN_MS;
+    int drain_ms = gateway_drain_ms(g);
     log_info("gateway: stopping, %zu calls under way", g->calls.live_count);
     g->phase = GATEWAY_NOTICE;
     g->drain_end_ms = uv_now(&g->loop) + (uint64_t)drain_ms;
     listen_close(g);
     health_set(&g->health, HEALTH_NOT_SERVING);
     conn_drain_all(g);
-    int notice_ms = drain_ms < GATEWAY_NOTICE_MS ? drain_ms : GATEWAY_NOTICE_MS;
+    int notice_ms = drain_ms / 4 < GATEWAY_NOTICE_MS ? drain_ms / 4 : GATEWAY_NOTICE_MS;
     deadline_arm(&g->deadlines, &g->drain, uv_now(&g->loop) + (uint64_t)notice_ms);
 }
 

@@ -28,6 +28,7 @@ enum gateway_phase {
     GATEWAY_OPEN,    /* serving */
     GATEWAY_NOTICE,  /* SIGTERM came: no new connection, calls are refused, GOAWAY notice is out */
     GATEWAY_FINAL,   /* final GOAWAY is out; calls in flight are answered */
+    GATEWAY_TOLD,    /* calls that had no answer by then were refused; the refusals leave */
     GATEWAY_CLOSING, /* every connection closed; handles are closing */
 };
 

@@ -280,6 +280,40 @@ static void test_drain(void)
     peer_close(&idle);
 }
 
+/* A house of its own, ended while its shard is silent: whoever waits is told before the cut. */
+static void test_drain_with_a_silent_shard(void)
+{
+    enum { QUEUED = 20 };
+    static struct ask sent, queued[QUEUED];
+    struct peer p;
+    size_t told = 0;
+    house_again();
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &sent, "mute");
+    peer_write(&p);
+    OK(wait_kept(1));
+    for (size_t i = 0; i < QUEUED; i++) {
+        get_pool(&p, &queued[i], "mute");
+    }
+    peer_step(&p, 50);
+    int64_t start = clock_mono_us();
+    kill(getpid(), SIGTERM);
+    peer_wait(&p, &sent, 4000);
+    EQ(sent.status, 14);
+    OK(ask_names(&sent, "SHUTTING_DOWN"));
+    OK(ask_names(&sent, "RetryInfo"));
+    for (size_t i = 0; i < QUEUED; i++) {
+        peer_wait(&p, &queued[i], 1000);
+        told += queued[i].status == 14 && ask_names(&queued[i], "SHUTTING_DOWN");
+    }
+    EQ(told, QUEUED);
+    OK(clock_mono_us() - start < HOUSE_DRAIN_MS * 1000);
+    peer_close(&p);
+    pthread_join(gateway_thread, NULL);
+    EQ(gateway_result, 0);
+    OK(clock_mono_us() - start < (HOUSE_DRAIN_MS + 500) * 1000);
+    shard_release(&shard);
+}
 
 static void test_start_failures(void)
 {
@@ -317,6 +351,7 @@ int main(void)
     TAP_RUN(test_out_of_descriptors);
     TAP_RUN(test_flood_of_tokens);
     TAP_RUN(test_drain);
+    TAP_RUN(test_drain_with_a_silent_shard);
     TAP_RUN(test_start_failures);
     house_stop();
     return tap_done();
