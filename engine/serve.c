@@ -24,6 +24,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -40,6 +41,7 @@
 
 #define SERVE_TEXT       512
 #define SERVE_INPROC     "inproc://fairslot-shard"
+#define SERVE_RESERVE    ((uint64_t)256 << 20) /* bytes of disk kept for confirm, drop, cancel */
 
 #ifdef __has_feature
 #define SERVE_LEAK_CHECKED __has_feature(address_sanitizer)
@@ -278,6 +280,25 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
     return VERB_FAILED;
 }
 
+/* Little room is no reason not to start (reads, confirm and cancel work), but it must be said: the
+ * first refusal would be a client's. */
+static void serve_warn_room(const char *dir)
+{
+    struct statvfs disk;
+    if (statvfs(dir, &disk) < 0) {
+        return;
+    }
+    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < SERVE_RESERVE) {
+        log_warn("only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
+                 "refused (STORAGE_FULL) until there is room",
+                 (unsigned long long)(free_bytes >> 20), dir,
+                 (unsigned long long)(SERVE_RESERVE >> 20),
+                 free_bytes < SERVE_RESERVE / 4 ? "everything that writes is"
+                                                : "new pools, slots and holds are");
+    }
+}
+
 static int serve_node_start(const struct serve *s, const char *url, struct node **ret_node)
 {
     char text[SERVE_TEXT] = "", dir[KEYFILE_PATH_MAX];
@@ -285,7 +306,9 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
         talk_error("the path %s is too long", s->data);
         return VERB_FAILED;
     }
-    const struct node_options options = {.data_dir = dir, .listen_url = url};
+    const struct node_options options = {.data_dir = dir, .listen_url = url,
+                                         .disk_reserve_bytes = SERVE_RESERVE};
+    serve_warn_room(s->data);
     int r = node_start(&options, ret_node, text);
     if (r == 0) {
         return VERB_OK;
