@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* The front door: one binary, a table of verbs.
- *   fairslot NOUN [NAME] ... -> the row of the rooms' tables -> its run(), whose exit code is ours
+ *   fairslot NOUN [NAME] ... -> the row of the rooms' tables -> its run(), whose exit code is ours,
+ *   but 1 when stdout could not be written; call options may stand before NOUN or NAME
  *   help, --help at every level and "did you mean" are read off the same rows
  * Owns nothing.  Unknown words are told with the nearest known one and end with 2. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "ctl/ctl.h"
 #include "ctl/guess.h"
+#include "ctl/render.h"
 #include "ctl/talk.h"
 #include "flood/flood.h"
 #include "serve.h"
@@ -109,6 +113,11 @@ static int main_unknown(int argc, char **argv)
     if (known && (argc == 1 || main_is_help(word))) {
         return main_noun_help(argc == 1 ? stderr : stdout, argv[0]);
     }
+    if (known && word[0] == '-') {
+        talk_error("%s stands where the verb's name should: options go behind it", word);
+        talk_next("fairslot %s help", argv[0]);
+        return VERB_USAGE;
+    }
     struct guess g;
     guess_init(&g, word);
     for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
@@ -150,11 +159,58 @@ static void main_raise_files(void)
     }
 }
 
-int main(int argc, char **argv)
+/* What verbs take that call a server; may stand before the verb, too. */
+static bool main_is_call_option(const char *word, bool *ret_has_value_behind)
+{
+    static const char *const names[] = {"--target", "--token-file", "--output"};
+    if (strncmp(word, "-o", 2) == 0) {
+        *ret_has_value_behind = word[2] == '\0';
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(word, names[i], len) == 0 && (word[len] == '\0' || word[len] == '=')) {
+            *ret_has_value_behind = word[len] == '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "-o json pool list" and "pool -o json list" become "pool list -o json". */
+static void main_words_first(int argc, char **argv)
+{
+    int words = 0;
+    for (int i = 0; i < argc && words < 2;) {
+        bool pair = false;
+        if (argv[i][0] != '-') {
+            char *word = argv[i];
+            memmove(argv + words + 1, argv + words, (size_t)(i - words) * sizeof(*argv));
+            argv[words++] = word;
+            i++;
+        } else if (main_is_call_option(argv[i], &pair)) {
+            i += pair ? 2 : 1;
+        } else {
+            return;
+        }
+    }
+}
+
+/* A standard stream that was closed must not become a socket or a database: what is opened in its
+ * place fails where the stream would be used. */
+static void main_keep_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
+/* The exit code of what was typed. */
+static int main_run(int argc, char **argv)
 {
     int words;
-    argc--;
-    argv++;
     if (argc == 0) {
         return main_overview(stderr);
     }
@@ -170,6 +226,12 @@ int main(int argc, char **argv)
         argc--;
         argv++;
     }
+    main_words_first(argc, argv);
+    if (argv[0][0] == '-') {
+        talk_error("%s stands before the verb: options go behind it", argv[0]);
+        talk_next("fairslot NOUN NAME %s ... (fairslot --help lists the verbs)", argv[0]);
+        return VERB_USAGE;
+    }
     const struct verb *verb = main_find(argc, argv, &words);
     if (!verb) {
         return wants_help && argc == 1 && main_is_noun(argv[0]) ? main_noun_help(stdout, argv[0])
@@ -183,4 +245,12 @@ int main(int argc, char **argv)
     }
     main_raise_files();
     return verb->run(verb, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    main_keep_streams();
+    int code = main_run(argc - 1, argv + 1);
+    /* What nobody got was not done; a verb that noticed has told already. */
+    return code == VERB_OK ? render_flush() : code;
 }

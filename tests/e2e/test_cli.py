@@ -170,12 +170,27 @@ def test_environment():
     assert json.loads(done.stdout)['pools']
 
 
+def test_options_before_the_verb():
+    options = (*TARGET, '--token-file', PERSON, '-o', 'json')
+    behind = json.loads(run('pool', 'list', *options).stdout)
+    assert json.loads(run(*options, 'pool', 'list').stdout) == behind
+    assert json.loads(run('pool', *options, 'list').stdout) == behind
+    for words in (('-o', 'json'), ('--dev', 'serve'), ('pool', '-o', 'json'),
+                  ('pool', '--x', 'list')):
+        assert 'options go behind it' in run(*words, check=USAGE).stderr, words
+
+
 def test_output_that_cannot_be_written():
     with open('/dev/full', 'w', encoding='utf-8') as full:
         import subprocess
         done = subprocess.run([house.BINARY, 'pool', 'list', *TARGET, '--token-file', OPERATOR],
                               stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
     assert done.returncode == FAILED and done.stderr, done
+    for words in ('pool list --help', '--help', '--version'):
+        for closed in ('>/dev/full', '>&-'):
+            code = subprocess.call(['sh', '-c', f'"$0" {words} {closed}', house.BINARY],
+                                   stderr=subprocess.DEVNULL)
+            assert code == FAILED, (words, closed, code)
 
 
 # -- servers --------------------------------------------------------------------------------------
