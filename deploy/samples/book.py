@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 import zoneinfo
 
@@ -22,6 +23,7 @@ import grpc
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROTOS = ('fairslot/v1/resources.proto', 'fairslot/v1/services.proto')
+SOON_S = 60  # a slot that starts sooner cannot be reached, nor booked in time
 TRIES = 5  # slots to try when others are faster: a taken one is an answer, not an accident
 
 
@@ -46,12 +48,17 @@ def refusal(error):
 
 
 def free_slot(api, catalog, pools, metadata):
-    """The first pool with free slots, and its first ones."""
+    """The first pool with free slots that have not started, and its first ones."""
     for pool in pools:
-        page = catalog.ListSlots(api.ListSlotsRequest(parent=pool.name, free_only=True,
-                                                      page_size=TRIES), metadata=metadata)
-        if page.slots:
-            return pool, page.slots
+        request = api.ListSlotsRequest(parent=pool.name, free_only=True, page_size=TRIES)
+        request.start_time.FromSeconds(int(time.time()) + SOON_S)
+        while True:
+            page = catalog.ListSlots(request, metadata=metadata, timeout=10)
+            if page.slots:
+                return pool, page.slots
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token  # a page may be empty and not the last
     sys.exit('book.py: no free slot in any pool')
 
 
