@@ -1,130 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* `fairslot bench NAME`: one measurement, one line of JSON.  tests/figures starts the servers, pins
- * them to a core, runs these three times and prints the medians of docs/status.md.
- * Owns: option parsing.  Fails with usage (2) or a text on stderr (1, 4). */
+/* What the benches share: how a result is printed, how lines are read, what pools are called.
+ * Owns nothing.  Fails with a text on stderr and NULL. */
 #include "flood/bench.h"
 
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/check.h"
-#include "base/limits.h"
-#include "flood/flood.h"
-
-static const struct bench_option {
-    const char *name;
-    size_t offset;
-    bool is_text;
-} bench_options[] = {
-    {"target", offsetof(struct bench_options, target), true},
-    {"token-file", offsetof(struct bench_options, token_file), true},
-    {"tokens-file", offsetof(struct bench_options, tokens_file), true},
-    {"cold-file", offsetof(struct bench_options, cold_file), true},
-    {"connections", offsetof(struct bench_options, connections), false},
-    {"streams", offsetof(struct bench_options, streams), false},
-    {"seconds", offsetof(struct bench_options, seconds), false},
-    {"pools", offsetof(struct bench_options, pools), false},
-    {"slots", offsetof(struct bench_options, slots), false},
-    {"identities", offsetof(struct bench_options, identities), false},
-    {"batch", offsetof(struct bench_options, batch), false},
-    {"rate", offsetof(struct bench_options, rate), false},
-    {"run", offsetof(struct bench_options, run), false},
-    {"cold-permille", offsetof(struct bench_options, cold_permille), false},
-    {"skip", offsetof(struct bench_options, skip), false},
-};
-
-static bool bench_set(struct bench_options *o, const struct bench_option *option, const char *text)
-{
-    char *field = (char *)o + option->offset;
-    if (option->is_text) {
-        *(const char **)(void *)field = text;
-        return true;
-    }
-    char *end;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (*text == 0 || *end != 0 || *text == '-') {
-        fprintf(stderr, "bench: --%s takes a whole number, not '%s'\n", option->name, text);
-        return false;
-    }
-    *(uint64_t *)(void *)field = v;
-    return true;
-}
-
-static bool bench_parse(struct bench_options *o, int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        const struct bench_option *found = NULL;
-        for (size_t k = 0; k < ARRAY_COUNT(bench_options) && strncmp(argv[i], "--", 2) == 0; k++) {
-            if (strcmp(argv[i] + 2, bench_options[k].name) == 0) {
-                found = &bench_options[k];
-            }
-        }
-        if (found == NULL || i + 1 == argc) {
-            fprintf(stderr, "bench: unknown option or missing value: %s (see --help)\n", argv[i]);
-            return false;
-        }
-        if (!bench_set(o, found, argv[++i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int bench_run(const struct verb *verb, int argc, char **argv)
-{
-    struct bench_options o = {.target = "127.0.0.1:17700", .connections = 100, .streams = 10,
-                              .seconds = 5, .pools = 50, .slots = 100000, .identities = 100000,
-                              .batch = 64};
-    if (!bench_parse(&o, argc, argv)) {
-        return VERB_USAGE;
-    }
-    if (o.connections == 0 || o.streams == 0 || o.pools == 0 || o.identities == 0 ||
-        o.batch == 0 || o.batch > BATCH_ITEMS_MAX) {
-        fprintf(stderr, "bench: a count is 0, or --batch is over %d\n", BATCH_ITEMS_MAX);
-        return VERB_USAGE;
-    }
-    if (strcmp(verb->name, "health") == 0) {
-        return bench_health(&o);
-    }
-    if (strcmp(verb->name, "idle") == 0) {
-        return bench_idle(&o);
-    }
-    return strcmp(verb->name, "shard") == 0 ? bench_shard(&o) : bench_mutations(&o);
-}
-
-const struct verb flood_verbs[] = {
-    {"bench", "health", "unary RPCs that need no shard, closed loop",
-     "usage: fairslot bench health [--target HOST:PORT] [--connections 100] [--streams 10] "
-     "[--seconds 5]\n"
-     "example:\n  fairslot bench health --target 127.0.0.1:17700\n",
-     bench_run},
-    {"bench", "idle", "opens connections, makes one RPC on each, holds them",
-     "usage: fairslot bench idle [--target HOST:PORT] [--connections 1000] [--seconds 5]\n"
-     "Prints 'held' when all stand, then waits.\n"
-     "example:\n  fairslot bench idle --connections 10000 --seconds 10\n",
-     bench_run},
-    {"bench", "mutations", "CreateHold and ConfirmHold through gateway and shard, closed loop",
-     "usage: fairslot bench mutations --token-file OPERATOR --tokens-file FILE [--cold-file FILE]\n"
-     "    [--cold-permille 10] [--pools 50] [--slots 100000] [--connections 32] [--streams 16]\n"
-     "    [--seconds 5] [--run N]\n"
-     "example:\n  fairslot bench mutations --token-file d/operator.token --tokens-file tokens.txt\n",
-     bench_run},
-    {"bench", "shard", "CreateHold and ConfirmHold by nng batches, without a gateway",
-     "usage: fairslot bench shard --target tcp://HOST:PORT [--identities 100000] [--slots 100000]\n"
-     "    [--pools 50] [--batch 64] [--seconds 5] [--rate 0] [--skip 0] [--run N]\n"
-     "--rate 0: closed loop; else open loop, latency counted from the scheduled arrival.\n"
-     "--seconds 0: stores the slots and one reservation of each identity, then ends;\n"
-     "--skip N: slots are there already, begin with slot N.\n"
-     "example:\n  fairslot bench shard --target tcp://127.0.0.1:17710 --rate 20000\n",
-     bench_run},
-    {NULL, NULL, NULL, NULL, NULL},
-};
 
 void bench_print_hist(FILE *out, const struct hist *h)
 {
     fprintf(out, "\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,\"max_us\":%llu",
-            (unsigned long long)hist_quantile(h, 50000), (unsigned long long)hist_quantile(h, 99000),
+            (unsigned long long)hist_quantile(h, 50000),
+            (unsigned long long)hist_quantile(h, 99000),
             (unsigned long long)hist_quantile(h, 99900), (unsigned long long)h->max_us);
 }
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the gateway costs alone: grpc.health.v1.Health/Check, closed loop; and what a connection
- * costs that only stands there.  Owns: its loop.  Server CPU is read from outside (tests/figures). */
+/* What the gateway costs alone: grpc.health.v1.Health/Check needs neither token nor shard; and what
+ * a connection costs that only stands there.
+ * Owns: its loop.  health: every stream asks again as soon as it is answered, until the time is
+ * over, then what is under way is waited for.  idle: one call each, then silence.
+ * The start time of a call is its user pointer, so that measuring allocates nothing.  Server CPU
+ * and memory are read from outside (tests/figures).
+ * Fails: a connection or call that fails is counted, and the exit code says so. */
 #include <stdio.h>
 #include <string.h>
 
