@@ -25,8 +25,8 @@ const struct codec_method *codec_method_find(struct span path);
 /* A public request message -> *ret_command, with kind, body_hash and the fields of words.h; the
  * caller adds identity, assurance and roles.
  * Returns 0, or REASON_MESSAGE_MALFORMED, REASON_FIELD_INVALID (then *ret_field, a static name, and
- * *ret_detail, static text saying what would be right), REASON_PAGE_TOKEN_INVALID for one that is too
- * long, REASON_MESSAGE_TOO_LARGE when the arena's cap was hit (amplification), or < 0. */
+ * *ret_detail, static text saying what would be right), REASON_PAGE_TOKEN_INVALID for one that is
+ * too long, REASON_MESSAGE_TOO_LARGE when the arena's cap was hit (amplification), or < 0. */
 int codec_request(const struct codec_method *method, struct span message, struct arena *arena,
                   struct command *ret_command, const char **ret_field, const char **ret_detail);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Seeded pseudo-random numbers (xoshiro256**, Blackman and Vigna 2018): simulations, load, tests.
- * Never for keys or for anything an adversary may not guess.  Same seed, same numbers, everywhere. */
+ * Never for keys or for anything an adversary may not guess.  Same seed, same numbers,
+ * everywhere. */
 #ifndef FAIRSLOT_BASE_PRNG_H
 #define FAIRSLOT_BASE_PRNG_H
 

@@ -122,8 +122,9 @@ static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2
     }
 }
 
-/* The list is over its limit.  A header that does not fit is not kept, but a token that would be too
- * long on its own is the caller's fault, and told so: every token over TOKEN_MAX is status 16. */
+/* The list is over its limit.  A header that does not fit is not kept, but a token that would be
+ * too long on its own is the caller's fault, and told so: every token over TOKEN_MAX is status
+ * 16. */
 static void intake_header_over(struct wire_call *call, nghttp2_vec name, size_t value_len)
 {
     bool is_token = name.len == 13 && intake_is(name, "authorization");

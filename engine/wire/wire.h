@@ -55,8 +55,8 @@ struct wire_server_ops {
     void (*call_closed)(void *user, struct wire_call *call, bool finished);
     /* NULL, or: this room refuses the call.  The callback may say it better, with
      * wire_call_finish() and details; else the call is finished with the table's status and text.
-     * Neither call_message nor call_half_closed follows.  HEADERS_* and AUTHORIZATION_* come instead
-     * of call_open: then this is the call's only callback and wire_call_user() is NULL. */
+     * Neither call_message nor call_half_closed follows.  HEADERS_* and AUTHORIZATION_* come
+     * instead of call_open: then this is the call's only callback and wire_call_user() is NULL. */
     void (*call_refused)(void *user, struct wire_call *call, enum wire_refusal why);
     /* NULL, or: at most half of queued_bytes still waits on a call that got WIRE_E_FULL. */
     void (*call_drained)(void *user, struct wire_call *call);

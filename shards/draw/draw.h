@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The draw: ticket ids, leaves, Merkle root and paths, seed, ranks.  PURE (libcrypto's SHA-256
- * only); docs/draw.md says every byte and tests/draw has its vectors.  Sources: RFC 9162 2.1 for the
- * tree, RFC 2104 for HMAC.  Nothing here fails: lengths are fixed or bounded by the caller. */
+ * only); docs/draw.md says every byte and tests/draw has its vectors.  Sources: RFC 9162 2.1 for
+ * the tree, RFC 2104 for HMAC.  Nothing here fails: lengths are fixed or bounded by the caller. */
 #ifndef FAIRSLOT_DRAW_DRAW_H
 #define FAIRSLOT_DRAW_DRAW_H
 
@@ -17,7 +17,7 @@ struct ticket_id {
     uint8_t bytes[16];
 };
 
-/* -- HMAC with its two pads hashed once: a ticket costs two compressions ------------------------- */
+/* -- HMAC with its two pads hashed once: a ticket costs two compressions ----------------------- */
 
 struct draw_mac {
     SHA256_CTX inner; /* after key ^ ipad */
@@ -33,7 +33,7 @@ void draw_ticket_id(const struct draw_mac *m, const struct identity *identity,
 /* `m` keyed with the seed.  Lower is earlier. */
 uint64_t draw_rank(const struct draw_mac *m, const struct ticket_id *id);
 
-/* -- leaves ------------------------------------------------------------------------------------- */
+/* -- leaves ------------------------------------------------------------------------------------ */
 
 enum draw_leaf_state { DRAW_LEAF_ENTERED = 1, DRAW_LEAF_WITHDRAWN = 2 };
 
@@ -45,7 +45,7 @@ void draw_leaf(const struct ticket_id *id, uint64_t version, enum draw_leaf_stat
 /* A shard's root as a leaf of the release's root. */
 void draw_shard_leaf(const struct draw_hash *root, uint64_t count, struct draw_hash *ret_leaf);
 
-/* -- tree: leaves come in order of ticket id ------------------------------------------------------ */
+/* -- tree: leaves come in order of ticket id --------------------------------------------------- */
 
 #define DRAW_PATH_MAX 64
 
@@ -70,7 +70,7 @@ bool draw_path_check(const struct draw_hash *leaf, uint64_t index, uint64_t coun
                      const struct draw_hash *path, unsigned path_len,
                      const struct draw_hash *root);
 
-/* -- seed --------------------------------------------------------------------------------------- */
+/* -- seed -------------------------------------------------------------------------------------- */
 
 struct draw_seed_parts {
     struct draw_hash manifest_hash;

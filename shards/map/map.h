@@ -2,8 +2,8 @@
 /* Which shard owns a routing key.  PURE: fixed memory, no clock, no I/O.
  *
  * Ranges tile the whole key space (DESIGN 5): a range is the half-open interval from its first key
- * to the next range's first key, the last one runs to the end.  Only first keys are stored, so a gap
- * or an overlap cannot even be written down; what can be wrong, map_check() finds.
+ * to the next range's first key, the last one runs to the end.  Only first keys are stored, so a
+ * gap or an overlap cannot even be written down; what can be wrong, map_check() finds.
  * A map is a value: copy it, swap it whole.  Readers of one map on many threads are fine. */
 #ifndef FAIRSLOT_MAP_MAP_H
 #define FAIRSLOT_MAP_MAP_H

@@ -86,8 +86,9 @@ static void test_display_codes(void)
     static char codes[2000][8];
     size_t same = 0;
     for (size_t i = 0; i < 2000; i++) {
-        struct reservation_view view = {.pool = span_of("p"), .owner = 7 + i % 2, .slots = two_slots,
-                                        .number = (1 + i / 2) << 12, .slots_count = 1};
+        struct reservation_view view = {.pool = span_of("p"), .owner = 7 + i % 2,
+                                        .number = (1 + i / 2) << 12, .slots = two_slots,
+                                        .slots_count = 1};
         struct verdict v = {.result = RESULT_RESERVATION, .reservations = &view};
         Fairslot__V1__Reservation *m = answer_of(&v, &fairslot__v1__reservation__descriptor);
         strcpy(codes[i], m->display_code);

@@ -48,8 +48,8 @@ static struct work *pull(struct fairq *q)
 
 static const uint32_t weights_house[FAIRQ_CLASSES] = {8, 4, 2, 1};
 
-/* With the gateway's own cap: who sends thousands is cut off at it, and whoever comes then waits for
- * one call of the flood, not for all of them. */
+/* With the gateway's own cap: who sends thousands is cut off at it, and whoever comes then waits
+ * for one call of the flood, not for all of them. */
 static void test_flood_at_the_cap(void)
 {
     static struct work flood[8000], others[100];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests: a shard of canned answers behind the real rpc.  What it does depends on the pool asked for:
+/* Tests: a shard of canned answers behind the real rpc.  The pool asked for says what it does:
  *   "mute..."     the whole batch is kept until shard_release()
  *   "unknown..."  POOL_UNKNOWN with metadata
  *   "omit..."     left out of the reply

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests: a client over a real socket.  It has no timer of its own: a deadline that it sees came from
- * the server. */
+/* Tests: a client over a real socket.  It has no timer of its own: a deadline that it sees came
+ * from the server. */
 #ifndef FAIRSLOT_TESTS_PEER_H
 #define FAIRSLOT_TESTS_PEER_H
 

@@ -69,7 +69,7 @@ static inline void pair_note(struct pair *p, int r)
     }
 }
 
-/* -- the gateway -------------------------------------------------------------------------------- */
+/* -- the gateway ------------------------------------------------------------------------------- */
 
 static inline bool pair_path_is(const struct wire_call *call, const char *path)
 {
@@ -166,7 +166,7 @@ static inline void pair_drained(void *user, struct wire_call *call)
     }
 }
 
-/* -- the client's side -------------------------------------------------------------------------- */
+/* -- the client's side ------------------------------------------------------------------------- */
 
 static inline void pair_on_message(void *user, struct wire_request *request, struct span message)
 {
@@ -208,7 +208,7 @@ static const struct wire_client_ops pair_client_ops = {
     .on_finish = pair_on_finish,
 };
 
-/* -- the wire between them ---------------------------------------------------------------------- */
+/* -- the wire between them --------------------------------------------------------------------- */
 
 static inline void pair_new(struct pair *p)
 {

@@ -104,7 +104,7 @@ static inline void raw_data(struct raw *w, uint32_t stream, const void *bytes, s
     raw_frame(w, NGHTTP2_DATA, flags, stream, (struct span){bytes, n});
 }
 
-/* -- what came back ------------------------------------------------------------------------------ */
+/* -- what came back ---------------------------------------------------------------------------- */
 
 struct raw_answer {
     char headers[8192];  /* "name: value\n" of every block, in order */

@@ -126,7 +126,8 @@ static void test_cost(void)
     EQ(kit_reopen(&k), 0);
     int64_t took = now_ns() - start;
     printf("# ledger_new     %lld ms, %lld without the book, %zu slots, %zu records, %.0f B each\n",
-           (long long)took / 1000000, (long long)(took - book_ns) / 1000000, per_pool * pools, k.m.count, (double)k.m.bytes / (double)k.m.count);
+           (long long)took / 1000000, (long long)(took - book_ns) / 1000000, per_pool * pools,
+           k.m.count, (double)k.m.bytes / (double)k.m.count);
     free(ids);
     free(order);
     kit_fini(&k);
