@@ -13,9 +13,10 @@
 #define ETAG_MAX         32 /* bytes of an etag */
 
 /* -- one call ---------------------------------------------------------------------------------- */
-#define MESSAGE_MAX      (64 * 1024)   /* bytes of one request message; more is RESOURCE_EXHAUSTED */
+#define MESSAGE_MAX      (64 * 1024)   /* bytes of one request; more is RESOURCE_EXHAUSTED */
 #define ANSWER_MAX       (512 * 1024)  /* bytes of one answer: 1,000 slots need about 120 KiB */
-#define CALL_ARENA_MAX   (2 * 1024 * 1024) /* bytes a call may take: 64 KiB of slots need 1.4 MB, of empty items 5.5 MB */
+#define CALL_ARENA_MAX   (2 * 1024 * 1024) /* bytes a call may take: 64 KiB of slots need 1.4 MB,
+                                              of empty items 5.5 MB */
 #define TOKEN_MAX        (8 * 1024)    /* bytes of a bearer token */
 #define DEADLINE_MS      10000         /* when the client sends none */
 #define DEADLINE_MS_MAX  60000         /* longer ones are cut to this */
@@ -31,7 +32,7 @@
 #define ENDED_PER_IDENTITY        16     /* ended holds and reservations kept readable */
 #define REQUESTS_PER_IDENTITY_DAY 100000 /* remembered request ids in 24 h of log time */
 
-/* -- batches between gateway and shard ---------------------------------------------------------- */
+/* -- batches between gateway and shard --------------------------------------------------------- */
 #define BATCH_ITEMS_MAX  256
 #define BATCH_BYTES      (64 * 1024)   /* a batch is closed when it passes this */
 #define BATCH_BYTES_MAX  (1024 * 1024) /* hard limit of an nng message, both ways */
@@ -65,7 +66,8 @@
                                        everything at once is no flood; 1 in 256 of CALLS_MAX */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
 #define TOKEN_CACHE_S         300   /* seconds a verified token is believed, exp permitting */
-#define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of one core */
+#define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of
+                                       one core */
 #define ISSUER_KEYS_MAX       32    /* keys of an issuer's JWKS; a rotation has two or three */
 #define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS file */
 
