@@ -29,7 +29,7 @@
 
 /* -- one identity in one service class --------------------------------------------------------- */
 #define LIVE_PER_IDENTITY_MAX     16     /* highest max_live_per_identity a pool may set */
-#define ENDED_PER_IDENTITY        16     /* ended holds and reservations kept readable */
+#define ENDED_PER_IDENTITY        4      /* ended items in the account; older ones lie beside it */
 #define REQUESTS_PER_IDENTITY_DAY 100000 /* remembered request ids in 24 h of log time */
 
 /* -- batches between gateway and shard --------------------------------------------------------- */

@@ -3,8 +3,10 @@
  * ones, in a single record: one read decides about a request, one write settles it.
  *
  * Live: a hold not ended yet, a reservation whose slot is not over.  Only live ones count against
- * the entitlement; at most LIVE_PER_IDENTITY_MAX of them exist.  Ended ones are kept readable, the
- * newest ENDED_PER_IDENTITY of them, as far as the record's room goes.
+ * the entitlement; at most LIVE_PER_IDENTITY_MAX of them exist.  Of the ended ones the newest
+ * ENDED_PER_IDENTITY stay, as far as the record's room goes: it is written with every request, so
+ * it is kept small.  The others go into records of their own beside it, each written once, and are
+ * known until LEDGER_ENDED_US after their slot's end.
  * Owns nothing.  Invariants: items ordered by number; a value never over BOOK_VALUE_MAX. */
 #include <errno.h>
 
@@ -12,7 +14,7 @@
 
 #define OWNERS_MAX 8 /* identities of a class at one 64-bit position: never two in practice */
 #define HEADER_BYTES 11
-#define ITEM_BYTES   56 /* of an item without its texts */
+#define ITEM_BYTES   57 /* of an item without its texts */
 
 int ledger_account_load(struct ledger_step *s, struct routing_key at,
                         struct ledger_account *ret_account)
@@ -67,8 +69,25 @@ static size_t ledger_account_bytes(const struct ledger_account *account)
     return n;
 }
 
-void ledger_account_trim(struct ledger_account *account, int64_t now_us)
+bool ledger_item_is_known(const struct ledger_item *item, int64_t now_us)
 {
+    return item->slot.start_us + item->duration_us + LEDGER_ENDED_US > now_us;
+}
+
+static void ledger_account_spill(struct ledger_spill *spill, const struct ledger_item *item)
+{
+    CHECK(spill->count < LEDGER_ITEMS_MAX);
+    struct writer w = writer_of(spill->items[spill->count].bytes, LEDGER_ITEM_BYTES);
+    ledger_record_ended(&w, item);
+    CHECK(!w.bad);
+    spill->items[spill->count].number = item->number;
+    spill->items[spill->count++].len = writer_len(&w);
+}
+
+void ledger_account_trim(struct ledger_account *account, int64_t now_us,
+                         struct ledger_spill *ret_spill)
+{
+    ret_spill->count = 0;
     for (;;) {
         size_t ended = account->items_count - ledger_account_live(account, now_us);
         bool is_long = ended > ENDED_PER_IDENTITY || account->items_count >= LEDGER_ITEMS_MAX;
@@ -84,10 +103,66 @@ void ledger_account_trim(struct ledger_account *account, int64_t now_us)
             }
         }
         CHECK(oldest < account->items_count);
+        if (ledger_item_is_known(&account->items[oldest], now_us)) {
+            ledger_account_spill(ret_spill, &account->items[oldest]);
+        }
         account->items_count--;
         memmove(&account->items[oldest], &account->items[oldest + 1],
                 (account->items_count - oldest) * sizeof account->items[0]);
     }
+}
+
+int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
+                       const struct writer *account, const struct ledger_spill *spill)
+{
+    int r = ledger_put(s->l, key, account);
+    for (size_t i = 0; r == 0 && i < spill->count; i++) {
+        uint8_t *bytes = (uint8_t *)spill->items[i].bytes;
+        struct ledger_key beside = ledger_key_ended(key, spill->items[i].number);
+        struct writer w = {.start = bytes, .at = bytes + spill->items[i].len};
+        r = ledger_put(s->l, &beside, &w);
+    }
+    return err_trace(r);
+}
+
+int ledger_account_pick(struct ledger_step *s, const struct ledger_key *key,
+                        struct ledger_account *account, struct ledger_item **ret_item)
+{
+    struct span value;
+    *ret_item = ledger_account_item(account, s->c->number, s->c->pool);
+    if (*ret_item) {
+        return 0;
+    }
+    struct ledger_key beside = ledger_key_ended(key, s->c->number);
+    int r = ledger_get(s->l, &beside, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    r = ledger_read_ended(value, &account->ended);
+    if (r) {
+        return err_trace(r);
+    }
+    if (!span_equal(account->ended.pool, s->c->pool) ||
+        !ledger_item_is_known(&account->ended, s->now_us)) {
+        return LEDGER_NONE;
+    }
+    *ret_item = &account->ended;
+    return 0;
+}
+
+int ledger_account_ended(struct ledger_step *s, const struct ledger_key *key, uint64_t after,
+                         struct ledger_item *ret_item)
+{
+    struct ledger_key from = ledger_key_ended(key, after);
+    struct span found, value;
+    int r = ledger_next(s->l, ledger_key_span(&from), true, &found, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (found.len != from.len || memcmp(found.ptr, from.bytes, from.len - 8) != 0) {
+        return LEDGER_NONE;
+    }
+    return err_trace(ledger_read_ended(value, ret_item));
 }
 
 int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct ledger_key *ret_key,
@@ -112,10 +187,14 @@ int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct led
         if (r) {
             return err_trace(r);
         }
-        *ret_item = ledger_account_item(ret_account, s->c->number, s->c->pool);
-        if (*ret_item) {
-            *ret_key = ledger_key_make(at, 'I', parts.suffix);
-            return 0;
+        if (parts.suffix.len != sizeof s->c->identity.bytes) {
+            return err_origin(-EBADMSG);
+        }
+        struct ledger_key own = ledger_key_make(at, 'I', parts.suffix);
+        r = ledger_account_pick(s, &own, ret_account, ret_item);
+        if (r != LEDGER_NONE) {
+            *ret_key = own;
+            return err_trace(r);
         }
     }
     return LEDGER_NONE;

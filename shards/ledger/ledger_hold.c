@@ -98,10 +98,11 @@ static int ledger_hold_open(struct ledger_step *s, struct ledger_scene *scene)
 }
 
 static int ledger_hold_put_account(struct ledger_step *s, struct ledger_scene *scene,
-                                   const struct writer *account)
+                                   const struct writer *account,
+                                   const struct ledger_spill *spill)
 {
     struct ledger_key key = ledger_key_account(scene->at, &s->c->identity);
-    int r = ledger_put(s->l, &key, account);
+    int r = ledger_account_put(s, &key, account, spill);
     if (r == 0 && scene->is_new && scene->account.has_others) {
         r = ledger_class_mark(s, ledger_pool_class(scene->pool));
     }
@@ -128,12 +129,13 @@ static int ledger_hold_close(struct ledger_step *s, struct ledger_scene *scene,
     if (o->slot) {
         ledger_record_slot(&slot, o->slot);
     }
-    ledger_account_trim(&scene->account, s->now_us); /* moves items: the last to look at them */
+    struct ledger_spill spill;
+    ledger_account_trim(&scene->account, s->now_us, &spill); /* moves items: the last to look */
     ledger_record_account(&account, &scene->account);
     CHECK(!item.bad);
     int r = o->slot ? ledger_put(s->l, o->slot_key, &slot) : 0;
     if (r == 0) {
-        r = ledger_hold_put_account(s, scene, &account);
+        r = ledger_hold_put_account(s, scene, &account, &spill);
     }
     if (r) {
         return err_trace(r);
@@ -288,7 +290,11 @@ static int ledger_hold_find(struct ledger_step *s, struct ledger_scene *scene,
     bool is_cancel = s->c->kind == COMMAND_CANCEL_RESERVATION;
     struct ledger_item *item = NULL;
     if (scene->at.position == s->c->owner) {
-        item = ledger_account_item(&scene->account, s->c->number, s->c->pool);
+        struct ledger_key own = ledger_key_account(scene->at, &s->c->identity);
+        int r = ledger_account_pick(s, &own, &scene->account, &item);
+        if (r < 0) {
+            return err_trace(r);
+        }
     }
     if (item && (!is_cancel || ledger_hold_is_reservation(item))) {
         *ret_item = item;
@@ -428,12 +434,13 @@ int ledger_hold_expire(struct ledger_step *s)
     }
     struct writer w = writer_of(account_bytes, sizeof account_bytes);
     struct writer slot_w = writer_of(slot_bytes, sizeof slot_bytes);
-    ledger_account_trim(&account, s->now_us);
+    struct ledger_spill spill;
+    ledger_account_trim(&account, s->now_us, &spill);
     ledger_record_account(&w, &account);
     ledger_record_slot(&slot_w, &slot);
     r = ledger_put(s->l, &key, &slot_w);
     if (r == 0) {
-        r = ledger_put(s->l, &account_key, &w);
+        r = ledger_account_put(s, &account_key, &w, &spill);
     }
     if (r) {
         return err_trace(r);

@@ -72,6 +72,17 @@ struct ledger_key ledger_key_account(struct routing_key at, const struct identit
     return ledger_key_make(at, 'I', (struct span){identity->bytes, sizeof identity->bytes});
 }
 
+struct ledger_key ledger_key_ended(const struct ledger_key *account, uint64_t number)
+{
+    struct ledger_key k = *account;
+    CHECK(k.len == 33 && k.bytes[16] == 'I');
+    k.bytes[16] = 'E';
+    struct writer w = writer_of(k.bytes + k.len, sizeof k.bytes - k.len);
+    writer_u64(&w, number);
+    k.len += writer_len(&w);
+    return k;
+}
+
 struct ledger_key ledger_key_request(struct routing_key at, const struct identity *identity,
                                      const struct request_id *request)
 {

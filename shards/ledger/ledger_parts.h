@@ -9,7 +9,8 @@
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
  *   01  a pool              (pool, 0)                'P'                     policy
  *                           (pool, 2^63 + second)    'S' slug                slot
- *   10  a service class     (class, hash)            'I' identity            account: holds, ...
+ *   10  a service class     (class, hash)            'E' identity number     ended, off the account
+ *                           (class, hash)            'I' identity            account: holds, ...
  *                           (class, hash)            'R' identity request    clients' verdicts
  *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
  *                           (3 << 62 | 1, hash)      'R' identity request    operators' verdicts
@@ -28,6 +29,8 @@
 
 #define LEDGER_FORMAT    1  /* first byte of every value */
 #define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
+#define LEDGER_ITEM_BYTES (58 + POOL_ID_MAX + SLOT_DESK_MAX + 64) /* an item's record, at most */
+#define LEDGER_ENDED_US  (30 * DAY_US) /* after its slot's end an ended item is still known */
 #define LEDGER_POOLS     256 /* decoded pools kept; a power of two */
 #define LEDGER_ITEM_BITS 12  /* of an item's number: its place in the log entry */
 #define LEDGER_HINTS     64  /* searches for free neighbours per log entry */
@@ -59,6 +62,8 @@ struct ledger_key ledger_key_make(struct routing_key at, uint8_t tag, struct spa
 struct ledger_key ledger_key_space(uint64_t space);
 struct ledger_key ledger_key_slot(uint64_t pool_space, const struct slot_key *slot);
 struct ledger_key ledger_key_account(struct routing_key at, const struct identity *identity);
+/* Of an ended item, beside the account whose key is given. */
+struct ledger_key ledger_key_ended(const struct ledger_key *account, uint64_t number);
 struct ledger_key ledger_key_request(struct routing_key at, const struct identity *identity,
                                      const struct request_id *request);
 /* Of an operator: one place for all pools. */
@@ -122,6 +127,17 @@ struct ledger_account {
     uint32_t requests; /* remembered on that day */
     size_t items_count;
     struct ledger_item items[LEDGER_ITEMS_MAX]; /* by number */
+    struct ledger_item ended; /* not of the record: room for one that lies beside it */
+};
+
+/* Ended items that leave an account, encoded. */
+struct ledger_spill {
+    size_t count;
+    struct {
+        uint64_t number;
+        size_t len;
+        uint8_t bytes[LEDGER_ITEM_BYTES];
+    } items[LEDGER_ITEMS_MAX];
 };
 
 /* A remembered verdict. */
@@ -137,12 +153,14 @@ struct ledger_memory {
 /* Writers: the writer turns bad when it does not fit. */
 void ledger_record_slot(struct writer *w, const struct ledger_slot *slot);
 void ledger_record_item(struct writer *w, const struct ledger_item *item);
+void ledger_record_ended(struct writer *w, const struct ledger_item *item);
 void ledger_record_account(struct writer *w, const struct ledger_account *account);
 void ledger_record_pool(struct writer *w, const struct pool_view *pool);
 void ledger_record_memory(struct writer *w, const struct ledger_memory *memory);
 /* Readers: 0, or -EBADMSG for bytes that no writer here made.  Spans borrow from `value`. */
 int ledger_read_slot(struct span value, struct ledger_slot *ret_slot);
 int ledger_read_item(struct span value, struct ledger_item *ret_item);
+int ledger_read_ended(struct span value, struct ledger_item *ret_item);
 int ledger_read_account(struct span value, struct ledger_account *ret_account);
 int ledger_read_pool(struct span value, struct pool_view *ret_pool);
 int ledger_read_memory(struct span value, struct ledger_memory *ret_memory);
@@ -254,8 +272,20 @@ struct ledger_item *ledger_account_item(struct ledger_account *account, uint64_t
 /* Still counts against the entitlement. */
 bool ledger_item_is_live(const struct ledger_item *item, int64_t now_us);
 size_t ledger_account_live(const struct ledger_account *account, int64_t now_us);
-/* Forgets the oldest ended items until the account keeps its bounds. */
-void ledger_account_trim(struct ledger_account *account, int64_t now_us);
+/* An ended item is known until LEDGER_ENDED_US after its slot's end. */
+bool ledger_item_is_known(const struct ledger_item *item, int64_t now_us);
+/* Takes the oldest ended items out until the account keeps its bounds. */
+void ledger_account_trim(struct ledger_account *account, int64_t now_us,
+                         struct ledger_spill *ret_spill);
+/* Puts the account's record and what left it. */
+int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
+                       const struct writer *account, const struct ledger_spill *spill);
+/* The item of the command's pool and number, in the account or beside it.  0, LEDGER_NONE, < 0. */
+int ledger_account_pick(struct ledger_step *s, const struct ledger_key *key,
+                        struct ledger_account *account, struct ledger_item **ret_item);
+/* The ended item beside the account that follows number `after`.  0, LEDGER_NONE, < 0. */
+int ledger_account_ended(struct ledger_step *s, const struct ledger_key *key, uint64_t after,
+                         struct ledger_item *ret_item);
 /* Whoever has the item that the command names by pool, owner and number: 0 with the account, its
  * key and the item in it; LEDGER_NONE; < 0. */
 int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct ledger_key *ret_key,
@@ -268,7 +298,7 @@ int ledger_account_answer_reservation(struct ledger_step *s, const struct ledger
 int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, uint64_t owner,
                         struct reservation_view *out);
 
-/* -- ledger_class.c: the classes of one identity ------------------------------------------------ */
+/* -- ledger_class.c: the classes of one identity ----------------------------------------------- */
 
 struct ledger_class {
     uint8_t bytes[CLASS_MAX];

@@ -2,12 +2,14 @@
 /* One's own holds and reservations, read.  Nothing is written.
  * An operator may read anybody's by name, but list nobody's: an account has no name here.
  * A list over all classes follows the index records of its identity, in the order of the classes'
- * names, then of numbers; at most CLASSES_MAX accounts are looked at per page.  Owns nothing. */
+ * names, then of numbers; at most CLASSES_MAX accounts and SCAN_MAX items are looked at per page:
+ * a page may be short and still have a next one.  Owns nothing. */
 #include <errno.h>
 
 #include "ledger/ledger_parts.h"
 
 #define CLASSES_MAX 256
+#define SCAN_MAX    (4 * PAGE_SIZE_MAX) /* items looked at per page */
 #define TOKEN_BYTES (CLASS_MAX + 1 + 16)
 
 static bool ledger_read_is_reservation(const struct ledger_item *item)
@@ -69,6 +71,7 @@ struct ledger_read_list {
     struct reservation_view *out;
     struct ledger_class in;
     uint64_t after; /* number of the last one given out of that class */
+    size_t looked;  /* items, listed or not */
     bool any_pool;
 };
 
@@ -106,32 +109,71 @@ static int ledger_read_resume(struct ledger_step *s, struct ledger_read_list *li
     return 0;
 }
 
+/* The item with the next number after list->after: in the account, or ended beside it; *ended is
+ * what was found there last.  0, LEDGER_NONE, < 0. */
+static int ledger_read_next(struct ledger_step *s, const struct ledger_read_list *list,
+                            const struct ledger_key *key, struct ledger_account *account,
+                            const struct ledger_item **ret_item)
+{
+    struct ledger_item *ended = &account->ended;
+    const struct ledger_item *next = NULL;
+    for (size_t i = 0; next == NULL && i < account->items_count; i++) {
+        next = account->items[i].number > list->after ? &account->items[i] : NULL;
+    }
+    if (ended->number <= list->after) {
+        int r = ledger_account_ended(s, key, list->after, ended);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (r == LEDGER_NONE) {
+            ended->number = UINT64_MAX; /* none is left */
+        }
+    }
+    if (ended->number != UINT64_MAX && (next == NULL || ended->number < next->number)) {
+        next = ended;
+    }
+    *ret_item = next;
+    return next ? 0 : LEDGER_NONE;
+}
+
+static bool ledger_read_is_listed(struct ledger_step *s, const struct ledger_read_list *list,
+                                  const struct ledger_account *account,
+                                  const struct ledger_item *item)
+{
+    return ledger_read_is_reservation(item) &&
+           (item != &account->ended || ledger_item_is_known(item, s->now_us)) &&
+           (list->any_pool || span_equal(item->pool, s->c->pool));
+}
+
 /* The reservations of one class. 0; LEDGER_NONE: the page is full, its token written; < 0. */
 static int ledger_read_account_list(struct ledger_step *s, struct ledger_read_list *list)
 {
     struct ledger_account account;
+    const struct ledger_item *item = NULL;
     struct routing_key at = ledger_identity_key(ledger_class_name(&list->in), &s->c->identity);
+    struct ledger_key key = ledger_key_account(at, &s->c->identity);
     int r = ledger_account_load(s, at, &account);
     if (r < 0) {
         return err_trace(r);
     }
-    for (size_t i = 0; i < account.items_count; i++) {
-        const struct ledger_item *item = &account.items[i];
-        if (item->number <= list->after || !ledger_read_is_reservation(item) ||
-            (!list->any_pool && !span_equal(item->pool, s->c->pool))) {
-            continue;
-        }
-        if (s->v->reservations_count == s->c->page_size) {
+    account.ended.number = 0;
+    while ((r = ledger_read_next(s, list, &key, &account, &item)) == 0) {
+        bool is_listed = ledger_read_is_listed(s, list, &account, item);
+        if (list->looked++ == SCAN_MAX ||
+            (is_listed && s->v->reservations_count == s->c->page_size)) {
             r = ledger_read_token(s, list);
             return r ? err_trace(r) : LEDGER_NONE;
         }
-        r = ledger_account_view(s, item, at.position, &list->out[s->v->reservations_count++]);
+        if (is_listed) {
+            r = ledger_account_view(s, item, at.position,
+                                    &list->out[s->v->reservations_count++]);
+        }
         if (r) {
             return err_trace(r);
         }
         list->after = item->number;
     }
-    return 0;
+    return r == LEDGER_NONE ? 0 : err_trace(r);
 }
 
 static int ledger_read_all(struct ledger_step *s, struct ledger_read_list *list, bool is_first)

@@ -140,6 +140,20 @@ int ledger_read_item(struct span value, struct ledger_item *ret_item)
     return ledger_read_end(&r);
 }
 
+void ledger_record_ended(struct writer *w, const struct ledger_item *item)
+{
+    writer_u8(w, LEDGER_FORMAT);
+    ledger_record_item(w, item);
+}
+
+int ledger_read_ended(struct span value, struct ledger_item *ret_item)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    ledger_read_format(&r);
+    ledger_read_one_item(&r, ret_item);
+    return ledger_read_end(&r);
+}
+
 void ledger_record_account(struct writer *w, const struct ledger_account *account)
 {
     writer_u8(w, LEDGER_FORMAT);

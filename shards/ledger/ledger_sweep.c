@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of old records: remembered verdicts after 24 h of log time.
+/* The end of old records: remembered verdicts after 24 h of log time, ended holds and reservations
+ * beside their account LEDGER_ENDED_US after their slot's end.
  *
  *   cursor in the state -> at most SWEEP_RECORDS records looked at -> cursor moved on, or wrapped
  *
  * One command does little, so that it never delays a round; whoever proposes them decides how fast
  * the book is gone round.  Behind a pool's first slot come only slots, in the index only names of
  * classes: the cursor jumps over them.
- * What the sweep has not met yet counts as absent already (ledger_request.c), so its pace shows
- * nowhere but in the size of the book.  Owns the cursor record. */
+ * What the sweep has not met yet counts as absent already (ledger_request.c, ledger_account.c), so
+ * its pace shows nowhere but in the size of the book.  Owns the cursor record. */
 #include <errno.h>
 
 #include "ledger/ledger_parts.h"
@@ -49,11 +50,26 @@ static int ledger_sweep_store(struct ledger_step *s, const struct ledger_key *cu
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
+static int ledger_sweep_is_over(struct ledger_step *s, uint8_t tag, struct span value,
+                                bool *ret_is_over)
+{
+    int r = 0;
+    if (tag == 'R') {
+        struct ledger_memory m = {0};
+        r = ledger_read_memory(value, &m);
+        *ret_is_over = m.log_time_us + DAY_US <= s->now_us;
+    } else if (tag == 'E') {
+        struct ledger_item item = {0};
+        r = ledger_read_ended(value, &item);
+        *ret_is_over = !ledger_item_is_known(&item, s->now_us);
+    }
+    return err_trace(r);
+}
+
 /* Looks at the record behind the cursor. 0; LEDGER_NONE at the end; < 0. */
 static int ledger_sweep_one(struct ledger_step *s, struct ledger_key *cursor)
 {
     struct ledger_key_parts parts;
-    struct ledger_memory m;
     struct span key, value;
     int r = ledger_next(s->l, ledger_key_span(cursor), true, &key, &value);
     if (r) {
@@ -68,14 +84,9 @@ static int ledger_sweep_one(struct ledger_step *s, struct ledger_key *cursor)
     }
     cursor->len = key.len;
     memcpy(cursor->bytes, key.ptr, key.len);
-    if (parts.tag != 'R') {
-        return 0;
-    }
-    r = ledger_read_memory(value, &m);
-    if (r) {
-        return err_trace(r);
-    }
-    return m.log_time_us + DAY_US <= s->now_us ? err_trace(ledger_del(s->l, cursor)) : 0;
+    bool is_over = false;
+    r = ledger_sweep_is_over(s, parts.tag, value, &is_over);
+    return r || !is_over ? err_trace(r) : err_trace(ledger_del(s->l, cursor));
 }
 
 int ledger_sweep(struct ledger_step *s)

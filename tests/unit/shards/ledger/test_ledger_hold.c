@@ -324,7 +324,7 @@ static void test_expiry_that_does_not_fit(void)
     kit_fini(&k);
 }
 
-/* The ended ones are kept up to a number, the oldest go first; live ones never go. */
+/* The record is bounded, the history is not: what leaves it is still known. */
 static void test_history_is_bounded(void)
 {
     struct kit k;
@@ -342,14 +342,99 @@ static void test_history_is_bounded(void)
     }
     for (unsigned i = 0; i < 40; i++) {
         EQ(kit_change(&k, COMMAND_GET_HOLD, long_id, 1, id[i]),
-           i < 24 ? REASON_HOLD_UNKNOWN : REASON_OK);
+           REASON_OK);
+        EQ(k.v.holds[0].state, HOLD_DROPPED);
+        EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, long_id, 1, id[i]), REASON_HOLD_ENDED);
+        EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, long_id, 2, id[i]), REASON_NOT_YOUR_RESERVATION);
+        EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, long_id, 1, id[i]),
+           REASON_RESERVATION_UNKNOWN);
     }
+    id[0][1]++;
+    EQ(kit_change(&k, COMMAND_GET_HOLD, long_id, 1, id[0]), REASON_HOLD_UNKNOWN);
     for (unsigned i = 40; i < 55; i++) { /* 16 live ones beside them still fit the record */
         kit_held(&k, long_id, 1, i, id[0]);
     }
     EQ(kit_hold(&k, long_id, 1, 60), REASON_IDENTITY_QUOTA);
     EQS(kit_meta(&k, "max_active"), "16");
     EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, long_id, 1, live), REASON_OK);
+    kit_fini(&k);
+}
+
+static size_t count_tag(const struct membook *m, char tag)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct span k, v;
+        membook_at(m, i, &k, &v);
+        n += k.ptr[16] == (uint8_t)tag;
+    }
+    return n;
+}
+
+/* Lists the reservations page by page; they must come by number, each once. */
+static size_t list_all(struct kit *k, uint32_t page_size)
+{
+    char token[PAGE_TOKEN_MAX + 1] = "";
+    struct command c = kit_command(k, COMMAND_LIST_RESERVATIONS, "-", 1);
+    uint64_t last = 0;
+    size_t seen = 0;
+    do {
+        c.page_size = page_size;
+        c.page_token = span_of(token);
+        EQ(kit_apply(k, &c), REASON_OK);
+        for (size_t i = 0; i < k->v.reservations_count; i++, seen++) {
+            OK(k->v.reservations[i].number > last);
+            last = k->v.reservations[i].number;
+        }
+        memcpy(token, k->v.next_page_token.ptr ? k->v.next_page_token.ptr : (const uint8_t *)"",
+               k->v.next_page_token.len);
+        token[k->v.next_page_token.len] = 0;
+    } while (token[0]);
+    return seen;
+}
+
+static void test_ended_are_known_for_a_month(void)
+{
+    struct kit k;
+    uint64_t id[60][2];
+    struct command sweep = {.kind = COMMAND_SWEEP};
+    open_city(&k);
+    EQ(kit_slots(&k, "city", 20, 80), REASON_OK);
+    for (unsigned i = 0; i < 60; i++) { /* 29 cancelled, 30 dropped, the first one stays */
+        kit_held(&k, "city", 1, i, id[i]);
+        if (i % 2 == 0) {
+            EQ(kit_change(&k, COMMAND_CONFIRM_HOLD, "city", 1, id[i]), REASON_OK);
+        }
+        if (i > 0) {
+            EQ(kit_change(&k, i % 2 ? COMMAND_DROP_HOLD : COMMAND_CANCEL_RESERVATION, "city", 1,
+                          id[i]), REASON_OK);
+        }
+    }
+    EQ(count_tag(&k.m, 'E'), 59 - ENDED_PER_IDENTITY);
+    EQ(kit_reopen(&k), 0);
+    EQ(list_all(&k, 1), 30);
+    EQ(list_all(&k, 7), 30);
+    EQ(list_all(&k, 1000), 30);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id[2]), REASON_OK);
+    EQ(k.v.reservations[0].state, RESERVATION_CANCELLED);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 2, id[2]), REASON_NOT_YOUR_RESERVATION);
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 1, id[2]), REASON_RESERVATION_ENDED);
+    EQ(kit_change(&k, COMMAND_CANCEL_RESERVATION, "city", 1, id[0]), REASON_OK);
+    EQ(count_tag(&k.m, 'E'), 60 - ENDED_PER_IDENTITY);
+    k.now_us = kit_slot(2).start_us + 600 * SECOND_US + 30 * DAY_US - 1;
+    EQ(kit_apply(&k, &sweep), REASON_OK);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id[2]), REASON_OK);
+    k.now_us++;
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id[2]), REASON_RESERVATION_UNKNOWN);
+    EQ(kit_change(&k, COMMAND_GET_RESERVATION, "city", 1, id[4]), REASON_OK);
+    EQ(list_all(&k, 7), 29); /* the one cancelled last is in the account still */
+    EQ(kit_apply(&k, &sweep), REASON_OK);
+    EQ(count_tag(&k.m, 'E'), 60 - ENDED_PER_IDENTITY - 3);
+    k.now_us += 2 * DAY_US;
+    for (int i = 0; i < 2; i++) {
+        EQ(kit_apply(&k, &sweep), REASON_OK);
+    }
+    EQ(count_tag(&k.m, 'E'), 0);
     kit_fini(&k);
 }
 
@@ -407,6 +492,7 @@ int main(void)
     TAP_RUN(test_quota_is_per_class);
     TAP_RUN(test_expiry_that_does_not_fit);
     TAP_RUN(test_history_is_bounded);
+    TAP_RUN(test_ended_are_known_for_a_month);
     TAP_RUN(test_history_of_long_names);
     return tap_done();
 }

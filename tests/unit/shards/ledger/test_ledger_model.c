@@ -29,8 +29,6 @@ static struct {
     enum { M_LIVE, M_CONFIRMED, M_DROPPED, M_EXPIRED, M_CANCELLED } state;
     int64_t expire_us;
     uint64_t id[2];
-    uint64_t changed; /* log index */
-    bool is_forgotten;
 } items[ITEMS];
 static int items_count;
 
@@ -54,35 +52,15 @@ static unsigned live_of(unsigned person, int service_class)
     unsigned n = 0;
     for (int i = 0; i < items_count; i++) {
         n += items[i].person == person && class_of[items[i].pool] == service_class &&
-             !items[i].is_forgotten && counts(i);
+             counts(i);
     }
     return n;
-}
-
-/* The last sixteen ended ones are kept. */
-static void forget(unsigned person, int service_class)
-{
-    for (;;) {
-        int ended = 0, oldest = -1;
-        for (int i = 0; i < items_count; i++) {
-            if (items[i].person == person && class_of[items[i].pool] == service_class &&
-                !items[i].is_forgotten && !counts(i)) {
-                ended++;
-                oldest = oldest < 0 || items[i].changed < items[oldest].changed ? i : oldest;
-            }
-        }
-        if (ended <= ENDED_PER_IDENTITY) {
-            return;
-        }
-        items[oldest].is_forgotten = true;
-    }
 }
 
 static void move(int i, int state, enum slot_state slot_state)
 {
     int pool = items[i].pool, slot = items[i].slot;
     items[i].state = state;
-    items[i].changed = k.log_index;
     slots[pool][slot].state = slot_state;
     slots[pool][slot].version++;
     if (slot_state == SLOT_RETURNED) {
@@ -117,7 +95,6 @@ static void step_hold(void)
         items[i].pool = pool;
         items[i].slot = slot;
         items[i].expire_us = k.now_us + TTL_US;
-        items[i].is_forgotten = false;
         items[i].id[0] = k.v.holds[0].owner;
         items[i].id[1] = k.v.holds[0].number;
         slots[pool][slot].holder = i;
@@ -125,15 +102,14 @@ static void step_hold(void)
         EQ(k.v.holds[0].slots[0].version, slots[pool][slot].version);
         OK(live_of(person, class_of[pool]) <= MAX_OF(pool));
     }
-    forget(person, class_of[pool]);
 }
 
 static enum reason foretell(enum command_kind kind, int i, unsigned person)
 {
     bool is_cancel = kind == COMMAND_CANCEL_RESERVATION;
     bool is_reservation = items[i].state == M_CONFIRMED || items[i].state == M_CANCELLED;
-    if (items[i].is_forgotten || (is_cancel && !is_reservation)) {
-        return is_cancel ? REASON_RESERVATION_UNKNOWN : REASON_HOLD_UNKNOWN;
+    if (is_cancel && !is_reservation) {
+        return REASON_RESERVATION_UNKNOWN;
     }
     if (items[i].person != person) {
         return REASON_NOT_YOUR_RESERVATION;
@@ -165,6 +141,12 @@ static void step_change(void)
     int i = items_count - 1 - (int)prng_below(&prng, (uint64_t)recent);
     unsigned person = prng_below(&prng, 10) ? items[i].person
                                             : 1 + (unsigned)prng_below(&prng, PEOPLE);
+    if (prng_below(&prng, 100) == 0) { /* a number that nothing has */
+        uint64_t id[2] = {items[i].id[0], items[i].id[1] + 1};
+        tell(kind == COMMAND_CANCEL_RESERVATION ? REASON_RESERVATION_UNKNOWN : REASON_HOLD_UNKNOWN,
+             kit_change(&k, kind, pools[items[i].pool], person, id));
+        return;
+    }
     enum reason expected = foretell(kind, i, person);
     tell(expected, kit_change(&k, kind, pools[items[i].pool], person, items[i].id));
     if (expected == REASON_OK) {
@@ -177,7 +159,6 @@ static void step_change(void)
             move(i, kind == COMMAND_DROP_HOLD ? M_DROPPED : M_CANCELLED, SLOT_RETURNED);
         }
     }
-    forget(person, class_of[items[i].pool]);
 }
 
 /* Any hold, due or not, dead or alive: as a leader that is late, early or doubled would. */
@@ -193,7 +174,6 @@ static void step_expire(void)
     EQ(kit_apply(&k, &c), REASON_OK);
     if (items[i].state == M_LIVE && items[i].expire_us <= k.now_us) {
         move(i, M_EXPIRED, SLOT_RETURNED);
-        forget(items[i].person, class_of[items[i].pool]);
         verdicts[REASON_INTERNAL]++; /* counts expiries */
     }
 }
@@ -215,7 +195,6 @@ static void step_due(void)
             if (items[i].id[1] == due[j].number) {
                 OK(items[i].state == M_LIVE && items[i].expire_us <= k.now_us);
                 move(i, M_EXPIRED, SLOT_RETURNED);
-                forget(items[i].person, class_of[items[i].pool]);
             }
         }
     }
