@@ -11,7 +11,8 @@
  * memory would leave the caches (measured: 4.3 us a call instead of 3.2).  Both buffers belong to
  * the loop, so an idle connection costs this struct and wire's state (measured: 14 KB).
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
- * CONN_STALL_MS).  Answers that clients do not read are bounded by wire on each connection, and by
+ * CONN_STALL_MS), one that does not say what it came for (no preface and SETTINGS, or half a header
+ * block, for CONN_HELLO_MS; an idle connection that greeted may stay for ever).  Answers that clients do not read are bounded by wire on each connection, and by
  * OUTPUT_BYTES_MAX for all: what is beyond is refused (answer.c), not stored.
  * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
  * nothing is taken from wire, so order is kept.
@@ -31,6 +32,7 @@
 #include "wire/wire.h"
 
 #define CONN_STALL_MS 30000 /* for a rest that the peer does not take */
+#define CONN_HELLO_MS 10000 /* for a greeting or a header block, however many bytes it comes in */
 
 /* Hostile resets: as measured in the wire's study; work per identity is capped by the queue. */
 static const struct wire_limits conn_limits = {
@@ -63,6 +65,8 @@ static void conn_close(struct conn *conn)
     wire_server_free(conn->wire); /* every call of it is gone after this */
     conn->wire = NULL;
     deadline_disarm(&g->deadlines, &conn->stall);
+    deadline_disarm(&g->deadlines, &conn->hello);
+    list_remove(&conn->stranger_link);
     list_remove(&conn->dirty_link);
     list_remove(&conn->link);
     CHECK(g->conns_count > 0);
@@ -197,6 +201,34 @@ void conn_stalled(struct conn *conn)
     conn_fail(conn);
 }
 
+bool conn_close_stranger(struct gateway *g)
+{
+    if (list_empty(&g->strangers)) {
+        return false;
+    }
+    struct conn *oldest = CONTAINER_OF(g->strangers.next, struct conn, stranger_link);
+    if (g->conns.prev == &oldest->link) {
+        return false;
+    }
+    conn_close(oldest);
+    return true;
+}
+
+/* Its clock runs while it owes something, from when that began. */
+static void conn_watch(struct conn *conn)
+{
+    struct gateway *g = conn->gateway;
+    if (!wire_server_owed(conn->wire)) {
+        deadline_disarm(&g->deadlines, &conn->hello);
+    } else if (conn->hello.place == 0) {
+        int ms = g->options->hello_ms > 0 ? g->options->hello_ms : CONN_HELLO_MS;
+        deadline_arm(&g->deadlines, &conn->hello, uv_now(&g->loop) + (uint64_t)ms);
+    }
+    if (wire_server_greeted(conn->wire)) {
+        list_remove(&conn->stranger_link);
+    }
+}
+
 static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
     struct conn *conn = handle->data;
@@ -220,6 +252,7 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         conn->is_ending = true;
         uv_read_stop(stream);
     }
+    conn_watch(conn);
     if (conn->waiting_count == 0) {
         list_remove(&conn->dirty_link);
         conn_flush(conn); /* no answer is left that could join; memory is still warm */
@@ -248,6 +281,8 @@ static struct conn *conn_new(struct gateway *g)
     conn->tcp.data = conn;
     conn->gateway = g;
     conn->stall.owner = DEADLINE_CONN;
+    conn->hello.owner = DEADLINE_HELLO;
+    list_init(&conn->stranger_link);
     list_init(&conn->dirty_link);
     list_push(&g->conns, &conn->link);
     g->conns_count++;
@@ -273,6 +308,8 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
     if (r < 0) {
         goto close_conn;
     }
+    list_push(&g->strangers, &conn->stranger_link);
+    conn_watch(conn);
     conn_dirty(conn); /* our SETTINGS */
     return 0;
 close_conn:

@@ -17,7 +17,9 @@ struct conn {
     struct wire_server *wire; /* owned; NULL once closing */
     struct list link;         /* in gateway->conns */
     struct list dirty_link;   /* in gateway->dirty, or alone */
+    struct list stranger_link; /* in gateway->strangers, or alone */
     struct deadline stall;    /* armed while a rest is being written */
+    struct deadline hello;    /* armed while it owes its greeting or the rest of a header block */
     uint32_t waiting_count;   /* calls not answered yet: whose answers may join a write */
     bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
     bool is_ending;           /* wire wants it closed after what there is to send */
@@ -34,7 +36,10 @@ void conn_dirty(struct conn *conn);
 void conn_fail(struct conn *conn);
 /* Sends what every dirty connection has. */
 void conn_flush_all(struct gateway *g);
-/* A rest was not taken in time. */
+/* Closes the connection that has owed its greeting for longest, but not the newest connection; false:
+ * there is none. */
+bool conn_close_stranger(struct gateway *g);
+/* A rest was not taken in time, or what it owes did not come in time. */
 void conn_stalled(struct conn *conn);
 /* One step of HTTP/2's good-bye on every connection: the notice, then the end. */
 void conn_drain_all(struct gateway *g);

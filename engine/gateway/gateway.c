@@ -123,6 +123,9 @@ static void gateway_deadlines(struct gateway *g)
         case DEADLINE_CONN:
             conn_stalled(CONTAINER_OF(d, struct conn, stall));
             break;
+        case DEADLINE_HELLO:
+            conn_stalled(CONTAINER_OF(d, struct conn, hello));
+            break;
         case DEADLINE_HOP:
             hop_tick(g);
             break;
@@ -185,6 +188,7 @@ static int gateway_init(struct gateway *g, const struct gateway_options *options
     g->drain.owner = DEADLINE_DRAIN;
     list_init(&g->conns);
     list_init(&g->dirty);
+    list_init(&g->strangers);
     list_init(&g->reflections);
     token_desk_init(&g->tokens);
     arena_init(&g->scratch, CALL_ARENA_MAX);
@@ -197,7 +201,7 @@ static int gateway_init(struct gateway *g, const struct gateway_options *options
         return err_origin(-ENOMEM);
     }
     arena_reset(&g->scratch);
-    int r = deadline_heap_init(&g->deadlines, CALLS_MAX + 2 * CONNECTIONS_MAX);
+    int r = deadline_heap_init(&g->deadlines, CALLS_MAX + 3 * CONNECTIONS_MAX);
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }

@@ -16,6 +16,7 @@ struct gateway_options {
     const char *audience;    /* must be in `aud` */
     const uint8_t *tenant_key; /* 32 bytes; identity = HMAC-SHA256(key, issuer, subject) */
     int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
+    int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
     int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
     /* Called on the loop when listening, with the port it got.  Prints the ready line. */
     void (*ready)(void *user, int port);

@@ -47,6 +47,8 @@ struct gateway {
     uint64_t drain_end_ms;     /* when connections are cut */
     struct list conns;         /* all, by their `link` */
     size_t conns_count;
+    struct list strangers;     /* without their greeting, oldest first, by their `stranger_link` */
+    uint64_t descriptors_said_ms; /* when the log had a line about them running out; 0: never */
     struct list dirty;         /* have something to send, by their `dirty_link` */
     size_t output_bytes;       /* of answers and rests not sent yet */
     size_t held_bytes;         /* of messages whose token is being verified */

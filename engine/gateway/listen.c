@@ -3,12 +3,18 @@
  * Happy path: accept, hand over to conn.c.
  * Fails: an address that cannot be had is a verdict with a text; with CONNECTIONS_MAX connections a
  * new one gets HTTP/2's good-bye and is closed, so that its client knows to come back and does not
- * wait; without a free descriptor libuv gives up the one it keeps in reserve for this, accepts and
- * closes (uv__emfile_trick), so that the backlog does not spin the loop. */
+ * wait.  When descriptors run out (fewer than LISTEN_RESERVE are left), the log has a line
+ * and the oldest connection that never greeted goes, so that silent ones cannot keep clients out.
+ * Where all have greeted and none is left, libuv gives up the one it keeps in reserve for this,
+ * accepts and closes (uv__emfile_trick, which tells nobody), so that the backlog does not spin the
+ * loop. */
 #include "gateway/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -17,10 +23,45 @@
 
 #define LISTEN_BACKLOG 4096 /* a release begins for everybody at once; the kernel may cut it */
 #define LISTEN_TEXT    256
+#define LISTEN_RESERVE 16    /* descriptors that silent connections may not have */
+#define LISTEN_SAY_MS  60000 /* between two lines about descriptors */
+
+static void listen_descriptors_low(struct gateway *g)
+{
+    uint64_t now = uv_now(&g->loop);
+    if (g->descriptors_said_ms == 0 || now - g->descriptors_said_ms >= LISTEN_SAY_MS) {
+        g->descriptors_said_ms = now;
+        log_warn("gateway: descriptors run out with %zu connections: raise the limit (ulimit -n)",
+                 g->conns_count);
+    }
+    conn_close_stranger(g);
+}
+
+/* Descriptors are given out lowest first, so the one that comes next tells how many are left. */
+static void listen_count(struct gateway *g)
+{
+    struct conn *newest = CONTAINER_OF(g->conns.prev, struct conn, link);
+    struct rlimit limit;
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&newest->tcp, &fd) || getrlimit(RLIMIT_NOFILE, &limit)) {
+        return;
+    }
+    int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (next < 0 || (rlim_t)next + LISTEN_RESERVE >= limit.rlim_cur) {
+        listen_descriptors_low(g);
+    }
+    if (next >= 0) {
+        close(next);
+    }
+}
 
 static void listen_ready(uv_stream_t *listener, int status)
 {
     struct gateway *g = listener->data;
+    if (status == UV_EMFILE || status == UV_ENFILE) {
+        listen_descriptors_low(g);
+        return;
+    }
     if (status < 0) {
         log_warn("gateway: cannot accept: %s", uv_strerror(status));
         return;
@@ -29,6 +70,8 @@ static void listen_ready(uv_stream_t *listener, int status)
         conn_refuse(g, listener);
     } else if (conn_accept(g, listener)) {
         err_print(stderr);
+    } else {
+        listen_count(g);
     }
 }
 

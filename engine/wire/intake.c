@@ -266,6 +266,7 @@ static int intake_frame(nghttp2_session *session, const nghttp2_frame *frame, vo
 {
     struct wire_server *s = user;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
+        s->is_greeted |= frame->hd.type == NGHTTP2_SETTINGS;
         return 0;
     }
     struct wire_call *call = intake_call(session, frame->hd.stream_id);

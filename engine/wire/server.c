@@ -243,6 +243,16 @@ bool wire_server_wants_send(const struct wire_server *s)
     return !s->is_dead && (s->pending_len > 0 || nghttp2_session_want_write(s->session));
 }
 
+bool wire_server_greeted(const struct wire_server *s)
+{
+    return s->is_greeted;
+}
+
+bool wire_server_owed(const struct wire_server *s)
+{
+    return !s->is_greeted || s->opening;
+}
+
 bool wire_server_done(const struct wire_server *s)
 {
     if (s->is_dead) {

@@ -69,6 +69,7 @@ struct wire_server {
     bool is_closing : 1;               /* GOAWAY with an error: send it, then close */
     bool is_dead : 1;                  /* nothing is sent any more */
     bool is_full : 1;                  /* a call found WIRE_QUEUED_BYTES_MAX reached */
+    bool is_greeted : 1;               /* the peer's SETTINGS came */
     bool is_inside : 1;                /* a receive or send is on the stack */
 };
 

@@ -18,7 +18,8 @@
 #define WATCH_UP  "/grpc.health.v1.Health/Watch"
 #define REFLECT   "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
-enum { DEADLINE_DEFAULT_MS = 1500, HOUSE_DRAIN_MS = 3000 };
+enum { DEADLINE_DEFAULT_MS = 1500, HOUSE_DRAIN_MS = 3000,
+       HOUSE_HELLO_MS = 1000 };
 
 static struct fake_shard shard;
 static atomic_int port;
@@ -45,6 +46,7 @@ static inline void *run(void *arg)
         .audience = MINT_AUDIENCE,
         .tenant_key = key,
         .drain_ms = HOUSE_DRAIN_MS,
+        .hello_ms = HOUSE_HELLO_MS,
         .deadline_ms = house_deadline_ms,
         .ready = on_ready,
     };

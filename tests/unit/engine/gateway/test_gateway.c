@@ -3,6 +3,7 @@
  * name, floods, and an orderly end?  What needs the shard is in test_hop.c. */
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "house.h"
 
@@ -213,6 +214,104 @@ static void test_out_of_descriptors(void)
     peer_close(&old);
 }
 
+/* Whoever does not say what it came for goes; an idle client that greeted stays. */
+static void test_silent_connections(void)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    static const char settings[] = "\0\0\0\4\0\0\0\0\0";
+    static const char half[] = "\0\0\1\1\0\0\0\0\1\x82"; /* HEADERS, not the last of its block */
+    int silent = peer_socket(port), slow = peer_socket(port), halved = peer_socket(port);
+    struct peer idle;
+    struct ask a;
+    EQ(peer_open(&idle, port), 0);
+    get_pool(&idle, &a, "ok");
+    peer_wait(&idle, &a, 1000);
+    OK(send(slow, hello, sizeof hello - 1, MSG_NOSIGNAL) > 0);
+    OK(send(halved, hello, sizeof hello - 1, MSG_NOSIGNAL) > 0);
+    OK(send(halved, settings, sizeof settings - 1, MSG_NOSIGNAL) > 0);
+    OK(send(halved, half, sizeof half - 1, MSG_NOSIGNAL) > 0);
+    OK(is_closed(silent));
+    OK(is_closed(slow));
+    OK(is_closed(halved));
+    close(silent);
+    close(slow);
+    close(halved);
+    get_pool(&idle, &a, "ok");
+    peer_wait(&idle, &a, 1000);
+    EQ(a.status, 0);
+    peer_close(&idle);
+}
+
+/* In a process of its own: opens `count` connections that say nothing and keeps them until the
+ * parent closes its end of `gate`.  Returns whether the first was closed by then. */
+static bool silent_crowd(int count, int gate)
+{
+    char byte = 0;
+    int first = -1;
+    for (int i = 0; i < count; i++) {
+        int fd = peer_socket(port);
+        struct timeval patience = {.tv_sec = 1};
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        if (fd < 0 || recv(fd, &byte, 1, 0) != 1) { /* our SETTINGS: it was accepted */
+            return false;
+        }
+        first = i == 0 ? fd : first;
+    }
+    bool is_gone = is_closed(first);
+    return send(gate, &byte, 1, MSG_NOSIGNAL) == 1 && recv(gate, &byte, 1, 0) == 0 && is_gone;
+}
+
+/* Silent connections take descriptors until few are left: then the oldest makes room. */
+static void test_silent_ones_make_room(void)
+{
+    enum { LOW = 400, SILENT = 200, ROOM = 40 };
+    struct rlimit before, low;
+    int held[LOW], gate[2], count = 0, fd, status = -1;
+    char byte;
+    struct peer p, old;
+    struct ask a;
+    EQ(peer_open(&old, port), 0);
+    get_pool(&old, &a, "ok");
+    peer_wait(&old, &a, 1000);
+    EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, gate), 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = (struct rlimit){LOW, before.rlim_max};
+    EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    while (count < LOW && (fd = open("/dev/null", O_RDONLY)) >= 0) {
+        held[count++] = fd;
+    }
+    for (int i = 0; i < ROOM; i++) {
+        close(held[--count]);
+    }
+    pid_t crowd = fork();
+    if (crowd == 0) {
+        while (count > 0) {
+            close(held[--count]);
+        }
+        close(gate[0]);
+        _exit(silent_crowd(SILENT, gate[1]) ? 0 : 1);
+    }
+    OK(crowd > 0);
+    close(gate[1]);
+    EQ(recv(gate[0], &byte, 1, 0), 1); /* all are there, and the first is gone */
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &a, "ok");
+    peer_wait(&p, &a, 1000);
+    EQ(a.status, 0);
+    get_pool(&old, &a, "ok");
+    peer_wait(&old, &a, 1000);
+    EQ(a.status, 0);
+    close(gate[0]);
+    EQ(waitpid(crowd, &status, 0), crowd);
+    EQ(status, 0);
+    while (count > 0) {
+        close(held[--count]);
+    }
+    EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    peer_close(&p);
+    peer_close(&old);
+}
+
 /* More fresh tokens at once than may be verified: each call is refused by name, none hangs. */
 static void test_flood_of_tokens(void)
 {
@@ -349,6 +448,8 @@ int main(void)
     TAP_RUN(test_long_token_and_message);
     TAP_RUN(test_garbage);
     TAP_RUN(test_out_of_descriptors);
+    TAP_RUN(test_silent_ones_make_room);
+    TAP_RUN(test_silent_connections);
     TAP_RUN(test_flood_of_tokens);
     TAP_RUN(test_drain);
     TAP_RUN(test_drain_with_a_silent_shard);
