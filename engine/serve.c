@@ -42,6 +42,8 @@
 #define SERVE_TEXT       512
 #define SERVE_INPROC     "inproc://fairslot-shard"
 #define SERVE_RESERVE    ((uint64_t)256 << 20) /* bytes of disk kept for confirm, drop, cancel */
+#define SERVE_MAP_MIB_MIN 16         /* less has no room for one full round and its reserve */
+#define SERVE_MAP_MIB_MAX (16 << 20) /* 16 TiB, of the 128 that a process can address */
 
 #ifdef __has_feature
 #define SERVE_LEAK_CHECKED __has_feature(address_sanitizer)
@@ -60,6 +62,10 @@ struct serve {
     const char *issuer;     /* exact iss */
     const char *audience;   /* must be in aud */
     const char *tenant_key; /* file of 32 bytes */
+    const char *state_map;  /* MiB, or NULL: the store's default; so is log_map */
+    const char *log_map;
+    size_t state_map_bytes; /* 0: the store's default; so is log_map_bytes */
+    size_t log_map_bytes;
     bool dev;               /* make an issuer and an operator's token */
     bool insecure;          /* listen beyond loopback */
     char host[VALUE_HOST_MAX + 1];
@@ -307,6 +313,8 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
         return VERB_FAILED;
     }
     const struct node_options options = {.data_dir = dir, .listen_url = url,
+                                         .state_map_bytes = s->state_map_bytes,
+                                         .log_map_bytes = s->log_map_bytes,
                                          .disk_reserve_bytes = SERVE_RESERVE};
     serve_warn_room(s->data);
     int r = node_start(&options, ret_node, text);
@@ -332,15 +340,39 @@ static int serve_parse(const struct verb *verb, int argc, char **argv, struct se
         {"insecure", 0, NULL, &s->insecure}, {"jwks", 0, &s->jwks, NULL},
         {"issuer", 0, &s->issuer, NULL},     {"audience", 0, &s->audience, NULL},
         {"tenant-key", 0, &s->tenant_key, NULL},
+        {"state-map-mib", 0, &s->state_map, NULL},
+        {"log-map-mib", 0, &s->log_map, NULL},
         {"dev", 0, NULL, &s->dev},           {NULL},
     };
     const struct options_spec gateway[] = {
         all[0], all[1], all[2], all[3], all[4], all[5], all[6],
         {"shard", 0, &s->shard, NULL}, {NULL},
     };
-    const struct options_spec shard[] = {all[0], all[1], all[2], {NULL}};
+    const struct options_spec shard[] = {all[0], all[1], all[2], all[7], all[8], {NULL}};
     const struct options_rule rule = {is_serve ? all : is_shard ? shard : gateway, 0, 0, ""};
     return options_parse(verb, &rule, argc, argv, &words);
+}
+
+/* `text` MiB, or NULL: *ret_bytes stays.  VERB_OK, or VERB_USAGE (told). */
+static int serve_map(const struct verb *verb, const char *name, const char *text,
+                     size_t *ret_bytes)
+{
+    long mib;
+    if (text && !value_count(text, SERVE_MAP_MIB_MIN, SERVE_MAP_MIB_MAX, &mib)) {
+        return options_wrong(verb, name, text, "write 16 to 16777216, in MiB");
+    }
+    *ret_bytes = text ? (size_t)mib << 20 : *ret_bytes;
+    return VERB_OK;
+}
+
+/* What the verbs with a shard need.  VERB_OK, or VERB_USAGE (told). */
+static int serve_shard_check(const struct verb *verb, struct serve *s)
+{
+    if (!s->data) {
+        return options_wrong(verb, "data", "DIR", "is needed");
+    }
+    int r = serve_map(verb, "state-map-mib", s->state_map, &s->state_map_bytes);
+    return r == VERB_OK ? serve_map(verb, "log-map-mib", s->log_map, &s->log_map_bytes) : r;
 }
 
 static int serve_serve(const struct verb *verb, int argc, char **argv)
@@ -351,8 +383,9 @@ static int serve_serve(const struct verb *verb, int argc, char **argv)
     if (r != 0) {
         return options_exit(r);
     }
-    if (!s.data) {
-        return options_wrong(verb, "data", "DIR", "is needed");
+    r = serve_shard_check(verb, &s);
+    if (r != VERB_OK) {
+        return r;
     }
     r = serve_address(verb, &s, s.listen);
     r = r == VERB_OK ? serve_keys_check(verb, &s, s.dev) : r;
@@ -404,8 +437,9 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     if (r != 0) {
         return options_exit(r);
     }
-    if (!s.data) {
-        return options_wrong(verb, "data", "DIR", "is needed");
+    r = serve_shard_check(verb, &s);
+    if (r != VERB_OK) {
+        return r;
     }
     if (strncmp(s.listen, "tcp://", 6) != 0) {
         return options_wrong(verb, "listen", s.listen, "write tcp://HOST:PORT (port 0: any free "
@@ -432,6 +466,11 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     return VERB_OK;
 }
 
+#define SERVE_MAP_HELP                                                                            \
+    "  --state-map-mib N   most that slots, holds and people may take on disk (65536)\n"          \
+    "  --log-map-mib N     ... and the log (4096); when either is nearly full, new holds are\n"   \
+    "                      refused (STORAGE_FULL) until a restart with a larger one\n"
+
 #define SERVE_KEYS_HELP                                                                           \
     "  --jwks FILE         key set of your OIDC issuer (public ES256 and RS256 keys)\n"           \
     "  --issuer URL        exact 'iss' of its tokens\n"                                           \
@@ -445,6 +484,7 @@ static const char serve_serve_help[] =
     "  --data DIR          where everything is kept (made when missing)\n"
     "  --listen HOST:PORT  for clients (127.0.0.1:17700; port 0: any free one)\n"
     "  --insecure          listen beyond loopback, without TLS\n"
+    SERVE_MAP_HELP
     "without --dev, all of:\n" SERVE_KEYS_HELP
     "example:\n"
     "  fairslot serve --dev --data demo --listen 127.0.0.1:17700\n";
@@ -466,6 +506,7 @@ static const char serve_shard_help[] =
     "  --data DIR          where everything is kept (made when missing)\n"
     "  --listen URL        for gateways (tcp://127.0.0.1:17701; port 0: any free one)\n"
     "  --insecure          listen beyond loopback, without TLS\n"
+    SERVE_MAP_HELP
     "example:\n"
     "  fairslot shard --data demo --listen tcp://127.0.0.1:17701\n";
 
