@@ -35,7 +35,8 @@ int codec_request(const struct codec_method *method, struct span message, struct
 int codec_answer(const struct verdict *verdict, struct arena *arena, struct span *ret_message);
 
 /* A packed google.rpc.Status with ErrorInfo (domain "fairslot"), RetryInfo when retry_ms > 0,
- * BadRequest when field is set, QuotaFailure for IDENTITY_QUOTA, for grpc-status-details-bin.
+ * BadRequest when field is set, QuotaFailure for IDENTITY_QUOTA, PreconditionFailure for
+ * FAILED_PRECONDITION, ResourceInfo for ..._UNKNOWN and ..._EXISTS, for grpc-status-details-bin.
  * retry_ms 0 takes the reason's own. */
 struct codec_refusal {
     enum reason reason;

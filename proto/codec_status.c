@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A refusal -> google.rpc.Status for grpc-status-details-bin (AIP-193): always an ErrorInfo that a
  * program can act on; RetryInfo where waiting helps; BadRequest where a field is meant;
- * QuotaFailure for the identity's own limit.  Owns nothing; -ENOMEM over the arena's cap.
+ * QuotaFailure for the identity's own limit; PreconditionFailure for FAILED_PRECONDITION,
+ * ResourceInfo for a thing that is unknown or there already.
+ * Owns nothing; -ENOMEM over the arena's cap.
  * The text goes to people: what is wrong, and what would be right. */
 #include <errno.h>
 
@@ -97,6 +99,58 @@ static int codec_status_quota(struct codec_status_parts *p, const char *detail)
     return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.QuotaFailure", &m.base));
 }
 
+static int codec_status_precondition(struct codec_status_parts *p, enum reason reason,
+                                     const char *detail)
+{
+    Google__Rpc__PreconditionFailure__Violation violation =
+        GOOGLE__RPC__PRECONDITION_FAILURE__VIOLATION__INIT;
+    Google__Rpc__PreconditionFailure__Violation *violations[1] = {&violation};
+    Google__Rpc__PreconditionFailure m = GOOGLE__RPC__PRECONDITION_FAILURE__INIT;
+    violation.type = (char *)reason_name(reason);
+    violation.description = (char *)detail;
+    m.n_violations = 1;
+    m.violations = violations;
+    return err_trace(
+        codec_status_add(p, "type.googleapis.com/google.rpc.PreconditionFailure", &m.base));
+}
+
+/* NULL: the reason means no single thing. */
+static const char *codec_status_resource(enum reason reason)
+{
+    switch (reason) {
+    case REASON_POOL_UNKNOWN:
+    case REASON_POOL_EXISTS:
+        return "fairslot.v1.Pool";
+    case REASON_SLOT_UNKNOWN:
+    case REASON_SLOT_EXISTS:
+        return "fairslot.v1.Slot";
+    case REASON_HOLD_UNKNOWN:
+        return "fairslot.v1.Hold";
+    case REASON_RESERVATION_UNKNOWN:
+        return "fairslot.v1.Reservation";
+    default:
+        return NULL;
+    }
+}
+
+/* Named where the verdict names it; else it is what the caller asked for. */
+static int codec_status_resource_info(struct codec_status_parts *p, const char *type,
+                                      const struct codec_refusal *refusal, const char *detail)
+{
+    Google__Rpc__ResourceInfo m = GOOGLE__RPC__RESOURCE_INFO__INIT;
+    m.resource_type = (char *)type;
+    m.description = (char *)detail;
+    for (size_t i = 0; i < refusal->meta_count; i++) {
+        if (strcmp(refusal->meta[i].key, "slot") == 0) {
+            m.resource_name = codec_text(p->arena, refusal->meta[i].value);
+        }
+    }
+    if (m.resource_name == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    return err_trace(codec_status_add(p, "type.googleapis.com/google.rpc.ResourceInfo", &m.base));
+}
+
 /* "field: detail", or the detail alone. */
 static char *codec_status_text(struct arena *arena, const char *field, const char *detail)
 {
@@ -131,6 +185,13 @@ int codec_status(const struct codec_refusal *refusal, struct arena *arena, struc
     }
     if (r == 0 && refusal->reason == REASON_IDENTITY_QUOTA) {
         r = codec_status_quota(&p, detail);
+    }
+    if (r == 0 && reason_status(refusal->reason) == 9) { /* FAILED_PRECONDITION */
+        r = codec_status_precondition(&p, refusal->reason, detail);
+    }
+    const char *resource = codec_status_resource(refusal->reason);
+    if (r == 0 && resource) {
+        r = codec_status_resource_info(&p, resource, refusal, detail);
     }
     if (r) {
         return err_trace(r);

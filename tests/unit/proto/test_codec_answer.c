@@ -215,6 +215,51 @@ static void test_status_of_every_reason(void)
     }
 }
 
+/* What is meant, for every reason that means one: and for no other. */
+static void test_status_resources(void)
+{
+    static const struct {
+        enum reason reason;
+        const char *type, *name;
+    } all[] = {{REASON_POOL_UNKNOWN, "fairslot.v1.Pool", ""},
+               {REASON_POOL_EXISTS, "fairslot.v1.Pool", ""},
+               {REASON_SLOT_UNKNOWN, "fairslot.v1.Slot", ""},
+               {REASON_SLOT_EXISTS, "fairslot.v1.Slot", "s0"},
+               {REASON_HOLD_UNKNOWN, "fairslot.v1.Hold", ""},
+               {REASON_RESERVATION_UNKNOWN, "fairslot.v1.Reservation", ""}};
+    size_t found = 0, failures = 0;
+    struct verdict_meta meta = {"slot", span_of("s0")};
+    for (int reason = REASON_OK + 1; reason < REASON_COUNT; reason++) {
+        struct codec_refusal refusal = {.reason = (enum reason)reason, .meta = &meta,
+                                        .meta_count = reason == REASON_SLOT_EXISTS};
+        Google__Rpc__Status *s = status_of(&refusal);
+        Google__Rpc__ResourceInfo *info =
+            detail_of(s, "ResourceInfo", &google__rpc__resource_info__descriptor);
+        Google__Rpc__PreconditionFailure *failure =
+            detail_of(s, "PreconditionFailure", &google__rpc__precondition_failure__descriptor);
+        for (size_t i = 0; info && i < sizeof all / sizeof all[0]; i++) {
+            if ((int)all[i].reason == reason) {
+                EQS(info->resource_type, all[i].type);
+                EQS(info->resource_name, all[i].name);
+                EQS(info->description, reason_text(refusal.reason));
+                found++;
+            }
+        }
+        EQ(failure != NULL, s->code == 9);
+        if (failure) {
+            EQ(failure->n_violations, 1);
+            EQS(failure->violations[0]->type, reason_name(refusal.reason));
+            EQS(failure->violations[0]->description, reason_text(refusal.reason));
+            failures++;
+        }
+        protobuf_c_message_free_unpacked(info ? &info->base : NULL, NULL);
+        protobuf_c_message_free_unpacked(failure ? &failure->base : NULL, NULL);
+        protobuf_c_message_free_unpacked(&s->base, NULL);
+    }
+    EQ(found, sizeof all / sizeof all[0]);
+    EQ(failures, 5);
+}
+
 static void test_status_details(void)
 {
     struct verdict_meta meta[2] = {{"next_free", span_of("s1,s2")}, {"slot", span_of("s0")}};
@@ -263,6 +308,7 @@ int main(void)
     TAP_RUN(test_lists);
     TAP_RUN(test_answer_over_the_cap);
     TAP_RUN(test_status_of_every_reason);
+    TAP_RUN(test_status_resources);
     TAP_RUN(test_status_details);
     arena_fini(&arena);
     return kit_done();
