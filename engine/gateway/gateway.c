@@ -30,6 +30,7 @@
 #include "gateway/inside.h"
 #include "gateway/listen.h"
 #include "gateway/queue.h"
+#include "gateway/route.h"
 
 #define GATEWAY_DRAIN_MS  5000
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
@@ -208,6 +209,7 @@ static int gateway_init(struct gateway *g, const struct gateway_options *options
     if (r == 0) {
         r = symbols_init(&g->symbols, (struct span){api_descriptor_set, api_descriptor_set_len});
     }
+    symbols_keep_served(&g->symbols, route_is_served);
     health_init(&g->health, &g->symbols);
     return err_fold(r);
 }

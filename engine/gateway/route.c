@@ -44,6 +44,12 @@ static const struct route *route_find(struct span path)
     return NULL;
 }
 
+bool route_is_served(struct span path)
+{
+    const struct codec_method *method = codec_method_find(path);
+    return route_find(path) != NULL || (method && method->kind != 0);
+}
+
 /* Arms the call's deadline: the client's, cut to our limit, or ours. */
 static void route_deadline(struct call *call)
 {

@@ -20,6 +20,9 @@ struct route {
     void (*half_closed)(struct call *call);
 };
 
+/* Does this version answer the method, other than by "planned"? */
+bool route_is_served(struct span path);
+
 void route_call_open(void *user, struct wire_call *wire);
 void route_call_message(void *user, struct wire_call *wire, struct span message);
 void route_call_half_closed(void *user, struct wire_call *wire);

@@ -21,6 +21,7 @@
 #include "gateway/pb.h"
 
 #define SYMBOLS_BYTES_MAX (4 * 1024 * 1024) /* of the arena; our own set needs about 60 KiB */
+#define SYMBOLS_PATH_MAX  256               /* bytes of a method's path; a longer one is not served */
 #define SYMBOLS_DEPTH_MAX 16                /* messages in messages */
 
 /* Field numbers of google/protobuf/descriptor.proto. */
@@ -200,6 +201,43 @@ int symbols_init(struct symbols *s, struct span descriptor_set)
     s->services_count = count.services;
     qsort(s->names, s->names_count, sizeof *s->names, symbols_compare_names);
     return 0;
+}
+
+/* "pkg.Service.Method" as "/pkg.Service/Method"; empty: it is no method of the service. */
+static struct span symbols_path(struct span service, struct span name, uint8_t *out, size_t size)
+{
+    if (name.len <= service.len + 1 || name.len + 1 > size ||
+        memcmp(name.ptr, service.ptr, service.len) != 0 || name.ptr[service.len] != '.') {
+        return (struct span){0};
+    }
+    out[0] = '/';
+    memcpy(out + 1, name.ptr, name.len);
+    out[1 + service.len] = '/';
+    return (struct span){out, name.len + 1};
+}
+
+static bool symbols_serves(const struct symbols *s, struct span service,
+                           bool (*is_served)(struct span path))
+{
+    uint8_t out[SYMBOLS_PATH_MAX];
+    for (size_t i = 0; i < s->names_count; i++) {
+        struct span path = symbols_path(service, s->names[i].name, out, sizeof out);
+        if (path.len && is_served(path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void symbols_keep_served(struct symbols *s, bool (*is_served)(struct span path))
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->services_count; i++) {
+        if (symbols_serves(s, s->services[i], is_served)) {
+            s->services[kept++] = s->services[i];
+        }
+    }
+    s->services_count = kept;
 }
 
 void symbols_fini(struct symbols *s)

@@ -23,13 +23,16 @@ struct symbols {
     size_t files_count;
     struct symbols_name *names; /* sorted by name */
     size_t names_count;
-    struct span *services; /* in the order of the set */
+    struct span *services; /* in the order of the set, as far as symbols_keep_served() left them */
     size_t services_count;
 };
 
 /* 0, SYMBOLS_E_DAMAGED (not a descriptor set), or -ENOMEM.  Fini is safe after any outcome. */
 enum { SYMBOLS_E_DAMAGED = 1 };
 int symbols_init(struct symbols *s, struct span descriptor_set);
+/* Strikes services of which no method is served from `services`; their names stay.  `is_served` is
+ * asked with a method's path, "/pkg.Service/Method", during the call only. */
+void symbols_keep_served(struct symbols *s, bool (*is_served)(struct span path));
 void symbols_fini(struct symbols *s);
 /* NULL: no such file. */
 const struct symbols_file *symbols_file_by_name(const struct symbols *s, struct span name);

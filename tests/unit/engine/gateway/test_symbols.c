@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "gateway/pb.h"
+#include "gateway/route.h"
 #include "tests/lib/tap.h"
 
 extern const unsigned char api_descriptor_set[];
@@ -40,6 +41,33 @@ static void test_services(void)
     EQ(symbols_service_index(&s, span_of("fairslot.v1.Catalog")), -1);
     EQ(symbols_service_index(&s, span_of("")), -1);
     EQ(symbols_service_index(&s, span_of("shard.v1.Batch")), -1);
+    symbols_fini(&s);
+}
+
+static bool only_tickets(struct span path)
+{
+    return span_equal(path, span_of("/fairslot.v1.TicketService/GetTicket"));
+}
+
+/* Services without a method that is served are not named; what they define stays found. */
+static void test_served_services(void)
+{
+    struct symbols s;
+    EQ(symbols_init(&s, set()), 0);
+    symbols_keep_served(&s, route_is_served);
+    EQ(s.services_count, 6);
+    OK(symbols_service_index(&s, span_of("fairslot.v1.CatalogService")) >= 0);
+    OK(symbols_service_index(&s, span_of("fairslot.admin.v1.PoolAdminService")) >= 0);
+    OK(symbols_service_index(&s, span_of("grpc.health.v1.Health")) >= 0);
+    EQ(symbols_service_index(&s, span_of("fairslot.v1.TicketService")), -1);
+    EQ(symbols_service_index(&s, span_of("google.longrunning.Operations")), -1);
+    EQS(file_of(&s, "fairslot.v1.TicketService"), "fairslot/v1/services.proto");
+    EQS(file_of(&s, "google.longrunning.Operation"), "google/longrunning/operations.proto");
+    symbols_fini(&s);
+    EQ(symbols_init(&s, set()), 0);
+    symbols_keep_served(&s, only_tickets);
+    EQ(s.services_count, 1);
+    EQ(symbols_service_index(&s, span_of("fairslot.v1.TicketService")), 0);
     symbols_fini(&s);
 }
 
@@ -142,6 +170,7 @@ static void test_nesting_is_bounded(void)
 int main(void)
 {
     TAP_RUN(test_services);
+    TAP_RUN(test_served_services);
     TAP_RUN(test_symbols);
     TAP_RUN(test_imports_are_there);
     TAP_RUN(test_damage);
