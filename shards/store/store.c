@@ -31,7 +31,7 @@
 #include "store/view.h"
 
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
-#define HURRY_PERCENT       60                   /* of the live overlay, while the last is flushed */
+#define HURRY_PERCENT       60                   /* of the live overlay, while one is flushed */
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
