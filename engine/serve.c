@@ -82,6 +82,7 @@ static void serve_harden(void)
 #if !SERVE_LEAK_CHECKED
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
+    signal(SIGHUP, SIG_IGN); /* also while starting; whoever waits for signals says so then */
 }
 
 static int serve_address(const struct verb *verb, struct serve *s, const char *address)
@@ -453,7 +454,9 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     sigemptyset(&ends); /* blocked in every thread that starts below, taken by sigwait() */
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    signal(SIGHUP, SIG_DFL); /* an ignored one would not reach sigwait() */
     r = serve_lock(&s);
     r = r == VERB_OK ? serve_node_start(&s, s.listen, &node) : r;
     if (r != VERB_OK) {
@@ -461,7 +464,9 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     }
     printf("ready shard=tcp://%s:%d\n", s.host, node_port(node));
     fflush(stdout);
-    sigwait(&ends, &signal_number);
+    while (sigwait(&ends, &signal_number) == 0 && signal_number == SIGHUP) {
+        log_info("shard: SIGHUP is ignored: restart to read options again");
+    }
     node_stop(node);
     return VERB_OK;
 }

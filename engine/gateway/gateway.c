@@ -13,6 +13,7 @@
  * still waits for a silent shard is refused with SHUTTING_DOWN) -> CLOSING (every connection left,
  * or drain_ms are over) -> the loop is empty.  The notice stands for one round trip, so that no call is
  * lost between the two GOAWAYs.
+ * SIGHUP is logged and ignored.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
 
@@ -60,6 +61,7 @@ static void gateway_close(struct gateway *g)
     gateway_close_handle((uv_handle_t *)&g->timer);
     gateway_close_handle((uv_handle_t *)&g->sigterm);
     gateway_close_handle((uv_handle_t *)&g->sigint);
+    gateway_close_handle((uv_handle_t *)&g->sighup);
 }
 
 static int gateway_drain_ms(const struct gateway *g)
@@ -111,6 +113,12 @@ static void gateway_drain(uv_signal_t *signal, int number)
     conn_drain_all(g);
     int notice_ms = drain_ms / 4 < GATEWAY_NOTICE_MS ? drain_ms / 4 : GATEWAY_NOTICE_MS;
     deadline_arm(&g->deadlines, &g->drain, uv_now(&g->loop) + (uint64_t)notice_ms);
+}
+
+/* A closed terminal, or somebody who expects a reload: neither may end the service. */
+static void gateway_hangup(uv_signal_t *signal, int number)
+{
+    log_info("gateway: SIGHUP is ignored: restart to read keys and options again");
 }
 
 static void gateway_deadlines(struct gateway *g)
@@ -238,16 +246,20 @@ static int gateway_handles(struct gateway *g)
     g->prepare.data = g->check.data = g->timer.data = g;
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
-    int r = uv_signal_init(&g->loop, &g->sigterm);
-    if (r == 0) {
-        r = uv_signal_init(&g->loop, &g->sigint);
-    }
-    g->sigterm.data = g->sigint.data = g;
-    if (r == 0) {
-        r = uv_signal_start(&g->sigterm, gateway_drain, SIGTERM);
-    }
-    if (r == 0) {
-        r = uv_signal_start(&g->sigint, gateway_drain, SIGINT);
+    const struct {
+        uv_signal_t *handle;
+        uv_signal_cb on_signal;
+        int number;
+    } signals[] = {{&g->sigterm, gateway_drain, SIGTERM},
+                   {&g->sigint, gateway_drain, SIGINT},
+                   {&g->sighup, gateway_hangup, SIGHUP}};
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(signals) && r == 0; i++) {
+        r = uv_signal_init(&g->loop, signals[i].handle);
+        signals[i].handle->data = g;
+        if (r == 0) {
+            r = uv_signal_start(signals[i].handle, signals[i].on_signal, signals[i].number);
+        }
     }
     return r < 0 ? err_origin(r) : 0;
 }

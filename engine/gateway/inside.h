@@ -41,6 +41,7 @@ struct gateway {
     uint64_t timer_at_ms;      /* 0: not armed */
     uv_signal_t sigterm;
     uv_signal_t sigint;
+    uv_signal_t sighup;
     uv_tcp_t listener;
     enum gateway_phase phase;
     struct deadline drain;     /* when the next phase begins */

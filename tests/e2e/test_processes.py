@@ -102,6 +102,14 @@ def test_one_identity_may_have_only_so_many_waiting():
     assert answered >= 256, f'only {answered} of those that waited were answered'
 
 
+def test_hangup_ends_nothing():
+    for child in PAIR.process.child, PAIR.shard.child:
+        child.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert PAIR.process.alive() and PAIR.shard.alive()
+    assert ANNA.reaches()
+
+
 def test_shard_gone():
     pid = PAIR.process.child.pid
     PAIR.shard.kill()

@@ -356,6 +356,9 @@ static void test_drain(void)
     get_pool(&p, &in_flight, "mute");
     peer_write(&p);
     OK(wait_kept(1));
+    kill(getpid(), SIGHUP); /* nothing comes of it */
+    peer_step(&p, 50);
+    EQ(watch.messages, 1);
     int64_t start = clock_mono_us();
     kill(getpid(), SIGTERM);
     for (int i = 0; i < 50 && watch.messages < 2; i++) {
