@@ -103,7 +103,7 @@ static int codec_request_page(struct codec_ask *ask, int32_t size, const char *t
 static int codec_request_want(struct codec_ask *ask, const Fairslot__V1__CreateHoldRequest *m)
 {
     if (m->want_case == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR) {
-        return codec_fault(ask, "selector", "comes with a later version: name a slot");
+        return codec_fault(ask, "selector", "empty: it comes with a later version, name a slot");
     }
     if (m->want_case != FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT) {
         return codec_fault(ask, "want", "a slot");

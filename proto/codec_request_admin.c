@@ -119,7 +119,7 @@ static int codec_request_distinct(struct codec_ask *ask, const struct new_slot *
         for (; table[at] != 0; at = (at + 1) & (size - 1)) {
             const struct new_slot *other = &slots[table[at] - 1];
             if (other->start_us == slots[i].start_us && span_equal(other->slug, slots[i].slug)) {
-                return codec_fault(ask, "slots", "each start time and desk once");
+                return codec_fault(ask, "slots", "different: each start time and desk once");
             }
         }
         table[at] = (uint16_t)(i + 1);

@@ -21,14 +21,26 @@
 
 #define ANSWER_TEXT_MAX 300 /* bytes of a refusal's text */
 
+/* For people: the reason, and what would be right where we know. */
+static void answer_text(const struct codec_refusal *refusal, char *ret_text)
+{
+    const char *detail = refusal->detail ? refusal->detail : "";
+    const char *field = refusal->field && *detail ? refusal->field : "";
+    snprintf(ret_text, ANSWER_TEXT_MAX, "%s%s%s%s%s", reason_text(refusal->reason),
+             *detail ? ": " : "", field, *field ? " must be " : "", detail);
+}
+
 static int answer_finish(struct gateway *g, struct wire_call *wire,
                          const struct codec_refusal *refusal)
 {
-    char text[ANSWER_TEXT_MAX];
-    snprintf(text, sizeof text, "%s%s%s", reason_text(refusal->reason),
-             refusal->detail ? ": " : "", refusal->detail ? refusal->detail : "");
+    char text[ANSWER_TEXT_MAX], rule[ANSWER_TEXT_MAX];
     struct codec_refusal said = *refusal;
+    answer_text(refusal, text);
     said.detail = text;
+    if (refusal->field && refusal->detail) {
+        snprintf(rule, sizeof rule, "must be %s", refusal->detail);
+        said.detail = rule; /* BadRequest names the field itself, and wants the rule alone */
+    }
     struct span details = {0};
     arena_reset(&g->status);
     if (codec_status(&said, &g->status, &details) < 0) {

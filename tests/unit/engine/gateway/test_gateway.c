@@ -128,6 +128,8 @@ static void test_refusals_before_the_queue(void)
     peer_wait(&p, &a, 1000);
     EQ(a.status, 3);
     OK(ask_names(&a, "FIELD_INVALID"));
+    EQS(a.text, "a field is not valid: name must be pools/POOL");
+    OK(ask_names(&a, "\022\022must be pools/POOL")); /* FieldViolation.description, all of it */
     free(expired);
     peer_close(&p);
 }
