@@ -12,8 +12,9 @@
  * the loop, so an idle connection costs this struct and wire's state (measured: 14 KB).
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
  * CONN_STALL_MS), one that does not say what it came for (no preface and SETTINGS, or half a header
- * block, for CONN_HELLO_MS; an idle connection that greeted may stay for ever).  Answers that clients do not read are bounded by wire on each connection, and by
- * OUTPUT_BYTES_MAX for all: what is beyond is refused (answer.c), not stored.
+ * block, for CONN_HELLO_MS; an idle connection that greeted may stay for ever).  Answers that
+ * clients do not read are bounded by wire on each connection, and by OUTPUT_BYTES_MAX for all: what
+ * is beyond is refused (answer.c), not stored.
  * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
  * nothing is taken from wire, so order is kept.
  * Not uv_write for everything: it allocates and needs another turn for what is one system call. */

@@ -36,8 +36,8 @@ void conn_dirty(struct conn *conn);
 void conn_fail(struct conn *conn);
 /* Sends what every dirty connection has. */
 void conn_flush_all(struct gateway *g);
-/* Closes the connection that has owed its greeting for longest, but not the newest connection; false:
- * there is none. */
+/* Closes the connection that has owed its greeting for longest, but not the newest connection;
+ * false: there is none. */
 bool conn_close_stranger(struct gateway *g);
 /* A rest was not taken in time, or what it owes did not come in time. */
 void conn_stalled(struct conn *conn);

@@ -8,7 +8,14 @@
 #include "base/types.h"
 
 /* Whose deadline it is; the loop dispatches on it. */
-enum deadline_owner { DEADLINE_CALL, DEADLINE_HELLO, DEADLINE_CONN, DEADLINE_HOP, DEADLINE_DRAIN, DEADLINE_OWNERS };
+enum deadline_owner {
+    DEADLINE_CALL,
+    DEADLINE_HELLO,
+    DEADLINE_CONN,
+    DEADLINE_HOP,
+    DEADLINE_DRAIN,
+    DEADLINE_OWNERS
+};
 
 /* Embedded in its owner; zeroed: not armed. */
 struct deadline {

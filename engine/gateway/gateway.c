@@ -11,8 +11,8 @@
  * SIGTERM or SIGINT: OPEN -> NOTICE (no new connection, health NOT_SERVING, new calls refused,
  * GOAWAY notice) -> FINAL (final GOAWAY, streams ended) -> TOLD (drain_ms are nearly over: whoever
  * still waits for a silent shard is refused with SHUTTING_DOWN) -> CLOSING (every connection left,
- * or drain_ms are over) -> the loop is empty.  The notice stands for one round trip, so that no call is
- * lost between the two GOAWAYs.
+ * or drain_ms are over) -> the loop is empty.  The notice stands for one round trip, so that no
+ * call is lost between the two GOAWAYs.
  * SIGHUP is logged and ignored.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"

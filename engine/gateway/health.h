@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* grpc.health.v1.Health: is this gateway accepting calls?  "" is the process; every service that
- * is served is asked for by its name and shares its answer.  A lost shard does not change it: the gateway
- * still answers, with a reason and a retry time, and must not be taken out for it. */
+ * is served is asked for by its name and shares its answer.  A lost shard does not change it: the
+ * gateway still answers, with a reason and a retry time, and must not be taken out for it. */
 #ifndef FAIRSLOT_GATEWAY_HEALTH_H
 #define FAIRSLOT_GATEWAY_HEALTH_H
 

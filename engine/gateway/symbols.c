@@ -21,7 +21,7 @@
 #include "gateway/pb.h"
 
 #define SYMBOLS_BYTES_MAX (4 * 1024 * 1024) /* of the arena; our own set needs about 60 KiB */
-#define SYMBOLS_PATH_MAX  256               /* bytes of a method's path; a longer one is not served */
+#define SYMBOLS_PATH_MAX  256               /* bytes of a method's path; a longer one is none */
 #define SYMBOLS_DEPTH_MAX 16                /* messages in messages */
 
 /* Field numbers of google/protobuf/descriptor.proto. */

@@ -81,8 +81,8 @@ ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap);
 bool wire_server_wants_send(const struct wire_server *s);
 /* Its preface and SETTINGS have come. */
 bool wire_server_greeted(const struct wire_server *s);
-/* It owes the rest of its greeting or of a header block: nothing that a clock of calls would see, so
- * the caller's clock must. */
+/* It owes the rest of its greeting or of a header block: nothing that a clock of calls would see,
+ * so the caller's clock must. */
 bool wire_server_owed(const struct wire_server *s);
 /* Nothing more will be read or written: close the socket. */
 bool wire_server_done(const struct wire_server *s);
