@@ -472,9 +472,10 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
 }
 
 #define SERVE_MAP_HELP                                                                            \
-    "  --state-map-mib N   most that slots, holds and people may take on disk (65536)\n"          \
-    "  --log-map-mib N     ... and the log (4096); when either is nearly full, new holds are\n"   \
-    "                      refused (STORAGE_FULL) until a restart with a larger one\n"
+    "  --state-map-mib N   most that slots, holds and people may take on disk (65536); when it\n" \
+    "                      is nearly full, new holds are refused (STORAGE_FULL) until records\n"  \
+    "                      end or a restart with a larger one\n"                                  \
+    "  --log-map-mib N     most that the log may take (4096); what the state has goes from it\n"
 
 #define SERVE_KEYS_HELP                                                                           \
     "  --jwks FILE         key set of your OIDC issuer (public ES256 and RS256 keys)\n"           \
