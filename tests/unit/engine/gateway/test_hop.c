@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Does a call reach the shard and come back, when the shard answers, is slow, is full, goes away and
- * comes back; and does every deadline hold without a timer in the client? */
+/* Does a call reach the shard and come back, when the shard answers, is slow, is full, goes away
+ * and comes back; and does every deadline hold without a timer in the client? */
 #include "house.h"
 
 enum { MANY = 1000, SUBJECTS = 100 };
@@ -32,6 +32,12 @@ static void test_answers_of_the_shard(void)
     peer_close(&p);
 }
 
+/* Order, not speed: a busy machine delays both. */
+static bool ended_before(const struct ask *a, const struct ask *b)
+{
+    return a->start_us + a->took_us <= b->start_us + b->took_us;
+}
+
 static void test_deadlines(void)
 {
     struct peer p;
@@ -47,15 +53,16 @@ static void test_deadlines(void)
     OK(wait_kept(1));
     peer_ask_within(&p, &queued, alice, 150, pool_request("ok"));
     get_pool(&p, &ours_queued, "ok");
-    peer_wait(&p, &queued, 2000);
+    peer_wait(&p, &queued, 10000);
     EQ(queued.status, 4);
     OK(ask_names(&queued, "DEADLINE_EXCEEDED"));
-    OK(queued.took_us >= 150000 && queued.took_us < 400000);
-    peer_wait(&p, &ours_sent, 3000);
+    OK(queued.took_us >= 150000);
+    peer_wait(&p, &ours_sent, 10000);
+    OK(ended_before(&queued, &ours_sent)); /* by its own deadline, not by the default one */
     EQ(ours_sent.status, 14);
     OK(ask_names(&ours_sent, "NO_LEADER"));
     OK(ours_sent.took_us >= DEADLINE_DEFAULT_MS * 1000);
-    peer_wait(&p, &ours_queued, 3000);
+    peer_wait(&p, &ours_queued, 10000);
     EQ(ours_queued.status, 14);
     OK(ask_names(&ours_queued, "STILL_QUEUED"));
     OK(ask_names(&ours_queued, "RetryInfo"));
@@ -64,10 +71,14 @@ static void test_deadlines(void)
     get_pool(&p, &sent, "ok");
     peer_wait(&p, &sent, 1000);
     EQ(sent.status, 0);
+    get_pool(&p, &ours_sent, "mute-ours"); /* runs out after the default time */
     peer_ask_within(&p, &sent, alice, 150, pool_request("mute"));
-    peer_wait(&p, &sent, 1000);
+    peer_wait(&p, &sent, 10000);
     EQ(sent.status, 4);
-    OK(sent.took_us >= 150000 && sent.took_us < 400000);
+    OK(sent.took_us >= 150000);
+    peer_wait(&p, &ours_sent, 10000);
+    OK(ended_before(&sent, &ours_sent));
+    EQ(ours_sent.status, 14);
     shard_release(&shard);
     get_pool(&p, &sent, "ok");
     peer_wait(&p, &sent, 1000);
