@@ -15,10 +15,13 @@ place=$(mktemp -d "$memory/fairslot-power-XXXXXX")
 trap 'rm -rf "$place"' EXIT
 trap 'exit 1' HUP INT TERM
 
+# LD_PRELOAD takes a space for the end of a path, and the checkout may stand in one.
+cp "$recorder" "$place/recorder.so"
+
 export FAULT_DIR="$place/data" FAULT_JOURNAL="$place/journal"
 for run in 1 2 3; do
     ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0:detect_leaks=0 \
-        LD_PRELOAD="$recorder" "$driver" "$FAULT_DIR" 150 "$fault"
+        LD_PRELOAD="$place/recorder.so" "$driver" "$FAULT_DIR" 150 "$fault"
 done
 [ -s "$FAULT_JOURNAL" ] || { echo "nothing was recorded"; exit 1; }
 
