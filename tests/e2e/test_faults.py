@@ -150,7 +150,7 @@ def fill(operator, made, count=1500):
     return count
 
 
-def fill_up(operator, made, seconds=60):
+def fill_up(operator, made, seconds=200):
     """Until it is refused for 3 s on end: a refusal before is for the flush that is under way."""
     until, taken = time.monotonic() + seconds, time.monotonic()
     refusal = None
