@@ -246,6 +246,8 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0) {
         return;
     }
+    /* Deadlines of its calls begin now, not when this turn of a busy loop began. */
+    uv_update_time(stream->loop);
     int verdict = wire_server_receive(conn->wire, (const uint8_t *)buf->base, (size_t)n);
     if (verdict < 0) {
         conn->has_failed = true;

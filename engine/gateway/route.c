@@ -64,7 +64,8 @@ static void route_deadline(struct call *call)
         call->has_own_deadline = asked_ms <= DEADLINE_MS_MAX || !call->route->has_end;
         ms = call->has_own_deadline ? asked_ms : DEADLINE_MS_MAX;
     }
-    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + ms);
+    /* One more: uv_now() is cut to whole milliseconds, and nobody's time may end early. */
+    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + ms + 1);
 }
 
 void route_call_open(void *user, struct wire_call *wire)
