@@ -46,15 +46,18 @@
 #define WIRE_DETAILS_MAX      4096 /* bytes of a packed google.rpc.Status: clients take 8 KiB */
 #define WIRE_ASSEMBLY_MAX     (4 * 1024 * 1024) /* bytes of messages come in part, all calls */
 #define WIRE_QUEUED_BYTES_MAX (8 * 1024 * 1024) /* bytes of answers not read yet, all calls */
-/* A frame costs one, more by its KiB, DATA of some size nothing.  No clock: work pays for them, so
- * a real client earns more than it spends and a flood ends after the burst. */
+/* A frame costs one, more by its KiB, DATA of some size nothing.  Work pays for them, so a real
+ * client earns more than it spends and a flood ends after the burst; time pays a little. */
 #define WIRE_FRAMES_BURST       10000
+#define WIRE_FRAMES_PER_S       10   /* for keepalive on a connection that is idle for days */
 #define WIRE_FRAMES_PER_CALL    16   /* earned by opening a call */
 #define WIRE_FRAMES_PER_MESSAGE 2    /* earned by a whole message */
-#define WIRE_FRAMES_PER_DATA    4    /* earned by DATA of ours: WINDOW_UPDATE and PING follow */
+#define WIRE_FRAMES_PER_DATA    4    /* earned by DATA of ours: WINDOW_UPDATE and PING follow; not
+                                      * by a little that only a tiny window parted from the rest */
 #define WIRE_FRAME_SMALL        1024 /* bytes of DATA payload that come free */
 #define WIRE_HEADERS_FRAMES     100  /* what a too large header list costs */
-#define WIRE_RESETS_BURST     200 /* streams that we had to reset; each finished call earns one */
+#define WIRE_RESETS_BURST     200 /* streams that we had to reset; a finished call earns one */
+#define WIRE_RESETS_PER_S     1   /* ... and so does a second */
 #define WIRE_SPARE_CALLS      32  /* call objects kept for reuse while calls are live */
 #define WIRE_SPARE_CALLS_IDLE 2   /* ... and while none is */
 

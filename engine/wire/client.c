@@ -75,7 +75,7 @@ int wire_client_new_on(const struct wire_client_ops *ops, void *user, nghttp2_me
     c->ops = ops;
     c->user = user;
     c->mem = *mem;
-    wire_memory_init(&c->memory, mem);
+    wire_memory_init(&c->memory, mem, NULL);
     list_init(&c->requests);
     list_init(&c->spare);
     int r = client_session(c);

@@ -17,12 +17,14 @@
  * (measured).  meter.c charges for every frame and is paid here by calls, messages and answers;
  * every reset of ours costs one of another budget.
  * Fails: out of memory ends the connection; everything hostile is a refusal, a reset or a GOAWAY.
- * Road not taken: frame rates per second, as they need a clock for what work already measures. */
+ * Time pays a little as well (wire_server_time), for connections that are idle for days.
+ * Road not taken: frame rates per second alone, as work already measures what is honest. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/limits.h"
 #include "wire/server.h"
 #include "wire/value.h"
@@ -42,7 +44,19 @@ static int intake_result(struct wire_server *s, int r)
 static void intake_spend(struct wire_server *s, int32_t frames)
 {
     if (!wire_meter_spend(&s->meter, frames)) {
-        wire_server_calm(s);
+        wire_server_calm(s, WIRE_END_FRAMES);
+    }
+}
+
+/* DATA of ours went.  What a tiny window alone made so small pays for nothing: a peer that grants
+ * one byte at a time would earn more frames than it spends. */
+static void intake_earn_data(struct wire_server *s, const nghttp2_frame *frame)
+{
+    struct wire_call *call = nghttp2_session_get_stream_user_data(s->session,
+                                                                  frame->hd.stream_id);
+    bool is_rest_waiting = call && wire_queue_len(&call->outgoing) > 0;
+    if (frame->hd.length >= WIRE_FRAME_SMALL || !is_rest_waiting || !limit_is_on("dribble")) {
+        wire_meter_earn(&s->meter, WIRE_FRAMES_PER_DATA);
     }
 }
 
@@ -142,7 +156,8 @@ static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, n
     nghttp2_vec name_bytes = nghttp2_rcbuf_get_buf(name);
     size_t value_len = nghttp2_rcbuf_get_buf(value).len;
     size_t len = name_bytes.len + value_len + 32;
-    if (!call->is_header_over && len > s->limits.header_bytes - call->header_bytes) {
+    if (!call->is_header_over && len > s->limits.header_bytes - call->header_bytes &&
+        limit_is_on("headers")) {
         call->is_header_over = true;
         call->is_token_over = wire_call_authorization(call).len > TOKEN_MAX;
         intake_spend(s, WIRE_HEADERS_FRAMES);
@@ -197,7 +212,9 @@ static int intake_bytes(struct wire_call *call, struct span input)
     int r = WIRE_FRAME_MESSAGE;
     while (r == WIRE_FRAME_MESSAGE && intake_is_heard(call)) {
         size_t cap = call->incoming.bytes_cap;
-        r = wire_frame_push(&call->incoming, &input, s->limits.message_bytes, &s->mem, &message);
+        r = wire_frame_push(&call->incoming, &input,
+                            limit_is_on("message") ? s->limits.message_bytes : INT32_MAX,
+                            &s->mem, &message);
         s->assembly_bytes += call->incoming.bytes_cap - cap;
         if (r == WIRE_FRAME_MESSAGE) {
             wire_meter_earn(&s->meter, WIRE_FRAMES_PER_MESSAGE);
@@ -213,7 +230,7 @@ static int intake_bytes(struct wire_call *call, struct span input)
     if (r == WIRE_FRAME_TOO_LARGE) {
         return wire_call_refuse(call, WIRE_REFUSAL_MESSAGE_TOO_LARGE);
     }
-    if (r == 0 && s->assembly_bytes > WIRE_ASSEMBLY_MAX) {
+    if (r == 0 && s->assembly_bytes > WIRE_ASSEMBLY_MAX && limit_is_on("assembly")) {
         return wire_call_refuse(call, WIRE_REFUSAL_ASSEMBLY_FULL);
     }
     return r < 0 ? err_trace(r) : 0;
@@ -290,17 +307,23 @@ static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *fram
     struct wire_server *s = user;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        wire_meter_earn(&s->meter, WIRE_FRAMES_PER_DATA);
+        intake_earn_data(s, frame);
         return 0;
     case NGHTTP2_RST_STREAM:
         if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
             intake_spend(s, 1); /* over streams_max: cheap, and honest before our SETTINGS came */
         } else if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR && --s->resets_left < 0) {
-            wire_server_calm(s);
+            wire_server_calm(s, WIRE_END_RESETS);
         }
         return 0;
     case NGHTTP2_GOAWAY:
-        s->is_closing |= frame->goaway.error_code != NGHTTP2_NO_ERROR;
+        if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+            /* nghttp2 calls too many resets by the peer an internal error. */
+            wire_server_ends(s, frame->goaway.error_code == NGHTTP2_INTERNAL_ERROR
+                                    ? WIRE_END_CANCELS
+                                    : WIRE_END_PROTOCOL);
+            s->is_closing = true;
+        }
         return 0;
     default:
         break;

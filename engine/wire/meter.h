@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a peer's frames cost: a budget that bytes spend and work earns back.  Looks at the 9-byte
  * frame headers in the raw bytes, because nghttp2 passes over ignored frames without a word.
- * No clock: see WIRE_FRAMES_BURST in base/limits.h for the numbers. */
+ * No clock of its own: see WIRE_FRAMES_BURST in base/limits.h for the numbers. */
 #ifndef FAIRSLOT_WIRE_METER_H
 #define FAIRSLOT_WIRE_METER_H
 

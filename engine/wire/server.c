@@ -21,15 +21,35 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/limits.h"
 
 #define SERVER_DEFLATE_TABLE 512  /* bytes of HPACK encoder table */
 #define SERVER_ACKS_MAX      1000 /* PING and SETTINGS acks owed; more is a flood */
+#define SERVER_CONTINUATIONS_MAX 8 /* of one header block; nghttp2's own number */
 #define SERVER_SLICE         16384 /* bytes handed to nghttp2 at a time */
+
+const char *wire_end_label(enum wire_end end)
+{
+    static const char *const labels[] = {
+#define END_LABEL(name, label) label,
+        WIRE_ENDS(END_LABEL)
+#undef END_LABEL
+    };
+    return labels[end];
+}
+
+void wire_server_ends(struct wire_server *s, enum wire_end why)
+{
+    if (s->end == WIRE_END_NONE) {
+        s->end = why;
+    }
+}
 
 int wire_server_fail(struct wire_server *s, int failure)
 {
     CHECK(failure < 0);
+    wire_server_ends(s, WIRE_END_MEMORY);
     if (s->failure == 0) {
         s->failure = failure;
     }
@@ -37,11 +57,12 @@ int wire_server_fail(struct wire_server *s, int failure)
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-void wire_server_calm(struct wire_server *s)
+void wire_server_calm(struct wire_server *s, enum wire_end why)
 {
-    if (s->is_closing) {
+    if (s->is_closing || !limit_is_on(wire_end_label(why))) {
         return;
     }
+    wire_server_ends(s, why);
     s->is_closing = true;
     if (nghttp2_session_terminate_session(s->session, NGHTTP2_ENHANCE_YOUR_CALM) ==
         NGHTTP2_ERR_NOMEM) {
@@ -67,9 +88,11 @@ static int server_session(struct wire_server *s)
     nghttp2_option_set_max_deflate_dynamic_table_size(option, SERVER_DEFLATE_TABLE);
     /* Blanks around a header value cost the call a reset otherwise: intake.c trims them. */
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
-    nghttp2_option_set_max_outbound_ack(option, SERVER_ACKS_MAX);
-    nghttp2_option_set_stream_reset_rate_limit(option, s->limits.reset_burst,
-                                               s->limits.reset_rate);
+    nghttp2_option_set_max_outbound_ack(option, limit_is_on("acks") ? SERVER_ACKS_MAX : SIZE_MAX);
+    nghttp2_option_set_max_continuations(
+        option, limit_is_on("continuations") ? SERVER_CONTINUATIONS_MAX : SIZE_MAX);
+    nghttp2_option_set_stream_reset_rate_limit(
+        option, limit_is_on("cancels") ? s->limits.reset_burst : UINT32_MAX, s->limits.reset_rate);
     int r = nghttp2_session_server_new3(&s->session, callbacks, s, option,
                                        &s->memory.booked);
     nghttp2_option_del(option);
@@ -106,8 +129,8 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
     s->ops = ops;
     s->user = user;
     s->limits = *limits;
-    s->mem = *mem;
-    wire_memory_init(&s->memory, mem);
+    wire_memory_init(&s->memory, mem, limits->memory);
+    s->mem = s->memory.booked;
     wire_meter_init(&s->meter, NGHTTP2_CLIENT_MAGIC_LEN);
     s->resets_left = WIRE_RESETS_BURST;
     list_init(&s->calls);
@@ -147,7 +170,8 @@ void wire_server_free(struct wire_server *s)
     CHECK(s->assembly_bytes == 0);
     wire_call_trim(s, 0);
     wire_memory_end(&s->memory, s->session, s->failure < 0);
-    s->mem.free(s, s->mem.mem_user_data);
+    nghttp2_mem mem = s->memory.under;
+    mem.free(s, mem.mem_user_data);
 }
 
 /* -- bytes ------------------------------------------------------------------------------------- */
@@ -162,15 +186,20 @@ static int server_verdict(struct wire_server *s, int r)
         wire_server_fail(s, err_origin(-ENOMEM));
         return s->failure;
     }
-    s->is_dead = true; /* not HTTP/2, or more acks owed than allowed: nothing worth sending */
+    s->is_dead = true; /* nothing worth sending */
+    wire_server_ends(s, r == NGHTTP2_ERR_FLOODED                   ? WIRE_END_ACKS
+                        : r == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS ? WIRE_END_CONTINUATIONS
+                        : r == NGHTTP2_ERR_BAD_CLIENT_MAGIC       ? WIRE_END_GARBAGE
+                                                                  : WIRE_END_PROTOCOL);
     return WIRE_E_CLOSE;
 }
 
 static int server_slice(struct wire_server *s, const uint8_t *bytes, size_t n)
 {
     if (!wire_meter_pass(&s->meter, bytes, n)) {
-        wire_server_calm(s);
-    } else {
+        wire_server_calm(s, WIRE_END_FRAMES);
+    }
+    if (!s->is_closing) {
         ssize_t r = nghttp2_session_mem_recv(s->session, bytes, n);
         if (r < 0 || s->failure < 0) {
             return server_verdict(s, (int)r);
@@ -241,6 +270,37 @@ ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap)
 bool wire_server_wants_send(const struct wire_server *s)
 {
     return !s->is_dead && (s->pending_len > 0 || nghttp2_session_want_write(s->session));
+}
+
+void wire_server_time(struct wire_server *s, uint64_t now_ms)
+{
+    if (s->time_ms == 0 || now_ms < s->time_ms) {
+        s->time_ms = now_ms;
+        return;
+    }
+    uint64_t seconds = (now_ms - s->time_ms) / 1000;
+    s->time_ms += seconds * 1000;
+    seconds = seconds < WIRE_FRAMES_BURST ? seconds : WIRE_FRAMES_BURST;
+    wire_meter_earn(&s->meter, (int32_t)seconds * WIRE_FRAMES_PER_S);
+    s->resets_left += (int32_t)seconds * WIRE_RESETS_PER_S;
+    s->resets_left = s->resets_left < WIRE_RESETS_BURST ? s->resets_left : WIRE_RESETS_BURST;
+}
+
+void wire_server_expel(struct wire_server *s)
+{
+    if (!s->is_dead) {
+        wire_server_calm(s, WIRE_END_HOG);
+    }
+}
+
+enum wire_end wire_server_end(const struct wire_server *s)
+{
+    return s->end;
+}
+
+size_t wire_server_memory(const struct wire_server *s)
+{
+    return s->memory.used + sizeof(*s);
 }
 
 bool wire_server_greeted(const struct wire_server *s)

@@ -51,8 +51,8 @@ struct wire_server {
     const struct wire_server_ops *ops; /* borrowed */
     void *user;                        /* for ops */
     struct wire_limits limits;         /* of this connection */
-    nghttp2_mem mem;                   /* where everything of ours is allocated */
-    struct wire_memory memory;         /* ... and of nghttp2's */
+    nghttp2_mem mem;                   /* where everything is allocated: memory's book */
+    struct wire_memory memory;
     struct list calls;                 /* live; owned */
     struct list spare;                 /* ended, for reuse; owned */
     struct wire_call *opening;         /* whose header block is coming in; NULL: none */
@@ -64,6 +64,8 @@ struct wire_server {
     uint32_t spare_count;              /* on spare */
     struct wire_meter meter;           /* what the peer's frames may still cost */
     int32_t resets_left;               /* budget, see WIRE_RESETS_BURST */
+    uint64_t time_ms;                  /* until when time has paid; 0: it never was told */
+    enum wire_end end;                 /* why it is ended */
     int failure;                       /* < 0: out of memory, the connection is lost */
     uint8_t drains;                    /* GOAWAYs submitted by wire_server_drain() */
     bool is_closing : 1;               /* GOAWAY with an error: send it, then close */
@@ -81,7 +83,9 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
 /* Lost for good: remembers the first failure.  Returns what an nghttp2 callback has to. */
 int wire_server_fail(struct wire_server *s, int failure);
 /* Too much of something: GOAWAY ENHANCE_YOUR_CALM, once. */
-void wire_server_calm(struct wire_server *s);
+void wire_server_calm(struct wire_server *s, enum wire_end why);
+/* Remembers the first reason. */
+void wire_server_ends(struct wire_server *s, enum wire_end why);
 
 /* -- intake.c: requests ------------------------------------------------------------------------ */
 

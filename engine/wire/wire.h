@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include "base/budget.h"
 #include "base/types.h"
 
 /* -- server ------------------------------------------------------------------------------------ */
@@ -23,7 +24,31 @@ struct wire_limits {
     uint32_t message_bytes;   /* of one request message; more is status 8 */
     uint32_t queued_bytes;    /* answers waiting on one call; see wire_call_send() */
     uint32_t reset_burst, reset_rate; /* streams reset by the peer: burst, per second */
+    struct budget *memory;    /* what all connections may hold together; borrowed; NULL: no end */
 };
+
+/* Why a connection is ended by this room: X(NAME, label of its limit). */
+#define WIRE_ENDS(X)                                                                     \
+    X(NONE, "none")               /* it is not, or the peer left */                      \
+    X(GARBAGE, "garbage")         /* not HTTP/2 */                                       \
+    X(PROTOCOL, "protocol")       /* HTTP/2 that breaks its rules */                     \
+    X(FRAMES, "frames")           /* more frames than its work pays for */               \
+    X(RESETS, "resets")           /* made us reset streams */                            \
+    X(CANCELS, "cancels")         /* opened calls and reset them, again and again */     \
+    X(ACKS, "acks")               /* wanted acks and did not read them */                \
+    X(CONTINUATIONS, "continuations") /* a header block in too many frames */            \
+    X(HOG, "hog")                 /* wire_server_expel() */                              \
+    X(MEMORY, "memory")           /* none left for it */
+
+enum wire_end {
+#define WIRE_END_ENUM(name, label) WIRE_END_##name,
+    WIRE_ENDS(WIRE_END_ENUM)
+#undef WIRE_END_ENUM
+    WIRE_END_COUNT
+};
+
+/* Static text. */
+const char *wire_end_label(enum wire_end end);
 
 /* Why this room refuses a call by itself: X(NAME, gRPC status, text when nobody says it better). */
 #define WIRE_REFUSALS(X)                                                                \
@@ -79,6 +104,14 @@ int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n);
 /* Takes up to `cap` bytes to send; 0: nothing now.  < 0: out of memory. */
 ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap);
 bool wire_server_wants_send(const struct wire_server *s);
+/* Says what time it is: milliseconds of any clock that does not go back.  What frames and resets
+ * may cost grows a little with it.  Before wire_server_receive(); seconds late does no harm. */
+void wire_server_time(struct wire_server *s, uint64_t now_ms);
+/* Ends the connection with GOAWAY ENHANCE_YOUR_CALM: it holds more than its part. */
+void wire_server_expel(struct wire_server *s);
+enum wire_end wire_server_end(const struct wire_server *s);
+/* Bytes that it holds, its answers and half-sent messages included. */
+size_t wire_server_memory(const struct wire_server *s);
 /* Its preface and SETTINGS have come. */
 bool wire_server_greeted(const struct wire_server *s);
 /* It owes the rest of its greeting or of a header block: nothing that a clock of calls would see,

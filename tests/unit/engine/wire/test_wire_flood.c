@@ -83,12 +83,14 @@ static void test_frame_floods(void)
         OK(sent > WIRE_FRAMES_BURST - 200 && sent <= WIRE_FRAMES_BURST + 200);
         EQ(got.goaways, 1);
         EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+        EQ(wire_server_end(p.server), WIRE_END_FRAMES);
         EQ(p.opened, 1);
         hostile_end();
     }
     /* More acks owed than anyone honest is owed: closed at once. */
     int sent = hostile_flood(flood_ping, 2000);
     EQ(sent, 2000);
+    EQ(wire_server_end(p.server), WIRE_END_ACKS);
     hostile_end();
 }
 
@@ -104,6 +106,7 @@ static void test_rapid_reset(void)
     OK(sent > 0 && sent < 300);
     OK(p.opened < 300);
     EQ(got.goaways, 1);
+    EQ(wire_server_end(p.server), WIRE_END_CANCELS);
     hostile_end();
 }
 
@@ -122,6 +125,21 @@ static void test_provoked_resets(void)
     int sent = hostile_flood(flood_provoked, 10);
     OK(sent >= WIRE_RESETS_BURST && sent <= WIRE_RESETS_BURST + 20);
     EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    EQ(wire_server_end(p.server), WIRE_END_RESETS);
+    hostile_end();
+}
+
+/* A header block in a thousand empty pieces. */
+static void test_continuations(void)
+{
+    hostile_start();
+    raw_frame(&w, NGHTTP2_HEADERS, 0, 1, (struct span){0});
+    for (int i = 0; i < 20; i++) {
+        raw_frame(&w, NGHTTP2_CONTINUATION, 0, 1, (struct span){0});
+    }
+    EQ(hostile_send(), WIRE_E_CLOSE);
+    EQ(wire_server_end(p.server), WIRE_END_CONTINUATIONS);
+    EQ(p.opened, 0);
     hostile_end();
 }
 
@@ -144,6 +162,53 @@ static void test_header_flood(void)
     int sent = hostile_flood(flood_headers, 5);
     OK(sent > 60 && sent < 100);
     EQ(p.opened, 1);
+    hostile_end();
+}
+
+/* The answer is taken byte by byte, each with a WINDOW_UPDATE: what leaves pays for none of it. */
+static void test_dribble(void)
+{
+    static uint8_t message[48 * 1024];
+    memcpy(message, "\0\0\0\xbf\xfb", 5);
+    hostile_start();
+    raw_frame(&w, NGHTTP2_SETTINGS, 0, 0, (struct span){(const uint8_t *)"\0\4\0\0\0\0", 6});
+    raw_call(&w, 1);
+    for (size_t at = 0; at < sizeof(message); at += 16 * 1024) {
+        raw_data(&w, 1, message + at, 16 * 1024,
+                 at + 16 * 1024 == sizeof(message) ? NGHTTP2_FLAG_END_STREAM : 0);
+    }
+    EQ(hostile_send(), 0);
+    EQ(got.data, 0);
+    int r = 0;
+    for (uint32_t n = 0; n < sizeof(message) && r == 0; n++) {
+        raw_frame(&w, NGHTTP2_WINDOW_UPDATE, 0, 1, (struct span){(const uint8_t *)"\0\0\0\1", 4});
+        r = hostile_send();
+    }
+    EQ(r, WIRE_E_CLOSE);
+    OK(got.data > WIRE_FRAMES_BURST - 200 && got.data < WIRE_FRAMES_BURST + 200);
+    EQ(wire_server_end(p.server), WIRE_END_FRAMES);
+    hostile_end();
+}
+
+/* Time pays for a ping now and then, for days; not for a flood. */
+static void test_time_pays(void)
+{
+    hostile_start();
+    EQ(hostile_send(), 0);
+    for (uint32_t n = 0; n < 4 * WIRE_FRAMES_BURST; n++) {
+        wire_server_time(p.server, 1000 + n * 1000ull / WIRE_FRAMES_PER_S);
+        flood_ping(n);
+        if (hostile_send() != 0) {
+            OK(!"closed on a client that only keeps alive");
+            break;
+        }
+    }
+    EQ(got.acks, 4 * WIRE_FRAMES_BURST);
+    wire_server_time(p.server, 7); /* a clock that went back pays nothing */
+    OK(p.server->meter.left <= WIRE_FRAMES_BURST);
+    wire_server_time(p.server, UINT64_MAX);
+    EQ(p.server->meter.left, WIRE_FRAMES_BURST);
+    EQ(p.server->resets_left, WIRE_RESETS_BURST);
     hostile_end();
 }
 
@@ -211,7 +276,10 @@ int main(void)
     TAP_RUN(test_frame_floods);
     TAP_RUN(test_rapid_reset);
     TAP_RUN(test_provoked_resets);
+    TAP_RUN(test_continuations);
     TAP_RUN(test_header_flood);
+    TAP_RUN(test_dribble);
+    TAP_RUN(test_time_pays);
     TAP_RUN(test_too_many_streams);
     TAP_RUN(test_honest_overhead);
     TAP_RUN(test_honest_stream);

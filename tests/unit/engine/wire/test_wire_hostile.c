@@ -3,6 +3,8 @@
  * never more work than the abuse itself.  Every request here is written byte by byte. */
 #include "hostile.h"
 
+#include <errno.h>
+
 #include "base/limits.h"
 
 static void test_hand_written_call(void)
@@ -395,6 +397,59 @@ static void test_assembly_cap(void)
     hostile_end();
 }
 
+/* Many connections out of one budget: its end is the end of a connection, never of the process, and
+ * what they held comes back to the byte. */
+static void test_memory_budget(void)
+{
+    static uint8_t message[16 * 1024];
+    struct budget budget = {.max = 1024 * 1024};
+    struct wire_limits limits = pair_limits;
+    limits.memory = &budget;
+    struct wire_server *servers[64] = {0};
+    int lost = 0, refused = 0;
+    memcpy(message, "\0\0\1\0\0", 5);
+    p = (struct pair){0};
+    for (size_t i = 0; i < ARRAY_COUNT(servers); i++) {
+        if (wire_server_new(&pair_server_ops, &p, &limits, &servers[i]) < 0) {
+            refused++;
+            continue;
+        }
+        size_t before = wire_server_memory(servers[i]);
+        raw_hello(&w);
+        raw_call(&w, 1);
+        raw_data(&w, 1, message, sizeof(message), 0);
+        raw_data(&w, 1, message + 5, 10000, 0);
+        int r = wire_server_receive(servers[i], w.bytes, w.len);
+        OK(r == 0 || r == -ENOMEM);
+        lost += r < 0;
+        OK(r < 0 || wire_server_memory(servers[i]) > before + 16 * 1024);
+        EQ(wire_server_end(servers[i]), r < 0 ? WIRE_END_MEMORY : WIRE_END_NONE);
+        OK(budget.used <= budget.max);
+    }
+    OK(lost + refused > 0 && lost + refused < 50);
+    OK(budget.refused_count > 0);
+    for (size_t i = 0; i < ARRAY_COUNT(servers); i++) {
+        wire_server_free(servers[i]);
+    }
+    EQ(budget.used, 0);
+    EQ(p.opened, p.closed);
+    w.len = 0;
+}
+
+/* Expelled: a good-bye that says why, and its call ends. */
+static void test_expelled(void)
+{
+    hostile_start();
+    raw_call(&w, 1);
+    EQ(hostile_send(), 0);
+    wire_server_expel(p.server);
+    hostile_read();
+    EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    EQ(wire_server_end(p.server), WIRE_END_HOG);
+    OK(wire_server_done(p.server));
+    hostile_end();
+}
+
 /* All bytes of a body are given back to the peer's window, also those that nobody heard. */
 static void test_window_comes_back(void)
 {
@@ -490,6 +545,8 @@ int main(void)
     TAP_RUN(test_garbage);
     TAP_RUN(test_protocol_errors);
     TAP_RUN(test_assembly_cap);
+    TAP_RUN(test_memory_budget);
+    TAP_RUN(test_expelled);
     TAP_RUN(test_window_comes_back);
     TAP_RUN(test_window_overrun);
     TAP_RUN(test_cut_anywhere);
