@@ -84,4 +84,16 @@ struct draw_seed_parts {
 
 void draw_seed(const struct draw_seed_parts *parts, struct draw_hash *ret_seed);
 
+/* -- order: everybody's place ------------------------------------------------------------------ */
+
+struct draw_place {
+    uint64_t rank;
+    uint32_t index; /* of the ticket in `ids` */
+};
+
+/* `ids` in ascending order, each once.  Fills `places` with all of them, earliest first; `scratch`
+ * takes `count` places too.  A second and a half for 11 million on one core. */
+void draw_order(const struct draw_hash *seed, const struct ticket_id *ids, uint32_t count,
+                struct draw_place *places, struct draw_place *scratch);
+
 #endif
