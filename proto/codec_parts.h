@@ -57,13 +57,15 @@ char *codec_name_owned(struct arena *arena, struct span pool, char letter, uint6
 /* -- codec_time.c -------------------------------------------------------------------------- */
 
 struct codec_date {
-    int64_t year;  /* 1970 to 9999 */
+    int64_t year;  /* 1 to 9999 */
     int month;     /* 1 to 12 */
     int day;       /* 1 to 31 */
 };
 
 struct codec_date codec_date_of(int64_t days);
-/* Days since 1970-01-01; false when there is no such day. */
+/* Days since 1970-01-01, for years from 1 on; false when there is no such day. */
+bool codec_date_count(struct codec_date date, int64_t *ret_days);
+/* As codec_date_count(), for years from 1970 on. */
 bool codec_date_days(struct codec_date date, int64_t *ret_days);
 /* seconds and nanos as protobuf has them -> microseconds; false when out of range. */
 bool codec_time_us(int64_t seconds, int32_t nanos, int64_t *ret_us);

@@ -21,11 +21,11 @@ struct codec_date codec_date_of(int64_t days)
     return (struct codec_date){era * 400 + year + (month <= 2), month, day};
 }
 
-bool codec_date_days(struct codec_date date, int64_t *ret_days)
+bool codec_date_count(struct codec_date date, int64_t *ret_days)
 {
     static const uint8_t month_days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int64_t y = date.year;
-    if (y < 1970 || y > 9999 || date.month < 1 || date.month > 12 || date.day < 1) {
+    if (y < 1 || y > 9999 || date.month < 1 || date.month > 12 || date.day < 1) {
         return false;
     }
     bool is_leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
@@ -40,6 +40,11 @@ bool codec_date_days(struct codec_date date, int64_t *ret_days)
     *ret_days = y / 400 * DAYS_400_YEARS + in_era * 365 + in_era / 4 - in_era / 100 + in_year -
                 DAYS_TO_1970;
     return true;
+}
+
+bool codec_date_days(struct codec_date date, int64_t *ret_days)
+{
+    return date.year >= 1970 && codec_date_count(date, ret_days);
 }
 
 bool codec_time_us(int64_t seconds, int32_t nanos, int64_t *ret_us)
