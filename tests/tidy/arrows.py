@@ -21,8 +21,8 @@ FOREIGN_HEADERS = [
 FOREIGN_SYMBOLS = [
     ('uv', r'uv_'), ('nghttp2', r'nghttp2_'), ('llhttp', r'llhttp_'), ('lmdb', r'mdb_'),
     ('protobuf-c', r'protobuf_c_'), ('nng', r'nng_'), ('raft', r'raft_'),
-    ('openssl', r'(EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO|X509|d2i'
-                r'|i2d|ASN1)_|HMAC$|SHA\d+$'),
+    ('openssl', r'(SSL|TLS|EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO'
+                r'|X509|d2i|i2d|ASN1)_|HMAC$|SHA\d+$'),
     ('cjose', r'cjose_'), ('jansson', r'json_|jansson_'),
     ('sodium', r'(crypto|sodium|randombytes)_'), ('xxhash', r'XXH'),
 ]

@@ -31,7 +31,7 @@ FLOAT_EXCEPTIONS = {
 }
 # A callback's signature is its library's business.
 FOREIGN_TYPES = re.compile(
-    r'\b(nghttp2_|uv_|nng_|MDB_|ProtobufC|llhttp_|struct raft|raft_|cjose_|EVP_)')
+    r'\b(nghttp2_|uv_|nng_|MDB_|ProtobufC|llhttp_|struct raft|raft_|cjose_|EVP_|SSL\b)')
 
 CODE = ('.c', '.h', '.py', '.js', '.sh')
 TEXT = CODE + ('.md', '.proto', '.txt', '.build', '.ini', '.service', '.toml', '.html', '.css')
