@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "ctl/ctl.h"
-#include "ctl/guess.h"
+#include "base/guess.h"
 #include "ctl/render.h"
 #include "ctl/talk.h"
 #include "flood/flood.h"

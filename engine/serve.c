@@ -38,12 +38,10 @@
 #include "ctl/value.h"
 #include "gateway/gateway.h"
 #include "node/node.h"
+#include "serve_config.h"
 
 #define SERVE_TEXT       512
 #define SERVE_INPROC     "inproc://fairslot-shard"
-#define SERVE_RESERVE    ((uint64_t)256 << 20) /* bytes of disk kept for confirm, drop, cancel */
-#define SERVE_MAP_MIB_MIN 16         /* less has no room for one full round and its reserve */
-#define SERVE_MAP_MIB_MAX (16 << 20) /* 16 TiB, of the 128 that a process can address */
 
 #ifdef __has_feature
 #define SERVE_LEAK_CHECKED __has_feature(address_sanitizer)
@@ -53,21 +51,15 @@
 #define SERVE_LEAK_CHECKED 0
 #endif
 
-/* What the three verbs are told; which of them apply differs. */
+/* One of the three verbs at work. */
 struct serve {
-    const char *data;       /* data directory */
-    const char *listen;     /* HOST:PORT, or a tcp:// URL for shard */
-    const char *shard;      /* URL of the shard, for gateway */
-    const char *jwks;       /* key set, or NULL: of the data directory's issuer */
+    const struct verb *verb;
+    struct serve_config sc;
+    const struct config *config; /* what holds: sc.now */
+    const char *data;       /* data directory, or NULL */
+    const char *jwks;       /* key set */
     const char *issuer;     /* exact iss */
     const char *audience;   /* must be in aud */
-    const char *tenant_key; /* file of 32 bytes */
-    const char *state_map;  /* MiB, or NULL: the store's default; so is log_map */
-    const char *log_map;
-    size_t state_map_bytes; /* 0: the store's default; so is log_map_bytes */
-    size_t log_map_bytes;
-    bool dev;               /* make an issuer and an operator's token */
-    bool insecure;          /* listen beyond loopback */
     char host[VALUE_HOST_MAX + 1];
     int port;
     char path[KEYFILE_PATH_MAX]; /* of the key set, when it is the data directory's */
@@ -85,23 +77,26 @@ static void serve_harden(void)
     signal(SIGHUP, SIG_IGN); /* also while starting; whoever waits for signals says so then */
 }
 
-static int serve_address(const struct verb *verb, struct serve *s, const char *address)
+/* IP:PORT of key `name`: checked by its type, so only localhost and strangers are looked at. */
+static int serve_address(struct serve *s, const char *name, const char *address, bool insecure)
 {
     unsigned char unused[sizeof(struct in6_addr)];
-    if (!value_target(address, s->host, &s->port)) {
-        return options_wrong(verb, "listen", s->listen, "write HOST:PORT (port 0: any free one)");
+    const char *bare = strncmp(address, "tcp://", 6) == 0 ? address + 6 : address;
+    if (!value_target(bare, s->host, &s->port)) {
+        return serve_config_wrong(&s->sc, s->verb, name, address,
+                                  "write HOST:PORT (port 0: any free one)");
     }
     if (strcmp(s->host, "localhost") == 0) {
         strcpy(s->host, "127.0.0.1");
     }
     if (inet_pton(AF_INET, s->host, unused) != 1 && inet_pton(AF_INET6, s->host, unused) != 1) {
-        return options_wrong(verb, "listen", s->listen, "the host must be an IP address or "
-                             "localhost");
+        return serve_config_wrong(&s->sc, s->verb, name, address,
+                                  "the host must be an IP address or localhost");
     }
-    if (!value_loopback(s->host) && !s->insecure) {
-        return options_wrong(verb, "listen", s->listen,
-                             "not a loopback address, and there is no TLS yet: tokens would travel "
-                             "in the clear (--insecure allows it)");
+    if (!value_loopback(s->host) && !insecure) {
+        return serve_config_wrong(&s->sc, s->verb, name, address,
+                                  "not a loopback address, and there is no TLS: tokens would "
+                                  "travel in the clear (--insecure allows it)");
     }
     return VERB_OK;
 }
@@ -156,7 +151,7 @@ static int serve_tenant_key(struct serve *s, const char *path)
         if (r == 0) {
             free(bytes);
         }
-        if (!s->tenant_key) {
+        if (!s->config->auth_tenant_key[0]) {
             return tenant_tell_next();
         }
         talk_next("make one, once: head -c 32 /dev/urandom > FILE; chmod 600 FILE");
@@ -215,7 +210,7 @@ static int serve_own_keys(struct serve *s)
 static int serve_keys(struct serve *s)
 {
     char text[TENANT_TEXT];
-    int code = s->jwks ? serve_tenant_key(s, s->tenant_key) : serve_own_keys(s);
+    int code = s->jwks ? serve_tenant_key(s, s->config->auth_tenant_key) : serve_own_keys(s);
     if (code != VERB_OK || !s->data) {
         return code;
     }
@@ -227,24 +222,36 @@ static int serve_keys(struct serve *s)
     return VERB_OK;
 }
 
-/* Either all four of the issuer's options, or none and the data directory's issuer. */
-static int serve_keys_check(const struct verb *verb, const struct serve *s, bool own)
+/* Either a configured issuer with a tenant key, or the data directory's own of both. */
+static int serve_keys_check(struct serve *s, bool own)
 {
-    const char *const names[] = {"jwks", "issuer", "audience", "tenant-key"};
-    const char *const values[] = {s->jwks, s->issuer, s->audience, s->tenant_key};
-    for (int i = 0; i < 4; i++) {
-        if (own && values[i]) {
-            return options_wrong(verb, names[i], values[i],
-                                 "not together with the development issuer");
-        }
-        if (!own && !values[i]) {
-            talk_error("--%s is needed", names[i]);
-            talk_next("name the issuer with --jwks, --issuer, --audience and --tenant-key, or use "
-                      "the development issuer: %s",
-                      strcmp(verb->noun, "serve") == 0 ? "--dev" : "--data DIR");
-            return VERB_USAGE;
-        }
+    const struct config *c = s->config;
+    if (own && (c->issuers_count || c->auth_tenant_key[0])) {
+        talk_error("the development issuer has keys of its own: %s is configured, too",
+                   c->issuers_count ? "an [issuer NAME]" : "auth.tenant_key");
+        talk_next("leave %s away, or the configured keys",
+                  strcmp(s->verb->noun, "serve") == 0 ? "--dev" : "--data");
+        return VERB_USAGE;
     }
+    if (!own && (c->issuers_count == 0 || !c->auth_tenant_key[0])) {
+        talk_error("%s is needed", c->issuers_count ? "--tenant-key" : "an issuer of tokens");
+        talk_next("configure [issuer NAME] and auth.tenant_key, or give --jwks, --issuer, "
+                  "--audience and --tenant-key, or use the development issuer: %s",
+                  strcmp(s->verb->noun, "serve") == 0 ? "--dev" : "--data DIR");
+        return VERB_USAGE;
+    }
+    if (own) {
+        return VERB_OK;
+    }
+    if (c->issuers_count > 1 || !c->issuers[0].jwks_file[0]) {
+        talk_error(c->issuers_count > 1 ? "more than one [issuer NAME]: one is believed"
+                                        : "[issuer %s] needs jwks_file", c->issuers[0].name);
+        talk_next("fairslot config explain issuer");
+        return VERB_USAGE;
+    }
+    s->jwks = c->issuers[0].jwks_file;
+    s->issuer = c->issuers[0].url;
+    s->audience = c->issuers[0].audience;
     return VERB_OK;
 }
 
@@ -267,6 +274,9 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .issuer = s->issuer,
         .audience = s->audience,
         .tenant_key = s->key,
+        .drain_ms = (int)s->config->gateway_drain,
+        .hello_ms = (int)s->config->gateway_hello,
+        .deadline_ms = (int)s->config->gateway_deadline,
         .ready = serve_ready,
         .user = s,
     };
@@ -289,19 +299,19 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
 
 /* Little room is no reason not to start (reads, confirm and cancel work), but it must be said: the
  * first refusal would be a client's. */
-static void serve_warn_room(const char *dir)
+static void serve_warn_room(const char *dir, uint64_t reserve)
 {
     struct statvfs disk;
     if (statvfs(dir, &disk) < 0) {
         return;
     }
     uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    if (free_bytes < SERVE_RESERVE) {
+    if (free_bytes < reserve) {
         log_warn("only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
                  "refused (STORAGE_FULL) until there is room",
                  (unsigned long long)(free_bytes >> 20), dir,
-                 (unsigned long long)(SERVE_RESERVE >> 20),
-                 free_bytes < SERVE_RESERVE / 4 ? "everything that writes is"
+                 (unsigned long long)(reserve >> 20),
+                 free_bytes < reserve / 4 ? "everything that writes is"
                                                 : "new pools, slots and holds are");
     }
 }
@@ -314,10 +324,11 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
         return VERB_FAILED;
     }
     const struct node_options options = {.data_dir = dir, .listen_url = url,
-                                         .state_map_bytes = s->state_map_bytes,
-                                         .log_map_bytes = s->log_map_bytes,
-                                         .disk_reserve_bytes = SERVE_RESERVE};
-    serve_warn_room(s->data);
+                                         .state_map_bytes = (size_t)s->config->shard_state_map,
+                                         .log_map_bytes = (size_t)s->config->shard_log_map,
+                                         .disk_reserve_bytes =
+                                             (uint64_t)s->config->shard_disk_reserve};
+    serve_warn_room(s->data, (uint64_t)s->config->shard_disk_reserve);
     int r = node_start(&options, ret_node, text);
     if (r == 0) {
         return VERB_OK;
@@ -332,66 +343,45 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
     return r == NODE_E_STORE || r == NODE_E_VERSION ? VERB_PRECONDITION : VERB_FAILED;
 }
 
-static int serve_parse(const struct verb *verb, int argc, char **argv, struct serve *s)
+/* Words and configuration.  True; else *ret_exit is the exit code. */
+static bool serve_open(struct serve *s, const struct verb *verb, int argc, char **argv,
+                       int *ret_exit)
 {
-    struct options_words words;
-    bool is_serve = strcmp(verb->noun, "serve") == 0, is_shard = strcmp(verb->noun, "shard") == 0;
-    const struct options_spec all[] = {
-        {"data", 0, &s->data, NULL},         {"listen", 0, &s->listen, NULL},
-        {"insecure", 0, NULL, &s->insecure}, {"jwks", 0, &s->jwks, NULL},
-        {"issuer", 0, &s->issuer, NULL},     {"audience", 0, &s->audience, NULL},
-        {"tenant-key", 0, &s->tenant_key, NULL},
-        {"state-map-mib", 0, &s->state_map, NULL},
-        {"log-map-mib", 0, &s->log_map, NULL},
-        {"dev", 0, NULL, &s->dev},           {NULL},
-    };
-    const struct options_spec gateway[] = {
-        all[0], all[1], all[2], all[3], all[4], all[5], all[6],
-        {"shard", 0, &s->shard, NULL}, {NULL},
-    };
-    const struct options_spec shard[] = {all[0], all[1], all[2], all[7], all[8], {NULL}};
-    const struct options_rule rule = {is_serve ? all : is_shard ? shard : gateway, 0, 0, ""};
-    return options_parse(verb, &rule, argc, argv, &words);
+    *s = (struct serve){.verb = verb};
+    if (!serve_config_open(&s->sc, verb, argc, argv, ret_exit)) {
+        return false;
+    }
+    s->config = s->sc.now;
+    s->data = s->config->data_folder[0] ? s->config->data_folder : NULL;
+    return true;
 }
 
-/* `text` MiB, or NULL: *ret_bytes stays.  VERB_OK, or VERB_USAGE (told). */
-static int serve_map(const struct verb *verb, const char *name, const char *text,
-                     size_t *ret_bytes)
+static int serve_close(struct serve *s, int code)
 {
-    long mib;
-    if (text && !value_count(text, SERVE_MAP_MIB_MIN, SERVE_MAP_MIB_MAX, &mib)) {
-        return options_wrong(verb, name, text, "write 16 to 16777216, in MiB");
-    }
-    *ret_bytes = text ? (size_t)mib << 20 : *ret_bytes;
-    return VERB_OK;
+    serve_config_close(&s->sc);
+    explicit_bzero(s->key, sizeof(s->key));
+    return code;
 }
 
-/* What the verbs with a shard need.  VERB_OK, or VERB_USAGE (told). */
-static int serve_shard_check(const struct verb *verb, struct serve *s)
+static int serve_needs_data(const struct serve *s)
 {
-    if (!s->data) {
-        return options_wrong(verb, "data", "DIR", "is needed");
-    }
-    int r = serve_map(verb, "state-map-mib", s->state_map, &s->state_map_bytes);
-    return r == VERB_OK ? serve_map(verb, "log-map-mib", s->log_map, &s->log_map_bytes) : r;
+    return s->data ? VERB_OK : options_wrong(s->verb, "data", "DIR", "is needed");
 }
 
 static int serve_serve(const struct verb *verb, int argc, char **argv)
 {
-    struct serve s = {.listen = "127.0.0.1:17700"};
+    struct serve s;
     struct node *node;
-    int r = serve_parse(verb, argc, argv, &s);
-    if (r != 0) {
-        return options_exit(r);
+    int r;
+    if (!serve_open(&s, verb, argc, argv, &r)) {
+        return serve_close(&s, r);
     }
-    r = serve_shard_check(verb, &s);
+    r = serve_needs_data(&s);
+    r = r == VERB_OK ? serve_address(&s, "gateway.listen", s.config->gateway_listen,
+                                     s.config->gateway_insecure) : r;
+    r = r == VERB_OK ? serve_keys_check(&s, s.sc.words.dev) : r;
     if (r != VERB_OK) {
-        return r;
-    }
-    r = serve_address(verb, &s, s.listen);
-    r = r == VERB_OK ? serve_keys_check(verb, &s, s.dev) : r;
-    if (r != VERB_OK) {
-        return r;
+        return serve_close(&s, r);
     }
     serve_harden();
     r = serve_lock(&s);
@@ -401,54 +391,52 @@ static int serve_serve(const struct verb *verb, int argc, char **argv)
         r = serve_gateway_run(&s, SERVE_INPROC);
         node_stop(node);
     }
-    explicit_bzero(s.key, sizeof(s.key));
-    return r;
+    return serve_close(&s, r);
 }
 
 static int serve_gateway(const struct verb *verb, int argc, char **argv)
 {
-    struct serve s = {.listen = "127.0.0.1:17700"};
-    int r = serve_parse(verb, argc, argv, &s);
-    if (r != 0) {
-        return options_exit(r);
+    struct serve s;
+    int r;
+    if (!serve_open(&s, verb, argc, argv, &r)) {
+        return serve_close(&s, r);
     }
-    if (!s.shard || (strncmp(s.shard, "tcp://", 6) != 0)) {
-        return options_wrong(verb, "shard", s.shard ? s.shard : "URL",
-                             "needed: what the shard printed, as tcp://127.0.0.1:17701");
+    const struct config *c = s.config;
+    if (strncmp(c->gateway_shard, "tcp://", 6) != 0) {
+        r = options_wrong(verb, "shard", c->gateway_shard[0] ? c->gateway_shard : "URL",
+                          "needed: what the shard printed, as tcp://127.0.0.1:17701");
+        return serve_close(&s, r);
     }
-    r = serve_address(verb, &s, s.listen);
-    r = r == VERB_OK ? serve_keys_check(verb, &s, s.data != NULL) : r;
+    /* Without an issuer, the data directory's: one file may configure gateway and shard. */
+    r = serve_address(&s, "gateway.listen", c->gateway_listen, c->gateway_insecure);
+    r = r == VERB_OK ? serve_keys_check(&s, s.data != NULL && c->issuers_count == 0) : r;
     if (r != VERB_OK) {
-        return r;
+        return serve_close(&s, r);
     }
     serve_harden();
     r = serve_keys(&s);
-    r = r == VERB_OK ? serve_gateway_run(&s, s.shard) : r;
-    explicit_bzero(s.key, sizeof(s.key));
-    return r;
+    r = r == VERB_OK ? serve_gateway_run(&s, c->gateway_shard) : r;
+    return serve_close(&s, r);
 }
 
 static int serve_shard(const struct verb *verb, int argc, char **argv)
 {
-    struct serve s = {.listen = "tcp://127.0.0.1:17701"};
+    struct serve s;
     struct node *node;
     sigset_t ends;
-    int signal_number;
-    int r = serve_parse(verb, argc, argv, &s);
-    if (r != 0) {
-        return options_exit(r);
+    int r, signal_number;
+    if (!serve_open(&s, verb, argc, argv, &r)) {
+        return serve_close(&s, r);
     }
-    r = serve_shard_check(verb, &s);
+    const char *listen = s.config->shard_listen;
+    r = serve_needs_data(&s);
+    if (r == VERB_OK && strncmp(listen, "tcp://", 6) != 0) {
+        r = serve_config_wrong(&s.sc, verb, "shard.listen", listen,
+                               "write tcp://HOST:PORT (port 0: any free one)");
+    }
+    r = r == VERB_OK ? serve_address(&s, "shard.listen", listen, s.config->shard_insecure) : r;
     if (r != VERB_OK) {
-        return r;
-    }
-    if (strncmp(s.listen, "tcp://", 6) != 0) {
-        return options_wrong(verb, "listen", s.listen, "write tcp://HOST:PORT (port 0: any free "
-                             "one)");
-    }
-    r = serve_address(verb, &s, s.listen + 6);
-    if (r != VERB_OK) {
-        return r;
+        return serve_close(&s, r);
     }
     serve_harden();
     sigemptyset(&ends); /* blocked in every thread that starts below, taken by sigwait() */
@@ -458,9 +446,9 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGHUP, SIG_DFL); /* an ignored one would not reach sigwait() */
     r = serve_lock(&s);
-    r = r == VERB_OK ? serve_node_start(&s, s.listen, &node) : r;
+    r = r == VERB_OK ? serve_node_start(&s, listen, &node) : r;
     if (r != VERB_OK) {
-        return r;
+        return serve_close(&s, r);
     }
     printf("ready shard=tcp://%s:%d\n", s.host, node_port(node));
     fflush(stdout);
@@ -468,8 +456,12 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
         log_info("shard: SIGHUP is ignored: restart to read options again");
     }
     node_stop(node);
-    return VERB_OK;
+    return serve_close(&s, VERB_OK);
 }
+
+#define SERVE_CONFIG_HELP                                                                         \
+    "  --config FILE       configuration (none); its drop-ins are FILE.d/*.conf\n"                \
+    "  --set SECTION.KEY=VALUE  one key, over the files (fairslot config explain lists them)\n"
 
 #define SERVE_MAP_HELP                                                                            \
     "  --state-map-mib N   most that slots, holds and people may take on disk (65536); when it\n" \
@@ -490,7 +482,7 @@ static const char serve_serve_help[] =
     "  --data DIR          where everything is kept (made when missing)\n"
     "  --listen HOST:PORT  for clients (127.0.0.1:17700; port 0: any free one)\n"
     "  --insecure          listen beyond loopback, without TLS\n"
-    SERVE_MAP_HELP
+    SERVE_MAP_HELP SERVE_CONFIG_HELP
     "without --dev, all of:\n" SERVE_KEYS_HELP
     "example:\n"
     "  fairslot serve --dev --data demo --listen 127.0.0.1:17700\n";
@@ -501,7 +493,7 @@ static const char serve_gateway_help[] =
     "  --shard URL         what the shard printed: tcp://HOST:PORT\n"
     "  --listen HOST:PORT  for clients (127.0.0.1:17700; port 0: any free one)\n"
     "  --data DIR          development: the issuer in DIR, made when missing\n"
-    "  --insecure          listen beyond loopback, without TLS\n"
+    "  --insecure          listen beyond loopback, without TLS\n" SERVE_CONFIG_HELP
     "without --data, all of:\n" SERVE_KEYS_HELP
     "example:\n"
     "  fairslot gateway --data demo --shard tcp://127.0.0.1:17701 --listen 127.0.0.1:17700\n";
@@ -512,7 +504,7 @@ static const char serve_shard_help[] =
     "  --data DIR          where everything is kept (made when missing)\n"
     "  --listen URL        for gateways (tcp://127.0.0.1:17701; port 0: any free one)\n"
     "  --insecure          listen beyond loopback, without TLS\n"
-    SERVE_MAP_HELP
+    SERVE_MAP_HELP SERVE_CONFIG_HELP
     "example:\n"
     "  fairslot shard --data demo --listen tcp://127.0.0.1:17701\n";
 

@@ -74,4 +74,12 @@
 #define ISSUER_KEYS_MAX       32    /* keys of an issuer's JWKS; a rotation has two or three */
 #define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS file */
 
+/* -- configuration ----------------------------------------------------------------------------- */
+#define CONFIG_FILE_BYTES_MAX (4 * 1024 * 1024) /* bytes of one file */
+#define CONFIG_LINE_MAX       4096   /* bytes of one line */
+#define CONFIG_DROP_INS_MAX   256    /* files in FILE.d */
+#define CONFIG_MISTAKES_MAX   100    /* told one by one; then reading stops */
+#define CONFIG_LIST_MAX       256    /* words in one list */
+#define CONFIG_ARENA_MAX      (8 * 1024 * 1024) /* bytes of all values */
+
 #endif

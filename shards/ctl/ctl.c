@@ -140,7 +140,53 @@ static const char ctl_reservation_cancel_help[] =
     "  fairslot reservation cancel pools/passports/reservations/r0123456789abcdef-1 "
     "--token-file ada.token\n";
 
+static const char ctl_config_check_help[] =
+    "usage: fairslot config check FILE [--set SECTION.KEY=VALUE]...\n"
+    "Reads FILE and its drop-ins (FILE.d/*.conf in name order) as a server would; tells every\n"
+    "mistake as FILE:LINE: what, and exits 2 when there is one.  Run it before a reload.\n"
+    "  --set SECTION.KEY=VALUE   over the files, as on the server's command line (none)\n"
+    "example:\n"
+    "  fairslot config check fairslot.conf\n";
+
+static const char ctl_config_show_help[] =
+    "usage: fairslot config show [FILE] [options]\n"
+    "Effective values: defaults, FILE, its drop-ins, --set.  Secrets are paths, never values.\n"
+    "  --config FILE             the same as FILE (none: the defaults alone)\n"
+    "  --set SECTION.KEY=VALUE   over the files (none)\n"
+    "  --origin                  say where each value came from (off)\n"
+    "example:\n"
+    "  fairslot config show fairslot.conf --origin\n";
+
+static const char ctl_config_explain_help[] =
+    "usage: fairslot config explain [KEY]\n"
+    "What a key is for, what it takes, its default, and whether SIGHUP applies it.\n"
+    "  KEY                 SECTION.KEY or SECTION (all of them)\n"
+    "example:\n"
+    "  fairslot config explain gateway.listen\n";
+
+static const char ctl_config_default_help[] =
+    "usage: fairslot config default\n"
+    "A configuration file with every key, commented, at its default.\n"
+    "example:\n"
+    "  fairslot config default > fairslot.conf\n";
+
+static const char ctl_config_manual_help[] =
+    "usage: fairslot config manual\n"
+    "The manual page fairslot.conf(5), for man(1).\n"
+    "example:\n"
+    "  fairslot config manual > fairslot.conf.5 && man ./fairslot.conf.5\n";
+
 const struct verb ctl_verbs[] = {
+    {"config", "check", "every mistake in a configuration file", ctl_config_check_help,
+     cmd_config_check},
+    {"config", "show", "effective values, and where they are from", ctl_config_show_help,
+     cmd_config_show},
+    {"config", "explain", "what a key is for and takes", ctl_config_explain_help,
+     cmd_config_explain},
+    {"config", "default", "a file with every key at its default", ctl_config_default_help,
+     cmd_config_default},
+    {"config", "manual", "the manual page fairslot.conf(5)", ctl_config_manual_help,
+     cmd_config_manual},
     {"token", NULL, "sign tokens with the development issuer", ctl_token_help, cmd_token},
     {"pool", "create", "make a pool", ctl_pool_create_help, cmd_pool_create},
     {"pool", "list", "every pool", ctl_pool_list_help, cmd_pool_list},

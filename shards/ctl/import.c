@@ -24,7 +24,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "ctl/csv.h"
-#include "ctl/guess.h"
+#include "base/guess.h"
 #include "ctl/value.h"
 #include "ctl/zone.h"
 #include "proto/codec.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "ctl/guess.h"
+#include "base/guess.h"
 #include "ctl/talk.h"
 #include "ctl/value.h"
 
@@ -114,7 +114,16 @@ static int options_one(const struct verb *verb, const struct options_spec *specs
         talk_error("--%s needs a value", found->name);
         return options_usage(verb);
     }
-    *found->text = value ? value : argv[++*at];
+    value = value ? value : argv[++*at];
+    if (!found->many) {
+        *found->text = value;
+        return 0;
+    }
+    if (found->many->count == OPTIONS_MANY_MAX) {
+        talk_error("--%s stands here more than %d times", found->name, OPTIONS_MANY_MAX);
+        return options_usage(verb);
+    }
+    found->many->at[found->many->count++] = value;
     return 0;
 }
 

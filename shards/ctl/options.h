@@ -10,12 +10,20 @@
 
 #include "verb.h"
 
-/* One option; exactly one of text and flag is set.  A table ends with name NULL. */
+/* Values of an option that may be given several times, in order. */
+#define OPTIONS_MANY_MAX 64
+struct options_many {
+    const char *at[OPTIONS_MANY_MAX];
+    size_t count;
+};
+
+/* One option; exactly one of text, flag and many is set.  A table ends with name NULL. */
 struct options_spec {
     const char *name;  /* without the dashes */
     char letter;       /* 0: no short form */
     const char **text; /* where its value goes; untouched when not given */
     bool *flag;        /* where true goes */
+    struct options_many *many; /* where one more value goes */
 };
 
 /* Positional words, in their order. */

@@ -14,13 +14,13 @@ from ctext import includes
 FOREIGN_HEADERS = [
     ('uv', r'uv\.h|uv/'), ('nghttp2', r'nghttp2/'), ('llhttp', r'llhttp\.h'),
     ('protobuf-c', r'protobuf-c/'), ('lmdb', r'lmdb\.h'), ('nng', r'nng/'),
-    ('raft', r'raft\.h|raft/'),
+    ('raft', r'raft\.h|raft/'), ('inih', r'ini\.h'),
     ('openssl', r'openssl/'), ('cjose', r'cjose/'), ('jansson', r'jansson\.h'),
     ('sodium', r'sodium\.h|sodium/'), ('xxhash', r'xxhash\.h'),
 ]
 FOREIGN_SYMBOLS = [
     ('uv', r'uv_'), ('nghttp2', r'nghttp2_'), ('llhttp', r'llhttp_'), ('lmdb', r'mdb_'),
-    ('protobuf-c', r'protobuf_c_'), ('nng', r'nng_'), ('raft', r'raft_'),
+    ('protobuf-c', r'protobuf_c_'), ('nng', r'nng_'), ('raft', r'raft_'), ('inih', r'ini_'),
     ('openssl', r'(SSL|TLS|EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO'
                 r'|X509|d2i|i2d|ASN1)_|HMAC$|SHA\d+$'),
     ('cjose', r'cjose_'), ('jansson', r'json_|jansson_'),
@@ -98,7 +98,7 @@ def room_of_include(name, rooms):
     first = name.split('/')[0]
     if name == 'verb.h':
         return rooms['verb']
-    if name == 'serve.h':
+    if name in ('serve.h', 'serve_config.h'):
         return rooms['main']
     return rooms.get(first) if '/' in name and first not in ('gen', 'verb', 'main') else None
 

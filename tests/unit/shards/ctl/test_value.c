@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Words of the command line: good ones, and every kind of bad one. */
-#include "ctl/guess.h"
+#include "base/guess.h"
 #include "ctl/names.h"
 #include "ctl/value.h"
 #include "tests/lib/tap.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* "Did you mean": the nearest word.  Pure. */
-#ifndef FAIRSLOT_CTL_GUESS_H
-#define FAIRSLOT_CTL_GUESS_H
+#ifndef FAIRSLOT_BASE_GUESS_H
+#define FAIRSLOT_BASE_GUESS_H
 
 #include <stddef.h>
 

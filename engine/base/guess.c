@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Optimal string alignment (Damerau and Levenshtein, restricted): three rows on the stack.
  * Owns nothing, fails never: a word too long simply has no neighbour. */
-#include "ctl/guess.h"
+#include "base/guess.h"
 
 #include <string.h>
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* THE table of configuration keys.  One row a key makes: the field of struct config, the parser and
+ * its range check, `fairslot config check|show|explain|default`, the default file and the man page.
+ *
+ * To add a key, add one row (and nothing else), build, read `config->SECTION_KEY`, and run
+ * deploy/man/generate, which the unit suite holds to the table:
+ *   X(section, key, TYPE, "default", LIMIT, WHEN, "help")
+ *   TYPE   TEXT      any text                          -> const char * (never NULL; "" when empty)
+ *          WORD      one of WORDS("a b c")             -> const char *
+ *          FILE      path of a file that must exist    -> const char * ("" when empty)
+ *          SECRET    the same, of a secret: the value is never printed unless it names a file
+ *          FOLDER    path of a folder                  -> const char *
+ *          ADDRESS   IP:PORT or localhost:PORT         -> const char *
+ *          URL       scheme://...                      -> const char *
+ *          COUNT     whole number                      -> int64_t
+ *          DURATION  10s, 500ms, 5m, 2h, 30d           -> int64_t, milliseconds
+ *          SIZE      512B, 64KiB, 16MiB, 4GiB, 1TiB    -> int64_t, bytes
+ *          BOOL      yes or no                         -> bool
+ *          LIST      words by commas, may go on in indented lines -> struct config_list
+ *   LIMIT  RANGE(min, max) in the field's unit (bytes of a TEXT, items of a LIST), WORDS("a b")
+ *          for WORD and the items of a LIST, ANY
+ *   WHEN   RELOAD: SIGHUP applies it (whoever reads it sees to that), RESTART: it does not
+ * Paths are relative to the file that they stand in; %d is $CREDENTIALS_DIRECTORY (systemd).
+ * A section that may stand several times, as [issuer munich], has a table of its own below, and its
+ * items lie in config->issuers[0 .. issuers_count).
+ * To add a section, add a row to CONFIG_SECTIONS too. */
+#ifndef FAIRSLOT_CONFIG_KEYS_H
+#define FAIRSLOT_CONFIG_KEYS_H
+
+/* S(section, who reads it, "help") */
+#define CONFIG_SECTIONS(S)                                                                        \
+    S(data, GATEWAY | SHARD, "Where everything is kept.")                                         \
+    S(gateway, GATEWAY, "The gateway: what clients meet.")                                        \
+    S(auth, GATEWAY, "Who people are; each issuer of tokens has its own [issuer NAME].")          \
+    S(cors, GATEWAY, "Which web pages may call from a browser.")                                  \
+    S(shard, SHARD, "The shard: what slots and holds are kept by.")                               \
+    S(ops, GATEWAY | SHARD, "The operations listener: /metrics, /livez, /readyz.")                \
+    S(log, GATEWAY | SHARD, "What is logged, and how.")
+
+/* M(section, plural, most items, who reads it, "help"): sections that may stand several times */
+#define CONFIG_MANY(M)                                                                            \
+    M(issuer, issuers, 16, GATEWAY,                                                               \
+      "An OIDC issuer whose tokens are believed.  NAME is yours to choose: a-z, 0-9 and -.")      \
+    M(role, roles, 16, GATEWAY,                                                                   \
+      "Who may use the admin services as what: viewer, clerk, operator or auditor is the NAME.")
+
+#define CONFIG_KEYS(X)                                                                            \
+    /* -- [data] ------------------------------------------------------------------------------ */ \
+    X(data, folder, FOLDER, "", RANGE(0, 4000), RESTART,                                          \
+      "Data directory of the shard, made when missing.")                                          \
+    /* -- [gateway] --------------------------------------------------------------------------- */ \
+    X(gateway, listen, ADDRESS, "127.0.0.1:17700", ANY, RESTART,                                  \
+      "Where clients connect.  Port 0 takes any free one.")                                       \
+    X(gateway, insecure, BOOL, "no", ANY, RESTART,                                                \
+      "Allow an address beyond loopback without TLS: tokens travel in the clear.")                \
+    X(gateway, shard, URL, "", RANGE(0, 300), RESTART,                                            \
+      "The shard of a gateway alone: what the shard's ready line says, as tcp://IP:PORT.")        \
+    X(gateway, drain, DURATION, "5s", RANGE(100, 600000), RELOAD,                                 \
+      "After SIGTERM: how long calls under way may take before they are refused.")                \
+    X(gateway, hello, DURATION, "10s", RANGE(100, 600000), RELOAD,                                \
+      "How long a client may take for its greeting or one block of headers.")                     \
+    X(gateway, deadline, DURATION, "10s", RANGE(100, 60000), RELOAD,                              \
+      "Time of a call whose client sets none.")                                                   \
+    /* -- [auth] ------------------------------------------------------------------------------ */ \
+    X(auth, tenant_key, SECRET, "", RANGE(0, 4000), RESTART,                                      \
+      "File of 32 bytes that key the pseudonyms.  Never change it: everybody would be a "         \
+      "stranger.")                                                                                \
+    /* -- [cors] ------------------------------------------------------------------------------ */ \
+    X(cors, origins, LIST, "", RANGE(0, 64), RELOAD,                                              \
+      "Origins of pages that may call, as https://booking.example.org.")                          \
+    /* -- [shard] ----------------------------------------------------------------------------- */ \
+    X(shard, listen, URL, "tcp://127.0.0.1:17701", RANGE(1, 300), RESTART,                        \
+      "Where gateways connect to a shard alone, as tcp://IP:PORT.")                               \
+    X(shard, insecure, BOOL, "no", ANY, RESTART,                                                  \
+      "Allow an address beyond loopback without TLS.")                                            \
+    X(shard, state_map, SIZE, "64GiB", RANGE(INT64_C(16) << 20, INT64_C(16) << 40), RESTART,      \
+      "Most that slots, holds and people may take on disk; when it is nearly full, new holds "    \
+      "are refused (STORAGE_FULL).")                                                              \
+    X(shard, log_map, SIZE, "4GiB", RANGE(INT64_C(16) << 20, INT64_C(16) << 40), RESTART,         \
+      "Most that the log may take on disk; what the state has goes from it.")                     \
+    X(shard, disk_reserve, SIZE, "256MiB", RANGE(0, INT64_C(1) << 40), RESTART,                   \
+      "Room on disk that is kept for confirm, drop and cancel.")                                  \
+    /* -- [ops] ------------------------------------------------------------------------------- */ \
+    X(ops, listen, ADDRESS, "", ANY, RESTART,                                                     \
+      "Where /metrics, /livez and /readyz answer, as 127.0.0.1:17709.  Empty: nowhere.")          \
+    /* -- [log] ------------------------------------------------------------------------------- */ \
+    X(log, level, WORD, "info", WORDS("error warn info debug"), RELOAD,                           \
+      "Lines above this level are not written.")                                                  \
+    X(log, format, WORD, "auto", WORDS("auto text json journal"), RELOAD,                         \
+      "auto: journal fields when stderr is the journal, text on a terminal, else JSON lines.")    \
+    X(log, access, BOOL, "no", ANY, RELOAD,                                                       \
+      "One line a call: method, status, reason, time and pseudonym; never a name or address.")
+
+#define CONFIG_ISSUER_KEYS(X)                                                                     \
+    X(issuer, url, URL, "", RANGE(1, 300), RELOAD,                                                \
+      "Exact 'iss' of its tokens.  Needed.")                                                      \
+    X(issuer, audience, TEXT, "fairslot", RANGE(1, 300), RELOAD,                                  \
+      "Must be in 'aud'.")                                                                        \
+    X(issuer, jwks_file, FILE, "", RANGE(0, 4000), RELOAD,                                        \
+      "Its key set (public ES256 and RS256 keys) as a file.")
+
+#define CONFIG_ROLE_KEYS(X)                                                                       \
+    X(role, certificates, LIST, "", RANGE(0, 64), RELOAD,                                         \
+      "Names (SAN) of the client certificates that have this role.")
+
+#endif

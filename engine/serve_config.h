@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What the verbs that stay are told: their words, --config and --set as one configuration. */
+#ifndef FAIRSLOT_SERVE_CONFIG_H
+#define FAIRSLOT_SERVE_CONFIG_H
+
+#include "config/config.h"
+#include "ctl/options.h"
+#include "verb.h"
+
+/* The words of serve, gateway and shard; which of them apply differs.  Borrowed from argv. */
+struct serve_words {
+    const char *file;         /* --config */
+    struct options_many sets; /* --set */
+    const char *data, *listen, *shard, *jwks, *issuer, *audience, *tenant_key;
+    const char *state_map, *log_map; /* MiB */
+    char state_map_size[32], log_map_size[32]; /* the same, as the keys want them */
+    bool dev;                 /* --dev */
+    bool insecure;            /* --insecure */
+};
+
+enum { SERVE_CONFIG_FLAGS = 10 };
+
+/* Where a running server's configuration comes from, so that it can be read again. */
+struct serve_config {
+    struct serve_words words;
+    struct config_flag flags[SERVE_CONFIG_FLAGS];
+    struct config_source source;
+    struct config *now; /* what holds */
+};
+
+/* Reads the words and everything they name.  VERB_OK; else told, and `ret_exit` is the exit code;
+ * serve_config_close() either way. */
+bool serve_config_open(struct serve_config *sc, const struct verb *verb, int argc, char **argv,
+                       int *ret_exit);
+void serve_config_close(struct serve_config *sc);
+
+/* Tells that a value is wrong, by where it came from; returns VERB_USAGE. */
+int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, const char *name,
+                       const char *value, const char *why);
+
+#endif
