@@ -62,6 +62,7 @@
 #define WIRE_SPARE_CALLS_IDLE 2   /* ... and while none is */
 
 /* -- the gateway ------------------------------------------------------------------------------- */
+#define LOOPS_MAX             64    /* threads of a gateway that meet clients */
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
 #define STREAMS_PER_CONNECTION 1024 /* HTTP/2 MAX_CONCURRENT_STREAMS */
 #define CALLS_MAX             65536 /* live calls over all connections of a gateway */

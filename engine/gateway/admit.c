@@ -3,7 +3,7 @@
  * stranger: stopping? -> token -> role -> message -> fair queue.
  * Owns: nothing; the call owns its bytes.
  * Happy path: the token is in the cache; the message is decoded in the loop's scratch arena, joined
- * with the identity, packed once as the shard will log it, and that is all the call keeps.
+ * with the identity, packed once as the shard will log it, and that is all that leaves (errand.c).
  * While a token is being verified the raw message is kept, within HELD_BYTES_MAX for all calls.
  * Fails: each step refuses with its own reason.
  * Invariant: a call enters the queue once its message is packed, its token is good and its client
@@ -15,35 +15,33 @@
 
 #include "base/check.h"
 #include "gateway/answer.h"
+#include "gateway/errand.h"
 #include "gateway/inside.h"
-#include "gateway/queue.h"
 
-/* The call keeps a copy; false: refused. */
-static bool admit_keep(struct call *call, struct span bytes, bool is_packed)
+/* The message waits for its token. */
+static void admit_keep(struct call *call, struct span bytes)
 {
     CHECK(call->bytes == NULL);
     struct gateway *g = call_gateway(call);
-    if (!is_packed && g->held_bytes + bytes.len > HELD_BYTES_MAX) {
+    if (g->held_bytes + bytes.len > HELD_BYTES_MAX / g->front->loops_count) {
         answer_reason(call, REASON_RATE_LIMITED, "too many tokens are being verified");
-        return false;
+        return;
     }
     uint8_t *copy = malloc(bytes.len + 1); /* an empty message is one, too */
     if (copy == NULL) {
         answer_reason(call, REASON_RATE_LIMITED, "this gateway is out of memory");
-        return false;
+        return;
     }
     if (bytes.len) {
         memcpy(copy, bytes.ptr, bytes.len);
     }
     call->bytes = copy;
     call->bytes_len = (uint32_t)bytes.len;
-    call->is_packed = is_packed;
-    g->held_bytes += is_packed ? 0 : bytes.len;
-    return true;
+    g->held_bytes += bytes.len;
 }
 
-/* The message into the call's packed command; false: refused. */
-static bool admit_decode(struct call *call, struct span message)
+/* The message into the call's errand; refused: it has none. */
+static void admit_decode(struct call *call, struct span message)
 {
     struct gateway *g = call_gateway(call);
     struct command command;
@@ -53,7 +51,7 @@ static bool admit_decode(struct call *call, struct span message)
     if (verdict) {
         refusal.reason = verdict > 0 ? (enum reason)verdict : REASON_INTERNAL;
         answer_refuse(call, &refusal);
-        return false;
+        return;
     }
     command.identity = call->identity;
     command.assurance = (enum assurance)call->assurance;
@@ -61,9 +59,12 @@ static bool admit_decode(struct call *call, struct span message)
     struct span packed;
     if (codec_command_pack(&command, &g->scratch, &packed)) {
         answer_reason(call, REASON_INTERNAL, NULL);
-        return false;
+        return;
     }
-    return admit_keep(call, packed, true);
+    call->errand = errand_new(packed);
+    if (call->errand == NULL) {
+        answer_reason(call, REASON_RATE_LIMITED, "this gateway is out of memory");
+    }
 }
 
 void admit_open(struct call *call)
@@ -78,7 +79,7 @@ void admit_open(struct call *call)
 void admit_message(struct call *call, struct span message)
 {
     if (!call->is_verified) {
-        admit_keep(call, message, false);
+        admit_keep(call, message);
         return;
     }
     admit_decode(call, message);
@@ -87,8 +88,8 @@ void admit_message(struct call *call, struct span message)
 
 void admit_half_closed(struct call *call)
 {
-    if (call->is_packed) {
-        queue_push(call_gateway(call), call);
+    if (call->errand) {
+        errand_send(call);
     }
 }
 
@@ -112,10 +113,10 @@ void admit_verified(struct call *call, const struct verified *verified)
     g->held_bytes -= call->bytes_len;
     call->bytes = NULL;
     call->bytes_len = 0;
-    bool is_packed = admit_decode(call, message);
+    admit_decode(call, message);
     arena_reset(&g->scratch);
     free(held);
-    if (is_packed && call->is_half_closed) {
-        queue_push(g, call);
+    if (call->errand && call->is_half_closed) {
+        errand_send(call);
     }
 }

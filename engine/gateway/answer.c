@@ -10,6 +10,7 @@
 #include "gateway/answer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -127,4 +128,26 @@ void answer_part(struct call *call, struct span message)
         conn_fail(call->conn);
     }
     conn_dirty(call->conn);
+}
+
+void answer_shard(struct call *call, const struct answer *answer)
+{
+    if (answer->reason == REASON_OK) {
+        answer_message(call, answer->message);
+        return;
+    }
+    char field[64];
+    size_t n = answer->field.len < sizeof field - 1 ? answer->field.len : sizeof field - 1;
+    if (n) {
+        memcpy(field, answer->field.ptr, n);
+    }
+    field[n] = '\0';
+    struct codec_refusal refusal = {
+        .reason = answer->reason,
+        .retry_ms = answer->retry_ms,
+        .field = n ? field : NULL,
+        .meta = answer->meta,
+        .meta_count = answer->meta_count,
+    };
+    answer_refuse(call, &refusal);
 }

@@ -15,6 +15,8 @@ struct wire_call;
 void answer_message(struct call *call, struct span message);
 /* One message of a stream, which goes on; over the call's limit it ends with RATE_LIMITED. */
 void answer_part(struct call *call, struct span message);
+/* What the shard said: its message, or its refusal.  Copies. */
+void answer_shard(struct call *call, const struct answer *answer);
 /* Ends a stream with status 0. */
 void answer_end(struct call *call);
 /* Status, text and details of a refusal. */

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,9 @@ struct auth_entry {
 struct auth {
     struct verify *verify;
     EVP_MD *sha256;             /* fetched once: EVP_sha256() would be looked up at each use */
-    EVP_MD_CTX *ctx;            /* reused by the loop thread */
+    EVP_MD_CTX *ctx;            /* reused by the loop thread, unless is_shared */
+    pthread_mutex_t mutex;      /* when is_shared: over entries and index */
+    bool is_shared;
     struct auth_entry *entries; /* TOKEN_CACHE_MAX */
     uint32_t *index;            /* entry number + 1, or INDEX_EMPTY */
     uint32_t entries_count;     /* used ones */
@@ -108,15 +111,47 @@ static struct auth_entry *cache_take(struct auth *a, const uint8_t *hash)
     return e;
 }
 
+/* Outside the lock: most of what a lookup costs. */
 static int token_hash(struct auth *a, struct span token, uint8_t *ret_hash)
 {
-    if (!EVP_DigestInit_ex2(a->ctx, a->sha256, NULL) ||
-        !EVP_DigestUpdate(a->ctx, token.ptr, token.len) ||
-        !EVP_DigestFinal_ex(a->ctx, ret_hash, NULL)) {
+    EVP_MD_CTX *ctx = a->is_shared ? EVP_MD_CTX_new() : a->ctx;
+    bool is_good = ctx && EVP_DigestInit_ex2(ctx, a->sha256, NULL) &&
+                   EVP_DigestUpdate(ctx, token.ptr, token.len) &&
+                   EVP_DigestFinal_ex(ctx, ret_hash, NULL);
+    if (a->is_shared) {
+        EVP_MD_CTX_free(ctx);
+    }
+    if (!is_good) {
         ERR_clear_error();
         return err_origin(-EIO);
     }
     return 0;
+}
+
+static void cache_lock(struct auth *a)
+{
+    if (a->is_shared) {
+        pthread_mutex_lock(&a->mutex);
+    }
+}
+
+static void cache_unlock(struct auth *a)
+{
+    if (a->is_shared) {
+        pthread_mutex_unlock(&a->mutex);
+    }
+}
+
+/* 0 and *ret_entry when the token is remembered. */
+static int cache_read(struct auth *a, const uint8_t *hash, struct auth_entry *ret_entry)
+{
+    cache_lock(a);
+    uint32_t number = a->index[cache_find(a, hash)];
+    if (number != INDEX_EMPTY) {
+        *ret_entry = a->entries[number - 1];
+    }
+    cache_unlock(a);
+    return number == INDEX_EMPTY ? AUTH_E_UNKNOWN : 0;
 }
 
 /* -- keys -------------------------------------------------------------------------------------- */
@@ -175,6 +210,8 @@ int auth_new(const struct auth_options *options, struct auth **ret_auth, char *r
     if (a == NULL) {
         return err_origin(-ENOMEM);
     }
+    a->is_shared = options->is_shared;
+    pthread_mutex_init(&a->mutex, NULL);
     a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     a->ctx = EVP_MD_CTX_new();
     a->entries = calloc(TOKEN_CACHE_MAX, sizeof *a->entries);
@@ -197,6 +234,7 @@ void auth_free(struct auth *a)
         free(a->entries);
         EVP_MD_CTX_free(a->ctx);
         EVP_MD_free(a->sha256);
+        pthread_mutex_destroy(&a->mutex);
         free(a);
     }
 }
@@ -238,18 +276,18 @@ int auth_lookup(struct auth *a, struct span header, int64_t now_wall_us,
     if (r) {
         return err_trace(r);
     }
-    uint32_t number = a->index[cache_find(a, hash)];
-    if (number == INDEX_EMPTY) {
-        return AUTH_E_UNKNOWN;
+    struct auth_entry e;
+    r = cache_read(a, hash, &e);
+    if (r) {
+        return r;
     }
-    const struct auth_entry *e = &a->entries[number - 1];
-    if (e->verified.exp_us <= now_wall_us) {
+    if (e.verified.exp_us <= now_wall_us) {
         return REASON_TOKEN_EXPIRED;
     }
-    if (e->until_us <= now_wall_us) {
+    if (e.until_us <= now_wall_us) {
         return AUTH_E_UNKNOWN;
     }
-    *ret_verified = e->verified;
+    *ret_verified = e.verified;
     return 0;
 }
 
@@ -268,8 +306,10 @@ int auth_remember(struct auth *a, struct span token, const struct verified *veri
     if (r) {
         return err_trace(r);
     }
+    cache_lock(a);
     struct auth_entry *e = cache_take(a, hash);
     e->verified = *verified;
     e->until_us = now_wall_us + TOKEN_CACHE_S * SECOND_US;
+    cache_unlock(a);
     return 0;
 }

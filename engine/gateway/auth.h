@@ -2,13 +2,14 @@
 /* The authorization header -> who calls.  A verified token is remembered by its SHA-256, so that a
  * signature is checked once in five minutes and not once a call.
  *
- *   r = auth_lookup(a, header, now, &verified);        loop thread, about 1 us
+ *   r = auth_lookup(a, header, now, &verified);        a loop's thread, about 1 us
  *   if (r == AUTH_E_UNKNOWN) {
  *       auth_bearer(header, &token);  copy the token; on a worker: auth_verify(a, token, now, ...);
  *       back on the loop: wipe the copy after auth_remember(a, token, &verified, now);
  *   }
  *
- * Threads: auth_verify() on any; everything else on the loop thread.  Nothing calls back.
+ * Threads: auth_verify() on any; auth_lookup() and auth_remember() on the loop's thread, and on
+ * several loops' with auth_options.is_shared.  Nothing calls back.
  * Time: the wall clock, because `exp` is; the caller brings it. */
 #ifndef FAIRSLOT_GATEWAY_AUTH_H
 #define FAIRSLOT_GATEWAY_AUTH_H
@@ -25,6 +26,7 @@ struct auth_options {
     uint8_t tenant_key[VERIFY_TENANT_KEY];
     const char *assurance_claim; /* NULL: "assurance" */
     const char *role_claim;      /* NULL: "role" */
+    bool is_shared;              /* several threads look up and remember: a lock around each */
 };
 
 enum {

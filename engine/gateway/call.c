@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls: the pool, and the life of one call.
  *
- *   GONE -> OPEN -> AUTH -> OPEN -> QUEUED -> SENT -> ANSWERED -> GONE
- *            |                               | ^
- *            +-> STREAM -> ANSWERED          v |        any live state -> ANSWERED
- *                                           LOST        any live state -> GONE
+ *   GONE -> OPEN -> AUTH -> OPEN -> AWAY -> ANSWERED -> GONE
+ *            |
+ *            +-> STREAM -> ANSWERED                     any live state -> ANSWERED
+ *                                                       any live state -> GONE
  *
  * Owns: the calls, and the bytes that one holds.  Does not own: wire's calls, connections.
- * Happy path: admit.c opens and queues it, hop.c sends it, answer.c answers it, wire says that the
- * last byte left, and it is back in the pool.
+ * Happy path: admit.c opens it and sends its errand (errand.c), answer.c answers it, wire says that
+ * the last byte left, and it is back in the pool.
  * Fails by an empty pool only.  A deadline is refused with a reason that tells whether the call
  * ever left this house.
  * Invariants: outside its state a call is on no list; a call in ANSWERED or GONE holds no bytes and
- * is in no queue; a number names one life of a slot. */
+ * has no errand out; a number names one life of a slot. */
 #include "gateway/call.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@
 #include "base/err.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
+#include "gateway/errand.h"
 #include "gateway/inside.h"
-#include "gateway/queue.h"
 
 #define CALL_LINGER_MS 10000 /* for an answered call whose client does not read */
 #define CALL_SLOT_BITS 16
@@ -34,23 +34,11 @@ _Static_assert(CALLS_MAX <= 1 << CALL_SLOT_BITS, "a slot fits its half of the nu
 
 static const uint32_t call_moves[CALL_STATES] = {
     [CALL_GONE] = TO(OPEN),
-    [CALL_OPEN] = TO(AUTH) | TO(QUEUED) | TO(STREAM) | TO(ANSWERED) | TO(GONE),
+    [CALL_OPEN] = TO(AUTH) | TO(AWAY) | TO(STREAM) | TO(ANSWERED) | TO(GONE),
     [CALL_AUTH] = TO(OPEN) | TO(ANSWERED) | TO(GONE),
-    [CALL_QUEUED] = TO(SENT) | TO(ANSWERED) | TO(GONE),
-    [CALL_SENT] = TO(LOST) | TO(ANSWERED) | TO(GONE),
-    [CALL_LOST] = TO(SENT) | TO(ANSWERED) | TO(GONE),
+    [CALL_AWAY] = TO(ANSWERED) | TO(GONE),
     [CALL_STREAM] = TO(ANSWERED) | TO(GONE),
     [CALL_ANSWERED] = TO(GONE),
-};
-
-/* What a deadline means in each state: when the client set it, and when we did. */
-static const enum reason call_expiries[CALL_STATES][2] = {
-    [CALL_OPEN] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
-    [CALL_AUTH] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
-    [CALL_QUEUED] = {REASON_DEADLINE_EXCEEDED, REASON_STILL_QUEUED},
-    [CALL_SENT] = {REASON_DEADLINE_EXCEEDED, REASON_NO_LEADER},
-    [CALL_LOST] = {REASON_NO_LEADER, REASON_NO_LEADER},
-    [CALL_STREAM] = {REASON_DEADLINE_EXCEEDED, REASON_DEADLINE_EXCEEDED},
 };
 
 struct gateway *call_gateway(const struct call *call)
@@ -115,16 +103,14 @@ bool call_may_move(enum call_state from, enum call_state to)
 
 void call_drop_bytes(struct call *call)
 {
-    if (call->bytes == NULL) {
-        return;
-    }
-    if (!call->is_packed) {
+    if (call->bytes) {
         call_gateway(call)->held_bytes -= call->bytes_len;
+        free(call->bytes);
+        call->bytes = NULL;
+        call->bytes_len = 0;
     }
-    free(call->bytes);
-    call->bytes = NULL;
-    call->bytes_len = 0;
-    call->is_packed = false;
+    errand_free(call->errand);
+    call->errand = NULL;
 }
 
 static void call_release(struct call *call)
@@ -144,8 +130,8 @@ void call_move(struct call *call, enum call_state to)
     CHECK(call_may_move(call->state, to));
     struct gateway *g = call_gateway(call);
     list_remove(&call->link);
-    if (call->state == CALL_QUEUED) {
-        queue_remove(g, call);
+    if (call->is_away) {
+        errand_cancel(call);
     }
     if (call->is_watching) {
         g->health.watchers_count--;
@@ -163,16 +149,22 @@ void call_move(struct call *call, enum call_state to)
     }
 }
 
-void call_expired(struct call *call)
+void call_linger(struct call *call)
 {
     struct gateway *g = call_gateway(call);
-    if (call->state != CALL_ANSWERED) {
-        answer_reason(call, call_expiries[call->state][call->has_own_deadline ? 0 : 1], NULL);
-        call->is_lingering = true;
-        deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+    call->is_lingering = true;
+    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+}
+
+void call_expired(struct call *call)
+{
+    if (call->is_away) {
+        errand_expire(call); /* call_linger() follows with its answer */
+    } else if (call->state != CALL_ANSWERED) {
+        answer_reason(call, REASON_DEADLINE_EXCEEDED, NULL);
+        call_linger(call);
     } else if (!call->is_lingering) {
-        call->is_lingering = true;
-        deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+        call_linger(call);
     } else {
         conn_fail(call->conn); /* it does not read: others need the call */
     }

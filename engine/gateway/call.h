@@ -6,11 +6,11 @@
 
 #include "base/list.h"
 #include "base/types.h"
-#include "fair/fairq.h"
 #include "gateway/deadline.h"
 
 struct codec_method;
 struct conn;
+struct errand;
 struct gateway;
 struct route;
 struct wire_call;
@@ -19,9 +19,7 @@ enum call_state {
     CALL_GONE,     /* in the pool */
     CALL_OPEN,     /* its message is awaited */
     CALL_AUTH,     /* its token is being verified; on the token's list */
-    CALL_QUEUED,   /* in the fair queue */
-    CALL_SENT,     /* in a batch at the shard; on the context's list */
-    CALL_LOST,     /* its batch was lost, effect unknown; on the hop's list, goes first */
+    CALL_AWAY,     /* its errand is out: in the queue or at the shard */
     CALL_STREAM,   /* answered piece by piece; on the watchers' list, if it watches */
     CALL_ANSWERED, /* finished, its last bytes are with wire */
     CALL_STATES
@@ -34,22 +32,20 @@ struct call {
     const struct codec_method *method; /* of calls for the shard; else NULL */
     struct deadline deadline;         /* armed except in CALL_GONE and in streams without end */
     struct list link;                 /* the list of its state */
-    struct fairq_entry entry;         /* of CALL_QUEUED */
     struct identity identity;         /* once is_verified */
     uint32_t assurance;               /* enum assurance, once is_verified */
     uint32_t roles;                   /* once is_verified */
-    uint8_t *bytes;                   /* owned: the message while its token is verified, then the
-                                         packed command until there is an answer */
-    uint32_t bytes_len;               /* at most MESSAGE_MAX, and a little more when packed */
-    uint32_t number;                  /* slot | generation << 16: what the shard echoes */
+    uint8_t *bytes;                   /* owned: the message while its token is verified */
+    struct errand *errand;            /* owned: the packed command, until it is sent */
+    uint32_t bytes_len;               /* at most MESSAGE_MAX */
+    uint32_t number;                  /* slot | generation << 16: names one life of the slot */
     uint32_t answer_bytes;            /* counted in the connection's output */
     int32_t service;                  /* health: enum health_status to answer, or told last */
-    uint16_t context;                 /* of CALL_SENT */
     uint8_t state;                    /* enum call_state */
     uint8_t messages;                 /* that came, counted to 2 */
     bool is_half_closed;              /* the client sends no more */
     bool is_verified;                 /* the token is good and allows this method */
-    bool is_packed;                   /* bytes are the command */
+    bool is_away;                     /* of CALL_AWAY: its errand did not come home yet */
     bool has_own_deadline;            /* the client said how long, and the limit did not cut it */
     bool is_watching;                 /* health: counted among the watchers */
     bool is_lingering;                /* answered, and given a last time to be read */
@@ -75,10 +71,12 @@ bool call_may_move(enum call_state from, enum call_state to);
 /* Leaves the old state's list.  Whoever moves it puts `link` on the new one's.  To CALL_GONE: back
  * to the pool. */
 void call_move(struct call *call, enum call_state to);
-/* Frees the bytes it holds. */
+/* Frees the message and the command it holds. */
 void call_drop_bytes(struct call *call);
 /* Its deadline passed: refuses it, or gives up on a client that does not read. */
 void call_expired(struct call *call);
+/* Answered after its deadline: a last time to be read. */
+void call_linger(struct call *call);
 /* Refuses every call that has no answer yet; SHUTTING_DOWN. */
 void call_refuse_all(struct call_pool *pool);
 

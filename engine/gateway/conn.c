@@ -72,6 +72,7 @@ static void conn_close(struct conn *conn)
     list_remove(&conn->link);
     CHECK(g->conns_count > 0);
     g->conns_count--;
+    atomic_fetch_sub_explicit(&g->front->conns_count, 1, memory_order_relaxed);
     uv_close((uv_handle_t *)&conn->tcp, conn_freed);
 }
 
@@ -91,7 +92,7 @@ void conn_fail(struct conn *conn)
 bool conn_output_add(struct conn *conn, size_t n)
 {
     struct gateway *g = conn->gateway;
-    if (g->output_bytes + n > OUTPUT_BYTES_MAX) {
+    if (g->output_bytes + n > OUTPUT_BYTES_MAX / g->front->loops_count) {
         return false;
     }
     g->output_bytes += n;
@@ -127,7 +128,7 @@ static void conn_rest_written(uv_write_t *req, int status)
 static int conn_write_rest(struct conn *conn, const uint8_t *bytes, size_t n)
 {
     struct gateway *g = conn->gateway;
-    if (g->output_bytes + n > OUTPUT_BYTES_MAX) {
+    if (g->output_bytes + n > OUTPUT_BYTES_MAX / g->front->loops_count) {
         return -ENOBUFS;
     }
     struct conn_rest *rest = malloc(sizeof *rest + n);
@@ -289,6 +290,7 @@ static struct conn *conn_new(struct gateway *g)
     list_init(&conn->dirty_link);
     list_push(&g->conns, &conn->link);
     g->conns_count++;
+    atomic_fetch_add_explicit(&g->front->conns_count, 1, memory_order_relaxed);
     return conn;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The gateway's loop: start, settle, drain, stop.
+/* The gateway's loops: start, settle, drain, stop.
  *
- *   sleep in poll -> reads, answers of the shard, verified tokens -> settle -> sleep ...
- *   settle: due deadlines -> pump the hop -> flush every dirty connection -> arm the one timer
+ *   sleep in poll -> reads, answers of the shard, verified tokens, post of others -> settle -> ...
+ *   settle: due deadlines -> pump the hop (first loop) -> flush every dirty connection
+ *           -> hand over the post -> arm the one timer
  *
- * Owns: struct gateway with everything in it.
+ * Owns: struct gateway with everything in it, one for each loop, and the threads of the others.
  * Happy path: what came in one turn of the loop is gathered; one batch leaves for the shard and one
  * write for each connection.  Nothing waits for a timer to be gathered: a lonely call leaves in the
  * turn that read it.
@@ -12,7 +13,10 @@
  * GOAWAY notice) -> FINAL (final GOAWAY, streams ended) -> TOLD (drain_ms are nearly over: whoever
  * still waits for a silent shard is refused with SHUTTING_DOWN) -> CLOSING (every connection left,
  * or drain_ms are over) -> the loop is empty.  The notice stands for one round trip, so that no
- * call is lost between the two GOAWAYs.
+ * call is lost between the two GOAWAYs.  The first loop hears the signal and tells the others; each
+ * takes these steps by its own clock.  When another loop's last connection left, it posts
+ * POST_LEAVE and ends with the first loop's answer to it, which is the last note between the two;
+ * the first loop, which has queue and hop, ends last.
  * SIGHUP is logged and ignored.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
@@ -27,19 +31,16 @@
 #include "base/log.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
+#include "gateway/errand.h"
 #include "gateway/hop.h"
 #include "gateway/inside.h"
 #include "gateway/listen.h"
 #include "gateway/queue.h"
-#include "gateway/route.h"
 
 #define GATEWAY_DRAIN_MS  5000
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
 #define GATEWAY_TELL_MS   500 /* for the last refusals to be read, at most a quarter of drain_ms */
 #define GATEWAY_TEXT      256
-
-extern const unsigned char api_descriptor_set[];
-extern const unsigned long api_descriptor_set_len;
 
 static void gateway_close_handle(uv_handle_t *handle)
 {
@@ -55,7 +56,10 @@ static void gateway_close(struct gateway *g)
     conn_close_all(g);
     deadline_disarm(&g->deadlines, &g->drain);
     listen_close(g);
-    hop_close(g);
+    if (g->index == 0) {
+        hop_close(g->front);
+    }
+    post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
     gateway_close_handle((uv_handle_t *)&g->timer);
@@ -98,9 +102,8 @@ static void gateway_drain_step(struct gateway *g)
     }
 }
 
-static void gateway_drain(uv_signal_t *signal, int number)
+static void gateway_drain(struct gateway *g)
 {
-    struct gateway *g = signal->data;
     if (g->phase != GATEWAY_OPEN) {
         return;
     }
@@ -115,10 +118,75 @@ static void gateway_drain(uv_signal_t *signal, int number)
     deadline_arm(&g->deadlines, &g->drain, uv_now(&g->loop) + (uint64_t)notice_ms);
 }
 
+/* On the first loop. */
+static void gateway_stop(uv_signal_t *signal, int number)
+{
+    struct gateway *g = signal->data;
+    for (unsigned i = 1; i < g->front->loops_count && g->phase == GATEWAY_OPEN; i++) {
+        struct gateway *other = g->front->loops[i];
+        if (!other->has_left) {
+            other->told.kind = POST_DRAIN;
+            post_put(&g->post, i, &other->told);
+        }
+    }
+    gateway_drain(g);
+}
+
 /* A closed terminal, or somebody who expects a reload: neither may end the service. */
 static void gateway_hangup(uv_signal_t *signal, int number)
 {
     log_info("gateway: SIGHUP is ignored: restart to read keys and options again");
+}
+
+/* Notes of other loops. */
+static void gateway_posted(uv_async_t *async)
+{
+    struct gateway *g = async->data;
+    struct list notes, *link;
+    list_init(&notes);
+    post_take(&g->post, &notes);
+    uv_update_time(&g->loop); /* deadlines that came are of now */
+    while ((link = list_pull(&notes))) {
+        struct post_note *note = CONTAINER_OF(link, struct post_note, link);
+        if (note->kind == POST_DRAIN) {
+            gateway_drain(g);
+        } else if (note->kind != POST_LEAVE) {
+            errand_post(g, note);
+        } else if (g->index == 0) {
+            struct gateway *other = CONTAINER_OF(note, struct gateway, told);
+            other->has_left = true;
+            g->front->others_count--;
+            errand_drop_all(g->front, other->index);
+            post_put(&g->post, other->index, note);
+        } else {
+            gateway_close(g);
+        }
+    }
+}
+
+static void gateway_flush_post(struct gateway *g)
+{
+    for (unsigned i = 0; g->index == 0 && i < g->front->loops_count; i++) {
+        post_flush(&g->post, i, &g->front->loops[i]->post);
+    }
+    if (g->index > 0) {
+        post_flush(&g->post, 0, &g->front->loops[0]->post);
+    }
+}
+
+/* No connection is left and none will come. */
+static void gateway_leave(struct gateway *g)
+{
+    if (g->index == 0) {
+        if (g->front->others_count == 0) {
+            gateway_close(g);
+        }
+    } else if (g->phase != GATEWAY_LEAVING) {
+        g->phase = GATEWAY_LEAVING;
+        deadline_disarm(&g->deadlines, &g->drain);
+        g->told.kind = POST_LEAVE;
+        post_put(&g->post, 0, &g->told);
+    }
 }
 
 static void gateway_deadlines(struct gateway *g)
@@ -136,7 +204,7 @@ static void gateway_deadlines(struct gateway *g)
             conn_stalled(CONTAINER_OF(d, struct conn, hello));
             break;
         case DEADLINE_HOP:
-            hop_tick(g);
+            hop_tick(g->front);
             break;
         default:
             gateway_drain_step(g);
@@ -171,13 +239,19 @@ static void gateway_settle(struct gateway *g)
         return;
     }
     gateway_deadlines(g);
-    hop_pump(g);
+    if (g->index == 0) {
+        hop_pump(g->front);
+    }
     conn_flush_all(g);
     if (g->phase != GATEWAY_OPEN && g->conns_count == 0) {
-        gateway_close(g);
-        return;
+        gateway_leave(g);
     }
-    gateway_arm_timer(g);
+    if (g->front->loops_count > 1) {
+        gateway_flush_post(g);
+    }
+    if (g->phase != GATEWAY_CLOSING) {
+        gateway_arm_timer(g);
+    }
 }
 
 static void gateway_prepare(uv_prepare_t *prepare)
@@ -191,14 +265,18 @@ static void gateway_check(uv_check_t *check)
 }
 
 /* Memory and tables; no handle yet. */
-static int gateway_init(struct gateway *g, const struct gateway_options *options)
+static int gateway_init(struct gateway *g, struct front *front, unsigned index)
 {
-    g->options = options;
+    g->front = front;
+    g->index = index;
+    g->options = front->options;
+    g->symbols = &front->symbols;
     g->drain.owner = DEADLINE_DRAIN;
     list_init(&g->conns);
     list_init(&g->dirty);
     list_init(&g->strangers);
     list_init(&g->reflections);
+    list_init(&g->told.link);
     token_desk_init(&g->tokens);
     arena_init(&g->scratch, CALL_ARENA_MAX);
     arena_init(&g->status, MESSAGE_MAX);
@@ -214,20 +292,13 @@ static int gateway_init(struct gateway *g, const struct gateway_options *options
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }
-    if (r == 0) {
-        r = symbols_init(&g->symbols, (struct span){api_descriptor_set, api_descriptor_set_len});
-    }
-    symbols_keep_served(&g->symbols, route_is_served);
-    health_init(&g->health, &g->symbols);
+    health_init(&g->health, g->symbols);
     return err_fold(r);
 }
 
 static void gateway_fini(struct gateway *g)
 {
-    hop_free(g);
-    queue_fini(g);
-    auth_free(g->auth);
-    symbols_fini(&g->symbols);
+    post_fini(&g->post);
     call_pool_fini(&g->calls);
     deadline_heap_fini(&g->deadlines);
     arena_fini(&g->status);
@@ -237,21 +308,14 @@ static void gateway_fini(struct gateway *g)
     free(g);
 }
 
-static int gateway_handles(struct gateway *g)
+static int gateway_signals(struct gateway *g)
 {
-    /* libuv: these fail for no reason but a programmer's. */
-    uv_prepare_init(&g->loop, &g->prepare);
-    uv_check_init(&g->loop, &g->check);
-    uv_timer_init(&g->loop, &g->timer);
-    g->prepare.data = g->check.data = g->timer.data = g;
-    uv_prepare_start(&g->prepare, gateway_prepare);
-    uv_check_start(&g->check, gateway_check);
     const struct {
         uv_signal_t *handle;
         uv_signal_cb on_signal;
         int number;
-    } signals[] = {{&g->sigterm, gateway_drain, SIGTERM},
-                   {&g->sigint, gateway_drain, SIGINT},
+    } signals[] = {{&g->sigterm, gateway_stop, SIGTERM},
+                   {&g->sigint, gateway_stop, SIGINT},
                    {&g->sighup, gateway_hangup, SIGHUP}};
     int r = 0;
     for (size_t i = 0; i < ARRAY_COUNT(signals) && r == 0; i++) {
@@ -264,15 +328,54 @@ static int gateway_handles(struct gateway *g)
     return r < 0 ? err_origin(r) : 0;
 }
 
-/* Everything up to the ready line. */
-static int gateway_start(struct gateway *g, char *ret_text)
+static int gateway_handles(struct gateway *g)
 {
-    int port = 0;
-    int r = gateway_handles(g);
+    /* libuv: these fail for no reason but a programmer's. */
+    uv_prepare_init(&g->loop, &g->prepare);
+    uv_check_init(&g->loop, &g->check);
+    uv_timer_init(&g->loop, &g->timer);
+    g->prepare.data = g->check.data = g->timer.data = g;
+    uv_prepare_start(&g->prepare, gateway_prepare);
+    uv_check_start(&g->check, gateway_check);
+    int r = post_open(&g->post, &g->loop, gateway_posted, g);
+    return r == 0 && g->index == 0 ? gateway_signals(g) : err_trace(r);
+}
+
+/* A loop in front->loops, with its handles but not listening; to be ended by gateway_end(). */
+static int gateway_new(struct front *front, unsigned index)
+{
+    struct gateway *g = calloc(1, sizeof *g);
+    if (g == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    int r = gateway_init(g, front, index);
+    if (r == 0) {
+        r = uv_loop_init(&g->loop);
+    }
     if (r) {
+        gateway_fini(g);
         return err_trace(r);
     }
-    r = queue_init(g);
+    front->loops[index] = g;
+    return err_trace(gateway_handles(g));
+}
+
+/* Its handles are closed, its loop ran to its end. */
+static void gateway_end(struct front *front, unsigned index)
+{
+    struct gateway *g = front->loops[index];
+    if (g) {
+        CHECK(uv_loop_close(&g->loop) == 0);
+        front->loops[index] = NULL;
+        gateway_fini(g);
+    }
+}
+
+/* What the first loop has besides. */
+static int gateway_first(struct front *front, char *ret_text)
+{
+    struct gateway *g = front->loops[0];
+    int r = queue_init(front);
     if (r) {
         return err_trace(r);
     }
@@ -280,44 +383,91 @@ static int gateway_start(struct gateway *g, char *ret_text)
     if (r) {
         return r > 0 ? GATEWAY_E_KEYS : err_trace(r);
     }
-    r = hop_open(g);
+    return err_trace(hop_open(front));
+}
+
+/* Everything up to the ready line but the threads. */
+static int gateway_start(struct front *front, char *ret_text, int *ret_port)
+{
+    int port = front->options->listen_port;
+    int r = 0;
+    for (unsigned i = 0; i < front->loops_count && r == 0; i++) {
+        r = gateway_new(front, i);
+    }
+    if (r == 0) {
+        r = gateway_first(front, ret_text);
+    }
     if (r) {
-        return err_trace(r);
+        return r;
     }
-    r = listen_open(g, ret_text, &port);
-    if (r) {
-        return r > 0 ? GATEWAY_E_LISTEN : err_trace(r);
+    for (unsigned i = 0; i < front->loops_count; i++) {
+        front->loops[i]->auth = front->auth;
+        r = listen_open(front->loops[i], ret_text, &port);
+        if (r) {
+            return r > 0 ? GATEWAY_E_LISTEN : err_trace(r);
+        }
     }
-    if (g->options->ready) {
-        g->options->ready(g->options->user, port);
-    }
+    *ret_port = port;
     return 0;
+}
+
+static void gateway_thread(void *user)
+{
+    struct gateway *g = user;
+    uv_run(&g->loop, UV_RUN_DEFAULT);
+}
+
+/* Starts the other loops; one that gets no thread is closed, and the rest does its work. */
+static void gateway_threads(struct front *front)
+{
+    for (unsigned i = 1; i < front->loops_count; i++) {
+        struct gateway *g = front->loops[i];
+        g->has_thread = uv_thread_create(&g->thread, gateway_thread, g) == 0;
+        if (g->has_thread) {
+            front->others_count++;
+        } else {
+            log_warn("gateway: no thread for loop %u: it runs with fewer", i + 1);
+            g->has_left = true;
+            gateway_close(g);
+            gateway_thread(g);
+        }
+    }
 }
 
 int gateway_run(const struct gateway_options *options, char *ret_text)
 {
+    struct front *front;
+    int port = 0;
     ret_text[0] = '\0';
-    struct gateway *g = calloc(1, sizeof *g);
-    if (g == NULL) {
-        return err_origin(-ENOMEM);
-    }
     signal(SIGPIPE, SIG_IGN); /* a peer that left is an error of one write */
-    int r = gateway_init(g, options);
+    int r = front_new(options, &front);
     if (r) {
-        goto fini;
+        return err_trace(r);
     }
-    r = uv_loop_init(&g->loop);
-    if (r < 0) {
-        r = err_origin(r);
-        goto fini;
+    r = gateway_start(front, ret_text, &port);
+    if (r == 0) {
+        gateway_threads(front);
+        if (options->ready) {
+            options->ready(options->user, port);
+        }
     }
-    r = gateway_start(g, ret_text);
-    if (r) {
-        gateway_close(g);
+    for (unsigned i = 0; i < front->loops_count && r; i++) { /* half-built: nothing but closing */
+        if (front->loops[i]) {
+            gateway_close(front->loops[i]);
+            gateway_thread(front->loops[i]);
+        }
     }
-    uv_run(&g->loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&g->loop) == 0);
-fini:
-    gateway_fini(g);
+    if (r == 0) {
+        gateway_thread(front->loops[0]);
+    }
+    for (unsigned i = front->loops_count; i-- > 0;) {
+        if (front->loops[i] && front->loops[i]->has_thread) {
+            uv_thread_join(&front->loops[i]->thread);
+        }
+        gateway_end(front, i);
+    }
+    hop_free(front);
+    queue_fini(front);
+    front_free(front);
     return r;
 }

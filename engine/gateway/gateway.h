@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The gateway: one libuv loop that meets the internet.  Files in the order a byte meets them:
+/* The gateway: libuv loops that meet the internet.  Files in the order a byte meets them:
  * listen -> (tls) -> conn (wire) -> call -> auth -> queue (fair) -> hop (rpc to the shard) -> back.
  * Runs on the calling thread until SIGTERM or SIGINT. */
 #ifndef FAIRSLOT_GATEWAY_GATEWAY_H
@@ -15,10 +15,11 @@ struct gateway_options {
     const char *issuer;      /* exact `iss` */
     const char *audience;    /* must be in `aud` */
     const uint8_t *tenant_key; /* 32 bytes; identity = HMAC-SHA256(key, issuer, subject) */
+    int loops;               /* threads with a loop each, at most LOOPS_MAX; 0: one */
     int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
     int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
     int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
-    /* Called on the loop when listening, with the port it got.  Prints the ready line. */
+    /* Called on the first loop when listening, with the port it got.  Prints the ready line. */
     void (*ready)(void *user, int port);
     void *user;
 };

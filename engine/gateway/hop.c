@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Hop: calls leave in batches and come back as answers.
+/* Hop: errands leave in batches and come back as answers.
  *
- *   loop:        lost calls first, then the fair queue -> batch -> idle context -> rpc_client_send
+ *   loop:        lost ones first, then the fair queue -> batch -> idle context -> rpc_client_send
  *   nng thread:  reply -> the context's inbox -> ready bits (mutex) -> uv_async_send
- *   loop:        ready bits -> unpack -> answer each call by number -> pump again
+ *   loop:        ready bits -> unpack -> answer each errand by number -> pump again
  *
  * Owns: RPC_CLIENT_CONTEXTS contexts with the bytes of their last reply, the credit, the lost list.
  * A context's inbox belongs to nng's thread from rpc_client_send() until its ready bit is set, to
@@ -15,9 +15,10 @@
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
  * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER.  A damaged reply is
  * treated as a lost one.  A call that the reply does not name is an error of ours: INTERNAL.
- * Invariants: a call in CALL_SENT is on the list of the context whose batch carries it; an answer
- * counts only for a call in CALL_SENT on that very context, so a late or repeated number meets
- * nobody; items under way never exceed the credit, but for one batch when nothing is under way.
+ * Invariants: an errand in ERRAND_SENT stands at its place in the context whose batch carries it; a
+ * number names place and batch, so a late or repeated one meets nobody; items under way never
+ * exceed the credit, but for one batch when nothing is under way; what is past its deadline is
+ * refused when its turn comes and costs no credit.
  * Not raw REP or polling: see docs/decisions and DESIGN 7. */
 #include "gateway/hop.h"
 
@@ -30,7 +31,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "gateway/answer.h"
+#include "gateway/errand.h"
 #include "gateway/inside.h"
 #include "gateway/queue.h"
 #include "rpc/rpc.h"
@@ -56,8 +57,10 @@ struct hop_inbox {
 };
 
 struct hop_context {
-    struct list sent;      /* calls of the batch that still wait for it */
+    struct errand *errands[BATCH_ITEMS_MAX]; /* of the batch, by place; NULL: gave up, answered */
+    size_t errands_count;  /* those that still wait for it */
     size_t items_count;    /* of the batch, also those that gave up */
+    uint32_t batch_number; /* of this batch: high bits of what the shard echoes */
     uint64_t sent_ms;
     bool is_busy;
     bool is_aborted;
@@ -65,7 +68,8 @@ struct hop_context {
 };
 
 struct hop {
-    struct gateway *gateway;
+    struct front *front;
+    struct gateway *gateway; /* the first loop */
     struct rpc_client *client;
     uv_async_t async;
     uv_mutex_t mutex;
@@ -76,7 +80,8 @@ struct hop {
     uint32_t credit;       /* as the shard said last */
     uint64_t map_epoch;    /* as the shard said last */
     uint64_t gateway_id;   /* random */
-    struct list lost;      /* calls in CALL_LOST */
+    uint32_t batches_count; /* ever sent */
+    struct list lost;      /* errands in ERRAND_LOST */
     uint64_t away_since_ms; /* 0: connected when last seen */
     bool said_away;         /* the log has a line about it */
     uint64_t hold_until_ms; /* no sending before this: the peer was just lost */
@@ -121,44 +126,47 @@ static void hop_arm_tick(struct hop *hop)
     deadline_arm(&hop->gateway->deadlines, &hop->tick, hop_now(hop) + HOP_TICK_MS);
 }
 
-static void hop_answer(struct hop *hop, struct call *call, const struct answer *answer)
+/* The errand at a place leaves its batch. */
+static struct errand *hop_take(struct hop_context *c, size_t place)
 {
-    if (answer->reason == REASON_OK) {
-        answer_message(call, answer->message);
-        return;
-    }
-    char field[64];
-    size_t n = answer->field.len < sizeof field - 1 ? answer->field.len : sizeof field - 1;
-    if (n) {
-        memcpy(field, answer->field.ptr, n);
-    }
-    field[n] = '\0';
-    struct codec_refusal refusal = {
-        .reason = answer->reason,
-        .retry_ms = answer->retry_ms,
-        .field = n ? field : NULL,
-        .meta = answer->meta,
-        .meta_count = answer->meta_count,
-    };
-    answer_refuse(call, &refusal);
+    struct errand *e = c->errands[place];
+    CHECK(e != NULL && c->errands_count > 0);
+    c->errands[place] = NULL;
+    c->errands_count--;
+    return e;
 }
 
-/* The whole batch is lost: its calls go again, first. */
+void hop_forget(struct front *front, struct errand *e)
+{
+    CHECK(e->state == ERRAND_SENT);
+    struct hop_context *c = &front->hop->contexts[e->context];
+    CHECK(c->errands[e->place] == e);
+    hop_take(c, e->place);
+}
+
+/* The whole batch is lost: its errands go again, first. */
 static void hop_lose(struct hop *hop, struct hop_context *c)
 {
-    struct list *link;
-    while ((link = list_pull(&c->sent))) {
-        struct call *call = CONTAINER_OF(link, struct call, link);
-        call_move(call, CALL_LOST);
-        list_push(&hop->lost, &call->link);
+    for (size_t i = 0; c->errands_count > 0; i++) {
+        if (c->errands[i]) {
+            struct errand *e = hop_take(c, i);
+            e->state = ERRAND_LOST;
+            list_push(&hop->lost, &e->note.link);
+        }
     }
     hop->hold_until_ms = hop_now(hop) + HOP_TICK_MS;
     hop_arm_tick(hop);
 }
 
+/* The errand that an answer names; NULL: none that waits. */
+static struct errand *hop_named(const struct hop_context *c, uint32_t number)
+{
+    uint32_t place = number % BATCH_ITEMS_MAX;
+    return number / BATCH_ITEMS_MAX == c->batch_number ? c->errands[place] : NULL;
+}
+
 static void hop_reply(struct hop *hop, unsigned context)
 {
-    struct gateway *g = hop->gateway;
     struct hop_context *c = &hop->contexts[context];
     struct reply_view reply;
     int verdict = codec_reply_unpack((struct span){c->inbox.bytes, c->inbox.len}, &hop->arena,
@@ -171,14 +179,16 @@ static void hop_reply(struct hop *hop, unsigned context)
     hop->credit = reply.credit;
     hop->map_epoch = reply.map_epoch;
     for (size_t i = 0; i < reply.answers_count; i++) {
-        struct call *call = call_find(&g->calls, reply.answers[i].call);
-        if (call && call->state == CALL_SENT && call->context == context) {
-            hop_answer(hop, call, &reply.answers[i]);
+        struct errand *e = hop_named(c, reply.answers[i].call);
+        if (e) {
+            errand_answer(hop->front, e, &reply.answers[i]);
         }
     }
-    while (!list_empty(&c->sent)) {
-        log_error("gateway: a reply of the shard left out a call");
-        answer_reason(CONTAINER_OF(c->sent.next, struct call, link), REASON_INTERNAL, NULL);
+    for (size_t i = 0; c->errands_count > 0; i++) {
+        if (c->errands[i]) {
+            log_error("gateway: a reply of the shard left out a call");
+            errand_refuse(hop->front, c->errands[i], REASON_INTERNAL, NULL);
+        }
     }
 }
 
@@ -201,7 +211,7 @@ static void hop_ready(uv_async_t *async)
         } else {
             hop_lose(hop, c);
         }
-        CHECK(list_empty(&c->sent));
+        CHECK(c->errands_count == 0);
         hop->under_way -= c->items_count;
         hop->busy_count--;
         c->items_count = 0;
@@ -221,7 +231,7 @@ static struct hop_context *hop_idle(struct hop *hop)
     }
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         struct hop_context *c = &hop->contexts[i];
-        if (list_empty(&c->sent) && !c->is_aborted &&
+        if (c->errands_count == 0 && !c->is_aborted &&
             hop_now(hop) - c->sent_ms > HOP_FORGET_MS) {
             c->is_aborted = true;
             rpc_client_abort(hop->client, i);
@@ -244,36 +254,46 @@ static size_t hop_room(const struct hop *hop)
 static bool hop_is_worth(const struct hop *hop)
 {
     return hop->busy_count < HOP_EAGER || !list_empty(&hop->lost) ||
-           queue_waiting(hop->gateway) >= HOP_GATHER;
+           queue_waiting(hop->front) >= HOP_GATHER;
 }
 
-static struct call *hop_next(struct hop *hop)
+/* Who is next, lost ones first; those whose time is over are refused on the way. */
+static struct errand *hop_next(struct hop *hop)
 {
-    if (!list_empty(&hop->lost)) {
-        return CONTAINER_OF(hop->lost.next, struct call, link);
+    uint64_t now = hop_now(hop);
+    for (;;) {
+        struct errand *e = list_empty(&hop->lost)
+            ? queue_pull(hop->front)
+            : CONTAINER_OF(hop->lost.next, struct errand, note.link);
+        if (e == NULL || e->deadline_ms > now) {
+            return e;
+        }
+        errand_overdue(hop->front, e);
     }
-    return queue_pull(hop->gateway);
 }
 
-/* Moves waiting calls onto the context; returns how many. */
+/* Moves waiting errands onto the context; returns how many. */
 static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
 {
     size_t count = 0, bytes = 0;
-    struct call *call;
+    struct errand *e;
     uint64_t now = hop_now(hop);
-    while (count < room && bytes < BATCH_BYTES && (call = hop_next(hop))) {
-        uint64_t at = call->deadline.at_ms;
+    c->batch_number = hop->batches_count++ % (UINT32_MAX / BATCH_ITEMS_MAX);
+    while (count < room && bytes < BATCH_BYTES && (e = hop_next(hop))) {
         hop->batch[count] = (struct batch_call){
-            .call = call->number,
-            .deadline_ms = at > now ? (uint32_t)(at - now) : 1,
-            .command = {call->bytes, call->bytes_len},
+            .call = c->batch_number * BATCH_ITEMS_MAX + (uint32_t)count,
+            .deadline_ms = (uint32_t)(e->deadline_ms - now),
+            .command = {e->command, e->len},
         };
+        list_remove(&e->note.link); /* of the lost */
+        e->state = ERRAND_SENT;
+        e->context = (uint8_t)(c - hop->contexts);
+        e->place = (uint16_t)count;
+        c->errands[count] = e;
         count++;
-        bytes += call->bytes_len;
-        call_move(call, CALL_SENT);
-        call->context = (uint16_t)(c - hop->contexts);
-        list_push(&c->sent, &call->link);
+        bytes += e->len;
     }
+    c->errands_count = count;
     return count;
 }
 
@@ -282,7 +302,7 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
 {
     struct span bytes;
     int r = codec_batch_pack(hop->map_epoch, hop->gateway_id,
-                             (uint32_t)queue_waiting_identities(hop->gateway), hop->batch, count,
+                             (uint32_t)queue_waiting_identities(hop->front), hop->batch, count,
                              &hop->arena, &bytes);
     if (r == 0) {
         /* Before the send: from then on the callback may come. */
@@ -306,18 +326,16 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
 /* Nothing can be delivered: whoever waits is told. */
 static void hop_refuse_waiting(struct hop *hop)
 {
-    while (!list_empty(&hop->lost)) {
-        answer_reason(CONTAINER_OF(hop->lost.next, struct call, link), REASON_NO_LEADER, NULL);
-    }
-    struct call *call;
-    while ((call = queue_pull(hop->gateway))) {
-        answer_reason(call, REASON_NO_LEADER, NULL);
+    struct errand *e;
+    while ((e = hop_next(hop))) {
+        errand_refuse(hop->front, e, REASON_NO_LEADER, NULL);
     }
 }
 
-bool hop_is_gone(const struct gateway *g)
+bool hop_is_gone(const struct front *front)
 {
-    return g->hop->away_since_ms && hop_now(g->hop) - g->hop->away_since_ms > HOP_GONE_MS;
+    const struct hop *hop = front->hop;
+    return hop->away_since_ms && hop_now(hop) - hop->away_since_ms > HOP_GONE_MS;
 }
 
 /* Looks for the shard; false: it is away. */
@@ -335,7 +353,7 @@ static bool hop_look(struct hop *hop)
         hop->away_since_ms = hop_now(hop);
         hop->credit = HOP_CREDIT; /* whoever comes back may be another process */
     }
-    if (!hop->said_away && hop_is_gone(hop->gateway)) {
+    if (!hop->said_away && hop_is_gone(hop->front)) {
         hop->said_away = true; /* not at once: every start has a moment before the first dial */
         log_warn("gateway: the shard is not connected");
     }
@@ -343,14 +361,14 @@ static bool hop_look(struct hop *hop)
     return false;
 }
 
-void hop_pump(struct gateway *g)
+void hop_pump(struct front *front)
 {
-    struct hop *hop = g->hop;
-    if (list_empty(&hop->lost) && queue_waiting(g) == 0) {
+    struct hop *hop = front->hop;
+    if (list_empty(&hop->lost) && queue_waiting(front) == 0) {
         return;
     }
     if (!hop_look(hop)) {
-        if (hop_is_gone(g)) {
+        if (hop_is_gone(front)) {
             hop_refuse_waiting(hop);
         }
         return;
@@ -371,24 +389,23 @@ void hop_pump(struct gateway *g)
     }
 }
 
-void hop_tick(struct gateway *g)
+void hop_tick(struct front *front)
 {
-    hop_look(g->hop); /* the pump runs when the loop settles */
+    hop_look(front->hop); /* the pump runs when the loop settles */
 }
 
-int hop_open(struct gateway *g)
+int hop_open(struct front *front)
 {
+    struct gateway *g = front->loops[0];
     struct hop *hop = calloc(1, sizeof *hop);
     if (hop == NULL) {
         return err_origin(-ENOMEM);
     }
-    *hop = (struct hop){.gateway = g, .credit = HOP_CREDIT, .tick = {.owner = DEADLINE_HOP}};
+    *hop = (struct hop){.front = front, .gateway = g, .credit = HOP_CREDIT,
+                        .tick = {.owner = DEADLINE_HOP}};
     clock_random(&hop->gateway_id, sizeof hop->gateway_id);
     arena_init(&hop->arena, HOP_ARENA_MAX);
     list_init(&hop->lost);
-    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
-        list_init(&hop->contexts[i].sent);
-    }
     int r = uv_mutex_init(&hop->mutex);
     if (r < 0) {
         goto free_hop;
@@ -398,8 +415,9 @@ int hop_open(struct gateway *g)
         goto destroy_mutex;
     }
     hop->async.data = hop;
-    g->hop = hop; /* from here on hop_close() and hop_free() take it apart */
-    r = rpc_client_open(g->options->shard_url, RPC_CLIENT_CONTEXTS, hop_done, hop, &hop->client);
+    front->hop = hop; /* from here on hop_close() and hop_free() take it apart */
+    r = rpc_client_open(front->options->shard_url, RPC_CLIENT_CONTEXTS, hop_done, hop,
+                        &hop->client);
     if (r) {
         return err_fold(r);
     }
@@ -413,31 +431,31 @@ free_hop:
     return err_origin(r);
 }
 
-void hop_close(struct gateway *g)
+void hop_close(struct front *front)
 {
-    struct hop *hop = g->hop;
+    struct hop *hop = front->hop;
     if (hop == NULL) {
         return;
     }
     rpc_client_close(hop->client);
     hop->client = NULL;
-    deadline_disarm(&g->deadlines, &hop->tick);
+    deadline_disarm(&hop->gateway->deadlines, &hop->tick);
     uv_close((uv_handle_t *)&hop->async, NULL);
 }
 
-void hop_free(struct gateway *g)
+void hop_free(struct front *front)
 {
-    struct hop *hop = g->hop;
+    struct hop *hop = front->hop;
     if (hop == NULL) {
         return;
     }
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
-        CHECK(list_empty(&hop->contexts[i].sent));
+        CHECK(hop->contexts[i].errands_count == 0);
         free(hop->contexts[i].inbox.bytes);
     }
     CHECK(list_empty(&hop->lost));
     uv_mutex_destroy(&hop->mutex);
     arena_fini(&hop->arena);
     free(hop);
-    g->hop = NULL;
+    front->hop = NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The gateway from inside: what the files of this room share.  One object a loop, touched by the
- * loop's thread only, except where hop.c and token.c say otherwise. */
+ * loop's thread only, except where hop.c, post.c and token.c say otherwise. */
 #ifndef FAIRSLOT_GATEWAY_INSIDE_H
 #define FAIRSLOT_GATEWAY_INSIDE_H
 
@@ -12,9 +12,10 @@
 #include "gateway/auth.h"
 #include "gateway/call.h"
 #include "gateway/deadline.h"
+#include "gateway/front.h"
 #include "gateway/gateway.h"
 #include "gateway/health.h"
-#include "gateway/symbols.h"
+#include "gateway/post.h"
 #include "gateway/token.h"
 
 #define READ_BYTES  (64 * 1024)  /* one buffer for every connection: bytes are consumed at once */
@@ -22,18 +23,24 @@
 #define HELD_BYTES_MAX   (16 * 1024 * 1024)  /* messages waiting while tokens are verified */
 #define OUTPUT_BYTES_MAX (256 * 1024 * 1024) /* answers that clients did not read yet, all */
 
-struct hop;
-
 enum gateway_phase {
     GATEWAY_OPEN,    /* serving */
     GATEWAY_NOTICE,  /* SIGTERM came: no new connection, calls are refused, GOAWAY notice is out */
     GATEWAY_FINAL,   /* final GOAWAY is out; calls in flight are answered */
     GATEWAY_TOLD,    /* calls that had no answer by then were refused; the refusals leave */
+    GATEWAY_LEAVING, /* no connection is left; the first loop was told, its answer is awaited */
     GATEWAY_CLOSING, /* every connection closed; handles are closing */
 };
 
 struct gateway {
     const struct gateway_options *options; /* borrowed */
+    struct front *front;       /* borrowed: what all loops share */
+    unsigned index;            /* in front->loops; 0: the first, which has queue and hop */
+    uv_thread_t thread;        /* of the others */
+    struct post post;          /* from and to other loops */
+    bool has_thread;           /* of `thread` */
+    bool has_left;             /* first loop's: it said POST_LEAVE, or never ran */
+    struct post_note told;     /* of phases: POST_DRAIN to this loop, then POST_LEAVE both ways */
     uv_loop_t loop;
     uv_prepare_t prepare;      /* both run gateway_settle(): once before and once after sleeping */
     uv_check_t check;
@@ -59,11 +66,9 @@ struct gateway {
     struct arena status;       /* one refusal at a time; answer.c only */
     struct deadline_heap deadlines;
     struct call_pool calls;
-    struct fairq *queue;
-    struct hop *hop;
-    struct auth *auth;
+    struct auth *auth;         /* front's */
     struct token_desk tokens;
-    struct symbols symbols;
+    const struct symbols *symbols; /* front's */
     struct health health;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };

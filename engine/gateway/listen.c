@@ -11,7 +11,6 @@
 #include "gateway/listen.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -46,7 +45,7 @@ static void listen_count(struct gateway *g)
     if (uv_fileno((uv_handle_t *)&newest->tcp, &fd) || getrlimit(RLIMIT_NOFILE, &limit)) {
         return;
     }
-    int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int next = dup(fd); /* not fcntl(): TSan knows this one */
     if (next < 0 || (rlim_t)next + LISTEN_RESERVE >= limit.rlim_cur) {
         listen_descriptors_low(g);
     }
@@ -66,7 +65,8 @@ static void listen_ready(uv_stream_t *listener, int status)
         log_warn("gateway: cannot accept: %s", uv_strerror(status));
         return;
     }
-    if (g->conns_count >= CONNECTIONS_MAX) {
+    size_t count = atomic_load_explicit(&g->front->conns_count, memory_order_relaxed);
+    if (count >= CONNECTIONS_MAX) {
         conn_refuse(g, listener);
     } else if (conn_accept(g, listener)) {
         err_print(stderr);
@@ -75,33 +75,60 @@ static void listen_ready(uv_stream_t *listener, int status)
     }
 }
 
-static int listen_address(const struct gateway_options *o, struct sockaddr_storage *ret_address)
+static int listen_address(const struct gateway_options *o, int port,
+                          struct sockaddr_storage *ret_address)
 {
-    if (uv_ip4_addr(o->listen_host, o->listen_port, (struct sockaddr_in *)ret_address) == 0) {
+    if (uv_ip4_addr(o->listen_host, port, (struct sockaddr_in *)ret_address) == 0) {
         return 0;
     }
-    return uv_ip6_addr(o->listen_host, o->listen_port, (struct sockaddr_in6 *)ret_address);
+    return uv_ip6_addr(o->listen_host, port, (struct sockaddr_in6 *)ret_address);
 }
 
-int listen_open(struct gateway *g, char *ret_text, int *ret_port)
+/* Others may listen on the same port.  The kernel then deals connections out to all. */
+static int listen_share(struct gateway *g)
+{
+    uv_os_fd_t fd;
+    int one = 1;
+    int r = uv_fileno((uv_handle_t *)&g->listener, &fd);
+    if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) {
+        r = -errno;
+    }
+    return r;
+}
+
+/* The first loop binds alone, so that a port of another process is an error, and shares the port
+ * only afterwards; the others must want to share before they bind. */
+static int listen_bind(struct gateway *g, const struct sockaddr_storage *address)
+{
+    bool is_shared = g->front->loops_count > 1;
+    int r = uv_tcp_init_ex(&g->loop, &g->listener, address->ss_family);
+    if (r < 0) {
+        return r;
+    }
+    g->listener.data = g;
+    if (is_shared && g->index > 0) {
+        r = listen_share(g);
+    }
+    if (r == 0) {
+        r = uv_tcp_bind(&g->listener, (const struct sockaddr *)address, 0);
+    }
+    if (r == 0 && is_shared && g->index == 0) {
+        r = listen_share(g);
+    }
+    return r == 0 ? uv_listen((uv_stream_t *)&g->listener, LISTEN_BACKLOG, listen_ready) : r;
+}
+
+int listen_open(struct gateway *g, char *ret_text, int *port)
 {
     const struct gateway_options *o = g->options;
     struct sockaddr_storage address = {0};
-    int r = uv_tcp_init(&g->loop, &g->listener);
-    if (r < 0) {
-        return err_origin(r);
-    }
-    g->listener.data = g;
-    r = listen_address(o, &address);
+    int r = listen_address(o, *port, &address);
     if (r == 0) {
-        r = uv_tcp_bind(&g->listener, (struct sockaddr *)&address, 0);
-    }
-    if (r == 0) {
-        r = uv_listen((uv_stream_t *)&g->listener, LISTEN_BACKLOG, listen_ready);
+        r = listen_bind(g, &address);
     }
     if (r < 0) {
-        snprintf(ret_text, LISTEN_TEXT, "cannot listen on %s:%d: %s", o->listen_host,
-                 o->listen_port, uv_strerror(r));
+        snprintf(ret_text, LISTEN_TEXT, "cannot listen on %s:%d: %s", o->listen_host, *port,
+                 uv_strerror(r));
         return LISTEN_E_ADDRESS;
     }
     int len = sizeof address;
@@ -110,7 +137,7 @@ int listen_open(struct gateway *g, char *ret_text, int *ret_port)
         return err_origin(r);
     }
     /* The port stands at the same place in both families. */
-    *ret_port = ntohs(((struct sockaddr_in *)&address)->sin_port);
+    *port = ntohs(((struct sockaddr_in *)&address)->sin_port);
     return 0;
 }
 

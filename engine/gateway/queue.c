@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Queue: the gateway's side of engine/fair.
- * Owns: the fair queue.  Its entries are the calls.
+ * Owns: the fair queue.  Its entries are the calls' errands, of all loops.
  * Happy path: push, and pull when the shard has credit.  Fails: an identity's own cap, or more
  * waiting identities than there are calls, which cannot be: both are refused with a retry time.
- * Invariant: an entry is in the queue exactly while its call is in CALL_QUEUED, except between
- * queue_pull() and the call_move() that follows it at once.
+ * Invariant: an entry is in the queue exactly while its errand is in ERRAND_QUEUED, except between
+ * queue_pull() and what the hop does with it at once.
  * Weights: with everything backlogged, of 15 calls 8 end or confirm holds, 4 make them, 2 read
  * one's own and 1 browses; a class that has nothing waiting leaves its share to the others. */
 #include "gateway/queue.h"
@@ -12,27 +12,26 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "gateway/answer.h"
-#include "gateway/call.h"
-#include "gateway/inside.h"
+#include "gateway/errand.h"
+#include "gateway/front.h"
 
 _Static_assert(WAITING_PER_IDENTITY * 100 <= CALLS_MAX, "nobody takes the pool from the others");
 
-int queue_init(struct gateway *g)
+int queue_init(struct front *front)
 {
     struct fairq_options options = {
         .weights = {[FAIRQ_CONTROL] = 8, [FAIRQ_RESERVE] = 4, [FAIRQ_READ] = 2, [FAIRQ_SEARCH] = 1},
         .waiting_per_identity = WAITING_PER_IDENTITY,
-        .identities_max = CALLS_MAX,
+        .identities_max = CALLS_MAX * front->loops_count,
     };
     clock_random(options.secret, sizeof options.secret);
-    return err_fold(fairq_new(&options, &g->queue));
+    return err_fold(fairq_new(&options, &front->queue));
 }
 
-void queue_fini(struct gateway *g)
+void queue_fini(struct front *front)
 {
-    fairq_free(g->queue);
-    g->queue = NULL;
+    fairq_free(front->queue);
+    front->queue = NULL;
 }
 
 enum fairq_class queue_class(enum command_kind kind)
@@ -55,44 +54,41 @@ enum fairq_class queue_class(enum command_kind kind)
     }
 }
 
-void queue_push(struct gateway *g, struct call *call)
+void queue_push(struct front *front, struct errand *e)
 {
-    CHECK(call->is_packed);
-    CHECK(call->is_verified);
-    call->entry = (struct fairq_entry){.class = queue_class(call->method->kind)};
-    list_init(&call->entry.link);
-    int verdict = fairq_push(g->queue, &call->identity, &call->entry);
+    list_init(&e->entry.link);
+    int verdict = fairq_push(front->queue, &e->identity, &e->entry);
     if (verdict == 0) {
-        call_move(call, CALL_QUEUED);
+        e->state = ERRAND_QUEUED;
     } else if (verdict == FAIRQ_E_FULL_IDENTITY) {
-        answer_reason(call, REASON_QUEUE_FULL, NULL);
+        errand_refuse(front, e, REASON_QUEUE_FULL, NULL);
     } else {
-        answer_reason(call, REASON_RATE_LIMITED, "too many identities wait here");
+        errand_refuse(front, e, REASON_RATE_LIMITED, "too many identities wait here");
     }
 }
 
-struct call *queue_pull(struct gateway *g)
+struct errand *queue_pull(struct front *front)
 {
     struct fairq_entry *entry;
-    if (fairq_pull(g->queue, &entry, 1) == 0) {
+    if (fairq_pull(front->queue, &entry, 1) == 0) {
         return NULL;
     }
-    struct call *call = CONTAINER_OF(entry, struct call, entry);
-    CHECK(call->state == CALL_QUEUED);
-    return call;
+    struct errand *e = CONTAINER_OF(entry, struct errand, entry);
+    CHECK(e->state == ERRAND_QUEUED);
+    return e;
 }
 
-void queue_remove(struct gateway *g, struct call *call)
+void queue_remove(struct front *front, struct errand *e)
 {
-    fairq_remove(g->queue, &call->entry);
+    fairq_remove(front->queue, &e->entry);
 }
 
-size_t queue_waiting(const struct gateway *g)
+size_t queue_waiting(const struct front *front)
 {
-    return fairq_waiting(g->queue);
+    return fairq_waiting(front->queue);
 }
 
-size_t queue_waiting_identities(const struct gateway *g)
+size_t queue_waiting_identities(const struct front *front)
 {
-    return fairq_waiting_identities(g->queue);
+    return fairq_waiting_identities(front->queue);
 }

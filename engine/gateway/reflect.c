@@ -155,7 +155,7 @@ void reflect_message(struct call *call, struct span message)
 {
     struct gateway *g = call_gateway(call);
     struct span response;
-    int verdict = reflect_ask(&g->symbols, message, &g->scratch, &response);
+    int verdict = reflect_ask(g->symbols, message, &g->scratch, &response);
     if (verdict == 0) {
         answer_part(call, response);
     } else if (verdict > 0) {

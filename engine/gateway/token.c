@@ -52,9 +52,10 @@ int token_desk_keys(struct gateway *g, char *ret_text)
         .issuer = o->issuer,
         .audience = o->audience,
         .role_claim = "roles",
+        .is_shared = g->front->loops_count > 1,
     };
     memcpy(options.tenant_key, o->tenant_key, sizeof options.tenant_key);
-    int verdict = auth_new(&options, &g->auth, ret_text);
+    int verdict = auth_new(&options, &g->front->auth, ret_text);
     explicit_bzero(options.tenant_key, sizeof options.tenant_key);
     if (verdict == 0 && ret_text[0]) {
         log_warn("gateway: %s", ret_text);

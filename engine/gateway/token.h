@@ -16,7 +16,7 @@ struct token_desk {
 };
 
 void token_desk_init(struct token_desk *desk);
-/* Reads the issuer's keys: g->auth.  0, > 0 with `ret_text` (256 bytes), or < 0. */
+/* Reads the issuer's keys: front->auth.  0, > 0 with `ret_text` (256 bytes), or < 0. */
 int token_desk_keys(struct gateway *g, char *ret_text);
 /* Judges the call's authorization header: known at once (admit_verified() is called), refused, or
  * CALL_OPEN -> CALL_AUTH until a worker is done. */

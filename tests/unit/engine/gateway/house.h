@@ -25,6 +25,10 @@ static struct fake_shard shard;
 static atomic_int port;
 static int gateway_result = -1;
 static int house_deadline_ms = DEADLINE_DEFAULT_MS;
+#ifndef HOUSE_LOOPS
+#define HOUSE_LOOPS 1
+#endif
+static int house_loops = HOUSE_LOOPS;
 static char *alice; /* "Bearer ..." */
 static pthread_t gateway_thread;
 static char jwks[] = "/tmp/fairslot-jwks-XXXXXX";
@@ -45,6 +49,7 @@ static inline void *run(void *arg)
         .issuer = MINT_ISSUER,
         .audience = MINT_AUDIENCE,
         .tenant_key = key,
+        .loops = house_loops,
         .drain_ms = HOUSE_DRAIN_MS,
         .hello_ms = HOUSE_HELLO_MS,
         .deadline_ms = house_deadline_ms,

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The front: what all loops of a process share.  One thread a loop, each with its own connections,
+ * calls, buffers and deadlines (struct gateway); one queue for all, so that work is shared by
+ * identity and not by connection or loop.  The first loop runs in the thread that called
+ * gateway_run() and owns queue and hop; the others post to it. */
+#ifndef FAIRSLOT_GATEWAY_FRONT_H
+#define FAIRSLOT_GATEWAY_FRONT_H
+
+#include <stdatomic.h>
+
+#include "base/limits.h"
+#include "gateway/call.h"
+#include "gateway/gateway.h"
+#include "gateway/symbols.h"
+
+struct auth;
+struct errand;
+struct fairq;
+struct gateway;
+struct hop;
+
+struct front {
+    const struct gateway_options *options; /* borrowed */
+    struct gateway *loops[LOOPS_MAX];      /* fixed before the first thread starts */
+    unsigned loops_count;
+    struct symbols symbols;    /* read only */
+    struct auth *auth;         /* any loop: it locks when there are several */
+    atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
+    /* Of the first loop's thread: */
+    struct fairq *queue;
+    struct hop *hop;
+    struct errand **errands[LOOPS_MAX]; /* that are out: by home loop, then slot of the call */
+    unsigned others_count;              /* other loops that have not left */
+};
+
+/* 0 or -ENOMEM. */
+int front_new(const struct gateway_options *options, struct front **ret_front);
+/* Every loop ended.  Takes NULL. */
+void front_free(struct front *front);
+
+/* Where the errand of a loop's call stands while it is out. */
+static inline struct errand **front_errand_slot(struct front *front, unsigned home, uint32_t call)
+{
+    return &front->errands[home][call & (CALLS_MAX - 1)];
+}
+
+#endif
