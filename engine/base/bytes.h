@@ -25,7 +25,7 @@ struct writer {
 static inline struct reader reader_of(const void *ptr, size_t len)
 {
     const uint8_t *p = ptr;
-    return (struct reader){.at = p, .end = p + len};
+    return (struct reader){.at = p, .end = len ? p + len : p};
 }
 
 static inline struct writer writer_of(void *ptr, size_t len)

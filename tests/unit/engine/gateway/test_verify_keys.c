@@ -70,6 +70,11 @@ static void test_left_out(void)
         /* not a point of the curve */
         {forge_text(EC_START ",\"x\":\"%s\",\"y\":\"%s\"}", x, x), "not a key"},
         {forge_text(EC_START ",\"x\":\"%s\"}", x), "not a key"},
+        /* 42 and 41 characters: libcjose 0.6 asserts on the latter (found by fuzz_jwks) */
+        {forge_text(EC_START ",\"x\":\"%s\",\"y\":\"%.42s\"}", x, x), "not a key"},
+        {forge_text(EC_START ",\"x\":\"%.41s\",\"y\":\"%s\"}", x, x), "not a key"},
+        {forge_text(EC_START ",\"x\":\"%s=\",\"y\":\"%s\"}", x, x), "not a key"},
+        {forge_text(EC_START ",\"x\":\"%.40s!!!\",\"y\":\"%s\"}", x, x), "not a key"},
         {forge_jwk(rsa, "b", ",\"use\":\"enc\""), "not for signatures"},
         {forge_jwk(rsa, "b", ",\"use\":1"), "not for signatures"},
         {forge_jwk(rsa, "b", ",\"key_ops\":[\"encrypt\"]"), "not for signatures"},
