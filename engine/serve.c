@@ -274,6 +274,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .issuer = s->issuer,
         .audience = s->audience,
         .tenant_key = s->key,
+        .loops = (int)s->config->gateway_loops,
         .drain_ms = (int)s->config->gateway_drain,
         .hello_ms = (int)s->config->gateway_hello,
         .deadline_ms = (int)s->config->gateway_deadline,

@@ -51,6 +51,8 @@
     /* -- [gateway] --------------------------------------------------------------------------- */ \
     X(gateway, listen, ADDRESS, "127.0.0.1:17700", ANY, RESTART,                                  \
       "Where clients connect.  Port 0 takes any free one.")                                       \
+    X(gateway, loops, COUNT, "1", RANGE(1, 64), RESTART,                                          \
+      "Threads that meet clients, each with a loop of its own; one per core is most.")            \
     X(gateway, insecure, BOOL, "no", ANY, RESTART,                                                \
       "Allow an address beyond loopback without TLS: tokens travel in the clear.")                \
     X(gateway, shard, URL, "", RANGE(0, 300), RESTART,                                            \

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""The booking path: gateway, shard, both together, the disk below them, a start and an idle
+connection."""
+import atexit
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import kit
+
+NAMES = ("health", "mutations", "one", "shard", "stored", "disk", "idle", "restart")
+IDENTITIES = 20000 if kit.QUICK else 100000
+STORED = 100000 if kit.QUICK else 1000000
+
+
+def figure_health(work):
+    server = kit.Server("serve", "--dev", "--data", work, "--listen", "127.0.0.1:0")
+    kit.bench(server, "health", "--seconds", 1)
+    runs = [kit.bench(server, "health", "--seconds", kit.SECONDS) for _ in range(kit.RUNS)]
+    kit.note("gateway: health RPC, 100 connections x 10 streams, server CPU", "us",
+         [r["server_cpu_s"] / r["rpcs"] * 1e6 for r in runs], 4)
+    if shutil.which("h2load"):
+        frame = os.path.join(work, "frame")
+        open(frame, "wb").write(b"\0\0\0\0\0")
+        cpus = []
+        for _ in range(kit.RUNS):
+            cpu = server.cpu_seconds()
+            subprocess.run(["h2load", "-n", "400000", "-c", "100", "-m", "10", "-d", frame,
+                            "-H", "content-type: application/grpc", "-H", "te: trailers",
+                            "http://%s/grpc.health.v1.Health/Check" % server.address],
+                           stdout=subprocess.DEVNULL, check=True, preexec_fn=kit.pin(1))
+            cpus.append((server.cpu_seconds() - cpu) / 400000 * 1e6)
+        kit.note("the same by h2load", "us", cpus, 4)
+    server.stop()
+
+
+def figure_mutations(work):
+    server = kit.Server("serve", "--dev", "--data", work, "--listen", "127.0.0.1:0")
+    known = kit.tokens(work, "known", IDENTITIES)
+    runs = []
+    for run in range(kit.RUNS):
+        cold = kit.tokens(work, "cold%d" % run, 4000)
+        runs.append(kit.bench(server, "mutations", "--token-file", work + "/operator.token",
+                          "--tokens-file", known, "--cold-file", cold, "--cold-permille", 10,
+                          "--connections", 32, "--streams", 32, "--pools", 50, "--slots",
+                          IDENTITIES * 2, "--seconds", kit.SECONDS, "--run", run + 1))
+    kit.note("CreateHold + ConfirmHold, gateway and shard, durable", "/s",
+         [r["mutations_per_s"] for r in runs], 25000, True)
+    kit.note("  server CPU for each", "us",
+         [r["server_cpu_s"] / r["mutations"] * 1e6 for r in runs], 40)
+    kit.note("  p99 at 1,024 in flight", "ms", [r["p99_us"] / 1e3 for r in runs], 100)
+    server.stop()
+
+
+def figure_one(work):
+    server = kit.Server("serve", "--dev", "--data", work, "--listen", "127.0.0.1:0")
+    known = kit.tokens(work, "one", 1000)
+    runs = [kit.bench(server, "mutations", "--token-file", work + "/operator.token",
+                      "--tokens-file", known, "--connections", 1, "--streams", 1, "--pools", 5, "--slots", 20000,
+                  "--seconds", kit.SECONDS, "--run", run + 1) for run in range(kit.RUNS)]
+    kit.note("one idle client, CreateHold or ConfirmHold, p50", "ms",
+         [r["p50_us"] / 1e3 for r in runs], 1.5)
+    server.stop()
+
+
+def figure_shard(work):
+    runs = []
+    for run in range(kit.RUNS):
+        data = os.path.join(work, "shard%d" % run)
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        runs.append(kit.bench(server, "shard", "--identities", IDENTITIES, "--pools", 50,
+                              "--slots",
+                          2000000 if not kit.QUICK else 500000, "--batch", 256,
+                              "--seconds", kit.SECONDS))
+        server.stop()
+        shutil.rmtree(data)
+    kit.note("shard alone, nng batches of 256, 100,000 identities", "/s",
+         [r["mutations_per_s"] for r in runs], 100000, True)
+
+
+def figure_stored(work):
+    data = os.path.join(work, "stored")
+    server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+    spare = 30000 * kit.SECONDS * (kit.RUNS + 1)
+    args = ["--identities", STORED, "--pools", 50, "--slots", STORED + spare]
+    kit.bench(server, "shard", "--seconds", 0, "--batch", 256, *args)
+    warm = kit.bench(server, "shard", "--seconds", kit.SECONDS, "--rate", 20000, "--skip", STORED,
+                     *args)
+    skip = warm["next_slot"]
+    runs = []
+    for _ in range(kit.RUNS):
+        runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 2, "--rate", 20000,
+                          "--skip", skip, *args))
+        skip = runs[-1]["next_slot"]
+    kit.note("shard with %s slots and identities stored, 20,000/s: p99" % format(STORED, ","), "ms",
+         [r["p99_us"] / 1e3 for r in runs], 15)
+    kit.note("  p99.9", "ms", [r["p999_us"] / 1e3 for r in runs], 40)
+    kit.note("  p50", "ms", [r["p50_us"] / 1e3 for r in runs], 5)
+    server.stop()
+    figure_restart(work)
+
+
+def figure_disk(work):
+    """The disk without us: what a log commit (two small synced writes, one after the other) takes
+    beside a second process that writes as many random pages as the flusher does, and syncs them."""
+    writer = """
+import ctypes, os, random, sys, time
+libc = ctypes.CDLL(None)
+libc.syscall(251, 1, 0, 3 << 13)  # ioprio_set: idle class, as the flusher (x86-64)
+fd = os.open(sys.argv[1], os.O_RDWR)
+while True:
+    start = time.monotonic()
+    for page in random.sample(range(330000), 13000):
+        os.pwrite(fd, os.urandom(16) * 256, page * 4096)
+    os.fdatasync(fd)
+    time.sleep(max(0, start + 1 - time.monotonic()))
+"""
+    state, log = os.path.join(work, "state"), os.path.join(work, "log")
+    for path, pages in ((state, 330000), (log, 2000)):
+        with open(path, "wb") as f:
+            for _ in range(pages // 1000):
+                f.write(os.urandom(4096) * 1000)
+            f.flush()
+            os.fsync(f.fileno())
+    fd = os.open(log, os.O_RDWR)
+    noise = subprocess.Popen([sys.executable, "-c", writer, state], preexec_fn=kit.pin(1))
+    atexit.register(noise.kill)
+    runs = []
+    for _ in range(kit.RUNS):
+        took, end = [], time.monotonic() + kit.SECONDS
+        while time.monotonic() < end:
+            start = time.monotonic()
+            for page in (random.randrange(2, 2000), random.randrange(2)):
+                os.pwrite(fd, b"x" * 4096, page * 4096)
+                os.fdatasync(fd)
+            took.append(time.monotonic() - start)
+            time.sleep(0.0005)
+        took.sort()
+        runs.append(took[len(took) * 99 // 100] * 1e3)
+    noise.kill()
+    kit.note("the disk alone: two synced writes beside 13,000 random pages/s, p99", "ms", runs, 15)
+
+
+def figure_restart(work):
+    data = os.path.join(work, "stored")
+    if not os.path.exists(data):
+        return
+    clean, killed = [], []
+    for number, seconds in ((signal.SIGTERM, clean), (signal.SIGKILL, killed)):
+        for _ in range(kit.RUNS):
+            server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+            seconds.append(server.ready_seconds)
+            server.stop(number)
+    kit.note("restart with %s slots" % format(STORED, ","), "s", clean, 2)
+    kit.note("  after kill -9", "s", killed, 2)
+
+
+def figure_idle(work):
+    count = 2000 if kit.QUICK else 8000
+    values = []
+    for _ in range(kit.RUNS):
+        server = kit.Server("serve", "--dev", "--data", work, "--listen", "127.0.0.1:0")
+        kit.bench(server, "health", "--seconds", 1, "--connections", 1)
+        before = server.rss_bytes()
+        load = subprocess.Popen([kit.FAIRSLOT, "bench", "idle", "--target", server.address,
+                                 "--connections", str(count), "--seconds", "4"],
+                                stdout=subprocess.PIPE, preexec_fn=kit.pin(1))
+        held = json.loads(load.stdout.readline())
+        time.sleep(1)
+        values.append((server.rss_bytes() - before) / held["held"] / 1024)
+        load.wait()
+        server.stop()
+    kit.note("idle connection after one RPC, resident memory", "KiB", values, 20)
+
+
+def run(name, _):
+    """restart is measured with what `stored` leaves behind."""
+    if name == "restart":
+        name = "stored"
+    with tempfile.TemporaryDirectory(prefix="fairslot-figures-") as work:
+        globals()["figure_" + name](work)
