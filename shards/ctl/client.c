@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* A blocking gRPC client over engine/wire.
- *   client_call -> connect if needed -> wire_client_call -> pump: poll, recv -> wire, wire -> send
+ *   client_call -> connect if needed -> wire_client_call -> pump: channel -> wire -> channel
  *   -> on_finish -> answer
- * Owns the socket, the wire connection and the bytes of the last answer.
+ * Owns the channel, the wire connection and the bytes of the last answer.
  * Fails into the answer: no connection is status 14 with a text of ours, no answer in time is 4
  * (the server was told the deadline too; ours comes a little later, so that its text wins).
- * Invariant: after any lost connection socket and wire connection are gone, and the next call
+ * Invariant: after any lost connection channel and wire connection are gone, and the next call
  * starts anew.  Not taken: the gateway's event loop: a command makes one call at a time. */
 #include "ctl/client.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "ctl/channel.h"
 #include "ctl/value.h"
 #include "wire/wire.h"
 
-#define CLIENT_CONNECT_US (5 * SECOND_US)
 #define CLIENT_GRACE_US   (SECOND_US / 2) /* our deadline behind the server's */
 #define CLIENT_BYTES      16384
 
@@ -35,14 +29,15 @@ struct client {
     char host[VALUE_HOST_MAX + 1];
     int port;
     char *authorization;      /* "Bearer ...", or NULL */
-    int fd;                   /* -1: not connected */
+    struct channel_keys *keys; /* NULL: without TLS */
+    struct channel *channel;  /* NULL: not connected */
     struct wire_client *wire; /* NULL: not connected */
     bool finished;            /* the running call has its answer */
     int status;               /* of the answer */
     struct span message;      /* malloc'ed */
     struct span text;         /* malloc'ed */
     struct span details;      /* malloc'ed */
-    char trouble[160];        /* why there is no connection */
+    char trouble[CHANNEL_TEXT]; /* why there is no connection */
 };
 
 static void client_span_free(struct span *s)
@@ -85,17 +80,46 @@ static const struct wire_client_ops client_ops = {
     .on_finish = client_on_finish,
 };
 
-int client_open(const char *target, const char *token, struct client **ret_client)
+bool client_target(const char *target, char *ret_host, int *ret_port, bool *ret_is_tls)
 {
+    *ret_is_tls = strncmp(target, "https://", 8) == 0;
+    const char *bare = strncmp(target, "http://", 7) == 0 ? target + 7 : target;
+    bare += *ret_is_tls ? 8 : 0;
+    size_t len = strcspn(bare, "/");
+    char copy[VALUE_HOST_MAX + 16];
+    bool has_path = bare[len] && bare[len + 1]; /* a slash at the end is a browser's */
+    if (has_path || len + 5 > sizeof(copy)) {
+        return false;
+    }
+    memcpy(copy, bare, len);
+    copy[len] = '\0';
+    if (bare != target && !strchr(copy[0] == '[' ? copy + strcspn(copy, "]") : copy, ':')) {
+        strcpy(copy + len, *ret_is_tls ? ":443" : ":80");
+    }
+    return value_target(copy, ret_host, ret_port);
+}
+
+int client_open(const struct client_options *options, struct client **ret_client, char *ret_text)
+{
+    const struct channel_files files = {options->ca, options->certificate, options->key};
+    bool is_tls = false;
     struct client *c = calloc(1, sizeof(*c));
     if (!c) {
         return err_origin(-ENOMEM);
     }
-    c->fd = -1;
-    if (!value_target(target, c->host, &c->port) ||
-        (token && asprintf(&c->authorization, "Bearer %s", token) < 0)) {
-        free(c);
-        return err_origin(-EINVAL);
+    CHECK(client_target(options->target, c->host, &c->port, &is_tls));
+    int r = 0;
+    if (options->token && asprintf(&c->authorization, "Bearer %s", options->token) < 0) {
+        c->authorization = NULL;
+        r = err_origin(-ENOMEM);
+    }
+    if (r == 0 && (is_tls || files.ca || files.certificate)) {
+        r = channel_keys_new(&files, &c->keys, ret_text);
+        r = r > 0 ? CLIENT_E_FILES : r;
+    }
+    if (r) {
+        client_close(c);
+        return r > 0 ? r : err_trace(r);
     }
     *ret_client = c;
     return 0;
@@ -105,10 +129,8 @@ static void client_disconnect(struct client *c)
 {
     wire_client_free(c->wire);
     c->wire = NULL;
-    if (c->fd >= 0) {
-        close(c->fd);
-        c->fd = -1;
-    }
+    channel_close(c->channel);
+    c->channel = NULL;
 }
 
 void client_close(struct client *c)
@@ -117,6 +139,7 @@ void client_close(struct client *c)
         return;
     }
     client_disconnect(c);
+    channel_keys_free(c->keys);
     client_span_free(&c->message);
     client_span_free(&c->text);
     client_span_free(&c->details);
@@ -127,77 +150,19 @@ void client_close(struct client *c)
     free(c);
 }
 
-/* Waits until `events`, at most until `until_us`; false when the time is over. */
-static bool client_wait(int fd, short events, int64_t until_us)
-{
-    for (;;) {
-        int64_t left_ms = (until_us - clock_mono_us() + 999) / 1000;
-        struct pollfd p = {.fd = fd, .events = events};
-        int n = poll(&p, 1, left_ms > 0 ? (int)left_ms : 0);
-        if (n > 0) {
-            return true;
-        }
-        if (n == 0 || errno != EINTR) {
-            return false;
-        }
-    }
-}
-
-/* A connected, non-blocking socket, or -errno. */
-static int client_dial(const struct addrinfo *address, int64_t until_us)
-{
-    int one = 1, error = 0;
-    socklen_t len = sizeof(error);
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
-        error = errno;
-        if (error == EINPROGRESS) {
-            error = client_wait(fd, POLLOUT, until_us) ? 0 : ETIMEDOUT;
-            if (error == 0) {
-                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-            }
-        }
-    }
-    if (error) {
-        close(fd);
-        return -error;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return fd;
-}
-
 static bool client_connect(struct client *c)
 {
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int64_t until_us = clock_mono_us() + CLIENT_CONNECT_US;
-    snprintf(port, sizeof(port), "%d", c->port);
-    int r = getaddrinfo(c->host, port, &hints, &found);
-    if (r != 0) {
-        snprintf(c->trouble, sizeof(c->trouble), "cannot find %.80s: %s", c->host, gai_strerror(r));
-        return false;
+    int r = channel_open(c->host, c->port, c->keys, &c->channel, c->trouble);
+    if (r == 0) {
+        r = wire_client_new(&client_ops, c, &c->wire);
     }
-    for (struct addrinfo *a = found; a && c->fd < 0; a = a->ai_next) {
-        c->fd = client_dial(a, until_us);
-    }
-    freeaddrinfo(found);
-    if (c->fd < 0) {
-        snprintf(c->trouble, sizeof(c->trouble), "cannot connect to %.80s:%d: %s", c->host, c->port,
-                 strerror(-c->fd));
-        c->fd = -1;
-        return false;
-    }
-    r = wire_client_new(&client_ops, c, &c->wire);
-    if (r != 0) {
+    if (r < 0) {
         snprintf(c->trouble, sizeof(c->trouble), "out of memory");
-        client_disconnect(c);
-        return false;
     }
-    return true;
+    if (r != 0) {
+        client_disconnect(c);
+    }
+    return r == 0;
 }
 
 /* Sends what the connection has; false: the connection is lost. */
@@ -209,15 +174,8 @@ static bool client_flush(struct client *c, int64_t until_us)
         if (n <= 0) {
             return n == 0;
         }
-        for (ssize_t done = 0; done < n;) {
-            ssize_t sent = send(c->fd, bytes + done, (size_t)(n - done), MSG_NOSIGNAL);
-            if (sent >= 0) {
-                done += sent;
-            } else if (errno == EAGAIN && !client_wait(c->fd, POLLOUT, until_us)) {
-                return false;
-            } else if (errno != EAGAIN && errno != EINTR) {
-                return false;
-            }
+        if (!channel_send(c->channel, bytes, (size_t)n, until_us)) {
+            return false;
         }
     }
 }
@@ -229,18 +187,21 @@ static void client_pump(struct client *c, int64_t until_us)
     snprintf(c->trouble, sizeof(c->trouble), "the connection to %.80s:%d was lost", c->host,
              c->port);
     while (!c->finished) {
-        if (!client_flush(c, until_us) || c->finished) {
+        bool is_sent = client_flush(c, until_us);
+        if (c->finished) {
             return;
         }
-        if (!client_wait(c->fd, POLLIN, until_us)) {
+        /* A server that hung up may have said why before. */
+        ssize_t n = channel_receive(c->channel, bytes, sizeof(bytes),
+                                    is_sent ? until_us : clock_mono_us());
+        if (n == -ETIMEDOUT && is_sent) {
             c->status = CLIENT_STATUS_DEADLINE;
             snprintf(c->trouble, sizeof(c->trouble), "no answer from %.80s:%d in time", c->host,
                      c->port);
             return;
         }
-        ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            continue;
+        if (n <= 0 && channel_trouble(c->channel)[0]) {
+            snprintf(c->trouble, sizeof(c->trouble), "%s", channel_trouble(c->channel));
         }
         if (n <= 0 || wire_client_receive(c->wire, bytes, (size_t)n) != 0) {
             return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A blocking gRPC client: one TCP connection, one call at a time (engine/wire does the bytes).
+/* A blocking gRPC client: one connection (TCP, or TLS over it), one call at a time (engine/wire does the bytes).
  * One thread.  Connects at the first call and again after a lost connection. */
 #ifndef FAIRSLOT_CTL_CLIENT_H
 #define FAIRSLOT_CTL_CLIENT_H
@@ -20,8 +20,23 @@ struct client_answer {
     bool sent;           /* the request may have reached the server */
 };
 
-/* target: HOST:PORT; token: bearer token or NULL.  Copies.  0 or < 0. */
-int client_open(const char *target, const char *token, struct client **ret_client);
+/* Copied by client_open(). */
+struct client_options {
+    const char *target;      /* as client_target() */
+    const char *token;       /* bearer token; NULL: none */
+    const char *ca;          /* PEM: whom to trust; NULL: whom the system trusts */
+    const char *certificate; /* PEM: who we are, with its key; NULL: both */
+    const char *key;
+};
+
+enum { CLIENT_E_FILES = 1 };
+
+/* HOST:PORT, or http://HOST[:PORT], or https://HOST[:PORT] (TLS); false: none of them.  `ret_host`
+ * has VALUE_HOST_MAX + 1 bytes. */
+bool client_target(const char *target, char *ret_host, int *ret_port, bool *ret_is_tls);
+/* With https:// or a file, calls go over TLS.  0; CLIENT_E_FILES with `ret_text` (256 bytes): a file
+ * is no good; or < 0. */
+int client_open(const struct client_options *options, struct client **ret_client, char *ret_text);
 void client_close(struct client *c);
 
 /* path: "/package.Service/Method".  Always 0 with an answer (an unreachable server is status 14, a

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/guess.h"
+#include "ctl/client.h"
 #include "ctl/talk.h"
 #include "ctl/value.h"
 
@@ -168,11 +169,21 @@ int options_parse(const struct verb *verb, const struct options_rule *rule, int 
     return options_count(verb, rule, ret_words);
 }
 
+/* A variable that is set to nothing is not set. */
+static const char *options_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
 void options_call_init(struct options_call *call)
 {
-    const char *target = getenv("FAIRSLOT_TARGET"), *file = getenv("FAIRSLOT_TOKEN_FILE");
-    call->target = target && *target ? target : "127.0.0.1:17700";
-    call->token_file = file && *file ? file : NULL;
+    const char *target = options_env("FAIRSLOT_TARGET");
+    call->target = target ? target : "127.0.0.1:17700";
+    call->token_file = options_env("FAIRSLOT_TOKEN_FILE");
+    call->ca = options_env("FAIRSLOT_CA");
+    call->certificate = options_env("FAIRSLOT_CERT");
+    call->key = options_env("FAIRSLOT_KEY");
     call->output = "table";
 }
 
@@ -180,8 +191,15 @@ int options_call_check(const struct verb *verb, const struct options_call *call)
 {
     char host[VALUE_HOST_MAX + 1];
     int port;
-    if (!value_target(call->target, host, &port) || port == 0) {
-        return options_wrong(verb, "target", call->target, "write HOST:PORT, as 127.0.0.1:17700");
+    bool is_tls;
+    if (!client_target(call->target, host, &port, &is_tls) || port == 0) {
+        return options_wrong(verb, "target", call->target, "write HOST:PORT, as 127.0.0.1:17700, "
+                             "or https://HOST:PORT");
+    }
+    if (!call->certificate != !call->key) {
+        return options_wrong(verb, call->key ? "key" : "cert",
+                             call->key ? call->key : call->certificate,
+                             "--cert and --key go together");
     }
     if (strcmp(call->output, "table") != 0 && strcmp(call->output, "json") != 0) {
         return options_wrong(verb, "output", call->output, "table or json");

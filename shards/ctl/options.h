@@ -51,18 +51,28 @@ int options_wrong(const struct verb *verb, const char *name, const char *value, 
 
 /* What every verb that calls a server takes. */
 struct options_call {
-    const char *target;     /* HOST:PORT */
-    const char *token_file; /* NULL: none */
-    const char *output;     /* "table" or "json" */
+    const char *target;      /* HOST:PORT or https://HOST:PORT */
+    const char *token_file;  /* NULL: none */
+    const char *ca;          /* PEM files, NULL: none */
+    const char *certificate;
+    const char *key;
+    const char *output;      /* "table" or "json" */
 };
 #define OPTIONS_CALL(call)                                                                        \
     {"target", 0, &(call)->target, NULL}, {"token-file", 0, &(call)->token_file, NULL},           \
+    {"ca", 0, &(call)->ca, NULL}, {"cert", 0, &(call)->certificate, NULL},                        \
+    {"key", 0, &(call)->key, NULL},                                                               \
     {                                                                                             \
         "output", 'o', &(call)->output, NULL                                                      \
     }
 #define OPTIONS_CALL_HELP                                                                         \
-    "  --target HOST:PORT  server (FAIRSLOT_TARGET, else 127.0.0.1:17700)\n"                      \
+    "  --target HOST:PORT  server; https://HOST:PORT: over TLS (FAIRSLOT_TARGET, else\n"          \
+    "                      127.0.0.1:17700)\n"                                                    \
     "  --token-file FILE   file with a bearer token (FAIRSLOT_TOKEN_FILE)\n"                      \
+    "  --ca FILE           trust this authority's servers, and use TLS (FAIRSLOT_CA, else whom\n" \
+    "                      the system trusts)\n"                                                  \
+    "  --cert FILE         client certificate for an admin listener (FAIRSLOT_CERT)\n"            \
+    "  --key FILE          its private key (FAIRSLOT_KEY)\n"                                      \
     "  -o table|json       how the answer is printed (table)\n"
 /* From the environment, or the defaults. */
 void options_call_init(struct options_call *call);

@@ -22,6 +22,7 @@
 #define SESSION_TIMEOUT_US (10 * SECOND_US)
 #define SESSION_PATIENCE_US (5 * SECOND_US)
 #define SESSION_RETRY_MS_MAX 5000
+#define SESSION_TEXT       256
 
 struct session {
     struct client *client;
@@ -61,14 +62,20 @@ int session_open(const struct options_call *call, struct session **ret_session)
     if (r != VERB_OK) {
         return r;
     }
+    char text[SESSION_TEXT] = "";
+    const struct client_options options = {.target = call->target, .token = token, .ca = call->ca,
+                                           .certificate = call->certificate, .key = call->key};
     struct session *s = calloc(1, sizeof(*s));
-    r = s ? client_open(call->target, token, &s->client) : err_origin(-ENOMEM);
+    r = s ? client_open(&options, &s->client, text) : err_origin(-ENOMEM);
     if (token) {
         explicit_bzero(token, strlen(token));
         free(token);
     }
-    if (r < 0) {
-        talk_error("out of memory");
+    if (r != 0) {
+        talk_error("%s", r > 0 ? text : "out of memory");
+        if (r > 0) {
+            talk_next("--ca, --cert and --key name PEM files");
+        }
         free(s);
         return VERB_FAILED;
     }

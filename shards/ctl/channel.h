@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes to a server and back: TCP, or TLS over it.  Blocking with a time limit.  One thread. */
+#ifndef FAIRSLOT_CTL_CHANNEL_H
+#define FAIRSLOT_CTL_CHANNEL_H
+
+#include <sys/types.h>
+
+#include "base/types.h"
+
+#define CHANNEL_TEXT 256 /* bytes of a text that says why there is no connection */
+
+struct channel;
+struct channel_keys; /* what TLS needs, read once */
+
+/* Borrowed during channel_keys_new() only. */
+struct channel_files {
+    const char *ca;          /* PEM: whom to trust; NULL: whom the system trusts */
+    const char *certificate; /* PEM: who we are; NULL: nobody in particular */
+    const char *key;         /* PEM: of the certificate */
+};
+
+enum { CHANNEL_E_FILES = 1, CHANNEL_E_REFUSED = 2 };
+
+/* 0; CHANNEL_E_FILES with `ret_text` (CHANNEL_TEXT bytes); or < 0. */
+int channel_keys_new(const struct channel_files *files, struct channel_keys **ret_keys,
+                     char *ret_text);
+/* Takes NULL. */
+void channel_keys_free(struct channel_keys *keys);
+
+/* keys NULL: plain TCP.  0; CHANNEL_E_REFUSED with `ret_text`; or < 0. */
+int channel_open(const char *host, int port, struct channel_keys *keys,
+                 struct channel **ret_channel, char *ret_text);
+/* Says good-bye.  Takes NULL. */
+void channel_close(struct channel *c);
+/* All of it; false: the connection is lost, or the time is over. */
+bool channel_send(struct channel *c, const void *bytes, size_t n, int64_t until_us);
+/* What has come, at least one byte; 0: the connection ended; -ETIMEDOUT. */
+ssize_t channel_receive(struct channel *c, void *buf, size_t cap, int64_t until_us);
+/* Why the connection ended, where the server said so (a certificate it does not like); else "". */
+const char *channel_trouble(const struct channel *c);
+
+#endif
