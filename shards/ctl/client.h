@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A blocking gRPC client: one connection (TCP, or TLS over it), one call at a time (engine/wire does the bytes).
- * One thread.  Connects at the first call and again after a lost connection. */
+/* A blocking gRPC client: one connection (TCP, or TLS over it), one call at a time (engine/wire
+ * does the bytes).  One thread.  Connects at the first call and again after a lost connection. */
 #ifndef FAIRSLOT_CTL_CLIENT_H
 #define FAIRSLOT_CTL_CLIENT_H
 
@@ -34,8 +34,8 @@ enum { CLIENT_E_FILES = 1 };
 /* HOST:PORT, or http://HOST[:PORT], or https://HOST[:PORT] (TLS); false: none of them.  `ret_host`
  * has VALUE_HOST_MAX + 1 bytes. */
 bool client_target(const char *target, char *ret_host, int *ret_port, bool *ret_is_tls);
-/* With https:// or a file, calls go over TLS.  0; CLIENT_E_FILES with `ret_text` (256 bytes): a file
- * is no good; or < 0. */
+/* With https:// or a file, calls go over TLS.  0; CLIENT_E_FILES with `ret_text` (256 bytes): a
+ * file is no good; or < 0. */
 int client_open(const struct client_options *options, struct client **ret_client, char *ret_text);
 void client_close(struct client *c);
 
