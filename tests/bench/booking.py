@@ -62,8 +62,9 @@ def figure_one(work):
     server = kit.Server("serve", "--dev", "--data", work, "--listen", "127.0.0.1:0")
     known = kit.tokens(work, "one", 1000)
     runs = [kit.bench(server, "mutations", "--token-file", work + "/operator.token",
-                      "--tokens-file", known, "--connections", 1, "--streams", 1, "--pools", 5, "--slots", 20000,
-                  "--seconds", kit.SECONDS, "--run", run + 1) for run in range(kit.RUNS)]
+                      "--tokens-file", known, "--connections", 1, "--streams", 1, "--pools", 5,
+                      "--slots", 20000,
+                      "--seconds", kit.SECONDS, "--run", run + 1) for run in range(kit.RUNS)]
     kit.note("one idle client, CreateHold or ConfirmHold, p50", "ms",
          [r["p50_us"] / 1e3 for r in runs], 1.5)
     server.stop()
@@ -75,8 +76,7 @@ def figure_shard(work):
         data = os.path.join(work, "shard%d" % run)
         server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
         runs.append(kit.bench(server, "shard", "--identities", IDENTITIES, "--pools", 50,
-                              "--slots",
-                          2000000 if not kit.QUICK else 500000, "--batch", 256,
+                              "--slots", 2000000 if not kit.QUICK else 500000, "--batch", 256,
                               "--seconds", kit.SECONDS))
         server.stop()
         shutil.rmtree(data)
