@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* THE table of metrics.  One row a metric makes its cells, its lines in /metrics and its line in
+ * docs/metrics.md, which the unit suite holds to the table (tests/e2e/test_ops.py).
+ *
+ * To add one, add a row, write one line to docs/metrics.md, and count where it happens, from any
+ * thread:
+ *   M(name, KIND, label, label, label, "help")
+ *     METRIC_ADD(name, 1)                        counter, or a gauge that goes up and down
+ *     METRIC_ADD1(name, label, 1)                with one label: its index below
+ *     METRIC_ADD2, METRIC_ADD3                   with two, three
+ *     METRIC_SET(name, value)                    gauge: this thread's share; threads add up
+ *     METRIC_TIME(name, microseconds)            HISTOGRAM of seconds
+ *     METRIC_SIZE(name, number)                  HISTOGRAM_OF, buckets 1, 2, 4, ... 65,536
+ *   KIND   COUNTER (name it ..._total)   COUNTER_US (counts microseconds, written as seconds)
+ *          GAUGE   HISTOGRAM (name it ..._seconds)   HISTOGRAM_OF
+ *   label  none, or a row of METRICS_LABELS.
+ * A label has a fixed set of values: never an identity, an address, a pool or anything that a
+ * caller chooses.  Values "" are named at the start by metrics_label_name().
+ * Prometheus' names (fairslot_ stands before each): base units, _total, _seconds, _bytes. */
+#ifndef FAIRSLOT_BASE_METRICS_TABLE_H
+#define FAIRSLOT_BASE_METRICS_TABLE_H
+
+/* L(label, how many values, "value value ..."): the order is the index */
+#define METRICS_LABELS(L)                                                                         \
+    L(none, 1, "")                                                                                \
+    L(class, 5, "control reserve read search open")                                               \
+    L(protocol, 6, "grpc grpc-web grpc-web-text connect connect-stream http1")                    \
+    L(reason, 96, "")                                                                             \
+    L(cache, 2, "hit miss")                                                                       \
+    L(verdict, 2, "good refused")                                                                 \
+    L(way, 2, "read write")                                                                       \
+    L(outcome, 2, "answered lost")                                                                \
+    L(level, 4, "error warn info debug")
+
+#define METRICS(M)                                                                                \
+    /* -- what clients asked ------------------------------------------------------------------ */ \
+    M(rpc_requests_total, COUNTER, class, protocol, reason,                                       \
+      "Calls answered, by class of method, protocol and reason (OK: done).")                      \
+    M(rpc_duration_seconds, HISTOGRAM, class, none, none,                                         \
+      "Time from a call's headers to its answer.")                                                \
+    M(rpc_inflight, GAUGE, none, none, none, "Calls that have no answer yet.")                    \
+    M(refusals_total, COUNTER, reason, none, none, "Calls refused, by reason.")                   \
+    /* -- connections ------------------------------------------------------------------------- */ \
+    M(connections, GAUGE, none, none, none, "Connections of clients.")                            \
+    M(connections_accepted_total, COUNTER, none, none, none, "Connections accepted.")             \
+    M(connections_refused_total, COUNTER, none, none, none,                                       \
+      "Connections that got a good-bye at once, because there were too many.")                    \
+    /* -- identity ---------------------------------------------------------------------------- */ \
+    M(token_cache_lookups_total, COUNTER, cache, none, none,                                      \
+      "Tokens looked up among the verified ones.")                                                \
+    M(token_verifications_total, COUNTER, verdict, none, none, "Signatures checked.")             \
+    M(token_verifications_pending, GAUGE, none, none, none, "Tokens being verified.")             \
+    /* -- the fair queue ---------------------------------------------------------------------- */ \
+    M(queue_calls, GAUGE, none, none, none, "Calls waiting in the fair queue.")                   \
+    M(queue_identities, GAUGE, none, none, none, "Identities with calls in the fair queue.")      \
+    M(queue_wait_seconds, HISTOGRAM, class, none, none,                                           \
+      "Time of a call in the fair queue until it left for the shard.")                            \
+    /* -- to the shard ------------------------------------------------------------------------ */ \
+    M(hop_credit, GAUGE, none, none, none, "Calls that the shard takes now, as it said last.")    \
+    M(hop_connected, GAUGE, none, none, none, "1 while the shard is connected.")                  \
+    M(hop_batches_total, COUNTER, outcome, none, none, "Batches that came back from the shard.")  \
+    M(hop_batch_calls, HISTOGRAM_OF, none, none, none, "Calls in a batch to the shard.")          \
+    M(hop_round_trip_seconds, HISTOGRAM, none, none, none,                                        \
+      "Time of a batch to the shard and back.")                                                   \
+    /* -- the shard --------------------------------------------------------------------------- */ \
+    M(shard_rounds_total, COUNTER, way, none, none,                                               \
+      "Rounds of the writer: of reads alone, or with an entry in the log.")                       \
+    M(shard_round_commands, HISTOGRAM_OF, none, none, none, "Commands in a round's entry.")       \
+    M(shard_commit_duration_seconds, HISTOGRAM, none, none, none,                                 \
+      "Time to make a round's entry durable: one commit, one fsync.")                             \
+    M(shard_log_index, GAUGE, none, none, none, "Index of the last entry that was applied.")      \
+    M(shard_storage_room, GAUGE, none, none, none,                                                \
+      "2: plenty; 1: new pools, slots and holds are refused; 0: every write is.")                 \
+    M(shard_storage_free_bytes, GAUGE, none, none, none, "Free on the disk of the data.")         \
+    /* -- operations -------------------------------------------------------------------------- */ \
+    M(log_lines_total, COUNTER, level, none, none, "Lines logged.")                               \
+    M(log_lines_dropped_total, COUNTER, level, none, none,                                        \
+      "Lines not logged, because one of their kind came a moment before.")                        \
+    M(config_reloads_total, COUNTER, verdict, none, none,                                         \
+      "Times that SIGHUP had the configuration read again.")
+
+#endif
