@@ -24,4 +24,8 @@ int cmd_reservation_list(const struct verb *verb, int argc, char **argv);
 int cmd_reservation_show(const struct verb *verb, int argc, char **argv);
 int cmd_reservation_cancel(const struct verb *verb, int argc, char **argv);
 
+/* Verbs whose help stands beside them. */
+extern const char cmd_release_verify_help[];
+int cmd_release_verify(const struct verb *verb, int argc, char **argv);
+
 #endif

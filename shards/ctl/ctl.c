@@ -202,5 +202,7 @@ const struct verb ctl_verbs[] = {
     {"reservation", "show", "one reservation", ctl_reservation_show_help, cmd_reservation_show},
     {"reservation", "cancel", "cancel a reservation", ctl_reservation_cancel_help,
      cmd_reservation_cancel},
+    {"release", "verify", "recompute a release from its bundle, offline", cmd_release_verify_help,
+     cmd_release_verify},
     {0},
 };

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -32,6 +33,7 @@ struct draw_stock {
     uint32_t count;
     uint32_t free_count;
     uint32_t words_counts[STOCK_LEVELS]; /* of one set, by level */
+    struct draw_slot *slots;
     uint32_t *next;  /* neighbour after each slot, or DRAW_NONE */
     uint32_t *prev;  /* the one before */
     uint64_t *words; /* of all sets */
@@ -94,7 +96,8 @@ static int stock_sets_new(struct draw_stock *s)
     s->words = calloc(words * DRAW_CHAIN_MAX + 1, sizeof *s->words);
     s->next = calloc(s->count + (size_t)1, sizeof *s->next);
     s->prev = calloc(s->count + (size_t)1, sizeof *s->prev);
-    if (s->words == NULL || s->next == NULL || s->prev == NULL) {
+    s->slots = calloc(s->count + (size_t)1, sizeof *s->slots);
+    if (s->slots == NULL || s->words == NULL || s->next == NULL || s->prev == NULL) {
         return err_origin(-ENOMEM);
     }
     uint64_t *at = s->words;
@@ -107,27 +110,50 @@ static int stock_sets_new(struct draw_stock *s)
     return 0;
 }
 
-/* Slots come by start: the last one seen at a desk is the only one that the next can follow. */
-static int stock_neighbours_new(struct draw_stock *s, const struct draw_slot *slots)
+static int stock_slugs(const struct draw_slot *a, const struct draw_slot *b)
 {
-    uint32_t *last = malloc((s->count + (size_t)1) * sizeof *last);
-    if (last == NULL) {
+    size_t n = a->slug_len < b->slug_len ? a->slug_len : b->slug_len;
+    int order = memcmp(a->slug, b->slug, n);
+    return order ? order : a->slug_len - b->slug_len;
+}
+
+int draw_slot_compare(const struct draw_slot *a, const struct draw_slot *b)
+{
+    if (a->start_us != b->start_us) {
+        return a->start_us < b->start_us ? -1 : 1;
+    }
+    return stock_slugs(a, b);
+}
+
+/* Of pointers into the array of slots: by desk, then as the list. */
+static int stock_by_desk(const void *a, const void *b)
+{
+    const struct draw_slot *const *x = a, *const *y = b;
+    int order = stock_slugs(*x, *y);
+    return order ? order : *x < *y ? -1 : 1;
+}
+
+/* Sorted by desk, whoever may follow a slot stands right behind it. */
+static int stock_neighbours_new(struct draw_stock *s)
+{
+    const struct draw_slot **desks = malloc((s->count + (size_t)1) * sizeof *desks);
+    if (desks == NULL) {
         return err_origin(-ENOMEM);
     }
     for (uint32_t i = 0; i < s->count; i++) {
-        s->next[i] = s->prev[i] = last[i] = DRAW_NONE;
+        CHECK(i == 0 || draw_slot_compare(&s->slots[i - 1], &s->slots[i]) < 0);
+        s->next[i] = s->prev[i] = DRAW_NONE;
+        desks[i] = &s->slots[i];
     }
-    for (uint32_t i = 0; i < s->count; i++) {
-        CHECK(slots[i].desk < s->count);
-        CHECK(i == 0 || slots[i - 1].start_us <= slots[i].start_us);
-        uint32_t before = last[slots[i].desk];
-        if (before != DRAW_NONE && slots[before].end_us == slots[i].start_us) {
-            s->next[before] = i;
-            s->prev[i] = before;
+    qsort(desks, s->count, sizeof *desks, stock_by_desk);
+    for (uint32_t i = 1; i < s->count; i++) {
+        const struct draw_slot *a = desks[i - 1], *b = desks[i];
+        if (stock_slugs(a, b) == 0 && a->end_us == b->start_us) {
+            s->next[a - s->slots] = (uint32_t)(b - s->slots);
+            s->prev[b - s->slots] = (uint32_t)(a - s->slots);
         }
-        last[slots[i].desk] = i;
     }
-    free(last);
+    free(desks);
     return 0;
 }
 
@@ -140,8 +166,9 @@ int draw_stock_new(const struct draw_slot *slots, uint32_t count, struct draw_st
     }
     s->count = count;
     int r = stock_sets_new(s);
-    if (r == 0) {
-        r = stock_neighbours_new(s, slots);
+    if (r == 0 && count > 0) {
+        memcpy(s->slots, slots, count * sizeof *slots);
+        r = stock_neighbours_new(s);
     }
     if (r) {
         draw_stock_free(s);
@@ -154,6 +181,7 @@ int draw_stock_new(const struct draw_slot *slots, uint32_t count, struct draw_st
 void draw_stock_free(struct draw_stock *s)
 {
     if (s) {
+        free(s->slots);
         free(s->prev);
         free(s->next);
         free(s->words);
@@ -169,6 +197,45 @@ uint32_t draw_stock_count(const struct draw_stock *s)
 uint32_t draw_stock_free_count(const struct draw_stock *s)
 {
     return s->free_count;
+}
+
+const struct draw_slot *draw_stock_slot(const struct draw_stock *s, uint32_t slot)
+{
+    CHECK(slot < s->count);
+    return &s->slots[slot];
+}
+
+/* How many slots of the list come before `key`. */
+static uint32_t stock_before(const struct draw_stock *s, const struct draw_slot *key)
+{
+    uint32_t low = 0, high = s->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (draw_slot_compare(&s->slots[middle], key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+uint32_t draw_stock_find(const struct draw_stock *s, int64_t start_us, struct span slug)
+{
+    struct draw_slot key = {.start_us = start_us, .slug_len = (uint8_t)slug.len};
+    if (slug.len == 0 || slug.len > sizeof key.slug) {
+        return DRAW_NONE;
+    }
+    memcpy(key.slug, slug.ptr, slug.len);
+    uint32_t at = stock_before(s, &key);
+    return at < s->count && draw_slot_compare(&s->slots[at], &key) == 0 ? at : DRAW_NONE;
+}
+
+struct draw_wish draw_stock_interval(const struct draw_stock *s, int64_t from_us, int64_t to_us)
+{
+    /* Without a slug a key comes before every slot of its start. */
+    return (struct draw_wish){stock_before(s, &(struct draw_slot){.start_us = from_us}),
+                              stock_before(s, &(struct draw_slot){.start_us = to_us})};
 }
 
 bool draw_stock_is_free(const struct draw_stock *s, uint32_t slot)

@@ -12,16 +12,19 @@
 
 #include <stddef.h>
 
+#include "base/limits.h"
 #include "base/types.h"
 
 #define DRAW_CHAIN_MAX 8                  /* neighbours that one ticket may ask for */
 #define DRAW_STOCK_MAX (UINT32_C(1) << 24) /* slots of one release */
 #define DRAW_NONE      UINT32_MAX
 
+/* A slot of the manifest's list. */
 struct draw_slot {
     int64_t start_us;
     int64_t end_us;
-    uint32_t desk; /* the same number, the same desk; below the count of slots */
+    uint8_t slug_len; /* of its desk: 1 to SLOT_DESK_MAX */
+    char slug[SLOT_DESK_MAX];
 };
 
 /* Half-open interval of slot numbers. */
@@ -32,11 +35,18 @@ struct draw_wish {
 
 struct draw_stock;
 
-/* `slots` are in order and borrowed during the call only; all of them are taken at first.
- * Returns 0, or -ENOMEM.  About 10 bytes a slot. */
+/* `slots` are in order (draw_slot_compare()), each once, and copied; all are taken at first.
+ * Returns 0, or -ENOMEM.  About 60 bytes a slot. */
 int draw_stock_new(const struct draw_slot *slots, uint32_t count, struct draw_stock **ret_stock);
 void draw_stock_free(struct draw_stock *s); /* takes NULL */
+/* The manifest's order: by start, then by slug as bytes.  < 0, 0 or > 0. */
+int draw_slot_compare(const struct draw_slot *a, const struct draw_slot *b);
 uint32_t draw_stock_count(const struct draw_stock *s);
+const struct draw_slot *draw_stock_slot(const struct draw_stock *s, uint32_t slot);
+/* The number of this slot; DRAW_NONE: it is not in the list. */
+uint32_t draw_stock_find(const struct draw_stock *s, int64_t start_us, struct span slug);
+/* The slots that start in [from_us, to_us). */
+struct draw_wish draw_stock_interval(const struct draw_stock *s, int64_t from_us, int64_t to_us);
 uint32_t draw_stock_free_count(const struct draw_stock *s);
 bool draw_stock_is_free(const struct draw_stock *s, uint32_t slot);
 /* The neighbour that starts when `slot` ends; DRAW_NONE: it has none. */

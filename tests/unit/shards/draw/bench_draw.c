@@ -62,7 +62,8 @@ static void stock_up(struct bench *b)
     struct draw_slot *slots = calloc(b->slots, sizeof *slots);
     CHECK(slots != NULL);
     for (uint32_t i = 0; i < b->slots; i++) {
-        slots[i] = (struct draw_slot){i / 100 * 900, i / 100 * 900 + 900, i % 100};
+        slots[i] = (struct draw_slot){i / 100 * 900, i / 100 * 900 + 900, 2,
+                                      {(char)('0' + i % 100 / 10), (char)('0' + i % 10)}};
     }
     CHECK(draw_stock_new(slots, b->slots, &b->stock) == 0);
     for (uint32_t i = 0; i < b->slots; i++) {

@@ -3,6 +3,7 @@
  * puts, chains of every length and gaps between slots; serial dictatorship takes the first wish. */
 #include "draw/stock.h"
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/prng.h"
 #include "tests/lib/tap.h"
@@ -17,6 +18,11 @@ struct naive {
     uint32_t count;
 };
 
+static struct draw_slot slot(int64_t start_us, int64_t end_us, char desk)
+{
+    return (struct draw_slot){start_us, end_us, 1, {desk}};
+}
+
 /* Desks work in parallel, with a gap now and then. */
 static void naive_make(struct naive *n, struct prng *p, uint32_t count)
 {
@@ -28,16 +34,16 @@ static void naive_make(struct naive *n, struct prng *p, uint32_t count)
             }
             int64_t end = start + (prng_below(p, 9) == 0 ? 90 : 100);
             n->is_free[n->count] = false;
-            n->slots[n->count++] = (struct draw_slot){start, end, desk};
+            n->slots[n->count++] = slot(start, end, (char)('a' + desk));
         }
     }
 }
 
-static uint32_t naive_next(const struct naive *n, uint32_t slot)
+static uint32_t naive_next(const struct naive *n, uint32_t at)
 {
-    for (uint32_t i = slot + 1; i < n->count; i++) {
-        if (n->slots[i].desk == n->slots[slot].desk) {
-            return n->slots[i].start_us == n->slots[slot].end_us ? i : DRAW_NONE;
+    for (uint32_t i = at + 1; i < n->count; i++) {
+        if (n->slots[i].slug[0] == n->slots[at].slug[0]) {
+            return n->slots[i].start_us == n->slots[at].end_us ? i : DRAW_NONE;
         }
     }
     return DRAW_NONE;
@@ -97,8 +103,8 @@ static void test_as_a_plain_scan(void)
 
 static void test_serves_the_first_wish(void)
 {
-    const struct draw_slot slots[] = {
-        {0, 10, 0}, {0, 10, 1}, {10, 20, 0}, {10, 20, 1}, {30, 40, 0}};
+    const struct draw_slot slots[] = {slot(0, 10, 'a'), slot(0, 10, 'b'), slot(10, 20, 'a'),
+                                      slot(10, 20, 'b'), slot(30, 40, 'a')};
     const struct draw_wish wishes[] = {{4, 5}, {0, 2}, {0, 5}};
     struct draw_stock *s;
     size_t wish = 99;
@@ -124,6 +130,32 @@ static void test_serves_the_first_wish(void)
     draw_stock_free(s);
 }
 
+static void test_finds_slots_and_intervals(void)
+{
+    struct draw_slot slots[] = {slot(0, 10, 'a'), slot(0, 10, 'b'), slot(10, 20, 'a'),
+                                slot(20, 30, 'b')};
+    struct draw_stock *s;
+    slots[1].slug_len = 2; /* "b" and a zero byte: behind "b", if there were one */
+    OK(draw_stock_new(slots, 4, &s) == 0);
+    EQ(draw_stock_find(s, 0, span_of("a")), 0);
+    EQ(draw_stock_find(s, 0, span_of("b")), DRAW_NONE);
+    EQ(draw_stock_find(s, 0, (struct span){(const uint8_t *)"b", 2}), 1);
+    EQ(draw_stock_find(s, 20, span_of("b")), 3);
+    EQ(draw_stock_find(s, 20, span_of("a")), DRAW_NONE);
+    EQ(draw_stock_find(s, 20, (struct span){0}), DRAW_NONE);
+    EQ(draw_stock_find(s, 20, span_of("a desk's slug of over 24 bytes")), DRAW_NONE);
+    struct draw_wish w = draw_stock_interval(s, 1, 20);
+    OK(w.from == 2 && w.to == 3);
+    w = draw_stock_interval(s, 0, 21);
+    OK(w.from == 0 && w.to == 4);
+    w = draw_stock_interval(s, 40, 50);
+    OK(w.from == 4 && w.to == 4);
+    w = draw_stock_interval(s, 20, 5);
+    EQ(draw_stock_first(s, w, 1), DRAW_NONE);
+    EQ(draw_stock_next(s, 1), DRAW_NONE);
+    draw_stock_free(s);
+}
+
 static void test_nothing_in_stock(void)
 {
     struct draw_stock *s;
@@ -142,7 +174,7 @@ static void test_every_height(void)
         struct draw_slot *slots = calloc(counts[c], sizeof *slots);
         struct draw_stock *s;
         for (uint32_t i = 0; i < counts[c]; i++) {
-            slots[i] = (struct draw_slot){i, i + 1, 0};
+            slots[i] = slot(i, i + 1, 'x');
         }
         OK(draw_stock_new(slots, counts[c], &s) == 0);
         draw_stock_put(s, counts[c] - 1);
@@ -162,6 +194,7 @@ int main(void)
 {
     TAP_RUN(test_as_a_plain_scan);
     TAP_RUN(test_serves_the_first_wish);
+    TAP_RUN(test_finds_slots_and_intervals);
     TAP_RUN(test_nothing_in_stock);
     TAP_RUN(test_every_height);
     return tap_done();

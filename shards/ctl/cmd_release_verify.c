@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* fairslot release verify BUNDLE: recomputes a release from what was published.  Offline: no
+ * server, no key, no trust in whoever wrote the bundle.
+ *   files -> shards/draw/bundle -> what holds, or the first place that does not
+ * Owns the mappings of the files while it runs.  Fails with the file and line that do not fit
+ * (exit 1), or that a file cannot be read (exit 3). */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "ctl/cmd.h"
+#include "ctl/keyfile.h"
+#include "ctl/options.h"
+#include "ctl/talk.h"
+#include "draw/bundle.h"
+
+const char cmd_release_verify_help[] =
+    "usage: fairslot release verify BUNDLE [options]\n"
+    "Recomputes a whole release from its published bundle, offline: slots, commitments, trustees'\n"
+    "signatures, the root of all tickets, the seed, everybody's rank, and who got what.\n"
+    "  BUNDLE              the folder with manifest, slots, parts, tickets, late and outcome\n"
+    "  -o json             the result as JSON\n"
+    "Exit: 0 everything holds; 1 something does not, and where; 3 a file is missing.\n"
+    "example:\n"
+    "  fairslot release verify bundle/\n";
+
+static void verify_unmap(struct span file)
+{
+    if (file.len) {
+        munmap((void *)file.ptr, file.len);
+    }
+}
+
+/* An empty file is an empty span.  An exit code. */
+static int verify_map(const char *dir, const char *name, struct span *ret_file)
+{
+    char path[KEYFILE_PATH_MAX];
+    struct stat st;
+    if (!keyfile_path(path, dir, name)) {
+        talk_error("the path %s is too long", dir);
+        return VERB_USAGE;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        talk_error("%s: %s", path, fd < 0 ? strerror(errno) : "not a plain file");
+        talk_next("a bundle is the folder that 'fairslot release report' writes");
+        if (fd >= 0) {
+            close(fd);
+        }
+        return VERB_PRECONDITION;
+    }
+    void *at = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    close(fd);
+    if (at == MAP_FAILED) {
+        talk_error("%s: %s", path, strerror(errno));
+        return VERB_FAILED;
+    }
+    *ret_file = (struct span){at, (size_t)st.st_size};
+    return VERB_OK;
+}
+
+static void verify_hex(const struct draw_hash *hash, char out[65])
+{
+    for (int i = 0; i < 32; i++) {
+        snprintf(out + 2 * i, 3, "%02x", hash->bytes[i]);
+    }
+}
+
+static void verify_say(const struct draw_summary *s)
+{
+    char root[65], seed[65];
+    verify_hex(&s->root, root);
+    verify_hex(&s->seed, seed);
+    printf("everything holds: %u tickets (%u withdrawn, %u late), %u slots, %u served\n",
+           s->tickets + s->late, s->withdrawn, s->late, s->slots, s->winners);
+    printf("root     %s\nseed     %s\ncut-off  %016" PRIx64 "\n", root, seed, s->cut_off);
+    printf("parts    the operator's, %u of %u trustees'%s\n",
+           s->trustees - s->parts_missing, s->trustees, s->has_beacon ? ", a beacon's" : "");
+    if (s->parts_missing || s->beacon_is_missing) {
+        printf("missing  %u trustees'%s: empty, by the manifest's rule\n", s->parts_missing,
+               s->beacon_is_missing ? ", the beacon's" : "");
+    }
+    if (s->rests_on_operator) {
+        printf("order rests on the operator's word: no trustee and no beacon took part\n");
+    }
+    if (s->is_withheld) {
+        printf("preferences are withheld: the order was checked, not which slot each one got\n");
+    }
+}
+
+static void verify_json(const struct draw_summary *s)
+{
+    char root[65], seed[65];
+    verify_hex(&s->root, root);
+    verify_hex(&s->seed, seed);
+    printf("{\"valid\":true,\"tickets\":%u,\"withdrawn\":%u,\"late\":%u,\"slots\":%u,\"served\":%u,"
+           "\"root\":\"%s\",\"seed\":\"%s\",\"cutOff\":\"%016" PRIx64 "\",\"trustees\":%u,"
+           "\"partsMissing\":%u",
+           s->tickets, s->withdrawn, s->late, s->slots, s->winners, root, seed, s->cut_off,
+           s->trustees, s->parts_missing);
+    const struct {
+        const char *name;
+        bool value;
+    } facts[] = {{"hasBeacon", s->has_beacon},
+                 {"beaconMissing", s->beacon_is_missing},
+                 {"restsOnOperator", s->rests_on_operator},
+                 {"withheld", s->is_withheld}};
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        printf(",\"%s\":%s", facts[i].name, facts[i].value ? "true" : "false");
+    }
+    printf("}\n");
+}
+
+static int verify_bundle(const struct draw_bundle *b, bool json)
+{
+    struct draw_summary summary;
+    struct draw_finding finding;
+    int r = draw_bundle_verify(b, &summary, &finding);
+    if (r < 0) {
+        err_print(stderr);
+        return VERB_FAILED;
+    }
+    if (r == 0) {
+        json ? verify_json(&summary) : verify_say(&summary);
+        return VERB_OK;
+    }
+    if (json) {
+        printf("{\"valid\":false,\"file\":\"%s\",\"line\":%lu,\"what\":\"%s\"}\n", finding.file,
+               finding.line, finding.what);
+    }
+    if (finding.line) {
+        talk_error("%s:%lu: %s", finding.file, finding.line, finding.what);
+    } else {
+        talk_error("%s: %s", finding.file, finding.what);
+    }
+    talk_next("compare the file with the one that others have; do not rely on this outcome");
+    return VERB_FAILED;
+}
+
+int cmd_release_verify(const struct verb *verb, int argc, char **argv)
+{
+    struct options_words words;
+    const char *output = "";
+    const struct options_spec specs[] = {{"output", 'o', &output, NULL}, {NULL}};
+    const struct options_rule rule = {specs, 1, 1, "BUNDLE"};
+    struct draw_bundle b = {{0}};
+    const struct {
+        const char *name;
+        struct span *file;
+    } files[] = {{"manifest", &b.manifest}, {"slots", &b.slots}, {"parts", &b.parts},
+                 {"tickets", &b.tickets},   {"late", &b.late},   {"outcome", &b.outcome}};
+    int r = options_parse(verb, &rule, argc, argv, &words);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (output[0] && strcmp(output, "json") != 0) {
+        return options_wrong(verb, "output", output, "json, or leave it out");
+    }
+    int code = VERB_OK;
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && code == VERB_OK; i++) {
+        code = verify_map(words.at[0], files[i].name, files[i].file);
+    }
+    if (code == VERB_OK) {
+        code = verify_bundle(&b, output[0] != '\0');
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        verify_unmap(*files[i].file);
+    }
+    return code;
+}

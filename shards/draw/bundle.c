@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: MIT */
+/* Verifying a bundle: read, recompute, compare; the first difference is the finding.
+ *
+ *   manifest -> slots (their hash) -> parts (commitments, signatures) -> tickets (leaves, root,
+ *   count) -> seed -> order -> outcome, line by line against serial dictatorship
+ *
+ * Everything that the files claim is either an input that the manifest or the root commits to, or
+ * is computed here and compared.  So one changed byte in any file is found, and where: what is
+ * committed to shows at its own line where it can, else at the value that no longer fits.
+ * Owns: ids and places of the tickets, the stock; gone when it returns.
+ * Fails by finding; < 0 when memory ends.  Road not taken: trusting the outcome's own order and
+ * checking that it ascends, which would let an operator leave somebody out. */
+#include "draw/bundle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "draw/lines.h"
+#include "draw/preferences.h"
+
+#define BUNDLE_NUMBER_MAX  INT64_MAX
+#define BUNDLE_TICKETS_MAX (UINT32_C(1) << 28)
+
+/* A cohort's tickets that entered, ascending by id. */
+struct bundle_cohort {
+    uint32_t number;
+    uint32_t count;
+    uint32_t size;
+    struct ticket_id *ids;
+    const uint8_t **preferences; /* where each one's hex stands in its file; NULL: withheld */
+    struct draw_place *places;   /* once ordered */
+    struct draw_place *scratch;
+};
+
+struct bundle_run {
+    const struct draw_bundle *b;
+    struct draw_summary *sum;
+    struct draw_finding *finding;
+    struct draw_manifest manifest;
+    struct draw_stock *stock;
+    struct draw_tree tree;
+    struct draw_hash claimed_root, claimed_seed;
+    uint64_t claimed_count;
+    unsigned long root_line; /* of parts */
+    uint8_t operator_seed[32];
+    struct span parts[DRAW_TRUSTEES_MAX]; /* bytes, in part_bytes */
+    uint8_t part_bytes[DRAW_TRUSTEES_MAX][DRAW_PART_MAX];
+    struct span keys[DRAW_TRUSTEES_MAX];
+    uint8_t key_bytes[DRAW_TRUSTEES_MAX][DRAW_KEY_BYTES_MAX];
+    unsigned long part_lines[DRAW_TRUSTEES_MAX];
+    uint8_t beacon[DRAW_PART_MAX];
+    size_t beacon_len;
+    struct bundle_cohort cohort; /* the one being read or served */
+    struct lines outcome;
+    bool has_waiting; /* by turn: somebody without a turn has been met */
+};
+
+static int bundle_found(struct bundle_run *run, const char *file, unsigned long line,
+                        const char *what)
+{
+    *run->finding = (struct draw_finding){file, line, what};
+    return 1;
+}
+
+/* -- slots ------------------------------------------------------------------------------------- */
+
+static void bundle_slot(struct lines *l, uint32_t number, struct draw_slot *slot,
+                        struct draw_hash *hash)
+{
+    l->bad = l->bad || lines_number(l, UINT32_MAX) != number;
+    slot->start_us = (int64_t)lines_number(l, BUNDLE_NUMBER_MAX / 2);
+    int64_t duration_us = (int64_t)lines_number(l, BUNDLE_NUMBER_MAX / 2);
+    struct span slug = lines_field(l);
+    l->bad = l->bad || slug.len > sizeof slot->slug || !lines_is_over(l);
+    if (l->bad) {
+        return;
+    }
+    slot->end_us = slot->start_us + duration_us;
+    slot->slug_len = (uint8_t)slug.len;
+    memcpy(slot->slug, slug.ptr, slug.len);
+    draw_slots_hash(hash, slot->start_us, duration_us, slug);
+}
+
+static int bundle_slots_read(struct bundle_run *run, struct draw_slot *slots)
+{
+    struct lines l = lines_of(run->b->slots);
+    struct draw_hash hash = {{0}};
+    uint32_t count = 0;
+    while (count < run->manifest.slots_count && lines_next(&l)) {
+        bundle_slot(&l, count, &slots[count], &hash);
+        if (l.bad || (count > 0 && draw_slot_compare(&slots[count - 1], &slots[count]) >= 0)) {
+            return bundle_found(run, "slots", l.number, "is no slot in its order");
+        }
+        count++;
+    }
+    if (l.bad || count < run->manifest.slots_count || l.rest.len > 0) {
+        return bundle_found(run, "slots", l.number, "the manifest has another number of slots");
+    }
+    if (memcmp(&hash, &run->manifest.slots_hash, sizeof hash) != 0) {
+        return bundle_found(run, "slots", 0, "is not the list whose hash the manifest has");
+    }
+    int r = draw_stock_new(slots, count, &run->stock);
+    for (uint32_t i = 0; r == 0 && i < count; i++) {
+        draw_stock_put(run->stock, i);
+    }
+    run->sum->slots = count;
+    return err_trace(r);
+}
+
+static int bundle_slots_new(struct bundle_run *run)
+{
+    if (run->manifest.slots_count > DRAW_STOCK_MAX) {
+        return bundle_found(run, "manifest", 0, "more slots than a release may have");
+    }
+    struct draw_slot *slots = calloc(run->manifest.slots_count + (size_t)1, sizeof *slots);
+    if (slots == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    int r = bundle_slots_read(run, slots);
+    free(slots);
+    return r;
+}
+
+/* -- parts ------------------------------------------------------------------------------------- */
+
+/* The value of the next line; NULL pointer: it is no such line. */
+static struct span bundle_part_line(struct lines *l, const char *key)
+{
+    if (!lines_next(l)) {
+        l->bad = true;
+    }
+    return lines_value(l, key);
+}
+
+static void bundle_part_hex(struct lines *l, const char *key, void *out, size_t n)
+{
+    struct span value = bundle_part_line(l, key);
+    size_t len = 0;
+    l->bad = l->bad || !lines_hex_of(value, out, n, &len) || len != n;
+}
+
+static void bundle_trustee(struct bundle_run *run, struct lines *l, uint32_t i)
+{
+    size_t len = 0;
+    struct span value = bundle_part_line(l, "trustee-key");
+    l->bad = l->bad || !lines_hex_of(value, run->key_bytes[i], DRAW_KEY_BYTES_MAX, &len);
+    run->keys[i] = (struct span){run->key_bytes[i], len};
+    struct draw_hash hash;
+    draw_hash_bytes(run->keys[i], &hash);
+    l->bad = l->bad || memcmp(&hash, &run->manifest.trustees[i], sizeof hash) != 0;
+    value = bundle_part_line(l, "trustee-part");
+    run->part_lines[i] = l->number;
+    len = 0;
+    if (!l->bad && !span_equal(value, span_of("missing"))) {
+        l->bad = !lines_hex_of(value, run->part_bytes[i], DRAW_PART_MAX, &len) || len == 0;
+    }
+    run->parts[i] = (struct span){run->part_bytes[i], len};
+    run->sum->parts_missing += len == 0;
+}
+
+static void bundle_beacon(struct bundle_run *run, struct lines *l)
+{
+    struct span value = bundle_part_line(l, "beacon-value");
+    if (run->manifest.beacon.len == 0) {
+        l->bad = l->bad || !span_equal(value, span_of("-"));
+    } else if (span_equal(value, span_of("missing"))) {
+        run->sum->beacon_is_missing = true;
+    } else {
+        bool is_hex = lines_hex_of(value, run->beacon, sizeof run->beacon, &run->beacon_len);
+        l->bad = l->bad || !is_hex || run->beacon_len == 0;
+        run->sum->has_beacon = true;
+    }
+}
+
+static int bundle_parts_read(struct bundle_run *run)
+{
+    struct lines l = lines_of(run->b->parts);
+    struct draw_hash commitment, manifest;
+    bundle_part_hex(&l, "manifest", &manifest, sizeof manifest);
+    if (!l.bad && memcmp(&manifest, &run->sum->manifest_hash, sizeof manifest) != 0) {
+        return bundle_found(run, "manifest", 0, "is not the text whose hash parts has");
+    }
+    bundle_part_hex(&l, "operator-seed", run->operator_seed, sizeof run->operator_seed);
+    draw_commit_operator(run->operator_seed, &commitment);
+    if (!l.bad && memcmp(&commitment, &run->manifest.operator_commitment, sizeof commitment)) {
+        return bundle_found(run, "parts", l.number, "is not the seed that was committed to");
+    }
+    for (uint32_t i = 0; i < run->manifest.trustees_count && !l.bad; i++) {
+        bundle_trustee(run, &l, i);
+    }
+    if (!l.bad) {
+        bundle_beacon(run, &l);
+    }
+    if (!l.bad) {
+        bundle_part_hex(&l, "root", &run->claimed_root, sizeof run->claimed_root);
+        run->root_line = l.number;
+    }
+    struct span count = l.bad ? (struct span){0} : bundle_part_line(&l, "count");
+    run->claimed_count = l.bad ? 0 : lines_number_of(count, BUNDLE_TICKETS_MAX, &l.bad);
+    struct draw_hash claimed, late;
+    bundle_part_hex(&l, "late", &claimed, sizeof claimed);
+    draw_hash_bytes(run->b->late, &late);
+    if (!l.bad && memcmp(&claimed, &late, sizeof late) != 0) {
+        return bundle_found(run, "late", 0, "is not the text whose hash parts has");
+    }
+    if (!l.bad) {
+        bundle_part_hex(&l, "seed", &run->claimed_seed, sizeof run->claimed_seed);
+    }
+    if (l.bad || l.rest.len > 0) {
+        return bundle_found(run, "parts", l.number, "is not what should stand here");
+    }
+    return 0;
+}
+
+/* -- tickets ----------------------------------------------------------------------------------- */
+
+static void bundle_cohort_fini(struct bundle_cohort *c)
+{
+    free(c->scratch);
+    free(c->places);
+    free(c->preferences);
+    free(c->ids);
+    *c = (struct bundle_cohort){0};
+}
+
+static int bundle_cohort_grow(struct bundle_cohort *c)
+{
+    uint32_t size = c->size ? c->size + c->size / 2 : 4096;
+    void *ids = realloc(c->ids, size * sizeof *c->ids);
+    c->ids = ids ? ids : c->ids;
+    void *preferences = realloc(c->preferences, size * sizeof *c->preferences);
+    c->preferences = preferences ? preferences : c->preferences;
+    if (ids == NULL || preferences == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    c->size = size;
+    return 0;
+}
+
+/* Does the field hold preferences that hash to what the leaf says?  Withheld ones cannot tell. */
+static bool bundle_preferences_fit(struct bundle_run *run, struct span preferences,
+                                   struct span nonce, const struct draw_hash *hash)
+{
+    uint8_t bytes[DRAW_PREFERENCES_MAX], nonce_bytes[16];
+    size_t n, nonce_n;
+    struct draw_preferences p;
+    struct draw_hash computed;
+    if (span_equal(preferences, span_of("withheld"))) {
+        run->sum->is_withheld = true;
+        return span_equal(nonce, span_of("withheld"));
+    }
+    if (!lines_hex_of(preferences, bytes, sizeof bytes, &n) ||
+        !lines_hex_of(nonce, nonce_bytes, sizeof nonce_bytes, &nonce_n) || nonce_n != 16 ||
+        !draw_preferences_read((struct span){bytes, n}, &p)) {
+        return false;
+    }
+    draw_preferences_hash((struct span){bytes, n}, nonce_bytes, &computed);
+    return memcmp(&computed, hash, sizeof computed) == 0;
+}
+
+/* One ticket's fields into the cohort and, of cohort 0, into the tree.  0, LINE_WRONG, < 0. */
+enum { LINE_WRONG = 1 };
+static int bundle_ticket_read(struct bundle_run *run, struct lines *l)
+{
+    struct bundle_cohort *c = &run->cohort;
+    struct draw_hash hash = {{0}}, leaf;
+    if (c->count == c->size) {
+        int r = bundle_cohort_grow(c);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    struct ticket_id id;
+    lines_hex(l, &id, sizeof id);
+    uint64_t version = lines_number(l, BUNDLE_NUMBER_MAX);
+    struct span state = lines_field(l);
+    bool entered = span_equal(state, span_of("entered"));
+    if (l->bad || version == 0 || (!entered && !span_equal(state, span_of("withdrawn")))) {
+        return LINE_WRONG;
+    }
+    struct span preferences = {0};
+    if (entered) {
+        lines_hex(l, &hash, sizeof hash);
+        preferences = lines_field(l);
+        struct span nonce = lines_field(l);
+        l->bad = l->bad || !bundle_preferences_fit(run, preferences, nonce, &hash);
+    } else {
+        l->bad = !span_equal(l->line, span_of("- - -"));
+        l->line.len = 0;
+    }
+    if (!lines_is_over(l)) {
+        return LINE_WRONG;
+    }
+    if (c->number == 0) {
+        draw_leaf(&id, version, entered ? DRAW_LEAF_ENTERED : DRAW_LEAF_WITHDRAWN, &hash, &leaf);
+        draw_tree_add(&run->tree, &leaf);
+    }
+    run->sum->withdrawn += !entered && c->number == 0;
+    c->ids[c->count] = id; /* a withdrawn one is overwritten by the next */
+    bool is_withheld = span_equal(preferences, span_of("withheld"));
+    c->preferences[c->count] = is_withheld ? NULL : preferences.ptr;
+    c->count += entered;
+    return 0;
+}
+
+static int bundle_tickets_read(struct bundle_run *run)
+{
+    struct lines l = lines_of(run->b->tickets);
+    struct ticket_id before = {{0}};
+    while (lines_next(&l)) {
+        struct span whole = l.line;
+        int r = run->tree.count >= BUNDLE_TICKETS_MAX ? LINE_WRONG : bundle_ticket_read(run, &l);
+        struct ticket_id id = {{0}};
+        size_t n;
+        if (r == 0 && lines_hex_of((struct span){whole.ptr, 32}, id.bytes, 16, &n) &&
+            run->tree.count > 1 && memcmp(&before, &id, sizeof id) >= 0) {
+            r = LINE_WRONG;
+        }
+        before = id;
+        if (r) {
+            return r < 0 ? err_trace(r)
+                         : bundle_found(run, "tickets", l.number, "is no ticket in its order");
+        }
+    }
+    if (l.bad) {
+        return bundle_found(run, "tickets", l.number, "the line has no end");
+    }
+    run->sum->tickets = (uint32_t)run->tree.count;
+    draw_tree_root(&run->tree, &run->sum->root);
+    if (memcmp(&run->sum->root, &run->claimed_root, sizeof run->claimed_root) != 0) {
+        return bundle_found(run, "tickets", 0, "the tickets do not have the root of parts");
+    }
+    if (run->tree.count != run->claimed_count) {
+        return bundle_found(run, "parts", run->root_line + 1, "is not the number of tickets");
+    }
+    return 0;
+}
+
+static int bundle_seed_check(struct bundle_run *run)
+{
+    uint8_t message[DRAW_PART_MESSAGE_MAX];
+    struct span m = {message, draw_part_message(&run->sum->manifest_hash, &run->sum->root,
+                                                run->tree.count, message)};
+    run->sum->trustees = run->manifest.trustees_count;
+    bool has_part = false;
+    for (uint32_t i = 0; i < run->manifest.trustees_count; i++) {
+        if (run->parts[i].len > 0 && !draw_part_ok(run->keys[i], m, run->parts[i])) {
+            return bundle_found(run, "parts", run->part_lines[i],
+                                "is not this trustee's signature of manifest, root and count");
+        }
+        has_part = has_part || run->parts[i].len > 0;
+    }
+    run->sum->rests_on_operator = !has_part && !run->sum->has_beacon;
+    const struct draw_seed_parts parts = {
+        .manifest_hash = run->sum->manifest_hash,
+        .root = run->sum->root,
+        .count = run->tree.count,
+        .operator_seed = {run->operator_seed, sizeof run->operator_seed},
+        .trustee_parts = run->parts,
+        .trustee_parts_count = run->manifest.trustees_count,
+        .last_part = {run->beacon, run->beacon_len},
+    };
+    draw_seed(&parts, &run->sum->seed);
+    if (memcmp(&run->sum->seed, &run->claimed_seed, sizeof run->claimed_seed) != 0) {
+        return bundle_found(run, "parts", run->root_line + 3, "is not the seed of these parts");
+    }
+    return 0;
+}
+
+/* -- outcome ----------------------------------------------------------------------------------- */
+
+/* By preference: is the line what serial dictatorship gives this ticket now? */
+static bool bundle_serve(struct bundle_run *run, struct lines *l, const uint8_t *preferences)
+{
+    struct draw_preferences p;
+    struct draw_wish wishes[DRAW_WISHES_MAX];
+    uint8_t bytes[DRAW_PREFERENCES_MAX];
+    size_t n = 0, wish = 0;
+    struct span text = {preferences, 0};
+    while (preferences[text.len] != ' ') {
+        text.len++;
+    }
+    if (!lines_hex_of(text, bytes, sizeof bytes, &n) ||
+        !draw_preferences_read((struct span){bytes, n}, &p)) {
+        return false; /* was read before: never */
+    }
+    draw_preferences_wishes(&p, run->stock, wishes);
+    uint32_t slot = draw_stock_serve(run->stock, wishes, p.count, p.slot_count, &wish);
+    if (slot == DRAW_NONE) {
+        bool lost = span_equal(l->line, span_of("lost - -"));
+        l->line.len = 0;
+        return lost;
+    }
+    run->sum->winners++;
+    if (!span_equal(lines_field(l), span_of("won")) ||
+        lines_number(l, DRAW_WISHES_MAX) != wish + 1) {
+        return false;
+    }
+    struct span list = lines_field(l);
+    for (uint32_t i = 0; i < p.slot_count && !l->bad; i++) {
+        const uint8_t *comma = list.len ? memchr(list.ptr, ',', list.len) : NULL;
+        size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
+        uint64_t number = lines_number_of((struct span){list.ptr, len}, UINT32_MAX, &l->bad);
+        l->bad = l->bad || number != slot;
+        list.ptr += comma ? len + 1 : len;
+        list.len -= comma ? len + 1 : len;
+        slot = draw_stock_next(run->stock, slot);
+    }
+    return lines_is_over(l) && list.len == 0;
+}
+
+/* Without preferences: a winner's slots must be there and nobody else's. */
+static bool bundle_serve_withheld(struct bundle_run *run, struct lines *l)
+{
+    if (span_equal(l->line, span_of("lost - -"))) {
+        l->line.len = 0;
+        return true;
+    }
+    if (!span_equal(lines_field(l), span_of("won")) || lines_number(l, DRAW_WISHES_MAX) == 0) {
+        return false;
+    }
+    struct span list = lines_field(l);
+    run->sum->winners++;
+    while (!l->bad) {
+        const uint8_t *comma = memchr(list.ptr, ',', list.len);
+        size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
+        uint64_t slot = lines_number_of((struct span){list.ptr, len}, UINT32_MAX, &l->bad);
+        l->bad = l->bad || slot >= run->sum->slots ||
+                 !draw_stock_is_free(run->stock, (uint32_t)slot);
+        if (l->bad) {
+            break;
+        }
+        draw_stock_take(run->stock, (uint32_t)slot);
+        if (comma == NULL) {
+            break;
+        }
+        list.ptr += len + 1;
+        list.len -= len + 1;
+    }
+    return lines_is_over(l);
+}
+
+static bool bundle_turn(struct bundle_run *run, struct lines *l)
+{
+    bool turn = span_equal(l->line, span_of("turn - -"));
+    bool waiting = span_equal(l->line, span_of("waiting - -"));
+    l->line.len = 0;
+    bool ok = turn ? !run->has_waiting : waiting;
+    run->has_waiting = run->has_waiting || waiting;
+    run->sum->winners += turn;
+    return ok;
+}
+
+static bool bundle_outcome_line(struct bundle_run *run, const struct draw_place *place)
+{
+    const struct bundle_cohort *c = &run->cohort;
+    struct lines *l = &run->outcome;
+    uint8_t rank_bytes[8];
+    struct ticket_id id;
+    uint32_t winners = run->sum->winners;
+    uint64_t cohort = lines_number(l, UINT32_MAX);
+    lines_hex(l, rank_bytes, sizeof rank_bytes);
+    lines_hex(l, &id, sizeof id);
+    struct reader r = reader_of(rank_bytes, sizeof rank_bytes);
+    if (l->bad || cohort != c->number || reader_u64(&r) != place->rank ||
+        memcmp(&id, &c->ids[place->index], sizeof id) != 0) {
+        return false;
+    }
+    bool ok = run->manifest.serving == DRAW_BY_TURN ? bundle_turn(run, l)
+              : c->preferences[place->index]        ? bundle_serve(run, l,
+                                                                   c->preferences[place->index])
+                                                    : bundle_serve_withheld(run, l);
+    if (run->sum->winners > winners && c->number == 0) {
+        run->sum->cut_off = place->rank;
+    }
+    return ok && !l->bad;
+}
+
+static int bundle_places_grow(struct bundle_cohort *c)
+{
+    free(c->places);
+    free(c->scratch);
+    c->places = malloc((c->count + (size_t)1) * sizeof *c->places);
+    c->scratch = malloc((c->count + (size_t)1) * sizeof *c->scratch);
+    return c->places && c->scratch ? 0 : err_origin(-ENOMEM);
+}
+
+/* The cohort that was read, in its order, against the next lines of the outcome. */
+static int bundle_cohort_serve(struct bundle_run *run)
+{
+    struct bundle_cohort *c = &run->cohort;
+    int r = bundle_places_grow(c);
+    if (r) {
+        return err_trace(r);
+    }
+    draw_order(&run->sum->seed, c->ids, c->count, c->places, c->scratch);
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (!lines_next(&run->outcome) || !bundle_outcome_line(run, &c->places[i])) {
+            return bundle_found(run, "outcome", run->outcome.number,
+                                "is not what the order and the wishes give");
+        }
+    }
+    c->count = 0;
+    return 0;
+}
+
+static int bundle_late_serve(struct bundle_run *run)
+{
+    struct lines l = lines_of(run->b->late);
+    while (lines_next(&l)) {
+        uint64_t number = lines_number(&l, UINT32_MAX);
+        if (l.bad || number == 0 || number < run->cohort.number) {
+            return bundle_found(run, "late", l.number, "is no ticket of a later cohort");
+        }
+        if (number > run->cohort.number) {
+            int r = run->cohort.count ? bundle_cohort_serve(run) : 0;
+            if (r) {
+                return r;
+            }
+            run->cohort.number = (uint32_t)number;
+        }
+        uint32_t count = run->cohort.count;
+        int r = bundle_ticket_read(run, &l);
+        if (r == 0 && count > 0 && run->cohort.count > count &&
+            memcmp(&run->cohort.ids[count - 1], &run->cohort.ids[count], 16) >= 0) {
+            r = LINE_WRONG;
+        }
+        if (r) {
+            return r < 0 ? err_trace(r)
+                         : bundle_found(run, "late", l.number, "is no ticket in its order");
+        }
+        run->sum->late += run->cohort.count - count;
+    }
+    if (l.bad) {
+        return bundle_found(run, "late", l.number, "the line has no end");
+    }
+    return run->cohort.count ? bundle_cohort_serve(run) : 0;
+}
+
+static int bundle_steps(struct bundle_run *run)
+{
+    unsigned line = 0;
+    draw_hash_bytes(run->b->manifest, &run->sum->manifest_hash);
+    if (!draw_manifest_read(run->b->manifest, &run->manifest, &line)) {
+        return bundle_found(run, "manifest", line, "is not what should stand here");
+    }
+    if (run->manifest.serving == DRAW_FIRST_COME) {
+        return bundle_found(run, "manifest", 3, "first come, first served: nothing was drawn");
+    }
+    int r = bundle_parts_read(run);
+    r = r ? r : bundle_slots_new(run);
+    r = r ? r : bundle_tickets_read(run);
+    r = r ? r : bundle_seed_check(run);
+    run->outcome = lines_of(run->b->outcome);
+    r = r ? r : bundle_cohort_serve(run);
+    r = r ? r : bundle_late_serve(run);
+    if (r == 0 && run->outcome.rest.len > 0) {
+        r = bundle_found(run, "outcome", run->outcome.number + 1, "nobody is left for this line");
+    }
+    return r;
+}
+
+static struct bundle_run *bundle_run_new(void)
+{
+    return calloc(1, sizeof(struct bundle_run));
+}
+
+int draw_bundle_verify(const struct draw_bundle *b, struct draw_summary *ret_summary,
+                       struct draw_finding *ret_finding)
+{
+    *ret_summary = (struct draw_summary){0};
+    struct bundle_run *run = bundle_run_new();
+    if (run == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    run->b = b;
+    run->sum = ret_summary;
+    run->finding = ret_finding;
+    draw_tree_init(&run->tree);
+    int r = bundle_steps(run);
+    bundle_cohort_fini(&run->cohort);
+    draw_stock_free(run->stock);
+    free(run);
+    return r;
+}

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""Makes a bundle by docs/draw.md, for the verifiers' tests: a release that never was, drawn by an
+independent program.  Trustees' keys are made with the openssl command.
+
+    make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True)
+"""
+import hashlib
+import hmac
+import os
+import random
+import struct
+import subprocess
+import tempfile
+
+
+def h(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def mac(key, message):
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def u64(n):
+    return struct.pack(">Q", n)
+
+
+def prefixed(x):
+    return u64(len(x)) + x
+
+
+def root_of(leaves):
+    if not leaves:
+        return h(b"")
+    if len(leaves) == 1:
+        return leaves[0]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return h(b"\x01", root_of(leaves[:k]), root_of(leaves[k:]))
+
+
+class Stock:
+    """The slots that are free, asked as docs/draw.md words it: slowly and plainly."""
+
+    def __init__(self, slots):
+        self.slots = slots
+        self.free = [True] * len(slots)
+        desks = {}
+        self.next = [None] * len(slots)
+        for i, (start, _, slug) in enumerate(slots):
+            before = desks.get(slug)
+            if before is not None and slots[before][0] + slots[before][1] == start:
+                self.next[before] = i
+            desks[slug] = i
+
+    def chain(self, first, count):
+        found = []
+        at = first
+        while at is not None and self.free[at] and len(found) < count:
+            found.append(at)
+            at = self.next[at]
+        return found if len(found) == count else None
+
+    def interval(self, wish):
+        if wish[0] == 3:
+            return range(len(self.slots))
+        if wish[0] == 1:
+            return [i for i, s in enumerate(self.slots) if (s[0], s[2]) == (wish[1], wish[2])]
+        return [i for i, s in enumerate(self.slots) if wish[1] <= s[0] < wish[2]]
+
+    def serve(self, wishes, count):
+        for number, wish in enumerate(wishes, 1):
+            for first in self.interval(wish):
+                chain = self.chain(first, count)
+                if chain:
+                    for i in chain:
+                        self.free[i] = False
+                    return number, chain
+        return None
+
+
+def preferences(wishes, count):
+    out = bytes([count, len(wishes)])
+    for wish in wishes:
+        out += bytes([wish[0]])
+        if wish[0] == 1:
+            out += u64(wish[1]) + bytes([len(wish[2])]) + wish[2].encode()
+        elif wish[0] == 2:
+            out += u64(wish[1]) + u64(wish[2])
+    return out
+
+
+def make_wishes(rng, slots):
+    wishes = []
+    for _ in range(rng.randint(1, 8)):
+        kind = rng.choice([1, 1, 2, 2, 2, 3])
+        start, _, slug = rng.choice(slots)
+        wishes.append((1, start, slug) if kind == 1 else
+                      (2, start, start + rng.choice([900, 3600, 86400]) * 10**6) if kind == 2
+                      else (3,))
+    return wishes
+
+
+def make_slots(rng, count):
+    slots = []
+    start = 1930100000 * 10**6
+    while len(slots) < count:
+        for desk in range(3):
+            if rng.random() < 0.85 and len(slots) < count:
+                slots.append((start, 900 * 10**6, "desk-%d" % desk))
+        start += 900 * 10**6
+    return slots
+
+
+def rsa_key(folder, name):
+    path = os.path.join(folder, name)
+    subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt",
+                    "rsa_keygen_bits:2048", "-out", path], check=True, capture_output=True)
+    der = subprocess.run(["openssl", "pkey", "-in", path, "-pubout", "-outform", "DER"], check=True,
+                         capture_output=True).stdout
+    return path, der
+
+
+def rsa_sign(path, message):
+    return subprocess.run(["openssl", "dgst", "-sha256", "-sign", path], input=message, check=True,
+                          capture_output=True).stdout
+
+
+class Ticket:
+    def __init__(self, rng, release_key, slots):
+        self.id = mac(release_key, b"fairslot/ticket/v1" + rng.randbytes(16))[:16]
+        self.version = rng.randint(1, 3)
+        self.entered = rng.random() < 0.95
+        self.count = rng.choice([1, 1, 1, 1, 2, 3])
+        self.wishes = make_wishes(rng, slots)
+        self.preferences = preferences(self.wishes, self.count)
+        self.nonce = mac(release_key, b"fairslot/nonce/v1" + self.id + u64(self.version))[:16]
+        self.hash = h(prefixed(b"fairslot/preferences/v1"), prefixed(self.preferences),
+                      prefixed(self.nonce))
+        self.leaf = h(b"\x00", b"fairslot/leaf/v1", self.id, u64(self.version),
+                      b"\x01" if self.entered else b"\x02",
+                      self.hash if self.entered else bytes(32))
+
+    def line(self, withheld):
+        if not self.entered:
+            return "%s %d withdrawn - - -" % (self.id.hex(), self.version)
+        open_to_all = ("withheld", "withheld") if withheld else (self.preferences.hex(),
+                                                                 self.nonce.hex())
+        return "%s %d entered %s %s %s" % ((self.id.hex(), self.version, self.hash.hex()) +
+                                           open_to_all)
+
+
+def manifest(fields, slots, release_key, operator_seed, keys, beacon):
+    slots_hash = bytes(32)
+    for start, duration, slug in slots:
+        slots_hash = h(slots_hash, u64(start), u64(duration), prefixed(slug.encode()))
+    lines = ["fairslot-manifest: 1", "release: pools/passports/releases/march",
+             "serving: " + fields["serving"], "entry-open-us: 1930000000000000",
+             "entry-close-us: 1930000060000000", "entry-grace-us: 10000000", "close-us: 0",
+             "cohort-us: 5000000", "turn-us: 90000000", "accept-us: 600000000",
+             "parts-wait-us: 30000000", "slots-count: %d" % len(slots),
+             "slots-hash: " + slots_hash.hex(), "max-live: 1", "min-assurance: 2",
+             "release-key-commitment: " + h(prefixed(b"fairslot/release-key/v1"),
+                                            prefixed(release_key)).hex(),
+             "operator-commitment: " + h(prefixed(b"fairslot/operator-seed/v1"),
+                                         prefixed(operator_seed)).hex()]
+    lines += ["trustee: " + h(key).hex() for key in keys]
+    lines.append("beacon: " + ("drand quicknet round 4711" if beacon else "-"))
+    return "\n".join(lines) + "\n"
+
+
+def outcome(cohorts, seed, slots, fields):
+    stock = Stock(slots)
+    lines = []
+    turns = 20
+    for number, tickets in cohorts:
+        ranked = sorted((int.from_bytes(mac(seed, t.id)[:8], "big"), t.id, t)
+                        for t in tickets if t.entered)
+        for rank, tid, ticket in ranked:
+            if fields["serving"] == "by-turn":
+                result = "turn - -" if turns > 0 else "waiting - -"
+                turns -= 1
+            else:
+                got = stock.serve(ticket.wishes, ticket.count)
+                result = "won %d %s" % (got[0], ",".join(map(str, got[1]))) if got else "lost - -"
+            lines.append("%d %016x %s %s" % (number, rank, tid.hex(), result))
+    return lines
+
+
+def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True,
+         missing=False, people=120, slots=60):
+    rng = random.Random(seed)
+    fields = {"serving": serving}
+    os.makedirs(folder, exist_ok=True)
+    release_key, operator_seed = rng.randbytes(32), rng.randbytes(32)
+    slots = make_slots(rng, slots)
+    with tempfile.TemporaryDirectory() as secret:
+        keys = [rsa_key(secret, "key%d" % i) for i in range(trustees)]
+        text = manifest(fields, slots, release_key, operator_seed, [k[1] for k in keys], beacon)
+        tickets = sorted((Ticket(rng, release_key, slots) for _ in range(people)),
+                         key=lambda t: t.id)
+        late_cohorts = [(n, sorted((Ticket(rng, release_key, slots) for _ in range(7)),
+                                   key=lambda t: t.id)) for n in (1, 4)] if late else []
+        for _, members in late_cohorts:
+            for t in members:
+                t.entered = True
+        root = root_of([t.leaf for t in tickets])
+        message = prefixed(b"fairslot/part/v1") + h(text.encode()) + root + u64(len(tickets))
+        parts = [rsa_sign(path, message) for path, _ in keys]
+    if missing and parts:
+        parts[0] = b""
+    value = rng.randbytes(32) if beacon else b""
+    drawn = h(prefixed(b"fairslot/seed/v1"), prefixed(h(text.encode())), prefixed(root),
+              prefixed(u64(len(tickets))), prefixed(operator_seed), prefixed(u64(len(parts))),
+              *[prefixed(p) for p in parts], prefixed(value))
+    lines = ["manifest: " + h(text.encode()).hex(), "operator-seed: " + operator_seed.hex()]
+    for (_, key), part in zip(keys, parts):
+        lines += ["trustee-key: " + key.hex(), "trustee-part: " + (part.hex() or "missing")]
+    lines += ["beacon-value: " + (value.hex() or "-"), "root: " + root.hex(),
+              "count: %d" % len(tickets)]
+    late = "".join("%d %s\n" % (n, t.line(withheld)) for n, m in late_cohorts for t in m)
+    lines += ["late: " + h(late.encode()).hex(), "seed: " + drawn.hex()]
+    files = {
+        "manifest": text,
+        "slots": "".join("%d %d %d %s\n" % (i, *s) for i, s in enumerate(slots)),
+        "parts": "\n".join(lines) + "\n",
+        "tickets": "".join(t.line(withheld) + "\n" for t in tickets),
+        "late": late,
+        "outcome": "".join(line + "\n" for line in
+                           outcome([(0, tickets)] + late_cohorts, drawn, slots, fields)),
+    }
+    for name, content in files.items():
+        with open(os.path.join(folder, name), "w") as f:
+            f.write(content)

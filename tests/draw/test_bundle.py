@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Do both verifiers take honest bundles, and refuse every copy with one byte changed, naming the
+place?  `fairslot release verify` and verify.py share no code; a byte is changed in each field of
+each file."""
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
+import bundle  # noqa: E402
+import tap  # noqa: E402
+import verify  # noqa: E402
+
+FAIRSLOT = os.environ.get("FAIRSLOT_BINARY", "build/fairslot")
+FILES = ("manifest", "slots", "parts", "tickets", "late", "outcome")
+scratch = tempfile.TemporaryDirectory()
+
+
+def path(name):
+    return os.path.join(scratch.name, name)
+
+
+def ours(folder):
+    """None, or (file, line) that the engine's verifier names."""
+    p = subprocess.run([FAIRSLOT, "release", "verify", folder, "-o", "json"], capture_output=True,
+                       text=True, timeout=120)
+    answer = json.loads(p.stdout)
+    assert (p.returncode == 0) == answer["valid"] and p.returncode in (0, 1), p
+    return None if answer["valid"] else (answer["file"], answer["line"])
+
+
+def theirs(folder):
+    try:
+        verify.verify(folder)
+        return None
+    except verify.Finding as finding:
+        return finding.file, finding.line
+
+
+def both_take(name, seed, **how):
+    bundle.make(path(name), seed, **how)
+    assert theirs(path(name)) is None, theirs(path(name))
+    assert ours(path(name)) is None, ours(path(name))
+    return path(name)
+
+
+def test_takes_a_draw_with_everything():
+    for seed in range(5):
+        both_take("whole", seed)
+        shutil.rmtree(path("whole"))
+
+
+def test_takes_a_draw_by_turn():
+    both_take("turn", 11, serving="by-turn")
+
+
+def test_takes_withheld_preferences_and_says_so():
+    folder = both_take("withheld", 12, withheld=True)
+    out = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True, text=True)
+    assert "preferences are withheld" in out.stdout, out
+
+
+def test_names_a_missing_part():
+    folder = both_take("missing", 13, missing=True)
+    out = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True, text=True)
+    assert "missing  1 trustees'" in out.stdout and "1 of 2 trustees'" in out.stdout, out
+
+
+def test_says_when_the_order_rests_on_the_operator():
+    folder = both_take("word", 14, trustees=0, beacon=False, late=False)
+    out = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True, text=True)
+    assert "order rests on the operator's word" in out.stdout, out
+
+
+def test_takes_empty_releases():
+    both_take("nobody", 15, people=0, late=False)
+    both_take("nothing", 16, slots=1)
+
+
+def another(byte, rng):
+    """A byte of the same kind, so that the change is not found as mere bad spelling."""
+    for kind in (b"0123456789", b"abcdef", b"ghijklmnopqrstuvwxyz"):
+        if byte in kind:
+            return rng.choice([c for c in kind if c != byte])
+    return ord("x") if byte != ord("x") else ord("y")
+
+
+def fields(data):
+    """(line, field, first byte, last byte) of every field, one line of each shape."""
+    seen, found, at = {}, [], 0
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        words = [w for w in re.finditer(rb"[^ ]+", line)]
+        shape = (len(words), words[0].group() if line[:1].isalpha() else
+                 words[min(3, len(words) - 1)].group()[:4])
+        seen[shape] = seen.get(shape, 0) + 1
+        if seen[shape] <= 2:
+            found += [(number, i, at + w.start(), at + w.end() - 1) for i, w in enumerate(words)]
+        at += len(line) + 1
+    return found
+
+
+def tampered(folder, seed):
+    """Yields (file, line, field) with the copy changed in one byte of that field."""
+    rng = random.Random(seed)
+    for name in FILES:
+        file = os.path.join(folder, name)
+        with open(file, "rb") as f:
+            honest = f.read()
+        for line, field, first, last in fields(honest):
+            at = rng.randint(first, last)
+            with open(file, "wb") as f:
+                f.write(honest[:at] + bytes([another(honest[at], rng)]) + honest[at + 1:])
+            yield name, line, field
+        with open(file, "wb") as f:
+            f.write(honest)
+
+
+def test_refuses_one_changed_byte_in_each_field_of_each_file():
+    folder = both_take("tampered", 17, people=40, slots=20)
+    tried = {}
+    for name, line, field in tampered(folder, 1):
+        mine, other = ours(folder), theirs(folder)
+        where = (name, line, field)
+        assert mine and other, ("taken", where, mine, other)
+        # An altered claim about another file shows where the two no longer fit.
+        assert mine[0] == name or name == "parts" and mine[0] in FILES, ("named", where, mine)
+        assert mine == other, ("differ", where, mine, other)
+        tried[name] = tried.get(name, 0) + 1
+    print("#", tried)
+    assert sum(tried.values()) >= 100 and set(tried) == set(FILES), tried
+    assert ours(folder) is None
+
+
+def test_refuses_lines_that_are_missing_twice_or_swapped():
+    folder = both_take("lines", 18, people=40, slots=20)
+    for name in FILES:
+        file = os.path.join(folder, name)
+        with open(file) as f:
+            honest = f.readlines()
+        middle = len(honest) // 2
+        for change in (honest[:middle] + honest[middle + 1:], honest[:-1], honest + honest[-1:],
+                       honest[:middle] + honest[middle - 1:],
+                       honest[:middle - 1] + [honest[middle], honest[middle - 1]] +
+                       honest[middle + 1:], honest[:-1] + [honest[-1].rstrip("\n")], []):
+            with open(file, "w") as f:
+                f.writelines(change)
+            assert ours(folder) and theirs(folder), (name, change)
+        with open(file, "w") as f:
+            f.writelines(honest)
+    assert ours(folder) is None
+
+
+def test_says_which_file_is_missing():
+    folder = both_take("gone", 19)
+    os.remove(os.path.join(folder, "late"))
+    p = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True, text=True)
+    assert p.returncode == 3 and "late: No such file" in p.stderr and "next:" in p.stderr, p
+
+
+def test_refuses_garbage():
+    folder = both_take("garbage", 20, people=10)
+    for name in FILES:
+        file = os.path.join(folder, name)
+        with open(file, "rb") as f:
+            honest = f.read()
+        for garbage in (b"\0" * 100, b"\xff\n" * 50, b"\n", b" " * 99 + b"\n", b"1" * 5000 + b"\n"):
+            with open(file, "wb") as f:
+                f.write(garbage)
+            assert ours(folder), (name, garbage[:10])
+        with open(file, "wb") as f:
+            f.write(honest)
+
+
+if __name__ == "__main__":
+    tap.run(globals(), after=scratch.cleanup)
