@@ -69,7 +69,7 @@ static char *metrics_names[METRICS_LABEL_COUNT][METRICS_NAMES_MAX];
 static const char *metrics_version = "";
 static pthread_key_t metrics_key;
 static pthread_once_t metrics_once = PTHREAD_ONCE_INIT;
-static _Thread_local struct metrics_block *metrics_mine;
+_Thread_local _Atomic int64_t *metrics_mine;
 
 static const struct metrics_row *metrics_row_of(size_t at)
 {
@@ -106,29 +106,33 @@ static void metrics_make_key(void)
     CHECK(pthread_key_create(&metrics_key, metrics_leave) == 0);
 }
 
-static struct metrics_block *metrics_join(void)
+static bool metrics_join(void)
 {
     pthread_once(&metrics_once, metrics_make_key);
     struct metrics_block *mine = calloc(1, sizeof(*mine));
     if (mine == NULL) {
-        return &metrics_gone;
+        return false;
     }
     if (pthread_setspecific(metrics_key, mine) != 0) {
         free(mine);
-        return &metrics_gone;
+        return false;
     }
     pthread_mutex_lock(&metrics_lock);
     mine->next = metrics_blocks;
     metrics_blocks = mine;
     pthread_mutex_unlock(&metrics_lock);
-    metrics_mine = mine;
-    return mine;
+    metrics_mine = mine->cells;
+    return true;
 }
 
-_Atomic int64_t *metrics_cells(void)
+void metrics_add_slowly(size_t at, int64_t n)
 {
-    struct metrics_block *mine = metrics_mine;
-    return mine ? mine->cells : metrics_join()->cells;
+    CHECK(at < METRICS_CELLS);
+    if (metrics_join()) {
+        metrics_add(at, n);
+    } else {
+        atomic_fetch_add_explicit(&metrics_gone.cells[at], n, memory_order_relaxed);
+    }
 }
 
 void metrics_observe_us(size_t at, int64_t us)

@@ -49,12 +49,28 @@ enum {
     METRICS(METRICS_STEP_ENUM)
 };
 
-/* This thread's cells. */
-_Atomic int64_t *metrics_cells(void);
+/* This thread's cells; NULL: it has none yet.  Nobody else writes them. */
+extern _Thread_local _Atomic int64_t *metrics_mine;
+/* Gives this thread its cells and counts.  Without memory the shared ones are counted in. */
+void metrics_add_slowly(size_t at, int64_t n);
 
 static inline void metrics_add(size_t at, int64_t n)
 {
-    atomic_fetch_add_explicit(&metrics_cells()[at], n, memory_order_relaxed);
+    _Atomic int64_t *mine = metrics_mine;
+    if (mine == NULL) {
+        metrics_add_slowly(at, n);
+        return;
+    }
+    /* Not fetch_add: one writer needs no locked instruction. */
+    int64_t now = atomic_load_explicit(&mine[at], memory_order_relaxed);
+    atomic_store_explicit(&mine[at], now + n, memory_order_relaxed);
+}
+
+static inline void metrics_set(size_t at, int64_t value)
+{
+    _Atomic int64_t *mine = metrics_mine;
+    int64_t now = mine ? atomic_load_explicit(&mine[at], memory_order_relaxed) : 0;
+    metrics_add(at, value - now);
 }
 
 /* Into a histogram whose first cell is `at`. */
@@ -66,9 +82,7 @@ void metrics_observe_size(size_t at, int64_t size);
 #define METRICS_INDEX(i, count) ((size_t)(i) < (size_t)(count) ? (size_t)(i) : (size_t)(count) - 1)
 
 #define METRIC_ADD(name, n) metrics_add(METRICS_AT_##name, (n))
-#define METRIC_SET(name, value)                                                     \
-    atomic_store_explicit(&metrics_cells()[METRICS_AT_##name], (int64_t)(value),    \
-                          memory_order_relaxed)
+#define METRIC_SET(name, value) metrics_set(METRICS_AT_##name, (int64_t)(value))
 #define METRIC_ADD1(name, a, i, n)                                                              \
     metrics_add(METRICS_AT_##name + METRICS_INDEX(i, METRICS_VALUES_##a) * METRICS_STEP1_##name, \
                 (n))
@@ -77,6 +91,9 @@ void metrics_observe_size(size_t at, int64_t size);
                     METRICS_INDEX(i, METRICS_VALUES_##a) * METRICS_STEP1_##name +  \
                     METRICS_INDEX(j, METRICS_VALUES_##b) * METRICS_STEP2_##name +  \
                     METRICS_INDEX(k, METRICS_VALUES_##c), (n))
+#define METRIC_SET1(name, a, i, value)                                                      \
+    metrics_set(METRICS_AT_##name + METRICS_INDEX(i, METRICS_VALUES_##a) * METRICS_STEP1_##name, \
+                (int64_t)(value))
 #define METRIC_TIME(name, us)   metrics_observe_us(METRICS_AT_##name, (us))
 #define METRIC_TIME1(name, a, i, us)                                                        \
     metrics_observe_us(METRICS_AT_##name + METRICS_INDEX(i, METRICS_VALUES_##a) *           \

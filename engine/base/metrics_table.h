@@ -28,6 +28,7 @@
     L(reason, 96, "")                                                                             \
     L(cache, 2, "hit miss")                                                                       \
     L(verdict, 2, "good refused")                                                                 \
+    L(map, 2, "state log")                                                                        \
     L(way, 2, "read write")                                                                       \
     L(outcome, 2, "answered lost")                                                                \
     L(level, 4, "error warn info debug")
@@ -71,6 +72,8 @@
     M(shard_log_index, GAUGE, none, none, none, "Index of the last entry that was applied.")      \
     M(shard_storage_room, GAUGE, none, none, none,                                                \
       "2: plenty; 1: new pools, slots and holds are refused; 0: every write is.")                 \
+    M(shard_map_used_bytes, GAUGE, map, none, none, "Used of each LMDB map.")                     \
+    M(shard_map_bytes, GAUGE, map, none, none, "Size of each LMDB map.")                          \
     M(shard_storage_free_bytes, GAUGE, none, none, none, "Free on the disk of the data.")         \
     /* -- operations -------------------------------------------------------------------------- */ \
     M(log_lines_total, COUNTER, level, none, none, "Lines logged.")                               \

@@ -18,6 +18,7 @@
 #include "gateway/call.h"
 #include "gateway/conn.h"
 #include "gateway/inside.h"
+#include "gateway/tally.h"
 #include "wire/wire.h"
 
 #define ANSWER_TEXT_MAX 300 /* bytes of a refusal's text */
@@ -53,6 +54,7 @@ static int answer_finish(struct gateway *g, struct wire_call *wire,
 int answer_wire(struct gateway *g, struct wire_call *wire, enum reason reason, const char *detail)
 {
     struct codec_refusal refusal = {.reason = reason, .detail = detail};
+    tally_stranger(wire, reason);
     return answer_finish(g, wire, &refusal);
 }
 
@@ -63,6 +65,7 @@ void answer_refuse(struct call *call, const struct codec_refusal *refusal)
     }
     CHECK(refusal->reason != REASON_OK);
     call_move(call, CALL_ANSWERED);
+    tally_answer(call, refusal->reason);
     if (answer_finish(call_gateway(call), call->wire, refusal) < 0) {
         conn_fail(call->conn);
     }
@@ -88,6 +91,7 @@ static int answer_queue(struct call *call, struct span message)
 void answer_end(struct call *call)
 {
     call_move(call, CALL_ANSWERED);
+    tally_answer(call, REASON_OK);
     if (wire_call_finish(call->wire, 0, (struct span){0}, (struct span){0}) < 0) {
         conn_fail(call->conn);
     }

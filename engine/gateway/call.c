@@ -24,6 +24,7 @@
 #include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/inside.h"
+#include "gateway/tally.h"
 
 #define CALL_LINGER_MS 10000 /* for an answered call whose client does not read */
 #define CALL_SLOT_BITS 16
@@ -83,6 +84,7 @@ struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_cal
     list_init(&call->link);
     pool->live_count++;
     conn->waiting_count++;
+    tally_open(call);
     return call;
 }
 
@@ -139,6 +141,9 @@ void call_move(struct call *call, enum call_state to)
     }
     if (call->state != CALL_ANSWERED && (to == CALL_ANSWERED || to == CALL_GONE)) {
         call->conn->waiting_count--;
+    }
+    if (call->state != CALL_ANSWERED && to == CALL_GONE) {
+        tally_answer(call, REASON_CANCELLED);
     }
     call->state = (uint8_t)to;
     if (to == CALL_ANSWERED || to == CALL_GONE) {

@@ -33,6 +33,7 @@ struct call {
     struct deadline deadline;         /* armed except in CALL_GONE and in streams without end */
     struct list link;                 /* the list of its state */
     struct identity identity;         /* once is_verified */
+    int64_t opened_us;                /* monotonic */
     uint32_t assurance;               /* enum assurance, once is_verified */
     uint32_t roles;                   /* once is_verified */
     uint8_t *bytes;                   /* owned: the message while its token is verified */

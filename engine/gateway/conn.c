@@ -28,6 +28,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/inside.h"
 #include "gateway/route.h"
 #include "wire/wire.h"
@@ -72,6 +73,7 @@ static void conn_close(struct conn *conn)
     list_remove(&conn->link);
     CHECK(g->conns_count > 0);
     g->conns_count--;
+    METRIC_ADD(connections, -1);
     atomic_fetch_sub_explicit(&g->front->conns_count, 1, memory_order_relaxed);
     uv_close((uv_handle_t *)&conn->tcp, conn_freed);
 }
@@ -290,6 +292,7 @@ static struct conn *conn_new(struct gateway *g)
     list_init(&conn->dirty_link);
     list_push(&g->conns, &conn->link);
     g->conns_count++;
+    METRIC_ADD(connections, 1);
     atomic_fetch_add_explicit(&g->front->conns_count, 1, memory_order_relaxed);
     return conn;
 }
@@ -304,6 +307,7 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
     if (r < 0) {
         goto close_conn;
     }
+    METRIC_ADD(connections_accepted_total, 1);
     uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
     r = wire_server_new(&conn_ops, conn, &conn_limits, &conn->wire);
     if (r) {
@@ -328,6 +332,7 @@ void conn_refuse(struct gateway *g, uv_stream_t *listener)
         return;
     }
     struct conn *conn = CONTAINER_OF(g->conns.prev, struct conn, link);
+    METRIC_ADD(connections_refused_total, 1);
     wire_server_drain(conn->wire);
     wire_server_drain(conn->wire);
     conn->is_ending = true;

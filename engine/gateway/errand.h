@@ -27,6 +27,7 @@ struct errand {
     struct post_note note;     /* first: how it travels; its link: also of the hop's lost list */
     struct fairq_entry entry;  /* of ERRAND_QUEUED */
     struct identity identity;  /* whose turn it takes */
+    int64_t queued_us;         /* monotonic, since when it waits; 0: it was lost, goes first */
     uint64_t deadline_ms;      /* of the loops' clock, which is one for all */
     struct answer *answer;     /* on the way home to another loop: owned, in one piece */
     const char *detail;        /* static; of a refusal of the gateway's own */

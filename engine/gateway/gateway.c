@@ -36,6 +36,7 @@
 #include "gateway/inside.h"
 #include "gateway/listen.h"
 #include "gateway/queue.h"
+#include "gateway/tally.h"
 
 #define GATEWAY_DRAIN_MS  5000
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
@@ -241,6 +242,7 @@ static void gateway_settle(struct gateway *g)
     gateway_deadlines(g);
     if (g->index == 0) {
         hop_pump(g->front);
+        tally_queue(g->front);
     }
     conn_flush_all(g);
     if (g->phase != GATEWAY_OPEN && g->conns_count == 0) {
@@ -439,6 +441,7 @@ int gateway_run(const struct gateway_options *options, char *ret_text)
     struct front *front;
     int port = 0;
     ret_text[0] = '\0';
+    tally_names();
     signal(SIGPIPE, SIG_IGN); /* a peer that left is an error of one write */
     int r = front_new(options, &front);
     if (r) {

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/errand.h"
 #include "gateway/inside.h"
 #include "gateway/queue.h"
@@ -62,6 +63,7 @@ struct hop_context {
     size_t items_count;    /* of the batch, also those that gave up */
     uint32_t batch_number; /* of this batch: high bits of what the shard echoes */
     uint64_t sent_ms;
+    int64_t sent_us;       /* monotonic */
     bool is_busy;
     bool is_aborted;
     struct hop_inbox inbox;
@@ -151,6 +153,7 @@ static void hop_lose(struct hop *hop, struct hop_context *c)
         if (c->errands[i]) {
             struct errand *e = hop_take(c, i);
             e->state = ERRAND_LOST;
+            e->queued_us = 0;
             list_push(&hop->lost, &e->note.link);
         }
     }
@@ -177,6 +180,7 @@ static void hop_reply(struct hop *hop, unsigned context)
         return;
     }
     hop->credit = reply.credit;
+    METRIC_SET(hop_credit, reply.credit);
     hop->map_epoch = reply.map_epoch;
     for (size_t i = 0; i < reply.answers_count; i++) {
         struct errand *e = hop_named(c, reply.answers[i].call);
@@ -206,6 +210,8 @@ static void hop_ready(uv_async_t *async)
             continue;
         }
         CHECK(c->is_busy);
+        METRIC_ADD1(hop_batches_total, outcome, c->inbox.status ? 1 : 0, 1);
+        METRIC_TIME(hop_round_trip_seconds, clock_mono_us() - c->sent_us);
         if (c->inbox.status == 0) {
             hop_reply(hop, i);
         } else {
@@ -278,6 +284,7 @@ static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
     size_t count = 0, bytes = 0;
     struct errand *e;
     uint64_t now = hop_now(hop);
+    int64_t now_us = clock_mono_us();
     c->batch_number = hop->batches_count++ % (UINT32_MAX / BATCH_ITEMS_MAX);
     while (count < room && bytes < BATCH_BYTES && (e = hop_next(hop))) {
         hop->batch[count] = (struct batch_call){
@@ -286,6 +293,9 @@ static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
             .command = {e->command, e->len},
         };
         list_remove(&e->note.link); /* of the lost */
+        if (e->queued_us) {
+            METRIC_TIME1(queue_wait_seconds, class, e->entry.class, now_us - e->queued_us);
+        }
         e->state = ERRAND_SENT;
         e->context = (uint8_t)(c - hop->contexts);
         e->place = (uint16_t)count;
@@ -309,6 +319,7 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
         c->is_busy = true;
         c->items_count = count;
         c->sent_ms = hop_now(hop);
+        c->sent_us = clock_mono_us();
         r = rpc_client_send(hop->client, (unsigned)(c - hop->contexts), bytes);
     }
     arena_reset(&hop->arena);
@@ -320,6 +331,7 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
     }
     hop->busy_count++;
     hop->under_way += count;
+    METRIC_SIZE(hop_batch_calls, (int64_t)count);
     return true;
 }
 
@@ -341,7 +353,9 @@ bool hop_is_gone(const struct front *front)
 /* Looks for the shard; false: it is away. */
 static bool hop_look(struct hop *hop)
 {
-    if (rpc_client_connected(hop->client)) {
+    bool connected = rpc_client_connected(hop->client);
+    METRIC_SET(hop_connected, connected);
+    if (connected) {
         if (hop->said_away) {
             log_info("gateway: the shard is connected");
         }

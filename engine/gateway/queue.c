@@ -60,6 +60,7 @@ void queue_push(struct front *front, struct errand *e)
     int verdict = fairq_push(front->queue, &e->identity, &e->entry);
     if (verdict == 0) {
         e->state = ERRAND_QUEUED;
+        e->queued_us = clock_mono_us();
     } else if (verdict == FAIRQ_E_FULL_IDENTITY) {
         errand_refuse(front, e, REASON_QUEUE_FULL, NULL);
     } else {

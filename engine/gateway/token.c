@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/admit.h"
 #include "gateway/answer.h"
 #include "gateway/inside.h"
@@ -83,6 +84,8 @@ static void token_verified(uv_work_t *work, int status)
     struct gateway *g = job->gateway;
     list_remove(&job->link);
     g->tokens.jobs_count--;
+    METRIC_ADD(token_verifications_pending, -1);
+    METRIC_ADD1(token_verifications_total, verdict, job->verdict ? 1 : 0, 1);
     int r = job->verdict < 0 ? job->verdict : 0;
     if (job->verdict == 0) {
         r = auth_remember(g->auth, (struct span){job->token, job->len}, &job->verified,
@@ -131,6 +134,7 @@ static struct token_job *token_start(struct gateway *g, struct span token)
     list_init(&job->calls);
     list_push(&g->tokens.jobs, &job->link);
     g->tokens.jobs_count++;
+    METRIC_ADD(token_verifications_pending, 1);
     int r = uv_queue_work(&g->loop, &job->work, token_verify, token_verified);
     CHECK(r == 0); /* fails without a work function only */
     return job;
@@ -142,6 +146,7 @@ void token_ask(struct call *call)
     struct span header = wire_call_authorization(call->wire);
     struct verified verified;
     int verdict = auth_lookup(g->auth, header, clock_wall_us(), &verified);
+    METRIC_ADD1(token_cache_lookups_total, cache, verdict ? 1 : 0, 1);
     if (verdict == 0) {
         admit_verified(call, &verified);
         return;

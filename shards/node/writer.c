@@ -34,6 +34,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "node/answers.h"
 #include "node/credit.h"
 #include "node/logtime.h"
@@ -240,6 +241,15 @@ static int writer_propose(struct writer *w, struct round *round)
     return err_fold(r);
 }
 
+static int writer_persist(struct writer *w, const struct round *round)
+{
+    int64_t began_us = clock_mono_us();
+    int r = replica_round(w->replica);
+    METRIC_TIME(shard_commit_duration_seconds, clock_mono_us() - began_us);
+    METRIC_SIZE(shard_round_commands, (int64_t)round->commands_count);
+    return r;
+}
+
 #ifdef PLANT_ANSWER_BEFORE_FSYNC /* never defined but by tests/durability, which must catch it */
 static int writer_answer_early(struct writer *w, struct round *round)
 {
@@ -263,6 +273,8 @@ static int writer_round(struct writer *w)
     int64_t now_us = clock_mono_us();
     struct round *round = w->rounds[(w->rounds_first + w->rounds_count) % ROUNDS_PENDING];
     struct round_gate gate = writer_gate(w, now_us);
+    METRIC_SET(shard_log_index, store_applied_index(w->store));
+    METRIC_SET(shard_storage_room, STORE_ROOM_NONE - gate.room);
     round->log_time_us = logtime_advance(&w->time, clock_wall_us(), now_us);
     r = writer_own(w, round, &gate);
     if (r) {
@@ -285,7 +297,8 @@ static int writer_round(struct writer *w)
     return writer_answer_early(w, round);
 #endif
     /* The fsync.  Nothing of this round has left the house before it. */
-    r = round->has_entry ? replica_round(w->replica) : 0;
+    r = round->has_entry ? writer_persist(w, round) : 0;
+    METRIC_ADD1(shard_rounds_total, way, round->has_entry ? 1 : 0, 1);
     return r ? err_fold(r) : err_trace(writer_commit(w));
 }
 

@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "store/flusher.h"
 #include "store/opening.h"
 #include "store/overlay.h"
@@ -368,6 +369,12 @@ static int measure(struct store *s, int64_t now_us)
     if (r == 0) {
         r = room_disk_free(s->options.dir, &s->figures.disk_free_bytes);
     }
+    const struct env_usage *usage[] = {&s->figures.state, &s->figures.log};
+    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(usage); i++) {
+        METRIC_SET1(shard_map_used_bytes, map, i, usage[i]->used_pages * usage[i]->page_bytes);
+        METRIC_SET1(shard_map_bytes, map, i, usage[i]->map_pages * usage[i]->page_bytes);
+    }
+    METRIC_SET(shard_storage_free_bytes, s->figures.disk_free_bytes);
     int64_t took_us = clock_mono_us() - now_us;
     int64_t pause_us = took_us * ROOM_SHARE;
     s->measure_at_us = now_us + (pause_us > ROOM_INTERVAL_US ? pause_us : ROOM_INTERVAL_US);
