@@ -69,16 +69,19 @@ static const char *codec_json_detail(const struct codec_json_in *in)
     return out;
 }
 
+/* A copy of its own even of the empty text: protobuf-c leaves out a oneof's member that is the shared
+ * one (protobuf_c_empty_string), and the choice would be lost. */
 static int codec_json_read_text(struct codec_json_in *in, const json_t *value, char **ret_text)
 {
     if (!json_is_string(value)) {
         return codec_json_fault(in, "a string is wanted");
     }
-    struct span text = {(const uint8_t *)json_string_value(value), json_string_length(value)};
-    char *copy = codec_text(in->arena, text);
+    size_t len = json_string_length(value);
+    char *copy = arena_alloc(in->arena, len + 1);
     if (copy == NULL) {
         return REASON_MESSAGE_TOO_LARGE;
     }
+    memcpy(copy, json_string_value(value), len + 1);
     *ret_text = copy;
     return 0;
 }

@@ -178,6 +178,15 @@ static void test_oneofs(void)
            "slotClass.fromTime: a time is wanted, such as \"2026-12-01T09:00:00Z\"");
 }
 
+static void test_an_empty_choice_stays_one(void)
+{
+    ProtobufCMessage *message;
+    struct span packed;
+    EQ(read_as(&fairslot__v1__preference__descriptor, "{\"slot\":\"\"}", &message), 0);
+    EQ(codec_pack(message, &kit_arena, &packed), 0);
+    EQ(packed.len, 2);
+}
+
 static void test_lists(void)
 {
     const ProtobufCMessageDescriptor *type =
@@ -372,6 +381,7 @@ int main(void)
     TAP_RUN(test_given_twice_under_both_names);
     TAP_RUN(test_unknown_members);
     TAP_RUN(test_oneofs);
+    TAP_RUN(test_an_empty_choice_stays_one);
     TAP_RUN(test_lists);
     TAP_RUN(test_base64);
     TAP_RUN(test_base64_round_trip);

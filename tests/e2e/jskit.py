@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""The tool chain of the JavaScript clients: npm's packages as package-lock.json pins them.
+
+It stays out of the C build.  Where node, npm or the registry is missing, tests are skipped.
+"""
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+
+import house
+import tap
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'js')
+MODULES = os.path.join(FOLDER, 'node_modules')
+NODE_MAJOR = 20
+
+
+def need_node():
+    """Skips unless there is a node that the packages work with."""
+    if not shutil.which('node') or not shutil.which('npm'):
+        raise tap.Skip('node or npm is not installed')
+    said = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout
+    if int(said.lstrip('v').split('.')[0]) < NODE_MAJOR:
+        raise tap.Skip(f'node {said.strip()} is older than {NODE_MAJOR}')
+
+
+def modules():
+    """The folder with the scripts; node_modules in it is what the lock file says.  Kept between
+    runs; two test programs at once install it once."""
+    need_node()
+    with open(os.path.join(FOLDER, 'package-lock.json'), 'rb') as file:
+        wanted = hashlib.sha256(file.read()).hexdigest()
+    stamp = os.path.join(MODULES, '.fairslot-lock')
+    lock = os.open(FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (os.path.exists(stamp) and read(stamp) == wanted):
+            install()
+            with open(stamp, 'w', encoding='utf-8') as file:
+                file.write(wanted)
+    finally:
+        os.close(lock)
+    return FOLDER
+
+
+def install():
+    done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=FOLDER,
+                          capture_output=True, text=True, timeout=240, check=False)
+    if done.returncode != 0:
+        raise tap.Skip('npm ci cannot reach a registry: ' + done.stderr.strip().split('\n')[-1])
+
+
+def read(path):
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+def node(script, *words, timeout=60, env=None):
+    """Runs a script of FOLDER; its stdout becomes TAP comments.  Fails with what it said."""
+    folder = modules()
+    done = subprocess.run(['node', os.path.join(folder, script), *words], cwd=folder, text=True,
+                          capture_output=True, timeout=timeout, check=False,
+                          env={**os.environ, **(env or {})})
+    print(''.join(f'# js: {line}\n' for line in done.stdout.split('\n') if line), end='')
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def descriptor_set(path):
+    """The FileDescriptorSet of the whole public API, with all that it imports."""
+    standard = '/usr/share/grpc-proto'
+    subprocess.run(
+        ['protoc', '-I', os.path.join(house.ROOT, 'proto'), '-I', standard, '--include_imports',
+         '--descriptor_set_out=' + path, *API_FILES], check=True)
+    return path
+
+
+API_FILES = ('fairslot/v1/services.proto', 'fairslot/v1/resources.proto',
+             'fairslot/admin/v1/pools.proto', 'fairslot/admin/v1/cluster.proto',
+             'google/rpc/error_details.proto', 'google/rpc/status.proto',
+             'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto',
+             'grpc/reflection/v1alpha/reflection.proto')
