@@ -69,8 +69,8 @@ static const char *codec_json_detail(const struct codec_json_in *in)
     return out;
 }
 
-/* A copy of its own even of the empty text: protobuf-c leaves out a oneof's member that is the shared
- * one (protobuf_c_empty_string), and the choice would be lost. */
+/* A copy of its own even of the empty text: protobuf-c leaves out a oneof's member that is the
+ * shared one (protobuf_c_empty_string), and the choice would be lost. */
 static int codec_json_read_text(struct codec_json_in *in, const json_t *value, char **ret_text)
 {
     if (!json_is_string(value)) {
@@ -130,24 +130,23 @@ static int codec_json_read_number(struct codec_json_in *in, const json_t *value,
 {
     int64_t small;
     switch (type) {
-        case PROTOBUF_C_TYPE_INT64:
-            return codec_json_int(value, INT64_MIN, INT64_MAX, ret_value)
-                       ? 0
-                       : codec_json_fault(in, "an integer of 64 bits is wanted");
-        case PROTOBUF_C_TYPE_UINT64:
-            return codec_json_uint(value, UINT64_MAX, ret_value)
-                       ? 0
-                       : codec_json_fault(in, "an integer of 0 to 2^64 - 1 is wanted");
-        case PROTOBUF_C_TYPE_DOUBLE:
-            return codec_json_real(value, ret_value) ? 0
-                                                     : codec_json_fault(in, "a number is wanted");
-        default:
-            CHECK(type == PROTOBUF_C_TYPE_INT32);
-            if (!codec_json_int(value, INT32_MIN, INT32_MAX, &small)) {
-                return codec_json_fault(in, "an integer of 32 bits is wanted");
-            }
-            *(int32_t *)ret_value = (int32_t)small;
-            return 0;
+    case PROTOBUF_C_TYPE_INT64:
+        return codec_json_int(value, INT64_MIN, INT64_MAX, ret_value)
+                   ? 0
+                   : codec_json_fault(in, "an integer of 64 bits is wanted");
+    case PROTOBUF_C_TYPE_UINT64:
+        return codec_json_uint(value, UINT64_MAX, ret_value)
+                   ? 0
+                   : codec_json_fault(in, "an integer of 0 to 2^64 - 1 is wanted");
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return codec_json_real(value, ret_value) ? 0 : codec_json_fault(in, "a number is wanted");
+    default:
+        CHECK(type == PROTOBUF_C_TYPE_INT32);
+        if (!codec_json_int(value, INT32_MIN, INT32_MAX, &small)) {
+            return codec_json_fault(in, "an integer of 32 bits is wanted");
+        }
+        *(int32_t *)ret_value = (int32_t)small;
+        return 0;
     }
 }
 
@@ -155,22 +154,22 @@ static int codec_json_read_value(struct codec_json_in *in, const json_t *value,
                                  const ProtobufCFieldDescriptor *field, void *ret_value)
 {
     switch (field->type) {
-        case PROTOBUF_C_TYPE_STRING:
-            return codec_json_read_text(in, value, ret_value);
-        case PROTOBUF_C_TYPE_BYTES:
-            return codec_json_read_bytes(in, value, ret_value);
-        case PROTOBUF_C_TYPE_ENUM:
-            return codec_json_read_enum(in, value, field->descriptor, ret_value);
-        case PROTOBUF_C_TYPE_MESSAGE:
-            return codec_json_read_message(in, value, field->descriptor, ret_value);
-        case PROTOBUF_C_TYPE_BOOL:
-            if (!json_is_boolean(value)) {
-                return codec_json_fault(in, "true or false is wanted");
-            }
-            *(protobuf_c_boolean *)ret_value = json_is_true(value);
-            return 0;
-        default:
-            return codec_json_read_number(in, value, field->type, ret_value);
+    case PROTOBUF_C_TYPE_STRING:
+        return codec_json_read_text(in, value, ret_value);
+    case PROTOBUF_C_TYPE_BYTES:
+        return codec_json_read_bytes(in, value, ret_value);
+    case PROTOBUF_C_TYPE_ENUM:
+        return codec_json_read_enum(in, value, field->descriptor, ret_value);
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return codec_json_read_message(in, value, field->descriptor, ret_value);
+    case PROTOBUF_C_TYPE_BOOL:
+        if (!json_is_boolean(value)) {
+            return codec_json_fault(in, "true or false is wanted");
+        }
+        *(protobuf_c_boolean *)ret_value = json_is_true(value);
+        return 0;
+    default:
+        return codec_json_read_number(in, value, field->type, ret_value);
     }
 }
 
@@ -330,24 +329,24 @@ static const char *codec_json_syntax(struct arena *arena, const json_error_t *er
     }
     const char *what = "no JSON";
     switch (json_error_code(error)) {
-        case json_error_duplicate_key:
-            what = "a member is given twice";
-            break;
-        case json_error_numeric_overflow:
-            what = "a number is too large: write it in quotes";
-            break;
-        case json_error_stack_overflow:
-            what = "nested too deeply";
-            break;
-        case json_error_null_character:
-        case json_error_null_byte_in_key:
-            what = "NUL may not stand in a text";
-            break;
-        case json_error_invalid_utf8:
-            what = "no UTF-8";
-            break;
-        default:
-            break;
+    case json_error_duplicate_key:
+        what = "a member is given twice";
+        break;
+    case json_error_numeric_overflow:
+        what = "a number is too large: write it in quotes";
+        break;
+    case json_error_stack_overflow:
+        what = "nested too deeply";
+        break;
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        what = "NUL may not stand in a text";
+        break;
+    case json_error_invalid_utf8:
+        what = "no UTF-8";
+        break;
+    default:
+        break;
     }
     snprintf(out, DETAIL_MAX, "%s (line %d, column %d)", what, error->line, error->column);
     return out;

@@ -174,22 +174,22 @@ static void codec_json_put_number(struct codec_json_out *out, const ProtobufCFie
     int64_t v;
     int32_t small;
     switch (field->type) {
-        case PROTOBUF_C_TYPE_INT64:
-            memcpy(&v, at, sizeof v);
-            len = (size_t)snprintf(text, sizeof text, "\"%lld\"", (long long)v);
-            break;
-        case PROTOBUF_C_TYPE_UINT64:
-            memcpy(&v, at, sizeof v);
-            len = (size_t)snprintf(text, sizeof text, "\"%llu\"", (unsigned long long)v);
-            break;
-        case PROTOBUF_C_TYPE_DOUBLE:
-            len = codec_json_real_text(at, text);
-            break;
-        default:
-            CHECK(field->type == PROTOBUF_C_TYPE_INT32);
-            memcpy(&small, at, sizeof small);
-            len = (size_t)snprintf(text, sizeof text, "%d", small);
-            break;
+    case PROTOBUF_C_TYPE_INT64:
+        memcpy(&v, at, sizeof v);
+        len = (size_t)snprintf(text, sizeof text, "\"%lld\"", (long long)v);
+        break;
+    case PROTOBUF_C_TYPE_UINT64:
+        memcpy(&v, at, sizeof v);
+        len = (size_t)snprintf(text, sizeof text, "\"%llu\"", (unsigned long long)v);
+        break;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        len = codec_json_real_text(at, text);
+        break;
+    default:
+        CHECK(field->type == PROTOBUF_C_TYPE_INT32);
+        memcpy(&small, at, sizeof small);
+        len = (size_t)snprintf(text, sizeof text, "%d", small);
+        break;
     }
     codec_json_put(out, text, len);
 }
@@ -199,39 +199,39 @@ static void codec_json_put_value(struct codec_json_out *out, const ProtobufCFiel
 {
     const ProtobufCBinaryData *bytes = at;
     switch (field->type) {
-        case PROTOBUF_C_TYPE_STRING:
-            codec_json_put_text(out, *(char *const *)at);
-            break;
-        case PROTOBUF_C_TYPE_BYTES:
-            codec_json_put_bytes(out, (struct span){bytes->data, bytes->len}, true);
-            break;
-        case PROTOBUF_C_TYPE_BOOL:
-            codec_json_put_plain(out, *(const protobuf_c_boolean *)at ? "true" : "false");
-            break;
-        case PROTOBUF_C_TYPE_ENUM:
-            codec_json_put_enum(out, field, *(const int32_t *)at);
-            break;
-        case PROTOBUF_C_TYPE_MESSAGE:
-            codec_json_put_message(out, *(ProtobufCMessage *const *)at);
-            break;
-        default:
-            codec_json_put_number(out, field, at);
-            break;
+    case PROTOBUF_C_TYPE_STRING:
+        codec_json_put_text(out, *(char *const *)at);
+        break;
+    case PROTOBUF_C_TYPE_BYTES:
+        codec_json_put_bytes(out, (struct span){bytes->data, bytes->len}, true);
+        break;
+    case PROTOBUF_C_TYPE_BOOL:
+        codec_json_put_plain(out, *(const protobuf_c_boolean *)at ? "true" : "false");
+        break;
+    case PROTOBUF_C_TYPE_ENUM:
+        codec_json_put_enum(out, field, *(const int32_t *)at);
+        break;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        codec_json_put_message(out, *(ProtobufCMessage *const *)at);
+        break;
+    default:
+        codec_json_put_number(out, field, at);
+        break;
     }
 }
 
 size_t codec_json_stride(const ProtobufCFieldDescriptor *field)
 {
     switch (field->type) {
-        case PROTOBUF_C_TYPE_BYTES:
-            return sizeof(ProtobufCBinaryData);
-        case PROTOBUF_C_TYPE_BOOL:
-            return sizeof(protobuf_c_boolean);
-        case PROTOBUF_C_TYPE_INT32:
-        case PROTOBUF_C_TYPE_ENUM:
-            return sizeof(int32_t);
-        default: /* 64-bit numbers, strings, messages */
-            return 8;
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_ENUM:
+        return sizeof(int32_t);
+    default: /* 64-bit numbers, strings, messages */
+        return 8;
     }
 }
 
@@ -268,16 +268,17 @@ static void codec_json_put_metadata(struct codec_json_out *out,
 static bool codec_json_is_zero(const ProtobufCFieldDescriptor *field, const void *at)
 {
     static const uint8_t zero[8];
-    const char *text = *(char *const *)at;
+    const char *text;
     switch (field->type) {
-        case PROTOBUF_C_TYPE_STRING:
-            return text == NULL || text[0] == 0;
-        case PROTOBUF_C_TYPE_BYTES:
-            return ((const ProtobufCBinaryData *)at)->len == 0;
-        case PROTOBUF_C_TYPE_MESSAGE:
-            return text == NULL;
-        default: /* -0.0 is not zero: its sign would be lost */
-            return memcmp(at, zero, codec_json_stride(field)) == 0;
+    case PROTOBUF_C_TYPE_STRING:
+        text = *(char *const *)at;
+        return text == NULL || text[0] == 0;
+    case PROTOBUF_C_TYPE_BYTES:
+        return ((const ProtobufCBinaryData *)at)->len == 0;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return *(ProtobufCMessage *const *)at == NULL;
+    default: /* -0.0 is not zero: its sign would be lost */
+        return memcmp(at, zero, codec_json_stride(field)) == 0;
     }
 }
 

@@ -4,7 +4,8 @@
  *   "R TYPE HEX"   packed message -> its JSON, or "! VERDICT"
  *   "P TYPE JSON"  JSON -> the packed message in hex, or "! DETAIL"
  *   "T"            every type that can be asked for, those with '*' only for R
- * Types are all that the methods of the API speak, and the details of a refusal.  Owns one arena. */
+ * Types are all that the methods of the API speak, and the details of a refusal.
+ * Owns one arena. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +49,8 @@ static void add(const ProtobufCMessageDescriptor *type)
 
 static void add_all(void)
 {
-    static const char *details[] = {"google.rpc.ErrorInfo", "google.rpc.RetryInfo",
-                                    "google.rpc.QuotaFailure", "google.rpc.BadRequest",
+    static const char *details[] = {"google.rpc.ErrorInfo",           "google.rpc.RetryInfo",
+                                    "google.rpc.QuotaFailure",        "google.rpc.BadRequest",
                                     "google.rpc.PreconditionFailure", "google.rpc.ResourceInfo"};
     struct codec_json_method method;
     for (size_t i = 0; i < ARRAY_COUNT(details); i++) {

@@ -12,12 +12,12 @@ import subprocess
 import tempfile
 
 import house
+import jskit
 import rawh2
 import tap
 from grpc.health.v1 import health_pb2 as health
 from house import api
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER = house.Server()
 
 
@@ -71,30 +71,9 @@ def test_nghttp_books_a_slot():
 
 # -- grpc-js --------------------------------------------------------------------------------------
 
-def node_modules():
-    """A folder with the client's packages as package-lock.json pins them; kept between runs."""
-    if not shutil.which('node') or not shutil.which('npm'):
-        raise tap.Skip('node or npm is not installed')
-    folder = os.path.join(HERE, 'js')
-    if os.path.isdir(os.path.join(folder, 'node_modules', '@grpc', 'grpc-js')):
-        return folder
-    done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=folder,
-                          capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise tap.Skip('npm ci cannot reach a registry: ' + done.stderr.strip().split('\n')[-1])
-    return folder
-
-
 def test_grpc_js():
-    folder = node_modules()
-    token = SERVER.tokens('node')[0]
-    done = subprocess.run(
-        ['node', os.path.join(folder, 'client.js'), os.path.join(house.ROOT, 'proto'),
-         SERVER.target], cwd=folder, env={**os.environ, 'FAIRSLOT_TOKEN': token},
-        capture_output=True, text=True,
-        timeout=60)
-    print(''.join(f'# js: {line}\n' for line in done.stdout.split('\n') if line), end='')
-    assert done.returncode == 0, done.stdout + done.stderr
+    jskit.node('client.js', os.path.join(house.ROOT, 'proto'), SERVER.target,
+               env={'FAIRSLOT_TOKEN': SERVER.tokens('node')[0]})
 
 
 # -- the README -----------------------------------------------------------------------------------

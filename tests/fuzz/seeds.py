@@ -134,6 +134,24 @@ def key_sets():
         yield json.dumps({'keys': keys}).encode()
 
 
+# -- JSON: the methods' numbers are their places in the .proto files ------------------------------
+
+def objects():
+    made = ('{"desk":"Desk 1","startTime":"2026-12-01T09:00:00+01:00","duration":"900s",'
+            '"version":"1","state":"STATE_FREE"}')
+    for which, body in (
+            (0, '{"pageSize":10,"page_token":"t"}'),
+            (3, '{"name":null,"x":[{},1e3,"\\ud83d\\ude00"]}'),
+            (6, '{"parent":"pools/city","selector":{"slotCount":2.0}}'),
+            (14, '{"preferences":[{"any":true},{"slotClass":{"fromTime":null}}],"slotCount":"1"}'),
+            (21, '{"poolId":"city","pool":{"holdTtl":"1.5s","minAssurance":"ASSURANCE_LOW"}}'),
+            (23, '{"slots":[' + made + ',' + made + '],"validateOnly":true}')):
+        yield bytes([which]) + body.encode()
+    for which in range(40):
+        yield bytes([which]) + b'{"name":"a","seed":"-_8","pageSize":1}'
+        yield bytes([128 + which]) + text(1, b'a') + number(2, 3) + text(3, number(1, 5))
+
+
 # -- HTTP/2 ---------------------------------------------------------------------------------------
 
 def frame(kind, flags, stream, payload):
@@ -173,6 +191,7 @@ SEEDS = {
         b'pool,date,start,duration_minutes,desk,time_zone\ncity,2026-12-01,09:00,15,"Desk, 1",UTC\n'
         b'city,2026-12-01,09:15,15,Desk 1,Europe/Berlin\r\n',
         b'\xef\xbb\xbfdate,start,desk,duration_minutes\n2027-03-28,02:30,x,600\n,,,\n"a""b\n'],
+    'json': objects,
     'jwks': key_sets,
     'ledger': ledgers,
     'names': lambda: [b's20261201t0900-c3', b's20261201t090001-desk-1', b'h00000000000000a1-2',

@@ -14,21 +14,21 @@ static void walk(const ProtobufCMessageDescriptor *type, bool is_request, size_t
         const ProtobufCFieldDescriptor *field = &type->fields[i];
         OK(strlen(field->name) < 64);
         switch (field->type) {
-            case PROTOBUF_C_TYPE_INT32:
-            case PROTOBUF_C_TYPE_INT64:
-            case PROTOBUF_C_TYPE_UINT64:
-            case PROTOBUF_C_TYPE_DOUBLE:
-            case PROTOBUF_C_TYPE_BOOL:
-            case PROTOBUF_C_TYPE_ENUM:
-            case PROTOBUF_C_TYPE_STRING:
-            case PROTOBUF_C_TYPE_BYTES:
-                break;
-            case PROTOBUF_C_TYPE_MESSAGE:
-                walk(field->descriptor, is_request, depth + 1);
-                break;
-            default:
-                printf("# %s.%s\n", type->name, field->name);
-                OK(false);
+        case PROTOBUF_C_TYPE_INT32:
+        case PROTOBUF_C_TYPE_INT64:
+        case PROTOBUF_C_TYPE_UINT64:
+        case PROTOBUF_C_TYPE_DOUBLE:
+        case PROTOBUF_C_TYPE_BOOL:
+        case PROTOBUF_C_TYPE_ENUM:
+        case PROTOBUF_C_TYPE_STRING:
+        case PROTOBUF_C_TYPE_BYTES:
+            break;
+        case PROTOBUF_C_TYPE_MESSAGE:
+            walk(field->descriptor, is_request, depth + 1);
+            break;
+        default:
+            printf("# %s.%s\n", type->name, field->name);
+            OK(false);
         }
     }
 }
