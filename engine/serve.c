@@ -278,6 +278,8 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .drain_ms = (int)s->config->gateway_drain,
         .hello_ms = (int)s->config->gateway_hello,
         .deadline_ms = (int)s->config->gateway_deadline,
+        .cors_origins = s->config->cors_origins.at,
+        .cors_origins_count = s->config->cors_origins.count,
         .ready = serve_ready,
         .user = s,
     };

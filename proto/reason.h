@@ -47,7 +47,11 @@
     X(INTERNAL, 13, 0, "an error of ours: it was logged")                                         \
     X(SERVICE_UNKNOWN, 5, 0, "no such service")                                                   \
     X(HEADERS_TOO_LARGE, 8, 0, "the headers are larger than allowed")                             \
-    X(COMPRESSION_UNSUPPORTED, 12, 0, "compressed messages are not supported: send identity")
+    X(COMPRESSION_UNSUPPORTED, 12, 0, "compressed messages are not supported: send identity")      \
+    X(HTTP_MALFORMED, 3, 0, "the request is not HTTP as it is spoken here")                       \
+    X(HTTP_METHOD_WRONG, 12, 0, "this HTTP method is not allowed here")                           \
+    X(CONTENT_TYPE_UNSUPPORTED, 12, 0, "this content-type is not spoken here")                    \
+    X(ORIGIN_NOT_ALLOWED, 7, 0, "pages of this origin may not call this service")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -59,7 +59,14 @@
 #define WIRE_RESETS_BURST     200 /* streams that we had to reset; a finished call earns one */
 #define WIRE_RESETS_PER_S     1   /* ... and so does a second */
 #define WIRE_SPARE_CALLS      32  /* call objects kept for reuse while calls are live */
-#define WIRE_SPARE_CALLS_IDLE 2   /* ... and while none is */
+#define WIRE_SPARE_CALLS_IDLE 1 /* ... and while none is */
+
+/* -- the wire: one HTTP/1.1 connection --------------------------------------------------------- */
+#define WIRE_H1_LINE_MAX  (16 * 1024)  /* bytes of a request line: GET carries a message there */
+#define WIRE_H1_LINES_MAX 101          /* request line and headers */
+#define WIRE_H1_PIPE_MAX  (64 * 1024)  /* bytes of pipelined requests kept */
+#define WIRE_H1_REST_MAX  (1024 * 1024) /* bytes of a body passed over, so that the refusal of it
+                                           can be read; also of chunk extensions and trailers */
 
 /* -- the gateway ------------------------------------------------------------------------------- */
 #define LOOPS_MAX             64    /* threads of a gateway that meet clients */

@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "gateway/answer.h"
 #include "gateway/errand.h"
+#include "gateway/face.h"
 #include "gateway/inside.h"
 
 /* The message waits for its token. */
@@ -44,6 +45,9 @@ static void admit_keep(struct call *call, struct span bytes)
 static void admit_decode(struct call *call, struct span message)
 {
     struct gateway *g = call_gateway(call);
+    if (!face_request(call, message, &message)) {
+        return;
+    }
     struct command command;
     struct codec_refusal refusal = {0};
     int verdict = codec_request(call->method, message, &g->scratch, &command, &refusal.field,

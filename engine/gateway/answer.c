@@ -14,9 +14,11 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "gateway/call.h"
 #include "gateway/conn.h"
+#include "gateway/face.h"
 #include "gateway/inside.h"
 #include "gateway/tally.h"
 #include "wire/wire.h"
@@ -81,6 +83,10 @@ void answer_reason(struct call *call, enum reason reason, const char *detail)
 /* 0, or WIRE_E_FULL, or < 0 */
 static int answer_queue(struct call *call, struct span message)
 {
+    int r = face_answer(call, message, &message);
+    if (r < 0) {
+        return err_trace(r);
+    }
     if (!conn_output_add(call->conn, message.len)) {
         return WIRE_E_FULL;
     }

@@ -29,6 +29,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "gateway/face.h"
 #include "gateway/inside.h"
 #include "gateway/route.h"
 #include "wire/wire.h"
@@ -180,12 +181,28 @@ static ssize_t conn_send_some(struct conn *conn)
     return n;
 }
 
+/* Its clock runs while it owes something, from when that began. */
+static void conn_watch(struct conn *conn)
+{
+    struct gateway *g = conn->gateway;
+    if (!wire_server_owed(conn->wire)) {
+        deadline_disarm(&g->deadlines, &conn->hello);
+    } else if (conn->hello.place == 0) {
+        int ms = g->options->hello_ms > 0 ? g->options->hello_ms : CONN_HELLO_MS;
+        deadline_arm(&g->deadlines, &conn->hello, uv_now(&g->loop) + (uint64_t)ms);
+    }
+    if (wire_server_greeted(conn->wire)) {
+        list_remove(&conn->stranger_link);
+    }
+}
+
 static void conn_flush(struct conn *conn)
 {
     ssize_t n = 1;
     while (n > 0 && !conn->has_failed && !conn->is_writing) {
         n = conn_send_some(conn);
     }
+    conn_watch(conn); /* an answer may leave while the rest of its request is still owed */
     bool is_over = !conn->is_writing && (conn->is_ending || wire_server_done(conn->wire));
     if (n < 0 || conn->has_failed || is_over) {
         conn_close(conn);
@@ -216,21 +233,6 @@ bool conn_close_stranger(struct gateway *g)
     }
     conn_close(oldest);
     return true;
-}
-
-/* Its clock runs while it owes something, from when that began. */
-static void conn_watch(struct conn *conn)
-{
-    struct gateway *g = conn->gateway;
-    if (!wire_server_owed(conn->wire)) {
-        deadline_disarm(&g->deadlines, &conn->hello);
-    } else if (conn->hello.place == 0) {
-        int ms = g->options->hello_ms > 0 ? g->options->hello_ms : CONN_HELLO_MS;
-        deadline_arm(&g->deadlines, &conn->hello, uv_now(&g->loop) + (uint64_t)ms);
-    }
-    if (wire_server_greeted(conn->wire)) {
-        list_remove(&conn->stranger_link);
-    }
 }
 
 static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
@@ -273,6 +275,9 @@ static const struct wire_server_ops conn_ops = {
     .call_half_closed = route_call_half_closed,
     .call_closed = route_call_closed,
     .call_refused = route_call_refused,
+    .path_facts = face_path_facts,
+    .origin = face_origin,
+    .error_json = face_error,
 };
 
 /* A connection with nothing but a socket; NULL: out of memory. */

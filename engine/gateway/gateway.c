@@ -43,6 +43,9 @@
 #define GATEWAY_TELL_MS   500 /* for the last refusals to be read, at most a quarter of drain_ms */
 #define GATEWAY_TEXT      256
 
+extern const unsigned char api_descriptor_set[];
+extern const unsigned long api_descriptor_set_len;
+
 static void gateway_close_handle(uv_handle_t *handle)
 {
     if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle)) {
@@ -294,6 +297,9 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }
+    if (r == 0) {
+        r = face_init(&g->face, (struct span){api_descriptor_set, api_descriptor_set_len});
+    }
     health_init(&g->health, g->symbols);
     return err_fold(r);
 }
@@ -301,6 +307,7 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
 static void gateway_fini(struct gateway *g)
 {
     post_fini(&g->post);
+    face_fini(&g->face);
     call_pool_fini(&g->calls);
     deadline_heap_fini(&g->deadlines);
     arena_fini(&g->status);

@@ -18,6 +18,8 @@ struct gateway_options {
     int loops;               /* threads with a loop each, at most LOOPS_MAX; 0: one */
     int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
     int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
+    const char *const *cors_origins; /* whose pages may call: exact origins, or "*" alone */
+    size_t cors_origins_count;       /* 0: no page of another origin */
     int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
     /* Called on the first loop when listening, with the port it got.  Prints the ready line. */
     void (*ready)(void *user, int port);

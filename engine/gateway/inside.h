@@ -12,6 +12,7 @@
 #include "gateway/auth.h"
 #include "gateway/call.h"
 #include "gateway/deadline.h"
+#include "gateway/face.h"
 #include "gateway/front.h"
 #include "gateway/gateway.h"
 #include "gateway/health.h"
@@ -70,6 +71,7 @@ struct gateway {
     struct token_desk tokens;
     const struct symbols *symbols; /* front's */
     struct health health;
+    struct face face;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
 

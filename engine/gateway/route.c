@@ -16,6 +16,7 @@
 #include "gateway/admit.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
+#include "gateway/face.h"
 #include "gateway/health.h"
 #include "gateway/inside.h"
 #include "gateway/reflect.h"
@@ -110,6 +111,10 @@ void route_call_message(void *user, struct wire_call *wire, struct span message)
         return;
     }
     call->messages = 1;
+    /* admit.c reads JSON once the token is good. */
+    if (call->route != &route_method && !face_request(call, message, &message)) {
+        return;
+    }
     call->route->message(call, message);
 }
 
@@ -136,7 +141,7 @@ static const struct codec_refusal route_refusals[] = {
     [WIRE_REFUSAL_ASSEMBLY_FULL] = {.reason = REASON_RATE_LIMITED,
                                     .detail = "too many half-sent messages on this connection"},
     [WIRE_REFUSAL_HEADERS_INVALID] = {.reason = REASON_MESSAGE_MALFORMED,
-                                      .detail = "grpc-timeout cannot be read"},
+                                      .detail = "the call's time limit cannot be read"},
     [WIRE_REFUSAL_TRUNCATED] = {.reason = REASON_MESSAGE_MALFORMED,
                                 .detail = "the request ends inside a message"},
     [WIRE_REFUSAL_COMPRESSED] = {.reason = REASON_COMPRESSION_UNSUPPORTED},
@@ -144,6 +149,21 @@ static const struct codec_refusal route_refusals[] = {
                                           .detail = "the authorization header stands twice"},
     [WIRE_REFUSAL_AUTHORIZATION_TOO_LARGE] = {.reason = REASON_TOKEN_INVALID,
                                               .detail = "it is longer than 8 KiB"},
+    [WIRE_REFUSAL_BASE64] = {.reason = REASON_MESSAGE_MALFORMED, .detail = "it is not base64"},
+    [WIRE_REFUSAL_HTTP_INVALID] = {.reason = REASON_HTTP_MALFORMED},
+    [WIRE_REFUSAL_HTTP_VERSION] = {.reason = REASON_HTTP_MALFORMED},
+    [WIRE_REFUSAL_HTTP_GRPC] = {.reason = REASON_CONTENT_TYPE_UNSUPPORTED},
+    [WIRE_REFUSAL_LINE_TOO_LONG] = {.reason = REASON_HEADERS_TOO_LARGE},
+    [WIRE_REFUSAL_LENGTH_MISSING] = {.reason = REASON_HTTP_MALFORMED},
+    [WIRE_REFUSAL_EXPECTATION] = {.reason = REASON_HTTP_MALFORMED},
+    [WIRE_REFUSAL_PIPE_FULL] = {.reason = REASON_RATE_LIMITED},
+    [WIRE_REFUSAL_METHOD] = {.reason = REASON_HTTP_METHOD_WRONG},
+    [WIRE_REFUSAL_METHOD_GET] = {.reason = REASON_HTTP_METHOD_WRONG},
+    [WIRE_REFUSAL_PATH] = {.reason = REASON_METHOD_UNKNOWN},
+    [WIRE_REFUSAL_CONTENT_TYPE] = {.reason = REASON_CONTENT_TYPE_UNSUPPORTED},
+    [WIRE_REFUSAL_ORIGIN] = {.reason = REASON_ORIGIN_NOT_ALLOWED},
+    [WIRE_REFUSAL_CONNECT_VERSION] = {.reason = REASON_HTTP_MALFORMED},
+    [WIRE_REFUSAL_QUERY] = {.reason = REASON_HTTP_MALFORMED},
 };
 
 void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal why)
@@ -153,6 +173,9 @@ void route_call_refused(void *user, struct wire_call *wire, enum wire_refusal wh
     struct codec_refusal refusal = {.reason = REASON_INTERNAL};
     if ((size_t)why < ARRAY_COUNT(route_refusals)) {
         refusal = route_refusals[why];
+    }
+    if (refusal.detail == NULL && why >= WIRE_REFUSAL_HTTP_INVALID) {
+        refusal.detail = wire_refusal_text(why);
     }
     if (call) {
         answer_refuse(call, &refusal);

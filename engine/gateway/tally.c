@@ -11,6 +11,7 @@
 #include "gateway/front.h"
 #include "gateway/queue.h"
 #include "proto/codec.h"
+#include "wire/wire.h"
 
 #define TALLY_OPEN_CLASS 4 /* health, reflection, what nobody serves: outside the queue */
 
@@ -32,7 +33,7 @@ static unsigned tally_class(const struct call *call)
 
 static void tally_reason(unsigned class, const struct wire_call *wire, enum reason reason)
 {
-    unsigned protocol = 0;
+    unsigned protocol = (unsigned)wire_call_protocol(wire);
     METRIC_ADD3(rpc_requests_total, class, class, protocol, protocol, reason, reason, 1);
     if (reason != REASON_OK) {
         METRIC_ADD1(refusals_total, reason, reason, 1);

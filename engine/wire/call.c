@@ -5,6 +5,9 @@
  *         first one: HEADERS                 | empty, not finished: deferred until the next send
  *   wire_call_finish -> trailer kept --------+ empty, finished: trailers (END_STREAM)
  *         nothing sent before: one HEADERS with everything (trailers-only)
+ *   other protocols: reply.c frames messages and end, the end is in the queue too; Connect's unary
+ *         head waits for the end, which decides its status
+ *   HTTP/1.1: h1_answer.c pulls from the same queue
  *
  * Owns: the call objects of a connection, live and spare; the bytes of each answer until nghttp2
  * pulled them.  Header values are nghttp2's counted buffers, kept without a copy.
@@ -19,6 +22,7 @@
 #include "wire/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -26,6 +30,7 @@
 #include "base/err.h"
 #include "base/limit.h"
 #include "base/limits.h"
+#include "wire/h1.h"
 #include "wire/value.h"
 
 #define NV_STATIC (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
@@ -64,10 +69,10 @@ struct wire_call *wire_call_new(struct wire_server *s, int32_t stream_id)
     return call;
 }
 
-static void call_release(nghttp2_rcbuf *value)
+static void call_release(struct wire_value *value)
 {
-    if (value) {
-        nghttp2_rcbuf_decref(value);
+    if (value->held) {
+        nghttp2_rcbuf_decref(value->held);
     }
 }
 
@@ -85,9 +90,10 @@ void wire_call_end(struct wire_call *call)
         s->calls_count--;
         s->resets_left += call->is_gone && s->resets_left < WIRE_RESETS_BURST;
     }
-    call_release(call->path);
-    call_release(call->authorization);
-    call_release(call->traceparent);
+    call_release(&call->path);
+    call_release(&call->authorization);
+    call_release(&call->traceparent);
+    call_release(&call->origin);
     CHECK(s->queued_bytes >= wire_queue_len(&call->outgoing));
     s->queued_bytes -= wire_queue_len(&call->outgoing);
     wire_queue_fini(&call->outgoing, &s->mem);
@@ -113,28 +119,29 @@ void wire_call_trim(struct wire_server *s, uint32_t keep)
 
 /* -- what the gateway may know ----------------------------------------------------------------- */
 
-static struct span call_value(nghttp2_rcbuf *value)
+enum wire_protocol wire_call_protocol(const struct wire_call *call)
 {
-    if (!value) {
-        return (struct span){0};
-    }
-    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(value);
-    return wire_value_trim((struct span){bytes.base, bytes.len});
+    return call->protocol;
+}
+
+enum wire_encoding wire_call_encoding(const struct wire_call *call)
+{
+    return call->encoding;
 }
 
 struct span wire_call_path(const struct wire_call *call)
 {
-    return call_value(call->path);
+    return call->path.bytes;
 }
 
 struct span wire_call_authorization(const struct wire_call *call)
 {
-    return call_value(call->authorization);
+    return call->authorization.bytes;
 }
 
 struct span wire_call_traceparent(const struct wire_call *call)
 {
-    return call_value(call->traceparent);
+    return call->traceparent.bytes;
 }
 
 int64_t wire_call_timeout_us(const struct wire_call *call)
@@ -214,7 +221,7 @@ static void call_drained(struct wire_call *call)
 }
 
 /* Tells whoever waits for room; all of them where the connection was what was full. */
-static void call_pulled(struct wire_call *call, size_t n)
+void wire_call_pulled(struct wire_call *call, size_t n)
 {
     struct wire_server *s = call->server;
     s->queued_bytes -= n;
@@ -234,7 +241,7 @@ static ssize_t call_read(nghttp2_session *session, int32_t stream_id, uint8_t *b
 {
     struct wire_call *call = source->ptr;
     size_t n = wire_queue_pull(&call->outgoing, buf, cap, &call->server->mem);
-    call_pulled(call, n);
+    wire_call_pulled(call, n);
     if (wire_queue_len(&call->outgoing) > 0) {
         return (ssize_t)n;
     }
@@ -242,19 +249,62 @@ static ssize_t call_read(nghttp2_session *session, int32_t stream_id, uint8_t *b
         call->is_waiting = n == 0;
         return n > 0 ? (ssize_t)n : NGHTTP2_ERR_DEFERRED;
     }
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (call->protocol != WIRE_GRPC) {
+        return (ssize_t)n;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     nghttp2_nv trailers[CALL_HEADERS_MAX];
     size_t count = call_trailers(call, call->trailer, trailers);
     int r = call_submitted(call, nghttp2_submit_trailer(session, stream_id, trailers, count));
     return r < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : (ssize_t)n;
 }
 
+static nghttp2_nv call_field(const struct wire_field *f)
+{
+    return (nghttp2_nv){(uint8_t *)f->name, (uint8_t *)f->value.ptr, strlen(f->name), f->value.len,
+                        f->is_kept ? NV_STATIC : NV_ONCE};
+}
+
+/* The head of every protocol but gRPC; without a provider the stream ends with it. */
+static int call_answer_head(struct wire_call *call, const nghttp2_data_provider *body)
+{
+    struct wire_head head;
+    nghttp2_nv headers[WIRE_FIELDS_MAX + 2];
+    char status[8], length[24];
+    wire_reply_head(call, &head);
+    size_t status_len = (size_t)snprintf(status, sizeof(status), "%u", head.status);
+    headers[0] = (nghttp2_nv){(uint8_t *)":status", (uint8_t *)status, 7, status_len,
+                              NGHTTP2_NV_FLAG_NO_COPY_NAME};
+    size_t count = 1;
+    for (size_t i = 0; i < head.count; i++) {
+        headers[count++] = call_field(&head.fields[i]);
+    }
+    if (call->is_finished && head.status != 204) {
+        size_t n = (size_t)snprintf(length, sizeof(length), "%zu",
+                                    wire_queue_len(&call->outgoing));
+        headers[count++] = (nghttp2_nv){(uint8_t *)"content-length", (uint8_t *)length, 14, n,
+                                        NV_ONCE};
+    }
+    return call_submitted(call, nghttp2_submit_response(call->server->session, call->stream_id,
+                                                        headers, count, body));
+}
+
+/* Begins the answer; a finished one with nothing in the queue is its head alone. */
 static int call_answer(struct wire_call *call)
 {
+    call->is_answering = true;
+    if (call->server->h1) {
+        return 0; /* pulls by itself */
+    }
+    nghttp2_data_provider body = {.source.ptr = call, .read_callback = call_read};
+    if (call->protocol != WIRE_GRPC) {
+        bool is_head = call->is_finished && (wire_queue_len(&call->outgoing) == 0 ||
+                                             call->method == WIRE_METHOD_HEAD);
+        return err_trace(call_answer_head(call, is_head ? NULL : &body));
+    }
     nghttp2_nv headers[CALL_HEADERS_MAX];
     size_t count = call_head(call, headers);
-    nghttp2_data_provider body = {.source.ptr = call, .read_callback = call_read};
-    call->is_answering = true;
     return call_submitted(call, nghttp2_submit_response(call->server->session, call->stream_id,
                                                         headers, count, &body));
 }
@@ -263,7 +313,7 @@ static int call_answer(struct wire_call *call)
 static int call_resume(struct wire_call *call)
 {
     if (!call->is_waiting) {
-        return 0;
+        return 0; /* HTTP/1.1 never is */
     }
     call->is_waiting = false;
     return call_submitted(call,
@@ -293,17 +343,20 @@ int wire_call_send(struct wire_call *call, struct span message)
     if (s->is_dead) {
         return err_trace(s->failure);
     }
-    size_t more = WIRE_PREFIX + message.len;
+    size_t more = wire_reply_size(call, message.len);
     if (!call_has_room(call, more)) {
         call->is_full = true;
         return WIRE_E_FULL;
     }
-    int r = wire_queue_push(&call->outgoing, message, &s->mem);
+    int r = wire_reply_push(call, message);
     if (r < 0) {
         wire_server_fail(s, r);
         return err_trace(r);
     }
     s->queued_bytes += more;
+    if (call->protocol == WIRE_CONNECT) {
+        return 0; /* the end decides the status */
+    }
     return err_trace(call->is_answering ? call_resume(call) : call_answer(call));
 }
 
@@ -319,7 +372,7 @@ static int call_finish_only(struct wire_call *call, const uint8_t *trailer)
                                                         headers, count, NULL));
 }
 
-static int call_keep_trailer(struct wire_call *call, const uint8_t *trailer)
+int wire_call_keep_trailer(struct wire_call *call, const uint8_t *trailer)
 {
     struct wire_server *s = call->server;
     size_t len = call->trailer_text_len + call->trailer_details_len;
@@ -334,6 +387,18 @@ static int call_keep_trailer(struct wire_call *call, const uint8_t *trailer)
     }
     memcpy(call->trailer, trailer, len);
     return 0;
+}
+
+/* Every protocol but gRPC. */
+static int call_finish_other(struct wire_call *call, struct span text, struct span details,
+                             const uint8_t *trailer)
+{
+    int r = wire_reply_end(call, text, details, trailer);
+    if (r < 0) {
+        wire_server_fail(call->server, r);
+        return err_trace(r);
+    }
+    return err_trace(call->is_answering ? call_resume(call) : call_answer(call));
 }
 
 int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
@@ -356,45 +421,43 @@ int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
         call->trailer_details_len =
             (uint32_t)wire_value_base64_encode(details, trailer + call->trailer_text_len);
     }
+    if (call->protocol != WIRE_GRPC) {
+        return err_trace(call_finish_other(call, text, details, trailer));
+    }
     if (!call->is_answering) {
         return err_trace(call_finish_only(call, trailer));
     }
-    int r = call_keep_trailer(call, trailer);
+    int r = wire_call_keep_trailer(call, trailer);
     return err_trace(r < 0 ? r : call_resume(call));
+}
+
+static const struct {
+    uint8_t status;
+    uint16_t http;
+    const char *text;
+} call_refusals[] = {
+#define REFUSAL(name, refusal_status, refusal_http, refusal_text) \
+    {refusal_status, refusal_http, refusal_text},
+    WIRE_REFUSALS(REFUSAL)
+#undef REFUSAL
+};
+
+const char *wire_refusal_text(enum wire_refusal why)
+{
+    CHECK((size_t)why < ARRAY_COUNT(call_refusals));
+    return call_refusals[why].text;
 }
 
 int wire_call_refuse(struct wire_call *call, enum wire_refusal why)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } refusals[] = {
-#define REFUSAL(name, refusal_status, refusal_text) {refusal_status, refusal_text},
-        WIRE_REFUSALS(REFUSAL)
-#undef REFUSAL
-    };
     struct wire_server *s = call->server;
     call->is_refused = true;
+    call->refusal = (uint8_t)why;
+    call->http_status = call->protocol == WIRE_CONNECT ? call_refusals[why].http : 0;
     call->wants_identity = why == WIRE_REFUSAL_COMPRESSED;
     if (s->ops->call_refused) {
         s->ops->call_refused(s->user, call, why);
     }
-    return err_trace(wire_call_finish(call, refusals[why].status, span_of(refusals[why].text),
-                                      (struct span){0}));
-}
-
-int wire_call_answer_http(struct wire_call *call, const char *http_status)
-{
-    CHECK(!call->is_open);
-    nghttp2_nv headers[] = {
-        {(uint8_t *)":status", (uint8_t *)http_status, 7, strlen(http_status), NV_STATIC},
-        NV("content-length", "0"),
-        NV("allow", "POST"),
-    };
-    size_t count = strcmp(http_status, "405") == 0 ? 3 : 2;
-    call->is_refused = true;
-    call->is_finished = true;
-    call->is_answering = true;
-    return call_submitted(call, nghttp2_submit_response(call->server->session, call->stream_id,
-                                                        headers, count, NULL));
+    return err_trace(wire_call_finish(call, call_refusals[why].status,
+                                      span_of(call_refusals[why].text), (struct span){0}));
 }

@@ -201,7 +201,7 @@ int wire_client_call(struct wire_client *c, const char *path, struct span author
     if (!request) {
         return err_origin(-ENOMEM);
     }
-    int r = wire_queue_push(&request->outgoing, message, &c->mem);
+    int r = wire_queue_push(&request->outgoing, 0, message, &c->mem);
     if (r == 0) {
         r = wire_request_submit(request, path, authorization, timeout_us);
     }

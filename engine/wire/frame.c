@@ -19,10 +19,10 @@
 
 #define FIRST_CAP 256
 
-void wire_frame_prefix(size_t message_len, uint8_t *out)
+void wire_frame_prefix(uint8_t flags, size_t message_len, uint8_t *out)
 {
     CHECK(message_len <= UINT32_MAX);
-    out[0] = 0;
+    out[0] = flags;
     out[1] = (uint8_t)(message_len >> 24);
     out[2] = (uint8_t)(message_len >> 16);
     out[3] = (uint8_t)(message_len >> 8);
@@ -61,8 +61,8 @@ static int frame_grow(struct wire_frame *f, size_t needed, nghttp2_mem *mem)
     while (cap < needed) {
         cap *= 2;
     }
-    if (cap > f->message_len) {
-        cap = f->message_len;
+    if (cap > f->message_len && f->message_len > 0) {
+        cap = f->message_len; /* as its prefix said */
     }
     uint8_t *bytes = mem->realloc(f->bytes, cap, mem->mem_user_data);
     if (!bytes) {
@@ -115,6 +115,24 @@ int wire_frame_push(struct wire_frame *f, struct span *input, uint32_t message_m
     *ret_message = (struct span){f->bytes, f->message_len};
     frame_next(f);
     return WIRE_FRAME_MESSAGE;
+}
+
+int wire_frame_gather(struct wire_frame *f, struct span input, uint32_t message_max,
+                      nghttp2_mem *mem)
+{
+    if (input.len > message_max - f->have) {
+        return WIRE_FRAME_TOO_LARGE;
+    }
+    if (input.len == 0) {
+        return 0;
+    }
+    int r = frame_grow(f, f->have + input.len, mem);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    memcpy(f->bytes + f->have, input.ptr, input.len);
+    f->have += (uint32_t)input.len;
+    return 0;
 }
 
 void wire_frame_rest(struct wire_frame *f, nghttp2_mem *mem)

@@ -31,6 +31,10 @@ enum {
  * *ret_message is borrowed from the input, or from `f` until the next push. */
 int wire_frame_push(struct wire_frame *f, struct span *input, uint32_t message_max,
                     nghttp2_mem *mem, struct span *ret_message);
+/* Adds bytes of a message that has no prefix and ends with its request.  0, WIRE_FRAME_TOO_LARGE,
+ * or < 0. */
+int wire_frame_gather(struct wire_frame *f, struct span input, uint32_t message_max,
+                      nghttp2_mem *mem);
 /* Gives back what is kept between two messages; call it when the last one was handled. */
 void wire_frame_rest(struct wire_frame *f, nghttp2_mem *mem);
 void wire_frame_fini(struct wire_frame *f, nghttp2_mem *mem);
@@ -40,6 +44,6 @@ static inline bool wire_frame_inside(const struct wire_frame *f)
     return f->prefix_have > 0;
 }
 
-void wire_frame_prefix(size_t message_len, uint8_t *out);
+void wire_frame_prefix(uint8_t flags, size_t message_len, uint8_t *out);
 
 #endif

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests as they come in: nghttp2's events become calls and messages.
+/* Requests as they come in over HTTP/2: nghttp2's events become calls and messages.
  *
- *   begin_headers -> header* -> frame(HEADERS) -+-> call_open
- *                                               +-> refused here: 405, 415, headers too large,
- *                                                   no one authorization
- *   data_chunk* -> frame.c -> call_message      +-> refused here: too large, compressed
- *   END_STREAM  -> call_half_closed             +-> refused here: ends inside a message
+ *   begin_headers -> header* -> frame(HEADERS) -> face.c -> call_open, or refused
+ *   data_chunk* -> body.c -> call_message, or refused
+ *   END_STREAM  -> body.c -> call_half_closed, or refused
  *   stream_close -> call_closed
  *
- * Owns nothing; the call objects are call.c's.  Header values are not copied: the ones wanted are
- * nghttp2's counted buffers, whether they came literally or out of its table.
+ * Owns nothing; the call objects are call.c's.
  * Flow control: bytes are given back to the peer once the gateway has seen them, or once they are
  * kept under WIRE_ASSEMBLY_MAX (a message may be larger than a window, so keeping must not wait).
  * Floods: nghttp2 limits resets by the peer, CONTINUATION, SETTINGS and acks; it lets PRIORITY,
@@ -27,7 +24,6 @@
 #include "base/limit.h"
 #include "base/limits.h"
 #include "wire/server.h"
-#include "wire/value.h"
 
 static struct wire_call *intake_call(nghttp2_session *session, int32_t stream_id)
 {
@@ -77,71 +73,12 @@ static int intake_begin_headers(nghttp2_session *session, const nghttp2_frame *f
     return 0;
 }
 
-static bool intake_is(nghttp2_vec name, const char *what)
-{
-    return memcmp(name.base, what, name.len) == 0;
-}
-
-static void intake_keep(nghttp2_rcbuf **slot, nghttp2_rcbuf *value)
-{
-    if (*slot) {
-        nghttp2_rcbuf_decref(*slot);
-    }
-    nghttp2_rcbuf_incref(value);
-    *slot = value;
-}
-
-/* Twelve letters: the two headers of that length. */
-static void intake_header_12(struct wire_call *call, nghttp2_vec name, struct span value)
-{
-    if (intake_is(name, "content-type")) {
-        call->is_grpc = wire_value_is_grpc(value);
-    } else if (intake_is(name, "grpc-timeout") &&
-               !wire_value_timeout_parse(value, &call->timeout_us)) {
-        call->is_header_invalid = true;
-    }
-}
-
-static void intake_keep_header(struct wire_call *call, nghttp2_vec name, nghttp2_rcbuf *value)
-{
-    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(value);
-    switch (name.len) {
-    case 5:
-        if (intake_is(name, ":path")) {
-            intake_keep(&call->path, value);
-        }
-        return;
-    case 7:
-        if (intake_is(name, ":method")) {
-            call->is_post = bytes.len == 4 && memcmp(bytes.base, "POST", 4) == 0;
-        }
-        return;
-    case 11:
-        if (intake_is(name, "traceparent")) {
-            intake_keep(&call->traceparent, value);
-        }
-        return;
-    case 12:
-        intake_header_12(call, name, wire_value_trim((struct span){bytes.base, bytes.len}));
-        return;
-    case 13:
-        if (intake_is(name, "authorization")) {
-            /* Which of two would count is a guess that another hop may make differently. */
-            call->is_twice_authorized |= call->authorization != NULL;
-            intake_keep(&call->authorization, value);
-        }
-        return;
-    default:
-        return;
-    }
-}
-
 /* The list is over its limit.  A header that does not fit is not kept, but a token that would be
  * too long on its own is the caller's fault, and told so: every token over TOKEN_MAX is status
  * 16. */
 static void intake_header_over(struct wire_call *call, nghttp2_vec name, size_t value_len)
 {
-    bool is_token = name.len == 13 && intake_is(name, "authorization");
+    bool is_token = name.len == 13 && memcmp(name.base, "authorization", 13) == 0;
     call->is_token_over |= is_token && value_len > TOKEN_MAX;
 }
 
@@ -154,7 +91,8 @@ static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, n
         return 0; /* a client's trailers: gRPC has none */
     }
     nghttp2_vec name_bytes = nghttp2_rcbuf_get_buf(name);
-    size_t value_len = nghttp2_rcbuf_get_buf(value).len;
+    nghttp2_vec value_bytes = nghttp2_rcbuf_get_buf(value);
+    size_t value_len = value_bytes.len;
     size_t len = name_bytes.len + value_len + 32;
     if (!call->is_header_over && len > s->limits.header_bytes - call->header_bytes &&
         limit_is_on("headers")) {
@@ -167,114 +105,23 @@ static int intake_header(nghttp2_session *session, const nghttp2_frame *frame, n
         return 0;
     }
     call->header_bytes += (uint32_t)len;
-    intake_keep_header(call, name_bytes, value);
-    return 0;
-}
-
-static int intake_open(struct wire_call *call)
-{
-    struct wire_server *s = call->server;
-    if (call->is_header_over) {
-        return wire_call_refuse(call, call->is_token_over ? WIRE_REFUSAL_AUTHORIZATION_TOO_LARGE
-                                                          : WIRE_REFUSAL_HEADERS_TOO_LARGE);
-    }
-    if (!call->is_post) {
-        return wire_call_answer_http(call, "405");
-    }
-    if (!call->is_grpc) {
-        return wire_call_answer_http(call, "415");
-    }
-    if (call->is_twice_authorized) {
-        return wire_call_refuse(call, WIRE_REFUSAL_AUTHORIZATION_TWICE);
-    }
-    if (call->is_header_invalid) {
-        return wire_call_refuse(call, WIRE_REFUSAL_HEADERS_INVALID);
-    }
-    call->is_open = true;
-    s->calls_count++;
-    wire_meter_earn(&s->meter, WIRE_FRAMES_PER_CALL);
-    s->ops->call_open(s->user, call);
+    wire_face_header(call, (struct span){name_bytes.base, name_bytes.len},
+                     (struct span){value_bytes.base, value_bytes.len}, value);
     return 0;
 }
 
 /* -- messages ---------------------------------------------------------------------------------- */
-
-/* Whether the gateway still wants to hear of the request. */
-static bool intake_is_heard(const struct wire_call *call)
-{
-    return call->is_open && !call->is_finished && !call->is_refused;
-}
-
-static int intake_bytes(struct wire_call *call, struct span input)
-{
-    struct wire_server *s = call->server;
-    struct span message;
-    int r = WIRE_FRAME_MESSAGE;
-    while (r == WIRE_FRAME_MESSAGE && intake_is_heard(call)) {
-        size_t cap = call->incoming.bytes_cap;
-        r = wire_frame_push(&call->incoming, &input,
-                            limit_is_on("message") ? s->limits.message_bytes : INT32_MAX,
-                            &s->mem, &message);
-        s->assembly_bytes += call->incoming.bytes_cap - cap;
-        if (r == WIRE_FRAME_MESSAGE) {
-            wire_meter_earn(&s->meter, WIRE_FRAMES_PER_MESSAGE);
-            s->ops->call_message(s->user, call, message);
-        }
-    }
-    s->assembly_bytes -= call->incoming.bytes_cap;
-    wire_frame_rest(&call->incoming, &s->mem);
-    s->assembly_bytes += call->incoming.bytes_cap;
-    if (r == WIRE_FRAME_COMPRESSED) {
-        return wire_call_refuse(call, WIRE_REFUSAL_COMPRESSED);
-    }
-    if (r == WIRE_FRAME_TOO_LARGE) {
-        return wire_call_refuse(call, WIRE_REFUSAL_MESSAGE_TOO_LARGE);
-    }
-    if (r == 0 && s->assembly_bytes > WIRE_ASSEMBLY_MAX && limit_is_on("assembly")) {
-        return wire_call_refuse(call, WIRE_REFUSAL_ASSEMBLY_FULL);
-    }
-    return r < 0 ? err_trace(r) : 0;
-}
-
-/* Nothing more is heard of it: what came in part is of no use. */
-static void intake_forget(struct wire_call *call)
-{
-    struct wire_server *s = call->server;
-    s->assembly_bytes -= call->incoming.bytes_cap;
-    wire_frame_fini(&call->incoming, &s->mem);
-}
 
 static int intake_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
                              const uint8_t *data, size_t len, void *user)
 {
     struct wire_server *s = user;
     struct wire_call *call = intake_call(session, stream_id);
-    int r = 0;
-    if (call && intake_is_heard(call)) {
-        r = intake_bytes(call, (struct span){data, len});
-        if (!intake_is_heard(call)) {
-            intake_forget(call);
-        }
-    }
+    int r = call ? wire_body_bytes(call, (struct span){data, len}) : 0;
     if (r == 0 && nghttp2_session_consume(session, stream_id, len) == NGHTTP2_ERR_NOMEM) {
         r = err_origin(-ENOMEM);
     }
     return intake_result(s, r);
-}
-
-static int intake_end(struct wire_call *call)
-{
-    struct wire_server *s = call->server;
-    call->is_half_closed = true;
-    if (!intake_is_heard(call)) {
-        return 0;
-    }
-    if (wire_frame_inside(&call->incoming)) {
-        intake_forget(call);
-        return wire_call_refuse(call, WIRE_REFUSAL_TRUNCATED);
-    }
-    s->ops->call_half_closed(s->user, call);
-    return 0;
 }
 
 /* -- frames ------------------------------------------------------------------------------------ */
@@ -293,12 +140,29 @@ static int intake_frame(nghttp2_session *session, const nghttp2_frame *frame, vo
     int r = 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         s->opening = NULL;
-        r = intake_open(call);
+        r = wire_face_open(call);
     }
     if (r == 0 && frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
-        r = intake_end(call);
+        r = wire_body_end(call);
     }
     return intake_result(s, r);
+}
+
+/* The last frame of an answer left.  A client that still sends is told not to. */
+static int intake_answered(nghttp2_session *session, const nghttp2_frame *frame,
+                           struct wire_server *s)
+{
+    struct wire_call *call = intake_call(session, frame->hd.stream_id);
+    if (!call) {
+        return 0;
+    }
+    call->is_gone = true;
+    if (!call->is_half_closed &&
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_NO_ERROR) == NGHTTP2_ERR_NOMEM) {
+        return wire_server_fail(s, err_origin(-ENOMEM));
+    }
+    return 0;
 }
 
 /* A frame of ours left: the answer's end, or a reset. */
@@ -308,7 +172,9 @@ static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *fram
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
         intake_earn_data(s, frame);
-        return 0;
+        break;
+    case NGHTTP2_HEADERS:
+        break;
     case NGHTTP2_RST_STREAM:
         if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
             intake_spend(s, 1); /* over streams_max: cheap, and honest before our SETTINGS came */
@@ -326,22 +192,9 @@ static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *fram
         }
         return 0;
     default:
-        break;
-    }
-    if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         return 0;
     }
-    struct wire_call *call = intake_call(session, frame->hd.stream_id);
-    if (!call) {
-        return 0;
-    }
-    call->is_gone = true;
-    if (!call->is_half_closed &&
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                  NGHTTP2_NO_ERROR) == NGHTTP2_ERR_NOMEM) {
-        return wire_server_fail(s, err_origin(-ENOMEM));
-    }
-    return 0;
+    return frame->hd.flags & NGHTTP2_FLAG_END_STREAM ? intake_answered(session, frame, s) : 0;
 }
 
 static int intake_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t error_code,

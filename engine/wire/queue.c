@@ -58,18 +58,26 @@ static int queue_reserve(struct wire_queue *q, size_t n, nghttp2_mem *mem)
     return err_trace(queue_grow(q, len + n, mem));
 }
 
-int wire_queue_push(struct wire_queue *q, struct span message, nghttp2_mem *mem)
+uint8_t *wire_queue_extend(struct wire_queue *q, size_t n, nghttp2_mem *mem)
 {
-    int r = queue_reserve(q, WIRE_PREFIX + message.len, mem);
-    if (r < 0) {
-        return err_trace(r);
+    if (queue_reserve(q, n, mem) < 0) {
+        return NULL;
     }
     uint8_t *at = queue_bytes(q) + q->tail;
-    wire_frame_prefix(message.len, at);
+    q->tail += n;
+    return at;
+}
+
+int wire_queue_push(struct wire_queue *q, uint8_t flags, struct span message, nghttp2_mem *mem)
+{
+    uint8_t *at = wire_queue_extend(q, WIRE_PREFIX + message.len, mem);
+    if (!at) {
+        return err_origin(-ENOMEM);
+    }
+    wire_frame_prefix(flags, message.len, at);
     if (message.len > 0) {
         memcpy(at + WIRE_PREFIX, message.ptr, message.len);
     }
-    q->tail += WIRE_PREFIX + message.len;
     return 0;
 }
 

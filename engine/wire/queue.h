@@ -23,8 +23,10 @@ static inline size_t wire_queue_len(const struct wire_queue *q)
     return q->tail - q->head;
 }
 
-/* One message with its gRPC prefix.  0, or < 0 with nothing queued. */
-int wire_queue_push(struct wire_queue *q, struct span message, nghttp2_mem *mem);
+/* One message with its prefix; flags is 0 but for an end.  0, or < 0 with nothing queued. */
+int wire_queue_push(struct wire_queue *q, uint8_t flags, struct span message, nghttp2_mem *mem);
+/* Room for n bytes at the end, which the caller fills before anything else; NULL: out of memory. */
+uint8_t *wire_queue_extend(struct wire_queue *q, size_t n, nghttp2_mem *mem);
 /* Moves up to `cap` bytes to `out`, returns how many.  An emptied heap is given back. */
 size_t wire_queue_pull(struct wire_queue *q, uint8_t *out, size_t cap, nghttp2_mem *mem);
 /* Empties it and gives its heap back. */

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A server connection: one nghttp2 session between bytes in and bytes out.
+/* A server connection: what it speaks shows in its first bytes, then they go there.
  *
- *   bytes -> wire_server_receive -> nghttp2 -> intake.c -> ops (the gateway)
- *   bytes <- wire_server_send    <- nghttp2 <- call.c   <- wire_call_send, wire_call_finish
+ *   bytes -> wire_server_receive -+-> nghttp2 -> intake.c -+-> face.c, body.c -> ops (the gateway)
+ *                                 +-> h1.c (llhttp) -------+
+ *   bytes <- wire_server_send    <-+- nghttp2 <------+- call.c, reply.c <- wire_call_send,
+ *                                  +- h1_answer.c <--+                     wire_call_finish
  *
+ * HTTP/2 begins with a preface of 24 bytes; the first byte that is not its next one makes the
+ * connection HTTP/1.1, and what had matched is replayed from the preface itself.  Neither costs
+ * memory before it is spoken.
  * Owns: the session, the calls on it, the rest of a frame that the last buffer had no room for.
  * Lean: no output buffer of its own (frames go from nghttp2's buffer into the caller's), call
  * objects only while there are calls, a 512-byte HPACK encoder table (our answers have three
@@ -23,6 +28,7 @@
 #include "base/err.h"
 #include "base/limit.h"
 #include "base/limits.h"
+#include "wire/h1.h"
 
 #define SERVER_DEFLATE_TABLE 512  /* bytes of HPACK encoder table */
 #define SERVER_ACKS_MAX      1000 /* PING and SETTINGS acks owed; more is a flood */
@@ -64,6 +70,10 @@ void wire_server_calm(struct wire_server *s, enum wire_end why)
     }
     wire_server_ends(s, why);
     s->is_closing = true;
+    if (!s->session) {
+        s->is_dead = true; /* HTTP/1.1 has no word for it */
+        return;
+    }
     if (nghttp2_session_terminate_session(s->session, NGHTTP2_ENHANCE_YOUR_CALM) ==
         NGHTTP2_ERR_NOMEM) {
         wire_server_fail(s, err_origin(-ENOMEM));
@@ -116,6 +126,18 @@ static int server_settings(struct wire_server *s)
     return r ? err_origin(-ENOMEM) : 0;
 }
 
+int wire_server_speak_h2(struct wire_server *s)
+{
+    int r = server_session(s);
+    if (r == 0) {
+        r = server_settings(s);
+    }
+    if (r < 0) {
+        wire_server_fail(s, r);
+    }
+    return err_trace(r);
+}
+
 int wire_server_new_on(const struct wire_server_ops *ops, void *user,
                        const struct wire_limits *limits, nghttp2_mem *mem,
                        struct wire_server **ret_server)
@@ -135,15 +157,6 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
     s->resets_left = WIRE_RESETS_BURST;
     list_init(&s->calls);
     list_init(&s->spare);
-    int r = server_session(s);
-    if (r == 0) {
-        r = server_settings(s);
-    }
-    if (r < 0) {
-        s->failure = r;
-        wire_server_free(s);
-        return err_trace(r);
-    }
     *ret_server = s;
     return 0;
 }
@@ -169,9 +182,27 @@ void wire_server_free(struct wire_server *s)
     CHECK(s->queued_bytes == 0);
     CHECK(s->assembly_bytes == 0);
     wire_call_trim(s, 0);
+    wire_h1_free(s->h1);
     wire_memory_end(&s->memory, s->session, s->failure < 0);
     nghttp2_mem mem = s->memory.under;
     mem.free(s, mem.mem_user_data);
+}
+
+/* HTTP/2's good-bye: the notice, then the end. */
+static int server_goaway(struct wire_server *s, uint8_t step)
+{
+    if (!s->session) {
+        return 0;
+    }
+    int r = step == 0 ? nghttp2_submit_shutdown_notice(s->session)
+                      : nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
+                                              nghttp2_session_get_last_proc_stream_id(s->session),
+                                              NGHTTP2_NO_ERROR, NULL, 0);
+    if (r == NGHTTP2_ERR_NOMEM) {
+        wire_server_fail(s, err_origin(-ENOMEM));
+        return s->failure;
+    }
+    return 0;
 }
 
 /* -- bytes ------------------------------------------------------------------------------------- */
@@ -208,6 +239,51 @@ static int server_slice(struct wire_server *s, const uint8_t *bytes, size_t n)
     return s->failure < 0 ? err_trace(s->failure) : s->is_closing ? WIRE_E_CLOSE : 0;
 }
 
+static const uint8_t server_magic[] = NGHTTP2_CLIENT_MAGIC;
+
+/* Bytes for what is spoken. */
+static int server_pass(struct wire_server *s, const uint8_t *bytes, size_t n)
+{
+    if (s->h1) {
+        return wire_h1_receive(s->h1, bytes, n);
+    }
+    int r = 0;
+    while (n > 0 && r == 0) {
+        /* In slices: frames are paid in advance, what they earn comes when they are read. */
+        size_t part = n < SERVER_SLICE ? n : SERVER_SLICE;
+        r = server_slice(s, bytes, part);
+        bytes += part;
+        n -= part;
+    }
+    return r;
+}
+
+/* Compares with the preface up to the first byte that is not its next.  *ret_taken: bytes of the
+ * preface, which are passed on from here. */
+static int server_sniff(struct wire_server *s, const uint8_t *bytes, size_t n, size_t *ret_taken)
+{
+    size_t taken = 0;
+    while (taken < n && s->magic_have < NGHTTP2_CLIENT_MAGIC_LEN &&
+           bytes[taken] == server_magic[s->magic_have]) {
+        s->magic_have++;
+        taken++;
+    }
+    *ret_taken = taken;
+    bool is_h2 = s->magic_have == NGHTTP2_CLIENT_MAGIC_LEN;
+    if (!is_h2 && taken == n) {
+        return 0;
+    }
+    int r = is_h2 ? wire_server_speak_h2(s) : wire_h1_new(s, &s->h1);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    r = s->magic_have ? server_pass(s, server_magic, s->magic_have) : 0;
+    for (uint8_t i = 0; i < s->drains && r == 0; i++) {
+        r = server_goaway(s, i); /* it was told to drain before it spoke */
+    }
+    return r;
+}
+
 int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n)
 {
     CHECK(!s->is_inside);
@@ -218,13 +294,13 @@ int wire_server_receive(struct wire_server *s, const uint8_t *bytes, size_t n)
         return WIRE_E_CLOSE;
     }
     int r = 0;
+    size_t taken = 0;
     s->is_inside = true;
-    while (n > 0 && r == 0) {
-        /* In slices: frames are paid in advance, what they earn comes when they are read. */
-        size_t part = n < SERVER_SLICE ? n : SERVER_SLICE;
-        r = server_slice(s, bytes, part);
-        bytes += part;
-        n -= part;
+    if (!s->session && !s->h1) {
+        r = server_sniff(s, bytes, n, &taken);
+    }
+    if (r == 0 && taken < n) {
+        r = server_pass(s, bytes + taken, n - taken);
     }
     s->is_inside = false;
     return r;
@@ -244,12 +320,11 @@ static int server_next(struct wire_server *s)
     return 0;
 }
 
-ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap)
+/* What HTTP/2 has to send; *ret_len is how much of it is in `buf`. */
+static int server_take(struct wire_server *s, uint8_t *buf, size_t cap, size_t *ret_len)
 {
-    CHECK(!s->is_inside);
     size_t len = 0;
     int r = 0;
-    s->is_inside = true;
     while (len < cap && !s->is_dead) {
         if (s->pending_len == 0) {
             r = server_next(s);
@@ -263,13 +338,28 @@ ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap)
         s->pending_len -= n;
         len += n;
     }
+    *ret_len = len;
+    return r;
+}
+
+ssize_t wire_server_send(struct wire_server *s, uint8_t *buf, size_t cap)
+{
+    CHECK(!s->is_inside);
+    size_t len = 0;
+    s->is_inside = true;
+    int r = s->h1 ? wire_h1_send(s->h1, buf, cap, &len)
+            : s->session ? server_take(s, buf, cap, &len)
+                         : 0;
     s->is_inside = false;
     return s->failure < 0 ? err_trace(s->failure) : r < 0 ? err_trace(r) : (ssize_t)len;
 }
 
 bool wire_server_wants_send(const struct wire_server *s)
 {
-    return !s->is_dead && (s->pending_len > 0 || nghttp2_session_want_write(s->session));
+    if (s->is_dead || !s->session) {
+        return !s->is_dead && s->h1 && wire_h1_wants_send(s->h1);
+    }
+    return s->pending_len > 0 || nghttp2_session_want_write(s->session);
 }
 
 void wire_server_time(struct wire_server *s, uint64_t now_ms)
@@ -305,12 +395,12 @@ size_t wire_server_memory(const struct wire_server *s)
 
 bool wire_server_greeted(const struct wire_server *s)
 {
-    return s->is_greeted;
+    return s->is_greeted; /* HTTP/1.1: its first head came */
 }
 
 bool wire_server_owed(const struct wire_server *s)
 {
-    return !s->is_greeted || s->opening;
+    return !s->is_greeted || s->opening || (s->h1 && wire_h1_owed(s->h1));
 }
 
 bool wire_server_done(const struct wire_server *s)
@@ -318,7 +408,11 @@ bool wire_server_done(const struct wire_server *s)
     if (s->is_dead) {
         return true;
     }
-    return !wire_server_wants_send(s) && (s->is_closing || !nghttp2_session_want_read(s->session));
+    if (s->h1) {
+        return wire_h1_done(s->h1);
+    }
+    return !wire_server_wants_send(s) &&
+           (s->is_closing || (s->session && !nghttp2_session_want_read(s->session)));
 }
 
 /* -- end --------------------------------------------------------------------------------------- */
@@ -328,16 +422,17 @@ int wire_server_drain(struct wire_server *s)
     if (s->is_dead || s->is_closing || s->drains >= 2) {
         return 0;
     }
-    int r = s->drains++ == 0
-                ? nghttp2_submit_shutdown_notice(s->session)
-                : nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
-                                        nghttp2_session_get_last_proc_stream_id(s->session),
-                                        NGHTTP2_NO_ERROR, NULL, 0);
-    if (r == NGHTTP2_ERR_NOMEM) {
-        wire_server_fail(s, err_origin(-ENOMEM));
-        return s->failure;
+    uint8_t step = s->drains++;
+    if (step == 0 || s->session || s->h1) {
+        return err_trace(server_goaway(s, step));
     }
-    return 0;
+    /* It has said nothing yet: an HTTP/2 client learns that it may come back, any other that the
+     * connection ends. */
+    int r = wire_server_speak_h2(s);
+    for (uint8_t i = 0; i < s->drains && r == 0; i++) {
+        r = server_goaway(s, i);
+    }
+    return err_trace(r);
 }
 
 size_t wire_server_calls_count(const struct wire_server *s)

@@ -13,25 +13,52 @@
 #include "wire/queue.h"
 #include "wire/wire.h"
 
+/* A header value as it came: nghttp2's counted buffer, or borrowed from an HTTP/1.1 head. */
+struct wire_value {
+    struct span bytes;    /* blanks cut off; ptr NULL: not sent */
+    nghttp2_rcbuf *held;  /* owns the bytes; NULL: they are the head's */
+};
+
+enum wire_method {
+    WIRE_METHOD_OTHER, WIRE_METHOD_POST, WIRE_METHOD_GET, WIRE_METHOD_HEAD, WIRE_METHOD_OPTIONS,
+};
+
+struct wire_h1;
+
 struct wire_call {
     struct list link;              /* on server->calls or server->spare */
     struct wire_server *server;    /* the connection it came on */
     void *user;                    /* the caller's, see wire_call_set_user() */
-    nghttp2_rcbuf *path;           /* header values as nghttp2 decoded them: counted, not copied */
-    nghttp2_rcbuf *authorization;  /* NULL: not sent */
-    nghttp2_rcbuf *traceparent;    /* NULL: not sent */
-    int64_t timeout_us;            /* grpc-timeout; -1: none */
+    struct wire_value path;        /* of :path or the request line */
+    struct wire_value authorization;
+    struct wire_value traceparent;
+    struct wire_value origin;      /* whose page calls */
+    struct span query;             /* of path, after '?' */
+    int64_t timeout_us;            /* grpc-timeout or connect-timeout-ms; -1: none */
     int32_t stream_id;             /* HTTP/2's */
     uint32_t header_bytes;         /* of its header list so far, each + 32 */
     struct wire_frame incoming;    /* the request message in pieces */
     uint8_t *trailer;              /* text, then details, as they will leave; NULL: neither */
     uint32_t trailer_text_len;     /* of it */
     uint32_t trailer_details_len;  /* of it */
+    uint16_t http_status;          /* of the answer; 0: as the protocol has it */
     uint8_t status;                /* gRPC's, once is_finished */
-    bool is_post : 1;              /* :method */
-    bool is_grpc : 1;              /* content-type */
+    uint8_t method;                /* enum wire_method */
+    uint8_t protocol;              /* enum wire_protocol */
+    uint8_t encoding;              /* enum wire_encoding */
+    uint8_t facts;                 /* WIRE_PATH_* */
+    uint8_t origin_verdict;        /* enum wire_origin */
+    uint8_t refusal;               /* enum wire_refusal, once is_refused */
+    uint8_t text_have;             /* letters of base64 in text_rest */
+    uint8_t text_rest[4];          /* gRPC-Web text: letters of a group that is not whole */
+    bool is_typed : 1;             /* content-type is one of ours */
+    bool is_encoded : 1;           /* content-encoding is not identity */
+    bool is_connect_encoded : 1;   /* connect-content-encoding is not identity */
+    bool is_version_wrong : 1;     /* connect-protocol-version is not 1 */
+    bool is_preflight : 1;         /* access-control-request-method */
+    bool is_bare : 1;              /* the answer's status stands in its head: no body */
     bool is_header_over : 1;       /* header list over the limit: no more of it is looked at */
-    bool is_header_invalid : 1;    /* grpc-timeout */
+    bool is_header_invalid : 1;    /* the timeout */
     bool is_twice_authorized : 1;  /* two authorization headers */
     bool is_token_over : 1;        /* the list is over, and authorization alone over TOKEN_MAX */
     bool is_open : 1;              /* call_open was called: call_closed must be */
@@ -47,7 +74,8 @@ struct wire_call {
 };
 
 struct wire_server {
-    nghttp2_session *session;          /* owned */
+    nghttp2_session *session;          /* owned; NULL: HTTP/2 is not spoken, or not yet */
+    struct wire_h1 *h1;                /* owned; NULL: HTTP/1.1 is not spoken, or not yet */
     const struct wire_server_ops *ops; /* borrowed */
     void *user;                        /* for ops */
     struct wire_limits limits;         /* of this connection */
@@ -67,6 +95,7 @@ struct wire_server {
     uint64_t time_ms;                  /* until when time has paid; 0: it never was told */
     enum wire_end end;                 /* why it is ended */
     int failure;                       /* < 0: out of memory, the connection is lost */
+    uint8_t magic_have;                /* bytes of HTTP/2's preface that came while neither is */
     uint8_t drains;                    /* GOAWAYs submitted by wire_server_drain() */
     bool is_closing : 1;               /* GOAWAY with an error: send it, then close */
     bool is_dead : 1;                  /* nothing is sent any more */
@@ -87,12 +116,61 @@ void wire_server_calm(struct wire_server *s, enum wire_end why);
 /* Remembers the first reason. */
 void wire_server_ends(struct wire_server *s, enum wire_end why);
 
-/* -- intake.c: requests ------------------------------------------------------------------------ */
+/* -- intake.c: requests over HTTP/2 ------------------------------------------------------------ */
 
 /* Sets the callbacks by which requests come in. */
 void wire_intake_callbacks(nghttp2_session_callbacks *callbacks);
 
-/* -- call.c: answers --------------------------------------------------------------------------- */
+/* -- face.c: what a request wants, whatever carried it ----------------------------------------- */
+
+/* A header; the name in lower case.  `held`: the value's owner, or NULL. */
+void wire_face_header(struct wire_call *call, struct span name, struct span value,
+                      nghttp2_rcbuf *held);
+/* The headers are complete: opens the call, or refuses it. */
+int wire_face_open(struct wire_call *call);
+
+/* -- body.c: messages -------------------------------------------------------------------------- */
+
+/* Whether the gateway still wants to hear of the request. */
+static inline bool wire_body_is_heard(const struct wire_call *call)
+{
+    return call->is_open && !call->is_finished && !call->is_refused;
+}
+/* Bytes of the request's body; ignored once nobody hears. */
+int wire_body_bytes(struct wire_call *call, struct span input);
+/* The request has ended. */
+int wire_body_end(struct wire_call *call);
+
+/* -- reply.c: answers in each protocol --------------------------------------------------------- */
+
+/* A header of an answer; name and value are borrowed. */
+struct wire_field {
+    const char *name;
+    struct span value;
+    bool is_kept; /* static, or the call's: nghttp2 need not copy it */
+};
+
+#define WIRE_FIELDS_MAX 16
+
+/* The head of an answer. */
+struct wire_head {
+    uint16_t status;
+    size_t count;
+    struct wire_field fields[WIRE_FIELDS_MAX];
+};
+
+/* Bytes that a message takes in the queue. */
+size_t wire_reply_size(const struct wire_call *call, size_t message_len);
+/* Queues it in the protocol's frame.  0 or -ENOMEM. */
+int wire_reply_push(struct wire_call *call, struct span message);
+/* Queues how the call ended, of every protocol but gRPC.  `trailer` holds text and details as
+ * gRPC-Web says them.  0 or -ENOMEM. */
+int wire_reply_end(struct wire_call *call, struct span text, struct span details,
+                   const uint8_t *trailer);
+/* The head of every protocol but gRPC.  Borrows from the call. */
+void wire_reply_head(const struct wire_call *call, struct wire_head *ret_head);
+
+/* -- call.c: calls and their answers ----------------------------------------------------------- */
 
 /* From the spares or the heap; NULL: out of memory. */
 struct wire_call *wire_call_new(struct wire_server *s, int32_t stream_id);
@@ -102,7 +180,14 @@ void wire_call_end(struct wire_call *call);
 void wire_call_trim(struct wire_server *s, uint32_t keep);
 /* Asks ops->call_refused, else finishes plainly. */
 int wire_call_refuse(struct wire_call *call, enum wire_refusal why);
-/* An answer of HTTP, not of gRPC: 405 or 415, without a body. */
-int wire_call_answer_http(struct wire_call *call, const char *http_status);
+/* n bytes left its queue: counts, and tells whoever waits for room. */
+void wire_call_pulled(struct wire_call *call, size_t n);
+/* Text and details as they will leave, into call->trailer.  0 or -ENOMEM. */
+int wire_call_keep_trailer(struct wire_call *call, const uint8_t *trailer);
+
+/* -- server.c ---------------------------------------------------------------------------------- */
+
+/* Begins to speak HTTP/2, or HTTP/1.1 (h1.c).  0 or -ENOMEM. */
+int wire_server_speak_h2(struct wire_server *s);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 
 bool wire_value_is_grpc(struct span content_type)
@@ -26,6 +27,55 @@ bool wire_value_is_grpc(struct span content_type)
         len -= sizeof(proto) - 1;
     }
     return len == 0 || rest[0] == ';' || rest[0] == ' ';
+}
+
+bool wire_value_same(struct span value, const char *lower)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        uint8_t c = value.ptr[i];
+        if (lower[i] == '\0' || (c >= 'A' && c <= 'Z' ? c | 0x20 : c) != (uint8_t)lower[i]) {
+            return false;
+        }
+    }
+    return lower[value.len] == '\0';
+}
+
+bool wire_value_face(struct span content_type, enum wire_protocol *ret_protocol,
+                     enum wire_encoding *ret_encoding)
+{
+    static const struct {
+        const char *type;
+        enum wire_protocol protocol;
+        enum wire_encoding encoding;
+    } faces[] = {
+        {"application/json", WIRE_CONNECT, WIRE_JSON},
+        {"application/proto", WIRE_CONNECT, WIRE_PROTO},
+        {"application/connect+json", WIRE_CONNECT_STREAM, WIRE_JSON},
+        {"application/connect+proto", WIRE_CONNECT_STREAM, WIRE_PROTO},
+        {"application/grpc-web", WIRE_GRPC_WEB, WIRE_PROTO},
+        {"application/grpc-web+proto", WIRE_GRPC_WEB, WIRE_PROTO},
+        {"application/grpc-web-text", WIRE_GRPC_WEB_TEXT, WIRE_PROTO},
+        {"application/grpc-web-text+proto", WIRE_GRPC_WEB_TEXT, WIRE_PROTO},
+        {"application/grpc", WIRE_GRPC, WIRE_PROTO},
+        {"application/grpc+proto", WIRE_GRPC, WIRE_PROTO},
+    };
+    *ret_encoding = WIRE_PROTO;
+    if (wire_value_is_grpc(content_type)) { /* the usual, and only this way over HTTP/2 */
+        *ret_protocol = WIRE_GRPC;
+        return true;
+    }
+    const uint8_t *end = content_type.len ? memchr(content_type.ptr, ';', content_type.len) : NULL;
+    struct span type = {content_type.ptr, end ? (size_t)(end - content_type.ptr)
+                                              : content_type.len};
+    type = wire_value_trim(type);
+    for (size_t i = 0; i < ARRAY_COUNT(faces); i++) {
+        if (wire_value_same(type, faces[i].type)) {
+            *ret_protocol = faces[i].protocol;
+            *ret_encoding = faces[i].encoding;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool value_is_blank(uint8_t c)
@@ -171,6 +221,15 @@ size_t wire_value_base64_encode(struct span bytes, uint8_t *out)
         *at++ = (uint8_t)base64_letters[word << (6 - bits) & 63];
     }
     return (size_t)(at - out);
+}
+
+size_t wire_value_base64_padded(struct span bytes, uint8_t *out)
+{
+    size_t len = wire_value_base64_encode(bytes, out);
+    while (len % 4) {
+        out[len++] = '=';
+    }
+    return len;
 }
 
 static int value_base64(uint8_t c)

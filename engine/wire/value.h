@@ -6,9 +6,16 @@
 #define FAIRSLOT_WIRE_VALUE_H
 
 #include "base/types.h"
+#include "wire/wire.h"
 
 /* "application/grpc" or "application/grpc+proto", with or without parameters. */
 bool wire_value_is_grpc(struct span content_type);
+
+/* What a content-type says of a call, parameters and letters' case aside.  False: none of ours. */
+bool wire_value_face(struct span content_type, enum wire_protocol *ret_protocol,
+                     enum wire_encoding *ret_encoding);
+/* Equal but for the case of ASCII letters. */
+bool wire_value_same(struct span value, const char *lower);
 
 /* Without the blanks and tabs around it, which are no part of a value (RFC 9110 5.5). */
 struct span wire_value_trim(struct span value);
@@ -38,7 +45,10 @@ static inline size_t wire_value_base64_max(size_t len)
 }
 /* Standard alphabet, no padding ("implementations SHOULD emit un-padded").  Returns the length. */
 size_t wire_value_base64_encode(struct span bytes, uint8_t *out);
-/* Padding may be there or not.  `out` takes text.len / 4 * 3 + 2 bytes. */
+/* The same with padding. */
+size_t wire_value_base64_padded(struct span bytes, uint8_t *out);
+/* Padding may be there or not.  `out` takes text.len / 4 * 3 + 2 bytes, and may be the text
+ * itself. */
 bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes <-> calls: gRPC over HTTP/2, both sides, without sockets.  nghttp2 is named only in this
- * room.  One connection is one object, used by one thread; bytes go in by *_receive(), come out by
+/* Bytes <-> calls without sockets: gRPC, gRPC-Web and Connect over HTTP/2 and HTTP/1.1 for the
+ * server, gRPC over HTTP/2 for the client.  nghttp2 and llhttp are named only in this room.
+ * One connection is one object, used by one thread; bytes go in by *_receive(), come out by
  * *_send(); callbacks run inside *_receive() and *_send() and may call everything here except
  * *_free() of their own connection.  Never re-enter *_receive() or *_send(). */
 #ifndef FAIRSLOT_WIRE_WIRE_H
@@ -50,21 +51,70 @@ enum wire_end {
 /* Static text. */
 const char *wire_end_label(enum wire_end end);
 
-/* Why this room refuses a call by itself: X(NAME, gRPC status, text when nobody says it better). */
-#define WIRE_REFUSALS(X)                                                                \
-    X(MESSAGE_TOO_LARGE, 8, "the message is larger than allowed")                       \
-    X(HEADERS_TOO_LARGE, 8, "the headers are larger than allowed")                      \
-    X(ASSEMBLY_FULL, 8, "too many half-sent messages on this connection")               \
-    X(HEADERS_INVALID, 3, "grpc-timeout cannot be read")                                \
-    X(TRUNCATED, 3, "the request ends inside a message")                                \
-    X(COMPRESSED, 12, "compressed messages are not supported")                          \
-    X(AUTHORIZATION_TWICE, 16, "the authorization header stands twice")                 \
-    X(AUTHORIZATION_TOO_LARGE, 16, "the authorization header is larger than allowed")
+/* How a call speaks. */
+enum wire_protocol {
+    WIRE_GRPC,           /* application/grpc: HTTP/2 alone has the trailers it needs */
+    WIRE_GRPC_WEB,       /* application/grpc-web */
+    WIRE_GRPC_WEB_TEXT,  /* application/grpc-web-text: the same in base64 */
+    WIRE_CONNECT,        /* application/proto, application/json, and GET: one message, bare */
+    WIRE_CONNECT_STREAM, /* application/connect+proto, application/connect+json: enveloped */
+};
+
+/* What its messages are, both ways. */
+enum wire_encoding { WIRE_PROTO, WIRE_JSON };
+
+/* Why this room refuses a call by itself:
+ * X(NAME, gRPC status, HTTP status where that is not Connect's own (else 0), text when nobody says
+ * it better). */
+#define WIRE_REFUSALS(X)                                                                        \
+    X(MESSAGE_TOO_LARGE, 8, 413, "the message is larger than allowed")                          \
+    X(HEADERS_TOO_LARGE, 8, 431, "the headers are larger than allowed")                         \
+    X(ASSEMBLY_FULL, 8, 0, "too many half-sent messages on this connection")                    \
+    X(HEADERS_INVALID, 3, 0, "the call's time limit cannot be read")                            \
+    X(TRUNCATED, 3, 0, "the request ends inside a message")                                     \
+    X(BASE64, 3, 0, "the body is not base64")                                                   \
+    X(COMPRESSED, 12, 0, "compressed messages are not supported: send identity")                \
+    X(AUTHORIZATION_TWICE, 16, 0, "the authorization header stands twice")                      \
+    X(AUTHORIZATION_TOO_LARGE, 16, 0, "the authorization header is larger than allowed")        \
+    X(HTTP_INVALID, 3, 400, "this is not a well-formed HTTP request")                           \
+    X(HTTP_VERSION, 3, 505, "speak HTTP/1.1 or HTTP/2")                                         \
+    X(HTTP_GRPC, 12, 505, "gRPC needs HTTP/2: use gRPC-Web or Connect over HTTP/1.1")           \
+    X(LINE_TOO_LONG, 8, 414, "the request line is longer than allowed")                         \
+    X(LENGTH_MISSING, 3, 411, "a POST needs content-length or chunked transfer-encoding")       \
+    X(EXPECTATION, 3, 417, "of expectations only 100-continue is met")                          \
+    X(PIPE_FULL, 8, 429, "too much is pipelined on this connection: read the answers first")    \
+    X(METHOD, 12, 405, "call methods by POST")                                                  \
+    X(METHOD_GET, 12, 405, "GET is for methods without side effects: use POST")                 \
+    X(PATH, 12, 404,                                                                            \
+      "nothing is here: POST to /fairslot.v1.CatalogService/ListPools, for example; "           \
+      "/grpc.reflection.v1.ServerReflection lists every method")                                \
+    X(CONTENT_TYPE, 12, 415,                                                                    \
+      "content-type must be application/json or application/proto (Connect), "                  \
+      "application/connect+json or +proto (Connect streams), application/grpc (HTTP/2), "       \
+      "application/grpc-web or application/grpc-web-text, each as fits the method")             \
+    X(ORIGIN, 7, 403, "its operator has to list the origin")               \
+    X(CONNECT_VERSION, 3, 400, "connect-protocol-version must be 1")                            \
+    X(QUERY, 3, 400, "GET needs ?encoding=json&message=... (or encoding=proto&base64=1)")
 
 enum wire_refusal {
-#define WIRE_REFUSAL_ENUM(name, status, text) WIRE_REFUSAL_##name,
+#define WIRE_REFUSAL_ENUM(name, status, http, text) WIRE_REFUSAL_##name,
     WIRE_REFUSALS(WIRE_REFUSAL_ENUM)
 #undef WIRE_REFUSAL_ENUM
+};
+
+/* What is known of a path: flags of path_facts(). */
+enum {
+    WIRE_PATH_KNOWN = 1,  /* there is such a method */
+    WIRE_PATH_GET = 2,    /* it has no side effects: Connect may GET it */
+    WIRE_PATH_STREAM = 4, /* messages are many on one side at least: Connect must envelop them */
+    WIRE_PATH_CACHE = 8,  /* its answer to GET is the same for everybody for a second */
+};
+
+/* May pages of an origin call here? */
+enum wire_origin {
+    WIRE_ORIGIN_NO,
+    WIRE_ORIGIN_YES, /* it is on the list: named in the answer */
+    WIRE_ORIGIN_ANY, /* everybody may: "*" */
 };
 
 struct wire_server_ops {
@@ -80,9 +130,16 @@ struct wire_server_ops {
     void (*call_closed)(void *user, struct wire_call *call, bool finished);
     /* NULL, or: this room refuses the call.  The callback may say it better, with
      * wire_call_finish() and details; else the call is finished with the table's status and text.
-     * Neither call_message nor call_half_closed follows.  HEADERS_* and AUTHORIZATION_* come
-     * instead of call_open: then this is the call's only callback and wire_call_user() is NULL. */
+     * Neither call_message nor call_half_closed follows.  What is wrong with headers comes instead
+     * of call_open: then this is the call's only callback and wire_call_user() is NULL. */
     void (*call_refused)(void *user, struct wire_call *call, enum wire_refusal why);
+    /* NULL (every path is a method called by POST), or WIRE_PATH_* of a path; 0: unknown. */
+    unsigned (*path_facts)(void *user, struct span path);
+    /* NULL (no), or: may pages of this origin call? */
+    enum wire_origin (*origin)(void *user, struct span origin);
+    /* NULL, or: an error's details, which say its code and text too, as Connect's JSON; borrowed
+     * until the next call of anything.  False: this room writes it, without the details' meaning */
+    bool (*error_json)(void *user, struct span details, struct span *ret_json);
     /* NULL, or: at most half of queued_bytes still waits on a call that got WIRE_E_FULL. */
     void (*call_drained)(void *user, struct wire_call *call);
 };
@@ -128,11 +185,16 @@ size_t wire_server_calls_count(const struct wire_server *s);
 /* Answers waiting on all its calls; never over WIRE_QUEUED_BYTES_MAX plus one message. */
 size_t wire_server_queued_bytes(const struct wire_server *s);
 
+/* Static text of WIRE_REFUSALS. */
+const char *wire_refusal_text(enum wire_refusal why);
+
+enum wire_protocol wire_call_protocol(const struct wire_call *call);
+enum wire_encoding wire_call_encoding(const struct wire_call *call);
 /* All borrowed until call_closed returns; blanks around a value are cut off. */
 struct span wire_call_path(const struct wire_call *call);          /* "/pkg.Service/Method" */
 struct span wire_call_authorization(const struct wire_call *call); /* header value or empty */
 struct span wire_call_traceparent(const struct wire_call *call);   /* header value or empty */
-int64_t wire_call_timeout_us(const struct wire_call *call);        /* grpc-timeout; -1: none */
+int64_t wire_call_timeout_us(const struct wire_call *call);        /* the caller's; -1: none */
 void wire_call_set_user(struct wire_call *call, void *user);
 void *wire_call_user(const struct wire_call *call);
 /* Queues one response message; copies.  0, WIRE_E_FULL, < 0.

@@ -248,8 +248,8 @@ static void test_silent_connections(void)
     peer_close(&idle);
 }
 
-/* In a process of its own: opens `count` connections that say nothing and keeps them until the
- * parent closes its end of `gate`.  Returns whether the first was closed by then. */
+/* In a process of its own: opens `count` connections that say what they speak and no more, keeps
+ * them until the parent closes its end of `gate`.  Returns whether the first was closed by then. */
 static bool silent_crowd(int count, int gate)
 {
     char byte = 0;
@@ -258,7 +258,8 @@ static bool silent_crowd(int count, int gate)
         int fd = peer_socket(port);
         struct timeval patience = {.tv_sec = 1};
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        if (fd < 0 || recv(fd, &byte, 1, 0) != 1) { /* our SETTINGS: it was accepted */
+        if (fd < 0 || send(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, 0) < 0 ||
+            recv(fd, &byte, 1, 0) != 1) { /* our SETTINGS: it was accepted */
             return false;
         }
         first = i == 0 ? fd : first;

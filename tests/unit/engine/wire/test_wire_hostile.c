@@ -32,8 +32,10 @@ static void test_not_grpc(void)
     static const struct {
         const char *method, *type, *status;
     } cases[] = {{"GET", "application/grpc", ":status: 405\n"},
-                 {"POST", "application/json", ":status: 415\n"},
-                 {"POST", "application/grpc-web", ":status: 415\n"},
+                 {"PUT", "application/json", ":status: 405\n"},
+                 {"POST", "application/grpc-web+json", ":status: 415\n"},
+                 {"POST", "application/grpc+json", ":status: 415\n"},
+                 {"POST", "text/plain", ":status: 415\n"},
                  {"POST", NULL, ":status: 415\n"}};
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         hostile_start();
@@ -311,24 +313,32 @@ static void test_malformed_http(void)
     hostile_end();
 }
 
+/* Neither HTTP/2 nor HTTP/1.1: one answer in the latter's words, then the end. */
 static void test_garbage(void)
 {
-    static const char *const garbage[] = {
-        "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", "PRI * HTTP/2.0\r\n\r\nSN"};
-    for (size_t i = 0; i < ARRAY_COUNT(garbage); i++) {
+    static const struct {
+        const char *bytes, *status;
+    } cases[] = {{"\x16\x03\x01\x02\x01\x01", "HTTP/1.1 400 "},
+                 {"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", "HTTP/1.1 505 "},
+                 {"PRI * HTTP/2.0\r\n\r\nSN", "HTTP/1.1 505 "},
+                 {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/1.1 400 "},
+                 {"GET / HTTP/1.1\nHost: x\n\n", "HTTP/1.1 400 "}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         p = (struct pair){0};
         EQ(wire_server_new(&pair_server_ops, &p, &pair_limits, &p.server), 0);
-        const uint8_t *bytes = (const uint8_t *)garbage[i];
+        const uint8_t *bytes = (const uint8_t *)cases[i].bytes;
         int r = 0;
-        for (size_t at = 0; r == 0 && at < strlen(garbage[i]); at++) {
+        for (size_t at = 0; r == 0 && at < strlen(cases[i].bytes); at++) {
             r = wire_server_receive(p.server, bytes + at, 1);
         }
         EQ(r, WIRE_E_CLOSE);
+        char buf[1024];
+        ssize_t n = wire_server_send(p.server, (uint8_t *)buf, sizeof(buf));
+        OK(n > 13);
+        OK(n > 13 && memcmp(buf, cases[i].status, 13) == 0);
+        OK(n > 13 && memmem(buf, (size_t)n, "connection: close\r\n", 19));
         OK(wire_server_done(p.server));
         OK(!wire_server_wants_send(p.server));
-        uint8_t buf[64];
-        EQ(wire_server_send(p.server, buf, sizeof(buf)), 0);
         EQ(wire_server_receive(p.server, bytes, 1), WIRE_E_CLOSE);
         EQ(wire_server_drain(p.server), 0);
         wire_server_free(p.server);

@@ -145,7 +145,7 @@ static void test_frame_cuts(void)
     size_t lens[] = {0, 700, 1};
     size_t total = 0;
     for (size_t i = 0; i < 3; i++) {
-        wire_frame_prefix(lens[i], bytes + total);
+        wire_frame_prefix(0, lens[i], bytes + total);
         memset(bytes + total + WIRE_PREFIX, (int)i, lens[i]);
         total += WIRE_PREFIX + lens[i];
     }
@@ -200,7 +200,7 @@ static void test_queue(void)
         uint8_t bytes[400] = {0};
         if (prng_below(&prng, 2) && waiting < 5000) {
             size_t len = prng_below(&prng, sizeof(bytes));
-            EQ(wire_queue_push(&q, (struct span){bytes, len}, &mem), 0);
+            EQ(wire_queue_push(&q, 0, (struct span){bytes, len}, &mem), 0);
             waiting += WIRE_PREFIX + len;
         } else {
             size_t n = wire_queue_pull(&q, bytes, prng_below(&prng, sizeof(bytes)), &mem);
@@ -222,7 +222,7 @@ static void test_queue_order(void)
     uint32_t pushed = 0, pulled = 0;
     while (pulled < 5000) {
         for (uint32_t i = 0; i <= pushed % 7; i++, pushed++) {
-            EQ(wire_queue_push(&q, (struct span){(uint8_t *)&pushed, 4}, &mem), 0);
+            EQ(wire_queue_push(&q, 0, (struct span){(uint8_t *)&pushed, 4}, &mem), 0);
         }
         for (uint32_t i = 0; i < 4 && pulled < pushed; i++, pulled++) {
             uint32_t number;
