@@ -38,6 +38,7 @@
 #include "ctl/value.h"
 #include "gateway/gateway.h"
 #include "node/node.h"
+#include "serve_issuers.h"
 #include "serve_config.h"
 
 #define SERVE_TEXT       512
@@ -57,9 +58,7 @@ struct serve {
     struct serve_config sc;
     const struct config *config; /* what holds: sc.now */
     const char *data;       /* data directory, or NULL */
-    const char *jwks;       /* key set */
-    const char *issuer;     /* exact iss */
-    const char *audience;   /* must be in aud */
+    struct issuer_options own; /* the data directory's issuer, where none is configured */
     char host[VALUE_HOST_MAX + 1];
     int port;
     char path[KEYFILE_PATH_MAX]; /* of the key set, when it is the data directory's */
@@ -199,9 +198,8 @@ static int serve_own_keys(struct serve *s)
         talk_error("the path %s is too long", s->data);
         return VERB_FAILED;
     }
-    s->jwks = s->path;
-    s->issuer = ISSUER_NAME;
-    s->audience = ISSUER_AUDIENCE;
+    s->own = (struct issuer_options){.name = "dev", .issuer = ISSUER_NAME,
+                                     .audience = ISSUER_AUDIENCE, .jwks_file = s->path};
     serve_warn_modes(s->data);
     return serve_tenant_key(s, key);
 }
@@ -210,7 +208,8 @@ static int serve_own_keys(struct serve *s)
 static int serve_keys(struct serve *s)
 {
     char text[TENANT_TEXT];
-    int code = s->jwks ? serve_tenant_key(s, s->config->auth_tenant_key) : serve_own_keys(s);
+    int code = s->config->issuers_count ? serve_tenant_key(s, s->config->auth_tenant_key)
+                                        : serve_own_keys(s);
     if (code != VERB_OK || !s->data) {
         return code;
     }
@@ -240,18 +239,6 @@ static int serve_keys_check(struct serve *s, bool own)
                   strcmp(s->verb->noun, "serve") == 0 ? "--dev" : "--data DIR");
         return VERB_USAGE;
     }
-    if (own) {
-        return VERB_OK;
-    }
-    if (c->issuers_count > 1 || !c->issuers[0].jwks_file[0]) {
-        talk_error(c->issuers_count > 1 ? "more than one [issuer NAME]: one is believed"
-                                        : "[issuer %s] needs jwks_file", c->issuers[0].name);
-        talk_next("fairslot config explain issuer");
-        return VERB_USAGE;
-    }
-    s->jwks = c->issuers[0].jwks_file;
-    s->issuer = c->issuers[0].url;
-    s->audience = c->issuers[0].audience;
     return VERB_OK;
 }
 
@@ -266,13 +253,17 @@ static void serve_ready(void *user, int port)
 static int serve_gateway_run(struct serve *s, const char *shard_url)
 {
     char text[SERVE_TEXT] = "";
+    struct serve_issuers issuers;
+    if (serve_issuers_init(&issuers, s->config) < 0) {
+        talk_error("out of memory");
+        return VERB_FAILED;
+    }
     const struct gateway_options options = {
         .listen_host = s->host,
         .listen_port = s->port,
         .shard_url = shard_url,
-        .jwks_path = s->jwks,
-        .issuer = s->issuer,
-        .audience = s->audience,
+        .issuers = issuers.count ? issuers.at : &s->own,
+        .issuers_count = issuers.count ? issuers.count : 1,
         .tenant_key = s->key,
         .loops = (int)s->config->gateway_loops,
         .drain_ms = (int)s->config->gateway_drain,
@@ -284,6 +275,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .user = s,
     };
     int r = gateway_run(&options, text);
+    serve_issuers_fini(&issuers);
     if (r == 0) {
         return VERB_OK;
     }
@@ -292,7 +284,8 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         talk_next("choose another port with --listen %s:PORT (0: any free one)", s->host);
     }
     if (r == GATEWAY_E_KEYS) {
-        talk_next("the key set must be JSON with public ES256 or RS256 keys: %s", s->jwks);
+        talk_next("fairslot config explain issuer; a key set is JSON with public keys of the "
+                  "issuer's algorithms");
     }
     if (r < 0) {
         err_print(stderr);

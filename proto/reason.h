@@ -51,7 +51,8 @@
     X(HTTP_MALFORMED, 3, 0, "the request is not HTTP as it is spoken here")                       \
     X(HTTP_METHOD_WRONG, 12, 0, "this HTTP method is not allowed here")                           \
     X(CONTENT_TYPE_UNSUPPORTED, 12, 0, "this content-type is not spoken here")                    \
-    X(ORIGIN_NOT_ALLOWED, 7, 0, "pages of this origin may not call this service")
+    X(ORIGIN_NOT_ALLOWED, 7, 0, "pages of this origin may not call this service")           \
+    X(KEYS_UNAVAILABLE, 14, 1000, "the keys of the token's issuer cannot be read at present")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -79,8 +79,15 @@
 #define TOKEN_CACHE_S         300   /* seconds a verified token is believed, exp permitting */
 #define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of
                                        one core */
+#define VERIFY_RUNNING_MAX    4     /* of them with a worker at a time, for each loop */
+#define VERIFY_PARKED_MAX     256   /* tokens that wait for their issuer's keys */
+#define ISSUERS_MAX           16    /* configured issuers; each token's is found by a walk */
+#define ISSUER_WORDS_MAX      32    /* audiences, claim values and the like of one issuer, each */
 #define ISSUER_KEYS_MAX       32    /* keys of an issuer's JWKS; a rotation has two or three */
-#define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS file */
+#define FETCH_TIME_MS         10000 /* for an issuer's answer, from connecting to its last byte */
+#define REFRESH_MIN_S         30    /* no issuer is asked oftener on a schedule */
+#define REFRESH_START_MS      3000  /* the start waits that long for issuers to answer */
+#define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS, file or answer */
 
 /* -- configuration ----------------------------------------------------------------------------- */
 #define CONFIG_FILE_BYTES_MAX (4 * 1024 * 1024) /* bytes of one file */

@@ -294,6 +294,20 @@ static void metrics_histogram(FILE *out, const struct metrics_row *row, size_t v
     fprintf(out, " %" PRId64 "\n", count);
 }
 
+/* Of a label whose values are named at the start: is this one of those that were not? */
+static bool metrics_is_unnamed(const struct metrics_row *row, size_t value)
+{
+    for (int i = 2; i >= 0; i--) {
+        const struct metrics_set *set = &metrics_sets[row->labels[i]];
+        if (row->labels[i] != METRICS_LABEL_none && set->values[0] == '\0' &&
+            metrics_names[row->labels[i]][value % set->count] == NULL) {
+            return true;
+        }
+        value /= set->count;
+    }
+    return false;
+}
+
 static void metrics_value(FILE *out, const struct metrics_row *row, size_t value, bool sparse)
 {
     char text[32];
@@ -302,7 +316,7 @@ static void metrics_value(FILE *out, const struct metrics_row *row, size_t value
         return;
     }
     int64_t n = metrics_sum_locked(row->at + value);
-    if (sparse && n == 0) {
+    if (n == 0 && (sparse || metrics_is_unnamed(row, value))) {
         return;
     }
     if (row->kind == COUNTER_US) {

@@ -28,6 +28,7 @@
     L(reason, 96, "")                                                                             \
     L(cache, 2, "hit miss")                                                                       \
     L(verdict, 2, "good refused")                                                                 \
+    L(issuer, 16, "")                                                                             \
     L(map, 2, "state log")                                                                        \
     L(way, 2, "read write")                                                                       \
     L(outcome, 2, "answered lost")                                                                \
@@ -51,6 +52,14 @@
       "Tokens looked up among the verified ones.")                                                \
     M(token_verifications_total, COUNTER, verdict, none, none, "Signatures checked.")             \
     M(token_verifications_pending, GAUGE, none, none, none, "Tokens being verified.")             \
+    M(issuer_keys, GAUGE, issuer, none, none,                                                     \
+      "Keys in use of an issuer; 0: its tokens are refused.")                                     \
+    M(issuer_keys_stale, GAUGE, issuer, none, none,                                               \
+      "1 while an issuer's keys cannot be read: those known before are used.  An alarm.")         \
+    M(issuer_keys_age_seconds, GAUGE, issuer, none, none,                                         \
+      "Time since an issuer's keys were last confirmed.")                                         \
+    M(issuer_key_reads_total, COUNTER, issuer, verdict, none,                                     \
+      "Looks at an issuer's keys that found a good key set, or none.")                            \
     /* -- the fair queue ---------------------------------------------------------------------- */ \
     M(queue_calls, GAUGE, none, none, none, "Calls waiting in the fair queue.")                   \
     M(queue_identities, GAUGE, none, none, none, "Identities with calls in the fair queue.")      \

@@ -94,12 +94,43 @@
       "One line a call: method, status, reason, time and pseudonym; never a name or address.")
 
 #define CONFIG_ISSUER_KEYS(X)                                                                     \
-    X(issuer, url, URL, "", RANGE(1, 300), RELOAD,                                                \
+    X(issuer, url, URL, "", RANGE(1, 255), RESTART,                                               \
       "Exact 'iss' of its tokens.  Needed.")                                                      \
-    X(issuer, audience, TEXT, "fairslot", RANGE(1, 300), RELOAD,                                  \
-      "Must be in 'aud'.")                                                                        \
-    X(issuer, jwks_file, FILE, "", RANGE(0, 4000), RELOAD,                                        \
-      "Its key set (public ES256 and RS256 keys) as a file.")
+    X(issuer, audience, LIST, "fairslot", RANGE(1, 32), RESTART,                                  \
+      "One of these must be in 'aud'.")                                                           \
+    X(issuer, authorized_party, LIST, "", RANGE(0, 32), RESTART,                                  \
+      "One of these must be 'azp' (or 'client_id').  Empty: not looked at.")                      \
+    X(issuer, jwks_file, FILE, "", RANGE(0, 4000), RESTART,                                       \
+      "Its key set as a file; read again when it changes.  This, jwks_url or discovery.")         \
+    X(issuer, jwks_url, URL, "", RANGE(0, 1000), RESTART,                                         \
+      "Its key set over https (http from this machine only); fetched again and again.")           \
+    X(issuer, discovery, BOOL, "no", ANY, RESTART,                                                \
+      "Ask url/.well-known/openid-configuration where the key set is.")                           \
+    X(issuer, ca_file, FILE, "", RANGE(0, 255), RESTART,                                          \
+      "PEM of who may certify the issuer's server.  Empty: the system's.")                        \
+    X(issuer, algorithms, LIST, "ES256, RS256", WORDS("ES256 ES384 RS256 PS256"), RESTART,        \
+      "What it may sign with.  Each key is used with one of them only.")                          \
+    X(issuer, typ, WORD, "any", WORDS("any JWT at+jwt"), RESTART,                                 \
+      "The header's typ.  any: none, JWT or at+jwt, but no other purpose.")                       \
+    X(issuer, subject_claim, TEXT, "sub", RANGE(1, 255), RESTART,                                 \
+      "Who it is.  A claim's name, or a path as person.id.  Changing it makes new people.")       \
+    X(issuer, assurance_claim, TEXT, "assurance", RANGE(1, 255), RESTART,                         \
+      "How well the person is known, as acr.  Absent: low.")                                      \
+    X(issuer, assurance, LIST, "", RANGE(0, 32), RESTART,                                         \
+      "What its values mean, as gold = high, silver = substantial; all others are low.  Empty: "  \
+      "low, substantial and high mean themselves, and others are refused.")                       \
+    X(issuer, role_claim, TEXT, "roles", RANGE(1, 255), RESTART,                                  \
+      "A word or a list of them; a name, or a path as realm_access.roles.")                       \
+    X(issuer, roles, LIST, "operator = operator", RANGE(1, 32), RESTART,                          \
+      "What its values mean, as slot-admin = operator; all others mean nothing.")                 \
+    X(issuer, leeway, DURATION, "60s", RANGE(1000, 300000), RESTART,                              \
+      "How far its clock may be ahead of ours (nbf, iat).  No token lives longer for it.")        \
+    X(issuer, refresh, DURATION, "5m", RANGE(5000, 86400000), RESTART,                            \
+      "Longest time between two looks at its keys; its Cache-Control may shorten it to 30s.")     \
+    X(issuer, refetch, DURATION, "30s", RANGE(1000, 3600000), RESTART,                            \
+      "Shortest time between two looks that tokens with an unknown kid cause.")                   \
+    X(issuer, stale, DURATION, "24h", RANGE(1000, INT64_C(2592000000)), RESTART,                  \
+      "How long its keys are used after they could last be read.")
 
 #define CONFIG_ROLE_KEYS(X)                                                                       \
     X(role, certificates, LIST, "", RANGE(0, 64), RELOAD,                                         \

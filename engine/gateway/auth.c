@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who calls, by bearer token.
- * Owns: the verifier with its keys, and the memory of tokens that it accepted.
+ * Owns: the keyring, its keeper, and the memory of tokens that they accepted.
  *
  *   token --SHA-256--> first 8 bytes --> index (u32, open addressing) --> entries (a ring)
  *                                                  whole hash compared      next: the oldest
@@ -10,7 +10,8 @@
  * ways to fail: a refusal by reason; < 0 only when OpenSSL cannot hash.
  * invariants: an entry is found by all 32 bytes of the hash, so no token can be given another's
  * identity; a token is never kept, only its hash; each lookup compares exp again; an entry is
- * believed for TOKEN_CACHE_S, so that a withdrawn key or assurance is noticed within that time.
+ * believed for TOKEN_CACHE_S, so that a withdrawn assurance is noticed within that time, and only
+ * while the key that signed it counts, so that a withdrawn key is noticed at the next call.
  * cost: 72 bytes an entry and 8 of index or less, from calloc at full size and touched when used.
  * roads not taken: remembering refusals (junk is new each time, and it would push out what is
  * good), LRU (entries end by time and in order, the ring is as good), a seeded index (only tokens
@@ -22,7 +23,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,7 +30,6 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define TEXT_SIZE   256
 #define HASH_BYTES  32
 #define INDEX_SIZE  (1u << 19)
 #define INDEX_EMPTY 0
@@ -45,7 +44,8 @@ struct auth_entry {
 };
 
 struct auth {
-    struct verify *verify;
+    struct keyring *ring;
+    struct refresh *refresh;
     EVP_MD *sha256;             /* fetched once: EVP_sha256() would be looked up at each use */
     EVP_MD_CTX *ctx;            /* reused by the loop thread, unless is_shared */
     pthread_mutex_t mutex;      /* when is_shared: over entries and index */
@@ -156,55 +156,19 @@ static int cache_read(struct auth *a, const uint8_t *hash, struct auth_entry *re
 
 /* -- keys -------------------------------------------------------------------------------------- */
 
-/* The whole file, to be freed; AUTH_E_KEYS with the reason in `ret_text`. */
-static int keys_read(const char *path, struct span *ret_bytes, char *ret_text)
-{
-    int r = 0;
-    FILE *f = fopen(path, "rbe");
-    uint8_t *bytes = malloc(JWKS_BYTES_MAX + 1);
-    errno = bytes ? errno : ENOMEM;
-    size_t n = f && bytes ? fread(bytes, 1, JWKS_BYTES_MAX + 1, f) : 0;
-    if (f == NULL || bytes == NULL || ferror(f)) {
-        snprintf(ret_text, TEXT_SIZE, "key set %.120s: %s", path, strerror(errno));
-        r = AUTH_E_KEYS;
-    } else if (n > JWKS_BYTES_MAX) {
-        snprintf(ret_text, TEXT_SIZE, "key set %.120s: larger than %d bytes", path, JWKS_BYTES_MAX);
-        r = AUTH_E_KEYS;
-    }
-    if (f) {
-        fclose(f);
-    }
-    if (r) {
-        free(bytes);
-        return r;
-    }
-    *ret_bytes = (struct span){bytes, n};
-    return 0;
-}
-
 static int keys_open(struct auth *a, const struct auth_options *options, char *ret_text)
 {
-    struct span jwks;
-    int r = keys_read(options->jwks_path, &jwks, ret_text);
+    int r = keyring_new(options->issuers, options->issuers_count, options->tenant_key, &a->ring,
+                        ret_text);
     if (r) {
-        return r;
+        return r == KEYRING_E_OPTIONS ? AUTH_E_OPTIONS : err_trace(r);
     }
-    const struct verify_options o = {
-        .jwks = jwks,
-        .issuer = options->issuer,
-        .audience = options->audience,
-        .tenant_key = options->tenant_key,
-        .assurance_claim = options->assurance_claim,
-        .role_claim = options->role_claim,
-    };
-    r = verify_new(&o, &a->verify, ret_text);
-    free((void *)jwks.ptr);
-    return r == VERIFY_E_KEYS ? AUTH_E_KEYS : r == VERIFY_E_OPTIONS ? AUTH_E_OPTIONS : err_trace(r);
+    r = refresh_new(a->ring, &a->refresh, ret_text);
+    return r == REFRESH_E_KEYS ? AUTH_E_KEYS : err_trace(r);
 }
 
 int auth_new(const struct auth_options *options, struct auth **ret_auth, char *ret_text)
 {
-    CHECK(options->jwks_path != NULL);
     ret_text[0] = '\0';
     struct auth *a = calloc(1, sizeof *a);
     if (a == NULL) {
@@ -229,7 +193,8 @@ int auth_new(const struct auth_options *options, struct auth **ret_auth, char *r
 void auth_free(struct auth *a)
 {
     if (a) {
-        verify_free(a->verify);
+        refresh_free(a->refresh);
+        keyring_free(a->ring);
         free(a->index);
         free(a->entries);
         EVP_MD_CTX_free(a->ctx);
@@ -237,6 +202,26 @@ void auth_free(struct auth *a)
         pthread_mutex_destroy(&a->mutex);
         free(a);
     }
+}
+
+void auth_refresh(struct auth *a)
+{
+    refresh_now(a->refresh);
+}
+
+bool auth_is_busy(struct auth *a, size_t issuer)
+{
+    return refresh_is_busy(a->refresh, issuer);
+}
+
+size_t auth_issuers_count(const struct auth *a)
+{
+    return keyring_count(a->ring);
+}
+
+void auth_issuer_state(struct auth *a, size_t issuer, struct refresh_state *ret_state)
+{
+    refresh_state(a->refresh, issuer, ret_state);
 }
 
 /* -- a call ------------------------------------------------------------------------------------ */
@@ -284,17 +269,37 @@ int auth_lookup(struct auth *a, struct span header, int64_t now_wall_us,
     if (e.verified.exp_us <= now_wall_us) {
         return REASON_TOKEN_EXPIRED;
     }
-    if (e.until_us <= now_wall_us) {
+    if (e.until_us <= now_wall_us || !keyring_is_live(a->ring, e.verified.mark)) {
         return AUTH_E_UNKNOWN;
     }
     *ret_verified = e.verified;
     return 0;
 }
 
-int auth_verify(const struct auth *a, struct span token, int64_t now_wall_us,
-                struct verified *ret_verified)
+/* A kid that is not among the issuer's keys: perhaps they have changed. */
+static int kid_unknown(struct auth *a, struct auth_trouble *trouble)
 {
-    return verify_token(a->verify, token, now_wall_us, ret_verified);
+    switch (refresh_ask(a->refresh, trouble->issuer, &trouble->retry_ms)) {
+    case REFRESH_BUSY:
+        return AUTH_E_BUSY;
+    default:
+        return REASON_TOKEN_INVALID;
+    }
+}
+
+int auth_verify(struct auth *a, struct span token, int64_t now_wall_us,
+                struct verified *ret_verified, struct auth_trouble *ret_trouble)
+{
+    *ret_trouble = (struct auth_trouble){0};
+    int r = verify_token(a->ring, token, now_wall_us, ret_verified, &ret_trouble->issuer);
+    if (r == VERIFY_E_KID) {
+        return kid_unknown(a, ret_trouble);
+    }
+    if (r == VERIFY_E_KEYS) {
+        ret_trouble->retry_ms = refresh_wait_ms(a->refresh, ret_trouble->issuer);
+        return REASON_KEYS_UNAVAILABLE;
+    }
+    return r;
 }
 
 int auth_remember(struct auth *a, struct span token, const struct verified *verified,

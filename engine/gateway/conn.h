@@ -21,6 +21,7 @@ struct conn {
     struct deadline stall;    /* armed while a rest is being written */
     struct deadline hello;    /* armed while it owes its greeting or the rest of a header block */
     uint32_t waiting_count;   /* calls not answered yet: whose answers may join a write */
+    int32_t token_score;      /* bad tokens less good ones, never under 0 (token.c) */
     bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
     bool is_ending;           /* wire wants it closed after what there is to send */
     bool has_failed;          /* close it at the next flush */

@@ -17,7 +17,7 @@
  * takes these steps by its own clock.  When another loop's last connection left, it posts
  * POST_LEAVE and ends with the first loop's answer to it, which is the last note between the two;
  * the first loop, which has queue and hop, ends last.
- * SIGHUP is logged and ignored.
+ * SIGHUP: the issuers' keys are read again.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
 
@@ -63,6 +63,7 @@ static void gateway_close(struct gateway *g)
     if (g->index == 0) {
         hop_close(g->front);
     }
+    token_desk_close(g);
     post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
@@ -139,7 +140,11 @@ static void gateway_stop(uv_signal_t *signal, int number)
 /* A closed terminal, or somebody who expects a reload: neither may end the service. */
 static void gateway_hangup(uv_signal_t *signal, int number)
 {
-    log_info("gateway: SIGHUP is ignored: restart to read keys and options again");
+    struct gateway *g = signal->data;
+    log_info("gateway: SIGHUP: reading the issuers' keys again");
+    if (g->auth) {
+        auth_refresh(g->auth);
+    }
 }
 
 /* Notes of other loops. */
@@ -282,7 +287,6 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     list_init(&g->strangers);
     list_init(&g->reflections);
     list_init(&g->told.link);
-    token_desk_init(&g->tokens);
     arena_init(&g->scratch, CALL_ARENA_MAX);
     arena_init(&g->status, MESSAGE_MAX);
     g->read_buf = malloc(READ_BYTES);
@@ -293,7 +297,11 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
         return err_origin(-ENOMEM);
     }
     arena_reset(&g->scratch);
-    int r = deadline_heap_init(&g->deadlines, CALLS_MAX + 3 * CONNECTIONS_MAX);
+    int r = token_desk_init(g);
+    if (r) {
+        return err_trace(r);
+    }
+    r = deadline_heap_init(&g->deadlines, CALLS_MAX + 3 * CONNECTIONS_MAX);
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }
@@ -308,6 +316,7 @@ static void gateway_fini(struct gateway *g)
 {
     post_fini(&g->post);
     face_fini(&g->face);
+    token_desk_fini(g);
     call_pool_fini(&g->calls);
     deadline_heap_fini(&g->deadlines);
     arena_fini(&g->status);
@@ -344,6 +353,7 @@ static int gateway_handles(struct gateway *g)
     uv_check_init(&g->loop, &g->check);
     uv_timer_init(&g->loop, &g->timer);
     g->prepare.data = g->check.data = g->timer.data = g;
+    token_desk_open(g);
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
     int r = post_open(&g->post, &g->loop, gateway_posted, g);

@@ -5,12 +5,14 @@
 #ifndef FAIRSLOT_GATEWAY_GATEWAY_H
 #define FAIRSLOT_GATEWAY_GATEWAY_H
 
-#include "base/types.h"
+#include "gateway/issuer.h"
 
 struct gateway_options {
     const char *listen_host; /* numeric */
     int listen_port;         /* 0: any; the one it got is in the ready line */
     const char *shard_url;   /* inproc://... or tcp://... */
+    const struct issuer_options *issuers; /* who vouches for people; borrowed */
+    size_t issuers_count;    /* 0: the one described by the next three */
     const char *jwks_path;   /* key set of the issuer */
     const char *issuer;      /* exact `iss` */
     const char *audience;    /* must be in `aud` */

@@ -7,20 +7,27 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t tenant[VERIFY_TENANT_KEY] = {1};
-    struct verify_options options = {.jwks = {data, size}, .issuer = "https://issuer.test",
-                                     .audience = "fairslot", .tenant_key = tenant};
-    struct verify *verify = NULL;
+    static const uint8_t tenant[KEYRING_TENANT_KEY] = {1};
+    struct issuer_options options = {.name = "fuzz", .jwks_file = "unread",
+                                     .issuer = "https://issuer.test", .audience = "fairslot",
+                                     .algorithms = "ES256, ES384, RS256, PS256"};
+    struct keyring *ring = NULL;
     struct verified verified;
+    size_t number;
     char text[256] = "";
-    int r = verify_new(&options, &verify, text);
-    CHECK(r == 0 || r == VERIFY_E_KEYS);
+    CHECK(keyring_new(&options, 1, tenant, &ring, text) == 0);
+    int r = keyring_put(ring, 0, (struct span){data, size}, text);
+    CHECK(r == 0 || r == KEYRING_E_KEYS);
     CHECK(memchr(text, 0, sizeof(text)));
-    if (r == 0) {
-        CHECK(verify_keys_count(verify) > 0);
-        CHECK(verify_token(verify, span_of("eyJhbGciOiJFUzI1NiIsImtpZCI6ImsxIn0.e30.AAAA"), 1,
-                           &verified) > 0);
+    struct keyset *set = keyring_take(ring, 0);
+    CHECK((set != NULL) == (r == 0));
+    if (set) {
+        CHECK(set->count > 0);
+        CHECK(keyring_is_live(ring, set->keys[set->count - 1].mark));
+        CHECK(verify_token(ring, span_of("eyJhbGciOiJFUzI1NiIsImtpZCI6ImsxIn0.e30.AAAA"), 1,
+                           &verified, &number) > 0);
     }
-    verify_free(verify);
+    keyset_drop(set);
+    keyring_free(ring);
     return 0;
 }

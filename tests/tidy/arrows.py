@@ -16,7 +16,7 @@ FOREIGN_HEADERS = [
     ('protobuf-c', r'protobuf-c/'), ('lmdb', r'lmdb\.h'), ('nng', r'nng/'),
     ('raft', r'raft\.h|raft/'), ('inih', r'ini\.h'),
     ('openssl', r'openssl/'), ('cjose', r'cjose/'), ('jansson', r'jansson\.h'),
-    ('sodium', r'sodium\.h|sodium/'), ('xxhash', r'xxhash\.h'),
+    ('sodium', r'sodium\.h|sodium/'), ('xxhash', r'xxhash\.h'), ('curl', r'curl/'),
 ]
 FOREIGN_SYMBOLS = [
     ('uv', r'uv_'), ('nghttp2', r'nghttp2_'), ('llhttp', r'llhttp_'), ('lmdb', r'mdb_'),
@@ -24,7 +24,7 @@ FOREIGN_SYMBOLS = [
     ('openssl', r'(SSL|TLS|EVP|OPENSSL|HMAC|SHA\d+|BN|BIO|PEM|RSA|EC|ECDSA|ERR|RAND|OSSL|CRYPTO'
                 r'|X509|d2i|i2d|ASN1)_|HMAC$|SHA\d+$'),
     ('cjose', r'cjose_'), ('jansson', r'json_|jansson_'),
-    ('sodium', r'(crypto|sodium|randombytes)_'), ('xxhash', r'XXH'),
+    ('sodium', r'(crypto|sodium|randombytes)_'), ('xxhash', r'XXH'), ('curl', r'curl_'),
 ]
 # In a pure room: hashes and comparisons only, never a random device.
 PURE_FOREIGN = re.compile(
@@ -98,7 +98,7 @@ def room_of_include(name, rooms):
     first = name.split('/')[0]
     if name == 'verb.h':
         return rooms['verb']
-    if name in ('serve.h', 'serve_config.h'):
+    if name in ('serve.h', 'serve_config.h', 'serve_issuers.h'):
         return rooms['main']
     return rooms.get(first) if '/' in name and first not in ('gen', 'verb', 'main') else None
 

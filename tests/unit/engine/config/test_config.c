@@ -103,8 +103,8 @@ static void test_values(void)
     EQS(c->cors_origins.at[3], "https://d.example");
     EQ(c->issuers_count, 2);
     EQS(c->issuers[0].name, "munich");
-    EQS(c->issuers[0].audience, "fairslot");
-    EQS(c->issuers[1].audience, "city");
+    EQS(c->issuers[0].audience.at[0], "fairslot");
+    EQS(c->issuers[1].audience.at[0], "city");
     OK(config_is_set(c, "gateway.drain"));
     OK(!config_is_set(c, "gateway.insecure"));
     OK(config_is_set(c, "issuer.berlin.audience"));
@@ -279,7 +279,7 @@ static void test_order(void)
         EQ(c->gateway_hello, 4000);
         EQ(c->gateway_drain, 8000);
         EQS(c->log_level, "debug");
-        EQS(c->issuers[0].audience, "set");
+        EQS(c->issuers[0].audience.at[0], "set");
         OK(strstr(config_origin(c, "gateway.hello", origin, sizeof(origin)),
                   "a.conf.d/20-b.conf:2"));
         EQS(config_origin(c, "gateway.drain", origin, sizeof(origin)), "--drain");
@@ -382,10 +382,10 @@ static void test_compare(void)
     config_compare(a, a, changed, NULL);
     EQS(changes, "");
     config_compare(a, b, changed, NULL);
-    EQS(changes, "gateway.listen! gateway.drain cors.origins issuer.url ");
+    EQS(changes, "gateway.listen! gateway.drain cors.origins issuer.url! ");
     changes[0] = '\0';
     config_compare(a, c, changed, NULL);
-    OK(strstr(changes, "issuer.url "));
+    OK(strstr(changes, "issuer.url! "));
     config_free(a);
     config_free(b);
     config_free(c);

@@ -7,8 +7,9 @@
 #include "tests/unit/engine/gateway/forge.h"
 
 static EVP_PKEY *ec, *rsa;
-static const uint8_t tenant_key[VERIFY_TENANT_KEY];
+static const uint8_t tenant_key[KEYRING_TENANT_KEY];
 static char text[256]; /* what the last load said */
+static uint32_t algorithms = ISSUER_ES256 | ISSUER_RS256;
 
 #define EC_START  "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"b\""
 #define RSA_START "{\"kty\":\"RSA\",\"kid\":\"b\""
@@ -16,19 +17,17 @@ static char text[256]; /* what the last load said */
 /* Loads exactly this text; the count of keys, or -verdict. */
 static int load(const char *jwks)
 {
-    struct verify *v = NULL;
+    struct keyset *set = NULL;
     size_t len = strlen(jwks);
     char *copy = malloc(len ? len : 1); /* of the exact size */
     memcpy(copy, jwks, len);
-    struct verify_options o = {.jwks = {(const uint8_t *)copy, len}, .issuer = FORGE_ISSUER,
-                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key};
     memset(text, 'x', sizeof text);
-    int r = verify_new(&o, &v, text);
+    int r = keyset_read((struct span){(const uint8_t *)copy, len}, algorithms, &set, text);
     free(copy);
-    int count = r == 0 ? (int)verify_keys_count(v) : -r;
+    int count = r == 0 ? (int)set->count : -r;
     OK(memchr(text, '\0', sizeof text) != NULL);
-    OK((r == 0) == (v != NULL));
-    verify_free(v);
+    OK((r == 0) == (set != NULL));
+    keyset_drop(set);
     return count;
 }
 
@@ -57,12 +56,14 @@ static void test_good_sets(void)
 
 static void test_left_out(void)
 {
-    EVP_PKEY *p384 = EVP_EC_gen("P-384"), *small = EVP_RSA_gen(1024);
+    EVP_PKEY *p384 = EVP_EC_gen("P-384"), *p521 = EVP_EC_gen("P-521");
+    EVP_PKEY *small = EVP_RSA_gen(1024);
     const char *x = forge_base64url("12345678901234567890123456789012", 32);
     const char *n = forge_number(small, OSSL_PKEY_PARAM_RSA_N);
     const char *big = forge_text("%s", forge_number(rsa, OSSL_PKEY_PARAM_RSA_N));
     const struct { const char *jwk; const char *why; } cases[] = {
-        {forge_jwk(p384, "b", ""), "on P-256"},
+        {forge_jwk(p384, "b", ""), "none of those allowed"},
+        {forge_jwk(p521, "b", ""), "on P-256"},
         {forge_jwk(small, "b", ""), "2048 bits"},
         {forge_text("{\"kty\":\"oct\",\"kid\":\"b\",\"k\":\"%s\"}", x), "only EC and RSA"},
         {"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"b\",\"x\":\"AAAA\"}", "only EC and RSA"},
@@ -78,8 +79,8 @@ static void test_left_out(void)
         {forge_jwk(rsa, "b", ",\"use\":\"enc\""), "not for signatures"},
         {forge_jwk(rsa, "b", ",\"use\":1"), "not for signatures"},
         {forge_jwk(rsa, "b", ",\"key_ops\":[\"encrypt\"]"), "not for signatures"},
-        {forge_jwk(rsa, "b", ",\"alg\":\"RS512\""), "only ES256 and RS256"},
-        {forge_jwk(ec, "b", ",\"alg\":\"RS256\""), "only ES256 and RS256"},
+        {forge_jwk(rsa, "b", ",\"alg\":\"RS512\""), "none of those allowed"},
+        {forge_jwk(ec, "b", ",\"alg\":\"RS256\""), "none of those allowed"},
         {forge_jwk(ec, "b", ",\"d\":\"AAAA\""), "private key"},
         {forge_jwk(ec, "", ""), "needs a kid"},
         {forge_jwk(ec, "a b", ""), "needs a kid"},
@@ -99,7 +100,7 @@ static void test_left_out(void)
             printf("# case %zu: \"%s\" does not say \"%s\"\n", i, text, cases[i].why);
             OK(!"the reason is named");
         }
-        EQ(load(forge_text("{\"keys\":[%s]}", cases[i].jwk)), -VERIFY_E_KEYS); /* nothing is left */
+        EQ(load(forge_text("{\"keys\":[%s]}", cases[i].jwk)), -KEYSET_E_KEYS); /* nothing is left */
         OK(strstr(text, cases[i].why) != NULL);
     }
     /* 1024 bits behind 128 zero bytes are still 1024 bits. */
@@ -108,6 +109,7 @@ static void test_left_out(void)
                              zeros, zeros, zeros, zeros, n)), 1);
     OK(strstr(text, "2048 bits") != NULL);
     EVP_PKEY_free(p384);
+    EVP_PKEY_free(p521);
     EVP_PKEY_free(small);
 }
 
@@ -117,10 +119,10 @@ static void test_refused_sets(void)
         "{\"keys\":null}", "7", "{\"keys\":[", "{\"keys\":[{\"kid\":\"a\",\"kid\":\"a\"}]}",
         "{\"keys\":[],\"keys\":[]}"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        EQ(load(bad[i]), -VERIFY_E_KEYS);
+        EQ(load(bad[i]), -KEYSET_E_KEYS);
         OK(text[0] != '\0');
     }
-    EQ(load_beside(forge_jwk(rsa, "good", "")), -VERIFY_E_KEYS);
+    EQ(load_beside(forge_jwk(rsa, "good", "")), -KEYSET_E_KEYS);
     EQS(text, "key 2 of the key set: an earlier one has its kid");
     char jwks[16384];
     size_t n = (size_t)snprintf(jwks, sizeof jwks, "{\"keys\":[");
@@ -129,63 +131,82 @@ static void test_refused_sets(void)
                               forge_jwk(ec, forge_text("k%d", i), ""));
     }
     EQ(load(forge_text("%s]}", jwks)), ISSUER_KEYS_MAX);
-    EQ(load(forge_text("%s,%s]}", jwks, forge_jwk(ec, "more", ""))), -VERIFY_E_KEYS);
+    EQ(load(forge_text("%s,%s]}", jwks, forge_jwk(ec, "more", ""))), -KEYSET_E_KEYS);
     OK(strstr(text, "too many") != NULL);
+}
+
+static struct keyring *ring_of(const struct issuer_options *options, const char *jwks)
+{
+    struct keyring *ring = NULL;
+    EQ(keyring_new(options, 1, tenant_key, &ring, text), 0);
+    EQ(keyring_put(ring, 0, forge_span(jwks), text), 0);
+    return ring;
+}
+
+static const struct issuer_options plain = {
+    .name = "test", .jwks_file = "unread", .issuer = FORGE_ISSUER, .audience = FORGE_AUDIENCE};
+
+static int judge(struct keyring *ring, const char *token, struct verified *out)
+{
+    size_t number;
+    return verify_token(ring, forge_span(token), FORGE_NOW_US, out, &number);
 }
 
 /* A key that is left out checks nothing, even where its kid is asked for. */
 static void test_left_out_key_is_not_used(void)
 {
     EVP_PKEY *small = EVP_RSA_gen(1024);
-    struct verify *v = NULL;
     struct verified out;
-    const char *jwks = forge_text("{\"keys\":[%s,%s]}", forge_jwk(ec, "good", ""),
-                                 forge_jwk(small, "small", ""));
-    struct verify_options o = {.jwks = forge_span(jwks), .issuer = FORGE_ISSUER,
-                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key};
-    EQ(verify_new(&o, &v, text), 0);
+    struct keyring *ring = ring_of(&plain, forge_text("{\"keys\":[%s,%s]}",
+                                                      forge_jwk(ec, "good", ""),
+                                                      forge_jwk(small, "small", "")));
     const char *t = forge_token(small, "{\"alg\":\"RS256\",\"kid\":\"small\"}",
                                forge_claims("anna", FORGE_NOW_S + 60, ""));
-    EQ(verify_token(v, forge_span(t), FORGE_NOW_US, &out), REASON_TOKEN_INVALID);
-    verify_free(v);
+    EQ(judge(ring, t, &out), VERIFY_E_KID);
+    keyring_free(ring);
     EVP_PKEY_free(small);
+}
+
+/* What the issuer may sign with decides, and what the key says of itself. */
+static void test_algorithms_of_keys(void)
+{
+    static const struct { const char *alg; uint32_t may; bool taken; } cases[] = {
+        {"", ISSUER_RS256, true}, {"", ISSUER_PS256, true}, {"", ISSUER_RS256 | ISSUER_PS256, true},
+        {",\"alg\":\"PS256\"", ISSUER_PS256, true}, {",\"alg\":\"PS256\"", ISSUER_RS256, false},
+        {",\"alg\":\"RS256\"", ISSUER_PS256, false}, {"", ISSUER_ES256 | ISSUER_ES384, false},
+        {",\"alg\":\"RS512\"", UINT32_MAX, false}, {",\"alg\":\"ES256\"", UINT32_MAX, false},
+        {",\"alg\":\"none\"", UINT32_MAX, false}, {",\"alg\":\"HS256\"", UINT32_MAX, false},
+        {",\"alg\":7", UINT32_MAX, false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        algorithms = cases[i].may;
+        EQ(load(forge_text("{\"keys\":[%s]}", forge_jwk(rsa, "r", cases[i].alg))),
+           cases[i].taken ? 1 : -KEYSET_E_KEYS);
+    }
+    EVP_PKEY *p384 = EVP_EC_gen("P-384");
+    algorithms = ISSUER_ES384;
+    EQ(load(forge_text("{\"keys\":[%s,%s]}", forge_jwk(p384, "big", ""),
+                       forge_jwk(ec, "small", ""))), 1);
+    algorithms = ISSUER_ES256 | ISSUER_RS256;
+    EVP_PKEY_free(p384);
 }
 
 /* The operator names the claims as his issuer does. */
 static void test_names_of_claims(void)
 {
-    struct verify *v = NULL;
     struct verified out;
-    const char *jwks = forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", ""));
-    struct verify_options o = {.jwks = forge_span(jwks), .issuer = FORGE_ISSUER,
-                               .audience = FORGE_AUDIENCE, .tenant_key = tenant_key,
-                               .assurance_claim = "loa", .role_claim = "groups"};
-    EQ(verify_new(&o, &v, text), 0);
+    struct issuer_options o = plain;
+    o.assurance_claim = "loa";
+    o.role_claim = "groups";
+    struct keyring *ring = ring_of(&o, forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", "")));
     const char *t = forge_token(ec, "{\"alg\":\"ES256\",\"kid\":\"a\"}",
                                forge_claims("anna", FORGE_NOW_S + 60, ",\"loa\":\"substantial\","
                                            "\"groups\":[\"operator\"],\"assurance\":7"));
-    EQ(verify_token(v, forge_span(t), FORGE_NOW_US, &out), 0);
+    EQ(judge(ring, t, &out), 0);
     EQ(out.assurance, ASSURANCE_SUBSTANTIAL);
     EQ(out.roles, ROLE_OPERATOR);
-    verify_free(v);
-    verify_free(NULL);
-}
-
-static void test_options(void)
-{
-    char long_name[VERIFY_ISSUER_MAX + 2];
-    const char *jwks = forge_text("{\"keys\":[%s]}", forge_jwk(ec, "a", ""));
-    memset(long_name, 'i', sizeof long_name - 1);
-    long_name[sizeof long_name - 1] = '\0';
-    const struct { const char *issuer; const char *audience; } bad[] = {
-        {NULL, "a"}, {"", "a"}, {long_name, "a"}, {"i", NULL}, {"i", ""}};
-    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct verify *v = NULL;
-        struct verify_options o = {.jwks = forge_span(jwks), .issuer = bad[i].issuer,
-                                   .audience = bad[i].audience, .tenant_key = tenant_key};
-        EQ(verify_new(&o, &v, text), VERIFY_E_OPTIONS);
-        OK(v == NULL);
-    }
+    keyring_free(ring);
+    keyring_free(NULL);
 }
 
 int main(void)
@@ -196,8 +217,8 @@ int main(void)
     TAP_RUN(test_left_out);
     TAP_RUN(test_refused_sets);
     TAP_RUN(test_left_out_key_is_not_used);
+    TAP_RUN(test_algorithms_of_keys);
     TAP_RUN(test_names_of_claims);
-    TAP_RUN(test_options);
     EVP_PKEY_free(ec);
     EVP_PKEY_free(rsa);
     return tap_done();
