@@ -125,7 +125,7 @@ static int serve_lock(const struct serve *s)
     }
     int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || write(fd, pid, (size_t)n) != n) {
-        log_warn("cannot write the pid into %s", path);
+        log_event(LOG_PID_NOT_WRITTEN, NULL, "cannot write the pid into %s", path);
     }
     return VERB_OK; /* the descriptor stays open: the lock goes with the process */
 }
@@ -134,7 +134,7 @@ static void serve_warn_mode(const char *path)
 {
     struct stat st;
     if (stat(path, &st) == 0 && (st.st_mode & 077)) {
-        log_warn("%s can be read by others: chmod 600", path);
+        log_event(LOG_FILE_OPEN_TO_OTHERS, NULL, "%s can be read by others: chmod 600", path);
     }
 }
 
@@ -303,12 +303,12 @@ static void serve_warn_room(const char *dir, uint64_t reserve)
     }
     uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (free_bytes < reserve) {
-        log_warn("only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
-                 "refused (STORAGE_FULL) until there is room",
-                 (unsigned long long)(free_bytes >> 20), dir,
-                 (unsigned long long)(reserve >> 20),
-                 free_bytes < reserve / 4 ? "everything that writes is"
-                                                : "new pools, slots and holds are");
+        log_event(LOG_DISK_LOW, LOG_FIELDS(LOG_NUMBER("free_bytes", free_bytes)),
+                  "only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
+                  "refused (STORAGE_FULL) until there is room",
+                  (unsigned long long)(free_bytes >> 20), dir, (unsigned long long)(reserve >> 20),
+                  free_bytes < reserve / 4 ? "everything that writes is"
+                                           : "new pools, slots and holds are");
     }
 }
 

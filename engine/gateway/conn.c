@@ -338,6 +338,7 @@ void conn_refuse(struct gateway *g, uv_stream_t *listener)
     }
     struct conn *conn = CONTAINER_OF(g->conns.prev, struct conn, link);
     METRIC_ADD(connections_refused_total, 1);
+    log_event(LOG_CONNECTIONS_FULL, NULL, "gateway: %d connections: no more", CONNECTIONS_MAX);
     wire_server_drain(conn->wire);
     wire_server_drain(conn->wire);
     conn->is_ending = true;

@@ -102,7 +102,8 @@ static void gateway_drain_step(struct gateway *g)
         uint64_t soon = uv_now(&g->loop) + 1; /* a loop that is late still flushes before the cut */
         deadline_arm(&g->deadlines, &g->drain, g->drain_end_ms > soon ? g->drain_end_ms : soon);
     } else if (g->phase == GATEWAY_TOLD) {
-        log_warn("gateway: %zu connections did not end in time: cut", g->conns_count);
+        log_event(LOG_GATEWAY_CUT, NULL, "gateway: %zu connections did not end in time: cut",
+                  g->conns_count);
         conn_close_all(g);
     }
 }
@@ -113,7 +114,8 @@ static void gateway_drain(struct gateway *g)
         return;
     }
     int drain_ms = gateway_drain_ms(g);
-    log_info("gateway: stopping, %zu calls under way", g->calls.live_count);
+    log_event(LOG_GATEWAY_STOPPING, NULL, "gateway: stopping, %zu calls under way",
+              g->calls.live_count);
     g->phase = GATEWAY_NOTICE;
     g->drain_end_ms = uv_now(&g->loop) + (uint64_t)drain_ms;
     listen_close(g);
@@ -445,7 +447,8 @@ static void gateway_threads(struct front *front)
         if (g->has_thread) {
             front->others_count++;
         } else {
-            log_warn("gateway: no thread for loop %u: it runs with fewer", i + 1);
+            log_event(LOG_GATEWAY_FEWER_LOOPS, NULL, "gateway: no thread for loop %u: it runs with "
+                      "fewer", i + 1);
             g->has_left = true;
             gateway_close(g);
             gateway_thread(g);

@@ -175,7 +175,8 @@ static void hop_reply(struct hop *hop, unsigned context)
     int verdict = codec_reply_unpack((struct span){c->inbox.bytes, c->inbox.len}, &hop->arena,
                                      &reply);
     if (verdict) {
-        log_warn("gateway: the shard's reply cannot be read: its calls are sent again");
+        log_event(LOG_SHARD_REPLY_DAMAGED, NULL,
+                  "gateway: the shard's reply cannot be read: its calls are sent again");
         hop_lose(hop, c);
         return;
     }
@@ -190,7 +191,7 @@ static void hop_reply(struct hop *hop, unsigned context)
     }
     for (size_t i = 0; c->errands_count > 0; i++) {
         if (c->errands[i]) {
-            log_error("gateway: a reply of the shard left out a call");
+            log_event(LOG_SHARD_REPLY_SHORT, NULL, "gateway: a reply of the shard left out a call");
             errand_refuse(hop->front, c->errands[i], REASON_INTERNAL, NULL);
         }
     }
@@ -357,7 +358,7 @@ static bool hop_look(struct hop *hop)
     METRIC_SET(hop_connected, connected);
     if (connected) {
         if (hop->said_away) {
-            log_info("gateway: the shard is connected");
+            log_event(LOG_SHARD_CONNECTED, NULL, "gateway: the shard is connected");
         }
         hop->said_away = false;
         hop->away_since_ms = 0;
@@ -369,7 +370,7 @@ static bool hop_look(struct hop *hop)
     }
     if (!hop->said_away && hop_is_gone(hop->front)) {
         hop->said_away = true; /* not at once: every start has a moment before the first dial */
-        log_warn("gateway: the shard is not connected");
+        log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard is not connected");
     }
     hop_arm_tick(hop);
     return false;

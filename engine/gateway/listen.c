@@ -30,8 +30,9 @@ static void listen_descriptors_low(struct gateway *g)
     uint64_t now = uv_now(&g->loop);
     if (g->descriptors_said_ms == 0 || now - g->descriptors_said_ms >= LISTEN_SAY_MS) {
         g->descriptors_said_ms = now;
-        log_warn("gateway: descriptors run out with %zu connections: raise the limit (ulimit -n)",
-                 g->conns_count);
+        log_event(LOG_DESCRIPTORS_LOW, LOG_FIELDS(LOG_NUMBER("connections", g->conns_count)),
+                  "gateway: descriptors run out with %zu connections: raise the limit (ulimit -n)",
+                  g->conns_count);
     }
     conn_close_stranger(g);
 }
@@ -62,7 +63,7 @@ static void listen_ready(uv_stream_t *listener, int status)
         return;
     }
     if (status < 0) {
-        log_warn("gateway: cannot accept: %s", uv_strerror(status));
+        log_event(LOG_ACCEPT_FAILED, NULL, "gateway: cannot accept: %s", uv_strerror(status));
         return;
     }
     size_t count = atomic_load_explicit(&g->front->conns_count, memory_order_relaxed);

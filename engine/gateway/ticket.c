@@ -79,7 +79,7 @@ static size_t ticket_read(const char *path, struct ticket_key *keys, char *ret_t
     size_t n = fread(keys, 1, sizeof *keys * TICKET_KEYS_MAX, file);
     bool is_whole = n > 0 && n % sizeof *keys == 0 && fgetc(file) == EOF && !ferror(file);
     if (fstat(fileno(file), &st) == 0 && (st.st_mode & 077)) {
-        log_warn("%s can be read by others: chmod 600", path);
+        log_event(LOG_FILE_OPEN_TO_OTHERS, NULL, "%s can be read by others: chmod 600", path);
     }
     fclose(file);
     if (!is_whole) {

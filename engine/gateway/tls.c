@@ -114,7 +114,7 @@ static int tls_load_key(SSL_CTX *context, const char *path, char *ret_text)
         return tls_wrong(ret_text, "the private key", path, "it must be a PEM private key");
     }
     if (stat(path, &st) == 0 && (st.st_mode & 077)) {
-        log_warn("%s can be read by others: chmod 600", path);
+        log_event(LOG_FILE_OPEN_TO_OTHERS, NULL, "%s can be read by others: chmod 600", path);
     }
     return 0;
 }
@@ -133,14 +133,17 @@ static void tls_warn_dates(SSL_CTX *context, const char *path, int64_t *ret_expi
     int64_t now = time(NULL), from = tls_seconds(X509_get0_notBefore(certificate));
     int64_t until = tls_seconds(X509_get0_notAfter(certificate));
     if (until < now) {
-        log_warn("the certificate %s expired %lld days ago: clients will refuse it; renew it, then "
-                 "send SIGHUP", path, (long long)((now - until) / 86400));
+        log_event(LOG_CERTIFICATE, NULL,
+                  "the certificate %s expired %lld days ago: clients will refuse it; renew it, "
+                  "then send SIGHUP", path, (long long)((now - until) / 86400));
     } else if (until < now + TLS_SOON_S) {
-        log_warn("the certificate %s expires in %lld days: renew it, then send SIGHUP", path,
-                 (long long)((until - now) / 86400));
+        log_event(LOG_CERTIFICATE, NULL,
+                  "the certificate %s expires in %lld days: renew it, then send SIGHUP", path,
+                  (long long)((until - now) / 86400));
     }
     if (from > now) {
-        log_warn("the certificate %s is not valid yet: clients will refuse it", path);
+        log_event(LOG_CERTIFICATE, NULL,
+                  "the certificate %s is not valid yet: clients will refuse it", path);
     }
     *ret_expires_s = until;
 }

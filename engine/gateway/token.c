@@ -96,7 +96,7 @@ int token_desk_keys(struct gateway *g, char *ret_text)
     int verdict = auth_new(&options, &g->front->auth, ret_text);
     explicit_bzero(options.tenant_key, sizeof options.tenant_key);
     if (verdict == 0 && ret_text[0]) {
-        log_warn("gateway: %s", ret_text);
+        log_event(LOG_KEYS_ODD, NULL, "gateway: %s", ret_text);
     }
     return verdict;
 }

@@ -176,7 +176,7 @@ void intake_push(void *user, struct rpc_batch *batch)
         reason = intake_queue(in, b);
     } else {
         b->view = (struct batch_view){0};
-        log_warn("shard: %zu bytes that are no batch", bytes.len);
+        log_event(LOG_BATCH_DAMAGED, NULL, "shard: %zu bytes that are no batch", bytes.len);
     }
     if (reason != REASON_OK) {
         intake_refuse(in, b, reason);

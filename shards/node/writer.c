@@ -401,8 +401,9 @@ static int writer_replay(struct writer *w)
         return NODE_E_STORE;
     }
     if (r == 0 && last >= first) {
-        log_info("shard: replayed %llu entries in %lld ms", (unsigned long long)(last + 1 - first),
-                 (long long)(clock_mono_us() - start_us) / 1000);
+        log_event(LOG_SHARD_REPLAYED, LOG_FIELDS(LOG_NUMBER("index", last)),
+                  "shard: replayed %llu entries in %lld ms", (unsigned long long)(last + 1 - first),
+                  (long long)(clock_mono_us() - start_us) / 1000);
     }
     return err_trace(r);
 }
@@ -451,7 +452,8 @@ static void writer_close(struct writer *w)
  * as they are until the process ends. */
 static void writer_fail(struct writer *w, int r)
 {
-    log_error("shard: cannot go on: %s; ending, the log will be replayed", strerror(-r));
+    log_event(LOG_SHARD_ENDS, NULL, "shard: cannot go on: %s; ending, the log will be replayed",
+              strerror(-r));
     err_print(stderr);
     intake_die(w->intake);
     if (w->options->fatal == NULL) {

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* THE catalogue of events.  One row an event; its number never changes and is never used again, so
+ * that alerts may be built on it.
+ *
+ * To add one, add a row at its place by number, write `fairslot` docs/events.md anew with
+ * deploy/man/generate, and log it from a shell:
+ *   log_event(LOG_NAME, NULL, "gateway: %zu things", count);
+ *   log_event(LOG_NAME, LOG_FIELDS(LOG_TEXT("path", path), LOG_NUMBER("free_bytes", n)), "...");
+ *   E(NAME, number, LEVEL, burst, "what it means, and what to do")
+ *   burst: lines in LOG_INTERVAL_S seconds, more are counted and told with the next one; 0: all.
+ * Never a token, a key, a name, an address or a subject: pseudonyms only. */
+#ifndef FAIRSLOT_BASE_LOG_EVENTS_H
+#define FAIRSLOT_BASE_LOG_EVENTS_H
+
+#define LOG_EVENTS(E)                                                                             \
+    /* -- 1000: a process --------------------------------------------------------------------- */ \
+    E(OTHER_ERROR, 1000, ERROR, 100, "Something that has no event of its own.")                   \
+    E(OTHER_WARN, 1001, WARN, 100, "Something that has no event of its own.")                     \
+    E(OTHER_INFO, 1002, INFO, 100, "Something that has no event of its own.")                     \
+    E(OTHER_DEBUG, 1003, DEBUG, 100, "Something that has no event of its own.")                   \
+    E(FILE_OPEN_TO_OTHERS, 1100, WARN, 20, "A file with a secret can be read by others: chmod "   \
+      "600.")                                                                                     \
+    E(PID_NOT_WRITTEN, 1101, WARN, 1, "The lock has no pid in it; the lock itself holds.")        \
+    E(DISK_LOW, 1102, WARN, 1, "Little room on the disk: make room before STORAGE_FULL.")         \
+    E(CONFIG_READ, 1200, INFO, 10, "SIGHUP: the configuration was read again and holds.")         \
+    E(CONFIG_WRONG, 1201, ERROR, 200, "SIGHUP: the configuration is wrong, the old one holds: "   \
+      "fairslot config check.")                                                                   \
+    E(CONFIG_NEEDS_RESTART, 1202, WARN, 200, "A key changed that only a restart applies.")        \
+    /* -- 2000: the gateway ------------------------------------------------------------------- */ \
+    E(GATEWAY_STOPPING, 2000, INFO, 10, "SIGTERM: calls under way are answered, then it ends.")   \
+    E(GATEWAY_CUT, 2001, WARN, 10, "The drain's time is over: connections were cut.")             \
+    E(GATEWAY_FEWER_LOOPS, 2002, WARN, 10, "A thread could not be started.")                      \
+    E(DESCRIPTORS_LOW, 2010, WARN, 1, "File descriptors run out: raise LimitNOFILE.")             \
+    E(ACCEPT_FAILED, 2011, WARN, 1, "A connection could not be accepted.")                        \
+    E(CONNECTIONS_FULL, 2012, WARN, 1, "As many connections as allowed: new ones get a "          \
+      "good-bye.")                                                                                \
+    E(SHARD_CONNECTED, 2100, INFO, 5, "The shard is back.")                                       \
+    E(SHARD_AWAY, 2101, WARN, 5, "The shard is not connected: calls are refused (NO_LEADER).")    \
+    E(SHARD_REPLY_DAMAGED, 2102, WARN, 1, "A reply of the shard cannot be read: its calls are "   \
+      "sent again.")                                                                              \
+    E(SHARD_REPLY_SHORT, 2103, ERROR, 1, "A reply of the shard left out a call.")                 \
+    E(KEYS_ODD, 2200, WARN, 20, "Keys of an issuer that are not used, and why.")                  \
+    E(TOKEN_FAILED, 2201, ERROR, 1, "A token could not be handled: an error of ours.")            \
+    E(CERTIFICATE, 2300, WARN, 20, "The server's certificate ends soon, or is not valid.")        \
+    E(ACCESS, 2900, INFO, 0, "A call (log.access): method, protocol, status, reason, time.")      \
+    /* -- 3000: the shard --------------------------------------------------------------------- */ \
+    E(SHARD_REPLAYED, 3000, INFO, 1, "The log was replayed at the start.")                        \
+    E(SHARD_ENDS, 3001, ERROR, 0, "The shard cannot go on and ends; the log will be replayed.")   \
+    E(BATCH_DAMAGED, 3002, WARN, 1, "Bytes that are no batch came from a gateway.")               \
+    E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.")
+
+#endif
