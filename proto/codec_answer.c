@@ -105,6 +105,12 @@ static bool codec_answer_reservation(struct arena *arena, const struct reservati
     m->create_time = codec_timestamp(arena, v->create_us);
     m->display_code = codec_answer_code(arena, v->owner, v->number);
     m->changes_left = v->changes_left;
+    if (v->reconfirm_us != 0) {
+        m->reconfirm_by_time = codec_timestamp(arena, v->reconfirm_us);
+        if (m->reconfirm_by_time == NULL) {
+            return false;
+        }
+    }
     m->log_index = v->log_index;
     m->etag = codec_answer_etag(arena, v->version);
     return m->name && m->slots && m->create_time && m->display_code && m->etag;
@@ -177,12 +183,14 @@ static int codec_answer_one_reservation(const struct verdict *v, struct arena *a
     return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
 }
 
-static int codec_answer_created(const struct verdict *v, struct arena *arena,
+/* BlockSlotsResponse and RestockPoolResponse have the same two fields under the same numbers, so
+ * one packer serves all four methods; a unit test holds them against each other. */
+static int codec_answer_changed(const struct verdict *v, struct arena *arena,
                                 struct span *ret_message)
 {
     Fairslot__Admin__V1__BatchCreateSlotsResponse m =
         FAIRSLOT__ADMIN__V1__BATCH_CREATE_SLOTS_RESPONSE__INIT;
-    m.created_count = (int32_t)v->created_count;
+    m.created_count = (int32_t)v->changed_count;
     m.log_index = v->log_index;
     return err_trace(codec_pack(&m.base, arena, ret_message));
 }
@@ -201,8 +209,8 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_pools(verdict, arena, ret_message));
     case RESULT_SLOTS:
         return err_trace(codec_answer_list_slots(verdict, arena, ret_message));
-    case RESULT_SLOTS_CREATED:
-        return err_trace(codec_answer_created(verdict, arena, ret_message));
+    case RESULT_SLOTS_CHANGED:
+        return err_trace(codec_answer_changed(verdict, arena, ret_message));
     case RESULT_HOLD:
         return err_trace(codec_answer_one_hold(verdict, arena, ret_message));
     case RESULT_RESERVATION:

@@ -56,10 +56,9 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
         items[i].call = q->call;
         items[i].deadline_ms = q->deadline_ms;
         commands[i] = (struct span){q->command.data, q->command.len};
-        enum command_kind *kind = &items[i].command.kind;
         if (codec_command_unpack(commands[i], arena, &items[i].command) ||
-            *kind == COMMAND_EXPIRE_HOLD || *kind == COMMAND_SWEEP) {
-            return REASON_MESSAGE_MALFORMED; /* those two only the shard itself may say */
+            command_is_own(items[i].command.kind)) {
+            return REASON_MESSAGE_MALFORMED;
         }
     }
     *ret_batch = (struct batch_view){m->map_epoch, m->gateway, m->waiting_identities,

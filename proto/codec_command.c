@@ -17,8 +17,9 @@ enum {
     NEEDS_NOTHING = 1 << 0, /* a kind that exists */
     NEEDS_POOL = 1 << 1,
     NEEDS_REQUEST = 1 << 2, /* a client's mutation: identity and request id */
-    NEEDS_SLOT = 1 << 3,
+    NEEDS_SLOT = 1 << 3, /* one, or a selector */
     NEEDS_PAGE = 1 << 4,
+    NEEDS_SLOTS = 1 << 5, /* in ascending order */
 };
 
 static unsigned codec_command_needs(enum command_kind kind)
@@ -29,15 +30,25 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_CONFIRM_HOLD:
     case COMMAND_DROP_HOLD:
     case COMMAND_CANCEL_RESERVATION:
+    case COMMAND_RECONFIRM:
+    case COMMAND_UPDATE_POOL:
+    case COMMAND_RESTOCK:
         return NEEDS_POOL | NEEDS_REQUEST;
     case COMMAND_CREATE_HOLD:
+    case COMMAND_RESCHEDULE:
         return NEEDS_POOL | NEEDS_REQUEST | NEEDS_SLOT;
+    case COMMAND_BLOCK_SLOTS:
+    case COMMAND_UNBLOCK_SLOTS:
+        return NEEDS_POOL | NEEDS_REQUEST | NEEDS_SLOTS;
     case COMMAND_EXPIRE_HOLD:
+    case COMMAND_LAPSE:
+    case COMMAND_RESTOCK_STEP:
     case COMMAND_GET_POOL:
     case COMMAND_GET_HOLD:
     case COMMAND_GET_RESERVATION:
         return NEEDS_POOL;
     case COMMAND_SWEEP:
+    case COMMAND_RAISE:
         return NEEDS_NOTHING;
     case COMMAND_LIST_POOLS:
         return NEEDS_PAGE;
@@ -117,7 +128,11 @@ static int codec_command_build(const struct command *c, struct arena *arena,
     m->free_only = c->free_only;
     m->page_size = c->page_size;
     m->page_token = codec_text(arena, c->page_token);
-    if (m->pool == NULL || m->etag == NULL || m->page_token == NULL) {
+    m->select_us = c->select_us;
+    m->select_count = c->select_count;
+    m->pool_mask = c->pool_mask;
+    m->note = codec_text(arena, c->note);
+    if (m->pool == NULL || m->etag == NULL || m->page_token == NULL || m->note == NULL) {
         return err_origin(-ENOMEM);
     }
     if (c->new_pool) {
@@ -174,7 +189,7 @@ int codec_command_pack(const struct command *command, struct arena *arena, struc
 static int codec_command_get_slots(const Shard__V1__Command *m, struct arena *arena,
                                    struct command *c)
 {
-    if (m->n_slots > SLOTS_PER_HOLD || m->n_new_slots > SLOTS_PER_CREATE) {
+    if (m->n_slots > SLOTS_PER_BLOCK || m->n_new_slots > SLOTS_PER_CREATE) {
         return REASON_MESSAGE_MALFORMED;
     }
     struct slot_key *keys = arena_alloc(arena, m->n_slots * sizeof *keys);
@@ -220,6 +235,38 @@ static int codec_command_get_pool(const Shard__V1__Command *m, struct arena *are
     return codec_pool_check(pool, &field, &detail) ? 0 : REASON_MESSAGE_MALFORMED;
 }
 
+/* (start, slug) as the book orders them: time, then bytes, a shorter one first. */
+int codec_slot_compare(const struct slot_key *a, const struct slot_key *b)
+{
+    size_t len = a->slug.len < b->slug.len ? a->slug.len : b->slug.len;
+    int order = a->start_us != b->start_us ? (a->start_us < b->start_us ? -1 : 1)
+                                           : memcmp(a->slug.ptr, b->slug.ptr, len);
+    return order ? order : (a->slug.len > b->slug.len) - (a->slug.len < b->slug.len);
+}
+
+bool codec_selector_ok(int64_t start_us)
+{
+    return start_us >= 0 && start_us <= CODEC_SECOND_MAX * SECOND_US && start_us % SECOND_US == 0;
+}
+
+/* One slot or a selector; many slots; or none of that. */
+static bool codec_command_slots_ok(const struct command *c, unsigned needs)
+{
+    if (needs & NEEDS_SLOTS) {
+        bool is_ordered = c->slots_count > 0;
+        for (size_t i = 1; i < c->slots_count; i++) {
+            is_ordered = is_ordered && codec_slot_compare(&c->slots[i - 1], &c->slots[i]) < 0;
+        }
+        return is_ordered && c->select_count == 0 && c->select_us == 0;
+    }
+    bool has_selector = needs & NEEDS_SLOT && c->slots_count == 0;
+    uint32_t least = c->kind == COMMAND_RESCHEDULE ? 0 : 1;
+    return has_selector ? c->select_count >= least && c->select_count <= SLOTS_PER_HOLD &&
+                              codec_selector_ok(c->select_us)
+                        : c->slots_count == (needs & NEEDS_SLOT ? 1 : 0) &&
+                              c->select_count == 0 && c->select_us == 0;
+}
+
 /* What the kind needs is there, and within its bounds. */
 static bool codec_command_ok(const Shard__V1__Command *m, const struct command *c)
 {
@@ -228,14 +275,17 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
     bool has_pool = c->pool.len == 0 ? !(needs & NEEDS_POOL) : is_all || codec_pool_id_ok(c->pool);
     bool has_request = m->request_id.len == (needs & NEEDS_REQUEST ? 16 : 0);
     bool has_identity = m->identity.len == 16 || (m->identity.len == 0 && !(needs & NEEDS_REQUEST));
-    bool has_slots = c->slots_count == (needs & NEEDS_SLOT ? 1 : 0);
+    bool has_slots = codec_command_slots_ok(c, needs);
     bool has_page = needs & NEEDS_PAGE ? c->page_size >= 1 && c->page_size <= PAGE_SIZE_MAX
                                        : c->page_size == 0;
-    bool has_made = (c->kind == COMMAND_CREATE_POOL) == (c->new_pool != NULL) &&
+    bool is_update = c->kind == COMMAND_UPDATE_POOL;
+    bool has_made = (c->kind == COMMAND_CREATE_POOL || is_update) == (c->new_pool != NULL) &&
+                    is_update == (c->pool_mask != 0) && c->pool_mask <= POOL_FIELDS_ALL &&
                     (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
     return needs != 0 && has_pool && has_request && has_identity && has_slots && has_page &&
            has_made && m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
-           c->page_token.len <= PAGE_TOKEN_MAX;
+           c->page_token.len <= PAGE_TOKEN_MAX && c->note.len <= NOTE_MAX &&
+           codec_text_ok(c->note);
 }
 
 static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
@@ -257,6 +307,10 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
         .free_only = m->free_only,
         .page_size = m->page_size,
         .page_token = span_of(m->page_token),
+        .select_us = m->select_us,
+        .select_count = m->select_count,
+        .pool_mask = m->pool_mask,
+        .note = span_of(m->note),
     };
     int r = codec_command_get_slots(m, arena, c);
     if (r == 0) {

@@ -79,6 +79,8 @@ Fairslot__V1__Pool *codec_pool_message(struct arena *arena, const struct pool_vi
                                        bool with_name);
 /* With the defaults of what was left out, unchecked; spans borrow from `message` and `id`. */
 struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span id);
+/* Which fields of the message are set: enum pool_field. */
+uint32_t codec_pool_set(const Fairslot__V1__Pool *message);
 /* Every bound of a pool; else false, with static texts naming the field and what would be right. */
 bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
                       const char **ret_detail);
@@ -91,6 +93,10 @@ bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
 bool codec_slot_check(const struct new_slot *slot, const char **ret_field,
                       const char **ret_detail);
 bool codec_slot_key_ok(const struct slot_key *key);
+/* A selector's start. */
+bool codec_selector_ok(int64_t start_us);
+/* As memcmp(); by start, then by slug, as the book orders slots. */
+int codec_slot_compare(const struct slot_key *a, const struct slot_key *b);
 
 /* -- codec_request*.c ------------------------------------------------------------------------ */
 
@@ -110,6 +116,14 @@ int codec_ask_request_id(struct codec_ask *ask, const char *text);
 int codec_ask_pool(struct codec_ask *ask, const char *field, const char *text);
 int codec_request_create_pool(struct codec_ask *ask, struct span message);
 int codec_request_create_slots(struct codec_ask *ask, struct span message);
+int codec_request_update_pool(struct codec_ask *ask, struct span message);
+int codec_request_block_slots(struct codec_ask *ask, struct span message);
+int codec_request_restock(struct codec_ask *ask, struct span message);
+/* "pools/P/slots/S" of the command's pool -> key; the field is "slot" or "slots". */
+int codec_ask_slot(struct codec_ask *ask, const char *field, const char *text,
+                   struct slot_key *ret_key);
+/* An etag in field "etag". */
+int codec_ask_etag(struct codec_ask *ask, const char *text);
 
 /* -- codec_command.c ------------------------------------------------------------------------- */
 

@@ -39,6 +39,11 @@ static bool codec_pool_text_ok(struct span s)
     return s.len <= POOL_TEXT_MAX && codec_text_ok(s);
 }
 
+static bool codec_pool_span_ok(int64_t us, int64_t days)
+{
+    return us >= 0 && us <= days * DAY_US && us % SECOND_US == 0;
+}
+
 bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
                       const char **ret_detail)
 {
@@ -62,12 +67,51 @@ bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
          "1 second to 24 hours"},
         {pool->max_live >= 1 && pool->max_live <= LIVE_PER_IDENTITY_MAX,
          "pool.max_live_per_identity", "1 to 16"},
+        {pool->max_slots >= 1 && pool->max_slots <= SLOTS_PER_HOLD, "pool.max_slots_per_hold",
+         "1 to 8"},
+        {pool->max_changes <= POOL_CHANGES_MAX, "pool.max_changes", "1 to 100, or -1 for none"},
+        {codec_pool_span_ok(pool->cool_down_us, 30), "pool.cancel_cool_down",
+         "whole seconds, at most 30 days"},
+        {codec_pool_span_ok(pool->reconfirm_open_us, 90), "pool.reconfirm_open",
+         "whole seconds, at most 90 days"},
+        {codec_pool_span_ok(pool->reconfirm_by_us, 30), "pool.reconfirm_by",
+         "whole seconds, at most 30 days"},
+        {pool->reconfirm_open_us == 0 || pool->reconfirm_by_us < pool->reconfirm_open_us,
+         "pool.reconfirm_by", "less than reconfirm_open"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (!rules[i].ok) {
             *ret_field = rules[i].field;
             *ret_detail = rules[i].detail;
             return false;
+        }
+    }
+    return true;
+}
+
+/* What came after the first version.  In a command (no name) defaults stay unsaid, so that the same
+ * wish has the same bytes, and the same hash, as it had before there were these fields. */
+static bool codec_pool_put_limits(struct arena *arena, const struct pool_view *pool,
+                                  bool with_name, Fairslot__V1__Pool *m)
+{
+    const struct {
+        int64_t us;
+        Google__Protobuf__Duration **out;
+    } spans[] = {{pool->cool_down_us, &m->cancel_cool_down},
+                 {pool->reconfirm_open_us, &m->reconfirm_open},
+                 {pool->reconfirm_by_us, &m->reconfirm_by}};
+    bool says_slots = with_name || pool->max_slots != POOL_MAX_SLOTS;
+    bool says_changes = with_name || pool->max_changes != POOL_MAX_CHANGES;
+    m->max_slots_per_hold = says_slots ? (int32_t)pool->max_slots : 0;
+    m->max_changes = !says_changes            ? 0
+                     : pool->max_changes == 0 ? -1
+                                              : (int32_t)pool->max_changes;
+    for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++) {
+        if (spans[i].us != 0) {
+            *spans[i].out = codec_duration(arena, spans[i].us);
+            if (*spans[i].out == NULL) {
+                return false;
+            }
         }
     }
     return true;
@@ -96,6 +140,9 @@ Fairslot__V1__Pool *codec_pool_message(struct arena *arena, const struct pool_vi
     m->hold_ttl = codec_duration(arena, pool->hold_ttl_us);
     m->max_live_per_identity = (int32_t)pool->max_live;
     m->scarce = pool->scarce;
+    if (!codec_pool_put_limits(arena, pool, with_name, m)) {
+        return NULL;
+    }
     bool is_whole = m->name && m->display_name && m->office && m->service && m->service_class &&
                     m->time_zone && m->hold_ttl;
     return is_whole ? m : NULL;
@@ -114,6 +161,33 @@ static uint32_t codec_pool_max_live(int32_t given)
     return given == 0 ? 1 : (uint32_t)given;
 }
 
+/* 0: the default; -1: none; anything else negative: what no bound allows. */
+static uint32_t codec_pool_changes(int32_t given)
+{
+    return given == 0 ? POOL_MAX_CHANGES : given == -1 ? 0 : (uint32_t)given;
+}
+
+static int64_t codec_pool_span_us(const Google__Protobuf__Duration *span)
+{
+    return span ? codec_pool_ttl_us(span) : 0;
+}
+
+uint32_t codec_pool_set(const Fairslot__V1__Pool *m)
+{
+    return (m->display_name[0] ? POOL_FIELD_DISPLAY_NAME : 0u) |
+           (m->office[0] ? POOL_FIELD_OFFICE : 0u) | (m->service[0] ? POOL_FIELD_SERVICE : 0u) |
+           (m->time_zone[0] ? POOL_FIELD_TIME_ZONE : 0u) |
+           (m->min_assurance ? POOL_FIELD_MIN_ASSURANCE : 0u) |
+           (m->hold_ttl ? POOL_FIELD_HOLD_TTL : 0u) |
+           (m->max_live_per_identity ? POOL_FIELD_MAX_LIVE : 0u) |
+           (m->scarce ? POOL_FIELD_SCARCE : 0u) |
+           (m->max_slots_per_hold ? POOL_FIELD_MAX_SLOTS : 0u) |
+           (m->max_changes ? POOL_FIELD_MAX_CHANGES : 0u) |
+           (m->cancel_cool_down ? POOL_FIELD_COOL_DOWN : 0u) |
+           (m->reconfirm_open ? POOL_FIELD_RECONFIRM_OPEN : 0u) |
+           (m->reconfirm_by ? POOL_FIELD_RECONFIRM_BY : 0u);
+}
+
 struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span id)
 {
     return (struct pool_view){
@@ -128,5 +202,11 @@ struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span 
                                          : POOL_HOLD_TTL_US,
         .max_live = codec_pool_max_live(message->max_live_per_identity),
         .scarce = message->scarce,
+        .max_slots = message->max_slots_per_hold == 0 ? POOL_MAX_SLOTS
+                                                      : (uint32_t)message->max_slots_per_hold,
+        .max_changes = codec_pool_changes(message->max_changes),
+        .cool_down_us = codec_pool_span_us(message->cancel_cool_down),
+        .reconfirm_open_us = codec_pool_span_us(message->reconfirm_open),
+        .reconfirm_by_us = codec_pool_span_us(message->reconfirm_by),
     };
 }

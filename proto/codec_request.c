@@ -76,7 +76,7 @@ static int codec_request_owned(struct codec_ask *ask, char letter, const char *t
     return 0;
 }
 
-static int codec_request_etag(struct codec_ask *ask, const char *text)
+int codec_ask_etag(struct codec_ask *ask, const char *text)
 {
     ask->command->etag = span_of(text);
     if (ask->command->etag.len > ETAG_MAX) {
@@ -100,29 +100,50 @@ static int codec_request_page(struct codec_ask *ask, int32_t size, const char *t
     return 0;
 }
 
-static int codec_request_want(struct codec_ask *ask, const Fairslot__V1__CreateHoldRequest *m)
+int codec_ask_slot(struct codec_ask *ask, const char *field, const char *text,
+                   struct slot_key *ret_key)
 {
-    if (m->want_case == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR) {
-        return codec_fault(ask, "selector", "empty: it comes with a later version, name a slot");
-    }
-    if (m->want_case != FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT) {
-        return codec_fault(ask, "want", "a slot");
-    }
     struct span pool, id;
+    if (!codec_name_child(span_of(text), "/slots/", &pool, &id) ||
+        !codec_slot_id_parse(id, ret_key)) {
+        return codec_fault(ask, field, "pools/POOL/slots/SLOT");
+    }
+    return span_equal(pool, ask->command->pool) ? 0
+                                                : codec_fault(ask, field, "a slot of the pool");
+}
+
+static int codec_request_selector(struct codec_ask *ask, const Fairslot__V1__SlotSelector *m)
+{
+    struct command *c = ask->command;
+    const Google__Protobuf__Timestamp *at = m->start_time;
+    if (at == NULL || at->nanos != 0 || !codec_time_us(at->seconds, 0, &c->select_us)) {
+        return codec_fault(ask, "selector.start_time", "whole seconds, 1970-01-01 to 9999-12-31");
+    }
+    if (m->slot_count < 0 || m->slot_count > SLOTS_PER_HOLD) {
+        return codec_fault(ask, "selector.slot_count", "0 (the default) to 8");
+    }
+    bool is_kept = m->slot_count == 0 && c->kind == COMMAND_RESCHEDULE;
+    c->select_count = m->slot_count == 0 && !is_kept ? 1 : (uint32_t)m->slot_count;
+    return 0;
+}
+
+/* The slot wanted, by name or by time; NULL is what was not said. */
+static int codec_request_want(struct codec_ask *ask, const char *slot,
+                              const Fairslot__V1__SlotSelector *selector)
+{
+    if (selector) {
+        return codec_request_selector(ask, selector);
+    }
+    if (slot == NULL) {
+        return codec_fault(ask, "want", "a slot or a selector");
+    }
     struct slot_key *key = arena_alloc(ask->arena, sizeof *key);
     if (key == NULL) {
         return REASON_MESSAGE_TOO_LARGE;
     }
-    if (!codec_name_child(span_of(m->slot), "/slots/", &pool, &id) ||
-        !codec_slot_id_parse(id, key)) {
-        return codec_fault(ask, "slot", "pools/POOL/slots/SLOT");
-    }
-    if (!span_equal(pool, ask->command->pool)) {
-        return codec_fault(ask, "slot", "a slot of the pool in parent");
-    }
     ask->command->slots = key;
     ask->command->slots_count = 1;
-    return 0;
+    return codec_ask_slot(ask, "slot", slot, key);
 }
 
 static int codec_request_create_hold(struct codec_ask *ask, struct span message)
@@ -133,7 +154,10 @@ static int codec_request_create_hold(struct codec_ask *ask, struct span message)
         r = codec_ask_pool(ask, "parent", m->parent);
     }
     if (r == 0) {
-        r = codec_request_want(ask, m);
+        int want = m->want_case;
+        r = codec_request_want(
+            ask, want == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT ? m->slot : NULL,
+            want == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR ? m->selector : NULL);
     }
     if (r == 0 && m->ticket[0] != 0) {
         r = codec_fault(ask, "ticket", "empty: tickets come with a later version");
@@ -149,7 +173,7 @@ static int codec_request_confirm_hold(struct codec_ask *ask, struct span message
         r = codec_request_owned(ask, 'h', m->name);
     }
     if (r == 0) {
-        r = codec_request_etag(ask, m->etag);
+        r = codec_ask_etag(ask, m->etag);
     }
     return r ? r : codec_ask_request_id(ask, m->request_id);
 }
@@ -173,7 +197,42 @@ static int codec_request_cancel(struct codec_ask *ask, struct span message)
         r = codec_request_owned(ask, 'r', m->name);
     }
     if (r == 0) {
-        r = codec_request_etag(ask, m->etag);
+        r = codec_ask_etag(ask, m->etag);
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_reschedule(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__RescheduleReservationRequest *m;
+    int r = codec_unpack(&fairslot__v1__reschedule_reservation_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = codec_request_owned(ask, 'r', m->name);
+    }
+    if (r == 0) {
+        int want = m->want_case;
+        r = codec_request_want(
+            ask, want == FAIRSLOT__V1__RESCHEDULE_RESERVATION_REQUEST__WANT_SLOT ? m->slot : NULL,
+            want == FAIRSLOT__V1__RESCHEDULE_RESERVATION_REQUEST__WANT_SELECTOR ? m->selector
+                                                                               : NULL);
+    }
+    if (r == 0) {
+        r = codec_ask_etag(ask, m->etag);
+    }
+    return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+static int codec_request_reconfirm(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__ReconfirmReservationRequest *m;
+    int r = codec_unpack(&fairslot__v1__reconfirm_reservation_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = codec_request_owned(ask, 'r', m->name);
+    }
+    if (r == 0) {
+        r = codec_ask_etag(ask, m->etag);
     }
     return r ? r : codec_ask_request_id(ask, m->request_id);
 }
@@ -264,6 +323,17 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
         return codec_request_drop_hold(ask, message);
     case COMMAND_CANCEL_RESERVATION:
         return codec_request_cancel(ask, message);
+    case COMMAND_RESCHEDULE:
+        return codec_request_reschedule(ask, message);
+    case COMMAND_RECONFIRM:
+        return codec_request_reconfirm(ask, message);
+    case COMMAND_UPDATE_POOL:
+        return codec_request_update_pool(ask, message);
+    case COMMAND_BLOCK_SLOTS:
+    case COMMAND_UNBLOCK_SLOTS:
+        return codec_request_block_slots(ask, message);
+    case COMMAND_RESTOCK:
+        return codec_request_restock(ask, message);
     case COMMAND_LIST_POOLS:
         return codec_request_list_pools(ask, message);
     case COMMAND_GET_POOL:
@@ -278,6 +348,9 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
         return codec_request_list_reservations(ask, message);
     case COMMAND_EXPIRE_HOLD:
     case COMMAND_SWEEP:
+    case COMMAND_RESTOCK_STEP:
+    case COMMAND_LAPSE:
+    case COMMAND_RAISE:
         break; /* the shard's own: no client says them */
     }
     return REASON_METHOD_PLANNED;

@@ -48,11 +48,19 @@
     X(SERVICE_UNKNOWN, 5, 0, "no such service")                                                   \
     X(HEADERS_TOO_LARGE, 8, 0, "the headers are larger than allowed")                             \
     X(COMPRESSION_UNSUPPORTED, 12, 0, "compressed messages are not supported: send identity")      \
-    X(HTTP_MALFORMED, 3, 0, "the request is not HTTP as it is spoken here")                       \
-    X(HTTP_METHOD_WRONG, 12, 0, "this HTTP method is not allowed here")                           \
-    X(CONTENT_TYPE_UNSUPPORTED, 12, 0, "this content-type is not spoken here")                    \
-    X(ORIGIN_NOT_ALLOWED, 7, 0, "pages of this origin may not call this service")           \
-    X(KEYS_UNAVAILABLE, 14, 1000, "the keys of the token's issuer cannot be read at present")
+    X(HTTP_MALFORMED, 3, 0, "the request is not HTTP as it is spoken here")                        \
+    X(HTTP_METHOD_WRONG, 12, 0, "this HTTP method is not allowed here")                            \
+    X(CONTENT_TYPE_UNSUPPORTED, 12, 0, "this content-type is not spoken here")                     \
+    X(ORIGIN_NOT_ALLOWED, 7, 0, "pages of this origin may not call this service")                  \
+    X(KEYS_UNAVAILABLE, 14, 1000, "the keys of the token's issuer cannot be read at present")      \
+    X(TOO_MANY_SLOTS, 9, 0, "a hold of this pool may not have that many slots")                    \
+    X(COOL_DOWN, 8, 0, "this identity gave something back in this pool and has to wait")           \
+    X(CHANGES_USED_UP, 9, 0, "the reservation was rescheduled as often as its pool allows")        \
+    X(RECONFIRM_EARLY, 9, 0, "the time to reconfirm has not begun yet")                            \
+    X(RESTOCK_RUNNING, 14, 500, "a restock of this pool is under way: send the request_id again")  \
+    X(RESTOCKS_FULL, 8, 1000, "as many pools as allowed are being restocked")                      \
+    X(WATCH_TOO_LARGE, 8, 0, "the pool has too many coming slots to be watched: use ListSlots")    \
+    X(READER_TOO_SLOW, 14, 1000, "nothing was read for too long: connect again")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

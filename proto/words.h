@@ -15,12 +15,22 @@
 enum command_kind {
     COMMAND_CREATE_POOL = 1,         /* new_pool, pool, request_id; operator */
     COMMAND_CREATE_SLOTS = 2,        /* pool, new_slots, request_id, validate_only; operator */
-    COMMAND_CREATE_HOLD = 3,         /* pool, slots (1), request_id */
+    COMMAND_CREATE_HOLD = 3,         /* pool, slots (1) or select_us and _count, request_id */
     COMMAND_CONFIRM_HOLD = 4,        /* pool, owner, number, etag ("" any), request_id */
     COMMAND_DROP_HOLD = 5,           /* pool, owner, number, request_id */
     COMMAND_CANCEL_RESERVATION = 6,  /* pool, owner, number, etag ("" any), request_id */
     COMMAND_EXPIRE_HOLD = 7,         /* pool, owner, number, version; by the shard itself */
     COMMAND_SWEEP = 8,               /* ends old records from a cursor in the state; by the shard */
+    COMMAND_RESCHEDULE = 9,          /* pool, owner, number, slots (1) or select_us and _count (0:
+                                        as many as before), etag ("" any), request_id */
+    COMMAND_RECONFIRM = 10,          /* pool, owner, number, etag ("" any), request_id */
+    COMMAND_UPDATE_POOL = 11,        /* pool, new_pool, pool_mask, etag, request_id; operator */
+    COMMAND_BLOCK_SLOTS = 12,        /* pool, slots (ascending), note, request_id; operator */
+    COMMAND_UNBLOCK_SLOTS = 13,      /* as COMMAND_BLOCK_SLOTS */
+    COMMAND_RESTOCK = 14,            /* pool, note, request_id; operator */
+    COMMAND_RESTOCK_STEP = 15,       /* pool; by the shard itself */
+    COMMAND_LAPSE = 16,              /* pool, owner, number, version; by the shard itself */
+    COMMAND_RAISE = 17,              /* version: of the rules; by the shard itself */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
     COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
@@ -32,6 +42,13 @@ enum command_kind {
 static inline bool command_is_read(enum command_kind kind)
 {
     return kind >= 100;
+}
+
+/* Only the shard itself may say them: they come in no batch. */
+static inline bool command_is_own(enum command_kind kind)
+{
+    return kind == COMMAND_EXPIRE_HOLD || kind == COMMAND_SWEEP || kind == COMMAND_RESTOCK_STEP ||
+           kind == COMMAND_LAPSE || kind == COMMAND_RAISE;
 }
 
 enum role { ROLE_OPERATOR = 1 << 0 };
@@ -60,6 +77,7 @@ enum reservation_state {
     RESERVATION_CONFIRMED = 1,
     RESERVATION_RECONFIRMED = 2,
     RESERVATION_CANCELLED = 3,
+    RESERVATION_LAPSED = 6,
 };
 
 /* A slot inside its pool. */
@@ -87,7 +105,39 @@ struct pool_view {
     int64_t hold_ttl_us;   /* 1 s to 24 h */
     uint32_t max_live;     /* 1 to LIVE_PER_IDENTITY_MAX */
     bool scarce;
+    uint32_t max_slots;    /* of one hold, 1 to SLOTS_PER_HOLD */
+    uint32_t max_changes;  /* of one reservation, 0 to POOL_CHANGES_MAX */
+    int64_t cool_down_us;  /* after something was given back; 0: none, to 30 days */
+    int64_t reconfirm_open_us; /* before the start; 0: at once, to 90 days */
+    int64_t reconfirm_by_us;   /* before the start; 0: nobody has to, to 30 days */
     uint64_t version;      /* goes out as the etag */
+};
+
+#define POOL_MAX_SLOTS    SLOTS_PER_HOLD /* when the pool says nothing */
+#define POOL_MAX_CHANGES  2              /* the same */
+#define POOL_CHANGES_MAX  100
+
+/* What UpdatePool may change; bits stand in logs: never renumber.  X(NAME, path). */
+#define POOL_FIELDS(X)                                    \
+    X(DISPLAY_NAME, 0, "display_name")                    \
+    X(OFFICE, 1, "office")                                \
+    X(SERVICE, 2, "service")                              \
+    X(TIME_ZONE, 3, "time_zone")                          \
+    X(MIN_ASSURANCE, 4, "min_assurance")                  \
+    X(HOLD_TTL, 5, "hold_ttl")                            \
+    X(MAX_LIVE, 6, "max_live_per_identity")               \
+    X(SCARCE, 7, "scarce")                                \
+    X(MAX_SLOTS, 8, "max_slots_per_hold")                 \
+    X(MAX_CHANGES, 9, "max_changes")                      \
+    X(COOL_DOWN, 10, "cancel_cool_down")                  \
+    X(RECONFIRM_OPEN, 11, "reconfirm_open")               \
+    X(RECONFIRM_BY, 12, "reconfirm_by")
+
+enum pool_field {
+#define POOL_FIELD_ENUM(name, bit, path) POOL_FIELD_##name = 1 << (bit),
+    POOL_FIELDS(POOL_FIELD_ENUM)
+#undef POOL_FIELD_ENUM
+    POOL_FIELDS_ALL = (1 << 13) - 1
 };
 
 struct command {
@@ -103,8 +153,12 @@ struct command {
     uint64_t version;
     const struct slot_key *slots;
     size_t slots_count;
+    int64_t select_us;     /* start of the first slot; whole seconds */
+    uint32_t select_count; /* neighbours */
     struct span etag;
     const struct pool_view *new_pool;
+    uint32_t pool_mask;    /* enum pool_field: what of new_pool counts */
+    struct span note;      /* an operator's reason, at most NOTE_MAX bytes */
     const struct new_slot *new_slots;
     size_t new_slots_count;
     bool validate_only;
@@ -144,6 +198,7 @@ struct reservation_view {
     size_t slots_count;
     int64_t create_us;
     int32_t changes_left;
+    int64_t reconfirm_us; /* it must be reconfirmed before; 0: it need not */
     uint64_t version;
     uint64_t log_index;
 };
@@ -153,7 +208,7 @@ enum result_kind {
     RESULT_POOL,         /* pools[0] */
     RESULT_POOLS,        /* pools, next_page_token */
     RESULT_SLOTS,        /* pool, slots, next_page_token, as_of_us */
-    RESULT_SLOTS_CREATED, /* created_count, log_index */
+    RESULT_SLOTS_CHANGED, /* changed_count, log_index: created, blocked, unblocked, restocked */
     RESULT_HOLD,         /* holds[0] */
     RESULT_RESERVATION,  /* reservations[0] */
     RESULT_RESERVATIONS, /* reservations, next_page_token */
@@ -182,7 +237,7 @@ struct verdict {
     const struct hold_view *holds;
     const struct reservation_view *reservations;
     size_t reservations_count;
-    uint32_t created_count;
+    uint32_t changed_count;
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;

@@ -26,6 +26,9 @@
 #define PAGE_SIZE_MAX    1000
 #define SLOTS_PER_CREATE 10000 /* of BatchCreateSlots; the 64 KiB message comes first in practice */
 #define SLOTS_PER_HOLD   8     /* neighbours in one hold */
+#define SLOTS_PER_BLOCK  256   /* of BlockSlots and UnblockSlots: what one command may touch */
+#define NOTE_MAX         200   /* bytes of an operator's reason */
+#define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
 
 /* -- one identity in one service class --------------------------------------------------------- */
 #define LIVE_PER_IDENTITY_MAX     16     /* highest max_live_per_identity a pool may set */

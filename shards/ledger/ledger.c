@@ -21,6 +21,8 @@
 
 #include "ledger/ledger_parts.h"
 
+#define RESTOCK_STEPS 4 /* in one round: each changes up to 256 slots */
+
 /* -- the book ---------------------------------------------------------------------------------- */
 
 int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value)
@@ -65,6 +67,22 @@ void ledger_meta(struct ledger_step *s, const char *key, struct span value)
     s->v->meta[s->v->meta_count++] = (struct verdict_meta){key, value};
 }
 
+int ledger_meta_count(struct ledger_step *s, const char *key, size_t count)
+{
+    char digits[20];
+    size_t n = sizeof digits;
+    do {
+        digits[--n] = (char)('0' + count % 10);
+        count /= 10;
+    } while (count > 0);
+    struct span text;
+    int r = ledger_keep(s->arena, (struct span){(uint8_t *)digits + n, sizeof digits - n}, &text);
+    if (r == 0) {
+        ledger_meta(s, key, text);
+    }
+    return err_trace(r);
+}
+
 int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span)
 {
     uint8_t *out = arena_alloc(arena, bytes.len);
@@ -92,6 +110,7 @@ static int ledger_read_version(struct ledger *l)
     int r = ledger_get(l, &key, &value);
     if (r == LEDGER_NONE) {
         l->is_new = true;
+        l->version = LEDGER_VERSION;
         return 0;
     }
     if (r < 0) {
@@ -103,21 +122,44 @@ static int ledger_read_version(struct ledger *l)
     if (reader.bad || reader_left(&reader) > 0) {
         return err_origin(-EBADMSG);
     }
+    l->version = version;
     return format > LEDGER_FORMAT || version > LEDGER_VERSION ? LEDGER_E_VERSION : 0;
 }
 
-static int ledger_write_version(struct ledger *l)
+static int ledger_write_version(struct ledger *l, uint32_t version)
 {
     uint8_t bytes[8];
     struct ledger_key key = ledger_version_key();
     struct writer w = writer_of(bytes, sizeof bytes);
     writer_u8(&w, LEDGER_FORMAT);
-    writer_u32(&w, LEDGER_VERSION);
+    writer_u32(&w, version);
     int r = ledger_put(l, &key, &w);
     if (r == 0) {
         l->is_new = false;
+        l->version = version;
     }
     return err_trace(r);
+}
+
+/* The log says that every replica knows these rules; one that does not must not go on. */
+static int ledger_raise(struct ledger_step *s)
+{
+    if (s->c->version > LEDGER_VERSION) {
+        return err_origin(-ENOTSUP);
+    }
+    return s->c->version > s->l->version
+               ? err_trace(ledger_write_version(s->l, (uint32_t)s->c->version))
+               : 0;
+}
+
+/* Do the rules of this state know the command? */
+static bool ledger_is_known(const struct ledger *l, const struct command *c)
+{
+    if (l->version >= 2 || command_is_read(c->kind) || c->kind == COMMAND_RAISE) {
+        return true;
+    }
+    return c->kind <= COMMAND_SWEEP && c->select_count == 0 &&
+           (c->new_pool == NULL || ledger_pool_is_plain(c->new_pool));
 }
 
 /* -- the pass over the slots ------------------------------------------------------------------- */
@@ -127,18 +169,23 @@ static int ledger_load_slot(struct ledger *l, const struct ledger_key_parts *par
 {
     struct ledger_slot slot;
     /* Most slots are not held: one look at the state saves decoding the rest. */
-    if (value.len > 1 && value.ptr[0] == LEDGER_FORMAT && value.ptr[1] != SLOT_HELD) {
+    if (value.len > 1 && value.ptr[0] == LEDGER_FORMAT_1 && value.ptr[1] != SLOT_HELD) {
         return 0;
     }
     int r = ledger_read_slot(value, &slot);
     if (r) {
         return err_trace(r);
     }
-    struct ledger_expiry_entry entry = {.expire_us = slot.expire_us,
+    bool is_held = slot.state == SLOT_HELD;
+    if (slot.is_follower || (!is_held && slot.lapse_us == 0)) {
+        return 0;
+    }
+    struct ledger_expiry_entry entry = {.expire_us = is_held ? slot.expire_us : slot.lapse_us,
                                         .space = parts->at.space,
                                         .owner = slot.owner,
                                         .number = slot.number,
-                                        .version = slot.item_version};
+                                        .version = slot.item_version,
+                                        .is_reservation = !is_held};
     return err_trace(ledger_expiry_add(&l->expiry, &entry));
 }
 
@@ -161,9 +208,11 @@ static int ledger_load(struct ledger *l)
         }
         if (parts.tag == 'S') {
             r = ledger_load_slot(l, &parts, value);
-            if (r) {
-                return err_trace(r);
-            }
+        } else if (parts.tag == 'J') {
+            r = ledger_restock_load(l, parts.at.space);
+        }
+        if (r) {
+            return err_trace(r);
         }
         exclusive = true;
     }
@@ -212,7 +261,23 @@ static int ledger_dispatch(struct ledger_step *s)
     case COMMAND_CANCEL_RESERVATION:
         return err_trace(ledger_hold_change(s));
     case COMMAND_EXPIRE_HOLD:
-        return err_trace(ledger_hold_expire(s));
+    case COMMAND_LAPSE:
+        return err_trace(ledger_hold_end(s));
+    case COMMAND_RESCHEDULE:
+        return err_trace(ledger_move_reschedule(s));
+    case COMMAND_RECONFIRM:
+        return err_trace(ledger_move_reconfirm(s));
+    case COMMAND_UPDATE_POOL:
+        return err_trace(ledger_pool_update(s));
+    case COMMAND_BLOCK_SLOTS:
+    case COMMAND_UNBLOCK_SLOTS:
+        return err_trace(ledger_stock_block(s));
+    case COMMAND_RESTOCK:
+        return err_trace(ledger_restock_begin(s));
+    case COMMAND_RESTOCK_STEP:
+        return err_trace(ledger_restock_step(s));
+    case COMMAND_RAISE:
+        return err_trace(ledger_raise(s));
     case COMMAND_SWEEP:
         return err_trace(ledger_sweep(s));
     case COMMAND_LIST_POOLS:
@@ -246,10 +311,11 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
                             .v = &v};
     int r = 0;
     if (l->is_new && !command_is_read(command->kind)) {
-        r = ledger_write_version(l);
+        r = ledger_write_version(l, LEDGER_VERSION);
     }
     if (r == 0) {
-        r = ledger_dispatch(&s);
+        r = ledger_is_known(l, command) ? ledger_dispatch(&s)
+                                        : ledger_refuse(&s, REASON_METHOD_PLANNED);
     }
     if (r == 0) {
         *ret_verdict = v;
@@ -257,11 +323,37 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
     return err_fold(r);
 }
 
-/* -- expiry ------------------------------------------------------------------------------------ */
+/* -- what the shard says by itself ------------------------------------------------------------- */
+
+static bool ledger_wants_raise(const struct ledger *l)
+{
+    return !l->is_new && l->version < LEDGER_VERSION;
+}
 
 int64_t ledger_next_expiry_us(const struct ledger *l)
 {
+    if (ledger_wants_raise(l) || l->restocks_count > 0) {
+        return 0;
+    }
     return l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
+}
+
+/* Newer rules, and a step of the first few restocks. */
+static size_t ledger_due_works(const struct ledger *l, struct arena *arena, struct command *out,
+                               size_t max)
+{
+    size_t made = 0;
+    if (ledger_wants_raise(l) && made < max) {
+        out[made++] = (struct command){.kind = COMMAND_RAISE, .version = LEDGER_VERSION};
+    }
+    for (size_t i = 0; i < l->restocks_count && i < RESTOCK_STEPS && made < max; i++) {
+        struct span pool;
+        if (ledger_pool_id(l, l->restocks[i], arena, &pool) != 0) {
+            break;
+        }
+        out[made++] = (struct command){.kind = COMMAND_RESTOCK_STEP, .pool = pool};
+    }
+    return made;
 }
 
 size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
@@ -271,15 +363,16 @@ size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *are
     if (due == NULL) {
         return 0;
     }
-    size_t count = ledger_expiry_due(&l->expiry, log_time_us, arena, due, max);
-    size_t made = 0;
+    size_t made = ledger_due_works(l, arena, out, max);
+    size_t count = ledger_expiry_due(&l->expiry, log_time_us, arena, due, max - made);
     for (size_t i = 0; i < count; i++) {
         struct span pool;
         /* A pool that cannot be read now is tried again: apply will meet the damage and stop. */
         if (ledger_pool_id(l, due[i]->space, arena, &pool) != 0) {
             break;
         }
-        out[made++] = (struct command){.kind = COMMAND_EXPIRE_HOLD,
+        out[made++] = (struct command){.kind = due[i]->is_reservation ? COMMAND_LAPSE
+                                                                      : COMMAND_EXPIRE_HOLD,
                                        .pool = pool,
                                        .owner = due[i]->owner,
                                        .number = due[i]->number,

@@ -12,7 +12,11 @@
 #include "ledger/book.h"
 #include "proto/words.h"
 
-#define LEDGER_VERSION 1 /* of the rules and record formats; stands in the state */
+/* Of the rules and record formats; stands in the state.  A state of older rules keeps them until
+ * COMMAND_RAISE (ledger_due() proposes it): until then what is newer is refused (METHOD_PLANNED).
+ * 2: holds of several slots, selectors, reschedule, reconfirm and lapse, blocked slots, restock,
+ * changing a pool and its newer limits. */
+#define LEDGER_VERSION 2
 
 struct ledger;
 
@@ -30,15 +34,17 @@ void ledger_free(struct ledger *l);
  * Arena: about 1 KiB a mutation, up to 300 KiB a list of PAGE_SIZE_MAX; a full one is the end of
  * memory (-ENOMEM), so whoever applies gives each list room of its own.
  * A client's verdict is remembered with its request id for 24 h of log time, except POOL_UNKNOWN,
- * ROLE_MISSING, RATE_LIMITED and what validate_only says.  Who may say EXPIRE_HOLD and SWEEP is
- * checked before the log (codec_batch_unpack() lets no gateway). */
+ * ROLE_MISSING, RATE_LIMITED, COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL, and what
+ * validate_only says.  Who may say the shard's own kinds is checked before the log
+ * (codec_batch_unpack() lets no gateway). */
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
                  int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
 
-/* The instant at which the next live hold expires; INT64_MAX for none. */
+/* The instant at which ledger_due() has something to say; INT64_MAX for none. */
 int64_t ledger_next_expiry_us(const struct ledger *l);
-/* Up to `max` COMMAND_EXPIRE_HOLD for what is due at log_time_us, oldest first, without changing
- * anything: the leader proposes them.  Spans borrow from `arena`.  Returns the count. */
+/* Up to `max` commands of the shard itself that are due at log_time_us, without changing anything:
+ * the leader proposes them.  First what the state waits for (newer rules, restocks), then expiries
+ * and lapses, oldest first.  Spans borrow from `arena`.  Returns the count. */
 size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
                   struct command *out, size_t max);
 

@@ -13,8 +13,9 @@
 #include "ledger/ledger_parts.h"
 
 #define OWNERS_MAX 8 /* identities of a class at one 64-bit position: never two in practice */
-#define HEADER_BYTES 11
-#define ITEM_BYTES   57 /* of an item without its texts */
+#define HEADER_BYTES 19
+#define ITEM_BYTES   64 /* of an item with one slot, without its texts, in the newest format */
+#define PART_BYTES   12 /* of every further slot */
 
 int ledger_account_load(struct ledger_step *s, struct routing_key at,
                         struct ledger_account *ret_account)
@@ -26,6 +27,7 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
         ret_account->has_others = false;
         ret_account->day = 0;
         ret_account->requests = 0;
+        ret_account->freed_us = 0;
         ret_account->items_count = 0;
         return LEDGER_NONE;
     }
@@ -44,10 +46,32 @@ struct ledger_item *ledger_account_item(struct ledger_account *account, uint64_t
     return NULL;
 }
 
+struct slot_key ledger_item_slot(const struct ledger_item *item, size_t i)
+{
+    struct slot_key at = item->slot;
+    CHECK(i < item->parts_count);
+    for (size_t before = 0; before < i; before++) {
+        at.start_us += item->parts[before].duration_us;
+    }
+    return at;
+}
+
+int64_t ledger_item_end_us(const struct ledger_item *item)
+{
+    size_t last = item->parts_count - 1u;
+    return ledger_item_slot(item, last).start_us + item->parts[last].duration_us;
+}
+
+bool ledger_item_is_over(const struct ledger_item *item, int64_t now_us)
+{
+    return item->state == ITEM_CANCELLED || item->state == ITEM_LAPSED ||
+           (item->state == ITEM_CONFIRMED && item->lapse_us != 0 && item->lapse_us <= now_us);
+}
+
 bool ledger_item_is_live(const struct ledger_item *item, int64_t now_us)
 {
-    return item->state == ITEM_LIVE ||
-           (item->state == ITEM_CONFIRMED && item->slot.start_us + item->duration_us > now_us);
+    bool is_reserved = item->state == ITEM_CONFIRMED || item->state == ITEM_RECONFIRMED;
+    return item->state == ITEM_LIVE || (is_reserved && ledger_item_end_us(item) > now_us);
 }
 
 size_t ledger_account_live(const struct ledger_account *account, int64_t now_us)
@@ -64,14 +88,15 @@ static size_t ledger_account_bytes(const struct ledger_account *account)
     size_t n = HEADER_BYTES;
     for (size_t i = 0; i < account->items_count; i++) {
         const struct ledger_item *item = &account->items[i];
-        n += ITEM_BYTES + item->pool.len + item->slot.slug.len + item->desk.len;
+        n += ITEM_BYTES + item->pool.len + item->slot.slug.len + item->desk.len +
+             PART_BYTES * (item->parts_count - 1u);
     }
     return n;
 }
 
 bool ledger_item_is_known(const struct ledger_item *item, int64_t now_us)
 {
-    return item->slot.start_us + item->duration_us + LEDGER_ENDED_US > now_us;
+    return ledger_item_end_us(item) + LEDGER_ENDED_US > now_us;
 }
 
 static void ledger_account_spill(struct ledger_spill *spill, const struct ledger_item *item)
@@ -202,25 +227,34 @@ int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct led
 
 /* -- answers ----------------------------------------------------------------------------------- */
 
-/* The slot as this item left it, copied into the arena. */
-static int ledger_account_slot(struct ledger_step *s, const struct ledger_item *item,
-                               struct slot_view **ret_view)
+static enum slot_state ledger_account_slot_state(enum ledger_item_state state)
 {
-    struct slot_view *view = arena_alloc(s->arena, sizeof *view);
-    if (view == NULL) {
+    return state == ITEM_LIVE                                     ? SLOT_HELD
+           : state == ITEM_CONFIRMED || state == ITEM_RECONFIRMED ? SLOT_TAKEN
+                                                                  : SLOT_RETURNED;
+}
+
+/* The slots as this item left them, copied into the arena. */
+static int ledger_account_slots(struct ledger_step *s, const struct ledger_item *item,
+                                struct slot_view **ret_views)
+{
+    struct slot_view *views = arena_alloc(s->arena, item->parts_count * sizeof *views);
+    struct span slug, desk;
+    if (views == NULL) {
         return err_origin(-ENOMEM);
     }
-    *view = (struct slot_view){.key.start_us = item->slot.start_us,
-                               .duration_us = item->duration_us,
-                               .state = item->state == ITEM_LIVE        ? SLOT_HELD
-                                        : item->state == ITEM_CONFIRMED ? SLOT_TAKEN
-                                                                        : SLOT_RETURNED,
-                               .version = item->slot_version};
-    int r = ledger_keep(s->arena, item->slot.slug, &view->key.slug);
+    int r = ledger_keep(s->arena, item->slot.slug, &slug);
     if (r == 0) {
-        r = ledger_keep(s->arena, item->desk, &view->desk);
+        r = ledger_keep(s->arena, item->desk, &desk);
     }
-    *ret_view = view;
+    for (size_t i = 0; r == 0 && i < item->parts_count; i++) {
+        views[i] = (struct slot_view){.key = {ledger_item_slot(item, i).start_us, slug},
+                                      .duration_us = item->parts[i].duration_us,
+                                      .desk = desk,
+                                      .state = ledger_account_slot_state(item->state),
+                                      .version = item->parts[i].version};
+    }
+    *ret_views = views;
     return err_trace(r);
 }
 
@@ -228,7 +262,7 @@ int ledger_account_answer_hold(struct ledger_step *s, const struct ledger_item *
                                uint64_t owner)
 {
     struct hold_view *hold = arena_alloc(s->arena, sizeof *hold);
-    struct slot_view *slot;
+    struct slot_view *slots;
     if (hold == NULL) {
         return err_origin(-ENOMEM);
     }
@@ -238,44 +272,52 @@ int ledger_account_answer_hold(struct ledger_step *s, const struct ledger_item *
                                         : item->state == ITEM_DROPPED ? HOLD_DROPPED
                                         : item->state == ITEM_EXPIRED ? HOLD_EXPIRED
                                                                       : HOLD_CONFIRMED,
-                               .slots_count = 1,
+                               .slots_count = item->parts_count,
                                .expire_us = item->expire_us,
                                .version = item->version,
                                .log_index = item->log_index};
-    int r = ledger_account_slot(s, item, &slot);
+    int r = ledger_account_slots(s, item, &slots);
     if (r == 0) {
         r = ledger_keep(s->arena, item->pool, &hold->pool);
     }
     if (r) {
         return err_trace(r);
     }
-    hold->slots = slot;
+    hold->slots = slots;
     s->v->result = RESULT_HOLD;
     s->v->holds = hold;
     return 0;
 }
 
+static enum reservation_state ledger_account_state(enum ledger_item_state state)
+{
+    return state == ITEM_CANCELLED     ? RESERVATION_CANCELLED
+           : state == ITEM_LAPSED      ? RESERVATION_LAPSED
+           : state == ITEM_RECONFIRMED ? RESERVATION_RECONFIRMED
+                                       : RESERVATION_CONFIRMED;
+}
+
 int ledger_account_view(struct ledger_step *s, const struct ledger_item *item, uint64_t owner,
                         struct reservation_view *out)
 {
-    struct slot_view *slot;
+    struct slot_view *slots;
     *out = (struct reservation_view){.owner = owner,
                                      .number = item->number,
-                                     .state = item->state == ITEM_CANCELLED
-                                                  ? RESERVATION_CANCELLED
-                                                  : RESERVATION_CONFIRMED,
-                                     .slots_count = 1,
+                                     .state = ledger_account_state(item->state),
+                                     .slots_count = item->parts_count,
                                      .create_us = item->create_us,
+                                     .changes_left = item->changes_left,
+                                     .reconfirm_us = item->lapse_us,
                                      .version = item->version,
                                      .log_index = item->log_index};
-    int r = ledger_account_slot(s, item, &slot);
+    int r = ledger_account_slots(s, item, &slots);
     if (r == 0) {
         r = ledger_keep(s->arena, item->pool, &out->pool);
     }
     if (r) {
         return err_trace(r);
     }
-    out->slots = slot;
+    out->slots = slots;
     return 0;
 }
 

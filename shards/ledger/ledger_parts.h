@@ -7,7 +7,8 @@
  *   00  the state's own     (0, 0)                   'M'                     rules' version
  *                           (0, 0)                   'W'                     the sweep's cursor
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
- *   01  a pool              (pool, 0)                'P'                     policy
+ *   01  a pool              (pool, 0)                'J'                     its restock under way
+ *                           (pool, 0)                'P'                     policy
  *                           (pool, 2^63 + second)    'S' slug                slot
  *   10  a service class     (class, hash)            'E' identity number     ended, off the account
  *                           (class, hash)            'I' identity            account: holds, ...
@@ -27,16 +28,24 @@
 #include "ledger/ledger.h"
 #include "proto/codec.h"
 
-#define LEDGER_FORMAT    1  /* first byte of every value */
+/* First byte of every value: the oldest format that can say it.  So what needs nothing new is
+ * written as it ever was, and a state of older rules is read as it stands. */
+#define LEDGER_FORMAT_1  1
+#define LEDGER_FORMAT    2  /* holds of several slots, changes, lapses, limits of a pool */
 #define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
-#define LEDGER_ITEM_BYTES (58 + POOL_ID_MAX + SLOT_DESK_MAX + 64) /* an item's record, at most */
+#define LEDGER_ITEM_BYTES \
+    (65 + POOL_ID_MAX + SLOT_DESK_MAX + 64 + 12 * (SLOTS_PER_HOLD - 1)) /* its record, at most */
+#define LEDGER_SLOT_BYTES 128 /* a slot's record, at most */
 #define LEDGER_ENDED_US  (30 * DAY_US) /* after its slot's end an ended item is still known */
 #define LEDGER_POOLS     256 /* decoded pools kept; a power of two */
 #define LEDGER_ITEM_BITS 12  /* of an item's number: its place in the log entry */
 #define LEDGER_HINTS     64  /* searches for free neighbours per log entry */
 #define LEDGER_SECOND_MAX UINT64_C(253402300799) /* 9999-12-31T23:59:59Z, as the codec lets in */
 
-enum { LEDGER_NONE = 1 }; /* verdict of the lookups here: no such thing */
+enum {
+    LEDGER_NONE = 1,     /* verdict of the lookups here: no such thing */
+    LEDGER_ANSWERED = 2, /* of those that open a mutation: the verdict stands, nothing to write */
+};
 
 /* -- ledger_key.c ----------------------------------------------------------------------------- */
 
@@ -95,6 +104,9 @@ struct ledger_slot {
     uint64_t number;
     int64_t expire_us;
     uint32_t item_version;
+    bool is_follower;  /* held and taken only: of an item's slots not the first */
+    bool was_returned; /* blocked only: what it is again when it is unblocked */
+    int64_t lapse_us;  /* taken only, of the first: its reservation's; 0: none */
 };
 
 /* A hold and the reservation it became: one thing with one number. */
@@ -104,6 +116,14 @@ enum ledger_item_state {
     ITEM_DROPPED = 3,
     ITEM_EXPIRED = 4,
     ITEM_CANCELLED = 5,
+    ITEM_RECONFIRMED = 6,
+    ITEM_LAPSED = 7,
+};
+
+/* One slot of an item. */
+struct ledger_part {
+    int64_t duration_us;
+    uint64_t version; /* after this item's last change of it */
 };
 
 struct ledger_item {
@@ -111,20 +131,28 @@ struct ledger_item {
     uint64_t number;
     uint32_t version; /* of hold and reservation: 1, and one more with every state */
     struct span pool;
-    struct slot_key slot;
-    int64_t duration_us;
+    struct slot_key slot; /* the first; the others follow it without a gap at its desk */
     struct span desk;
-    uint64_t slot_version; /* after this item's last change of it */
+    struct ledger_part parts[SLOTS_PER_HOLD];
+    uint8_t parts_count;
+    uint8_t changes_left;  /* POOL_MAX_CHANGES until it is a reservation */
     int64_t create_us;     /* of the reservation; 0 before */
     int64_t expire_us;     /* of the hold */
+    int64_t lapse_us;      /* it must be reconfirmed before; 0: it need not, or was */
     uint64_t log_index;    /* entry that made this state */
 };
+
+static inline bool ledger_item_is_reservation(const struct ledger_item *item)
+{
+    return item->state != ITEM_LIVE && item->state != ITEM_DROPPED && item->state != ITEM_EXPIRED;
+}
 
 /* What one identity has in one service class. */
 struct ledger_account {
     bool has_others; /* this identity has accounts in other classes too */
     uint32_t day;      /* log time / 24 h of the count below */
     uint32_t requests; /* remembered on that day */
+    int64_t freed_us;  /* when something was last given back in a pool with a cool-down; 0: never */
     size_t items_count;
     struct ledger_item items[LEDGER_ITEMS_MAX]; /* by number */
     struct ledger_item ended; /* not of the record: room for one that lies beside it */
@@ -142,30 +170,35 @@ struct ledger_spill {
 
 /* A remembered verdict. */
 struct ledger_memory {
+    uint8_t format; /* of an item in the snapshot */
     uint64_t body_hash;
     int64_t log_time_us;
     enum command_kind kind;
     enum reason reason;
-    /* Of a done one the item, the pool, or count and log index; of a refusal its metadata. */
+    /* Of a done one the item (without its format byte), the pool, or count and log index; of a
+     * refusal its metadata. */
     struct span snapshot;
 };
 
 /* Writers: the writer turns bad when it does not fit. */
 void ledger_record_slot(struct writer *w, const struct ledger_slot *slot);
-void ledger_record_item(struct writer *w, const struct ledger_item *item);
+/* The oldest format that can say it. */
+uint8_t ledger_item_format(const struct ledger_item *item);
+bool ledger_pool_is_plain(const struct pool_view *pool); /* nothing newer than format 1 in it */
+void ledger_record_item(struct writer *w, const struct ledger_item *item, uint8_t format);
 void ledger_record_ended(struct writer *w, const struct ledger_item *item);
 void ledger_record_account(struct writer *w, const struct ledger_account *account);
 void ledger_record_pool(struct writer *w, const struct pool_view *pool);
 void ledger_record_memory(struct writer *w, const struct ledger_memory *memory);
 /* Readers: 0, or -EBADMSG for bytes that no writer here made.  Spans borrow from `value`. */
 int ledger_read_slot(struct span value, struct ledger_slot *ret_slot);
-int ledger_read_item(struct span value, struct ledger_item *ret_item);
+int ledger_read_item(struct span value, uint8_t format, struct ledger_item *ret_item);
 int ledger_read_ended(struct span value, struct ledger_item *ret_item);
 int ledger_read_account(struct span value, struct ledger_account *ret_account);
 int ledger_read_pool(struct span value, struct pool_view *ret_pool);
 int ledger_read_memory(struct span value, struct ledger_memory *ret_memory);
 
-/* -- ledger_expiry.c: live holds by their expiry ----------------------------------------------- */
+/* -- ledger_expiry.c: live holds by their expiry, reservations by their lapse ------------------ */
 
 struct ledger_expiry_entry {
     int64_t expire_us;
@@ -173,6 +206,7 @@ struct ledger_expiry_entry {
     uint64_t owner;
     uint64_t number; /* unique: finds the entry */
     uint32_t version;
+    bool is_reservation; /* lapses; else a hold that expires */
     uint32_t slot; /* of the table, where its place in the heap stands */
 };
 
@@ -205,15 +239,23 @@ struct ledger_pool {
     enum assurance min_assurance;
     int64_t hold_ttl_us;
     uint32_t max_live;
+    uint32_t max_slots;
+    uint32_t max_changes;
+    int64_t cool_down_us;
+    int64_t reconfirm_open_us;
+    int64_t reconfirm_by_us;
     bool scarce;
 };
 
 struct ledger {
     const struct book *book;     /* borrowed */
     bool is_new;                 /* no record of the rules' version yet */
+    uint32_t version;            /* of the rules that this state follows */
     uint64_t hints_index;        /* log entry that the hints are counted for */
     uint32_t hints;              /* searches made for it */
-    struct ledger_expiry expiry; /* derived from slots in state held */
+    struct ledger_expiry expiry; /* derived from slots that are held, or lapse */
+    uint64_t restocks[RESTOCKS_MAX]; /* derived: spaces of pools with a restock under way */
+    size_t restocks_count;
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
 };
 
@@ -249,13 +291,29 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
 /* The id of a pool by its space, for the shard's own commands. As above; lives in the arena. */
 int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
                    struct span *ret_id);
+/* When a reservation that is made now must be reconfirmed; 0: it need not. */
+int64_t ledger_pool_lapse_us(const struct ledger_pool *pool, int64_t start_us, int64_t now_us);
+/* The frame of an operator's mutation of a pool that exists: role, pool, request id.
+ * 0: decide; LEDGER_ANSWERED; < 0. */
+int ledger_pool_open(struct ledger_step *s, const struct ledger_pool **ret_pool,
+                     struct ledger_key *ret_request);
 int ledger_pool_create(struct ledger_step *s);
+int ledger_pool_update(struct ledger_step *s);
 int ledger_pool_get(struct ledger_step *s);
 int ledger_pool_list(struct ledger_step *s);
 int ledger_slots_create(struct ledger_step *s);
 int ledger_slots_list(struct ledger_step *s);
-/* Metadata "next_free": ids of free slots soon after this one. */
-int ledger_slots_hint(struct ledger_step *s, const struct ledger_key *after);
+/* A walk over the slots of one pool, in the book's order. */
+struct ledger_slots_walk {
+    uint64_t space;
+    struct span at; /* key of the last record, borrowed from the book, or the first key */
+    bool exclusive;
+};
+/* 0; LEDGER_NONE at the end of the pool; < 0.  All borrowed from the book. */
+int ledger_slots_step(struct ledger_step *s, struct ledger_slots_walk *w,
+                      struct slot_key *ret_key, struct ledger_slot *ret_slot);
+/* Metadata `key`: a count as text, 0 to 100,000. */
+int ledger_meta_count(struct ledger_step *s, const char *key, size_t count);
 
 static inline struct span ledger_pool_class(const struct ledger_pool *p)
 {
@@ -269,6 +327,8 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
                         struct ledger_account *ret_account);
 struct ledger_item *ledger_account_item(struct ledger_account *account, uint64_t number,
                                         struct span pool);
+/* A reservation that was cancelled or has lapsed, whether its lapse has come or not. */
+bool ledger_item_is_over(const struct ledger_item *item, int64_t now_us);
 /* Still counts against the entitlement. */
 bool ledger_item_is_live(const struct ledger_item *item, int64_t now_us);
 size_t ledger_account_live(const struct ledger_account *account, int64_t now_us);
@@ -290,6 +350,10 @@ int ledger_account_ended(struct ledger_step *s, const struct ledger_key *key, ui
  * key and the item in it; LEDGER_NONE; < 0. */
 int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct ledger_key *ret_key,
                          struct ledger_account *ret_account, struct ledger_item **ret_item);
+/* The i-th slot of an item, borrowed from it. */
+struct slot_key ledger_item_slot(const struct ledger_item *item, size_t i);
+/* The end of its last slot. */
+int64_t ledger_item_end_us(const struct ledger_item *item);
 /* Views in the arena, and into the verdict.  0 or -ENOMEM. */
 int ledger_account_answer_hold(struct ledger_step *s, const struct ledger_item *item,
                                uint64_t owner);
@@ -326,15 +390,99 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
 /* A verdict stands there that is not forgotten yet. 0, LEDGER_NONE, < 0. */
 int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key);
 /* Remembers the verdict in s->v, with the snapshot of what was done (of a refusal empty). */
-int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
+int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
                             struct span snapshot);
+/* Sets RESULT_SLOTS_CHANGED with count and log index, and their snapshot (12 bytes into `w`). */
+void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_index,
+                            struct writer *w);
 
-/* -- ledger_hold.c, ledger_read.c, ledger_sweep.c ---------------------------------------------- */
+/* -- ledger_scene.c: the frame of a client's mutation ------------------------------------------ */
+
+/* Where it takes place. */
+struct ledger_scene {
+    const struct ledger_pool *pool;
+    struct routing_key at; /* of the caller in the pool's class */
+    struct ledger_key request;
+    bool is_new; /* the caller has no account in this class yet */
+    struct ledger_account account;
+};
+
+/* What a decision writes besides the account, encoded: nothing in it borrows. */
+struct ledger_outcome {
+    size_t count;
+    struct {
+        struct ledger_key key;
+        size_t len;
+        uint8_t bytes[LEDGER_SLOT_BYTES];
+    } slots[2 * SLOTS_PER_HOLD];
+};
+
+void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
+                        const struct ledger_slot *slot);
+int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o);
+
+/* 0: decide; LEDGER_ANSWERED; < 0. */
+int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene);
+/* Writes what was decided, the verdict in s->v with it.  item: as it is now, part of the account
+ * or beside it; NULL for a refusal. */
+int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
+                       const struct ledger_outcome *o, const struct ledger_item *item);
+/* A refusal, remembered. */
+int ledger_scene_refuse(struct ledger_step *s, struct ledger_scene *scene, enum reason reason);
+/* A refusal that is not remembered, because waiting changes it; retry_us from now. */
+int ledger_scene_wait(struct ledger_step *s, enum reason reason, int64_t retry_us);
+/* REASON_OK with the caller's own item that the command names, else why not.  < 0. */
+int ledger_scene_find(struct ledger_step *s, struct ledger_scene *scene, bool is_reservation,
+                      struct ledger_item **ret_item);
+
+/* -- ledger_choose.c: which slots -------------------------------------------------------------- */
+
+/* Neighbours at one desk, all free.  Borrows from the book and the arena. */
+struct ledger_run {
+    uint64_t space; /* of the pool */
+    struct slot_key first;
+    size_t count;
+    int64_t end_us; /* of the last one */
+    struct ledger_slot slots[SLOTS_PER_HOLD];
+};
+
+/* What the command wants, `count` neighbours: REASON_OK, or why not (with its hints), or < 0. */
+int ledger_choose(struct ledger_step *s, const struct ledger_pool *pool, size_t count,
+                  struct ledger_run *ret_run);
+
+/* -- ledger_hold.c, ledger_move.c, ledger_stock.c, ledger_restock.c, ledger_read.c, _sweep.c --- */
 
 int ledger_hold_create(struct ledger_step *s);
 /* Confirm, drop, cancel. */
 int ledger_hold_change(struct ledger_step *s);
-int ledger_hold_expire(struct ledger_step *s);
+/* By the shard itself: a hold expires, a reservation lapses. */
+int ledger_hold_end(struct ledger_step *s);
+/* Whether the pool lets this caller have `count` slots now: REASON_OK or why not. */
+int ledger_hold_admit(struct ledger_step *s, const struct ledger_pool *pool, size_t count);
+/* An item with who has it and where. */
+struct ledger_owned {
+    const struct ledger_pool *pool;
+    uint64_t owner;
+    struct ledger_item *item;
+};
+/* Its slots, all of them in state `from`, into state `to`, into the outcome. */
+int ledger_hold_move(struct ledger_step *s, const struct ledger_owned *owned, enum slot_state from,
+                     enum slot_state to, struct ledger_outcome *o);
+/* The run's slots become the item's, held or taken as its state says. */
+void ledger_hold_take(struct ledger_step *s, const struct ledger_scene *scene,
+                      struct ledger_run *run, struct ledger_item *item,
+                      struct ledger_outcome *o);
+/* Expiry and lapse follow the item as it is now. */
+int ledger_hold_follow(struct ledger_step *s, const struct ledger_scene *scene,
+                       const struct ledger_item *item);
+int ledger_move_reschedule(struct ledger_step *s);
+int ledger_move_reconfirm(struct ledger_step *s);
+/* Block, unblock. */
+int ledger_stock_block(struct ledger_step *s);
+int ledger_restock_begin(struct ledger_step *s);
+int ledger_restock_step(struct ledger_step *s);
+/* A restock under way, found at the start.  0 or -EBADMSG. */
+int ledger_restock_load(struct ledger *l, uint64_t space);
 int ledger_read_hold(struct ledger_step *s);
 int ledger_read_reservation(struct ledger_step *s);
 int ledger_read_reservations(struct ledger_step *s);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pools: their policy, their catalogue by name, and the few fields that every hold needs, kept
- * decoded (direct-mapped by space; a pool evicts another; nothing is stale, because a pool's record
- * never changes once it is made: whoever adds a change empties its place in the cache).
+ * decoded (direct-mapped by space; a pool evicts another; an update empties its place).
  * Owns: the cache in struct ledger.
  * Two ids with one space (2^-62) cannot both exist: the second is POOL_EXISTS, and every lookup
  * compares the name in full. */
@@ -46,6 +45,11 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
                                   .min_assurance = view.min_assurance,
                                   .hold_ttl_us = view.hold_ttl_us,
                                   .max_live = view.max_live,
+                                  .max_slots = view.max_slots,
+                                  .max_changes = view.max_changes,
+                                  .cool_down_us = view.cool_down_us,
+                                  .reconfirm_open_us = view.reconfirm_open_us,
+                                  .reconfirm_by_us = view.reconfirm_by_us,
                                   .scarce = view.scarce};
         memcpy(p->id, view.id.ptr, view.id.len);
         memcpy(p->service_class, view.service_class.ptr, view.service_class.len);
@@ -71,7 +75,54 @@ int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
     return r ? err_trace(r) : err_trace(ledger_keep(arena, view.id, ret_id));
 }
 
-/* -- create ------------------------------------------------------------------------------------ */
+int64_t ledger_pool_lapse_us(const struct ledger_pool *pool, int64_t start_us, int64_t now_us)
+{
+    int64_t by_us = start_us - pool->reconfirm_by_us;
+    bool is_open = pool->reconfirm_open_us != 0 && start_us - pool->reconfirm_open_us <= now_us;
+    return pool->reconfirm_by_us == 0 || by_us <= now_us || is_open ? 0 : by_us;
+}
+
+int ledger_pool_open(struct ledger_step *s, const struct ledger_pool **ret_pool,
+                     struct ledger_key *ret_request)
+{
+    const struct command *c = s->c;
+    if (!(c->roles & ROLE_OPERATOR)) {
+        ledger_refuse(s, REASON_ROLE_MISSING);
+        return LEDGER_ANSWERED;
+    }
+    int r = ledger_pool_find(s->l, c->pool, ret_pool);
+    if (r == LEDGER_NONE) {
+        ledger_refuse(s, REASON_POOL_UNKNOWN);
+        return LEDGER_ANSWERED;
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    *ret_request = ledger_key_admin(&c->identity, &c->request_id);
+    r = ledger_request_recall(s, ret_request, 0);
+    return r == LEDGER_NONE ? 0 : r ? err_trace(r) : LEDGER_ANSWERED;
+}
+
+/* A copy of the record in the arena, decoded. 0, LEDGER_NONE, < 0. */
+static int ledger_pool_copy(struct ledger_step *s, struct span id, struct pool_view *out)
+{
+    struct ledger_key key = ledger_pool_record_key(ledger_pool_key(id).space);
+    struct span value;
+    int r = ledger_get(s->l, &key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    r = ledger_keep(s->arena, value, &value);
+    if (r == 0) {
+        r = ledger_read_pool(value, out);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    return span_equal(out->id, id) ? 0 : LEDGER_NONE;
+}
+
+/* -- create, update ---------------------------------------------------------------------------- */
 
 static int ledger_pool_answer(struct ledger_step *s, const struct pool_view *view)
 {
@@ -97,7 +148,7 @@ static int ledger_pool_put(struct ledger_step *s, uint64_t space, struct span va
         return err_trace(r);
     }
     w = writer_of(one, sizeof one);
-    writer_u8(&w, LEDGER_FORMAT);
+    writer_u8(&w, LEDGER_FORMAT_1);
     return err_trace(ledger_put(s->l, &name, &w));
 }
 
@@ -121,7 +172,7 @@ int ledger_pool_create(struct ledger_step *s)
     }
     if (r == 0) {
         ledger_refuse(s, REASON_POOL_EXISTS);
-        return err_trace(ledger_request_remember(s, &request, (struct span){0}));
+        return err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, (struct span){0}));
     }
     uint8_t bytes[POOL_VALUE_MAX];
     struct writer w = writer_of(bytes, sizeof bytes);
@@ -134,29 +185,82 @@ int ledger_pool_create(struct ledger_step *s)
     if (r == 0) {
         r = ledger_pool_put(s, at.space, value);
     }
-    return r ? err_trace(r) : err_trace(ledger_request_remember(s, &request, value));
+    return r ? err_trace(r)
+             : err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, value));
+}
+
+/* What the mask says, of the new one. */
+static void ledger_pool_merge(const struct pool_view *from, uint32_t mask, struct pool_view *to)
+{
+#define MERGE(field, member)                \
+    if (mask & POOL_FIELD_##field) {        \
+        to->member = from->member;          \
+    }
+    MERGE(DISPLAY_NAME, display_name)
+    MERGE(OFFICE, office)
+    MERGE(SERVICE, service)
+    MERGE(TIME_ZONE, time_zone)
+    MERGE(MIN_ASSURANCE, min_assurance)
+    MERGE(HOLD_TTL, hold_ttl_us)
+    MERGE(MAX_LIVE, max_live)
+    MERGE(SCARCE, scarce)
+    MERGE(MAX_SLOTS, max_slots)
+    MERGE(MAX_CHANGES, max_changes)
+    MERGE(COOL_DOWN, cool_down_us)
+    MERGE(RECONFIRM_OPEN, reconfirm_open_us)
+    MERGE(RECONFIRM_BY, reconfirm_by_us)
+#undef MERGE
+}
+
+static int ledger_pool_replace(struct ledger_step *s, uint64_t space,
+                               const struct ledger_key *request, const struct pool_view *view)
+{
+    uint8_t bytes[POOL_VALUE_MAX];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    struct ledger_key key = ledger_pool_record_key(space);
+    ledger_record_pool(&w, view);
+    CHECK(!w.bad);
+    ledger_pool_cached(s->l, space)->space = 0;
+    int r = ledger_pool_answer(s, view);
+    if (r == 0) {
+        r = ledger_put(s->l, &key, &w);
+    }
+    struct span value = {bytes, writer_len(&w)};
+    return r ? err_trace(r)
+             : err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, value));
+}
+
+int ledger_pool_update(struct ledger_step *s)
+{
+    const struct command *c = s->c;
+    const struct ledger_pool *pool;
+    struct ledger_key request;
+    struct pool_view view;
+    CHECK(c->new_pool != NULL);
+    int r = ledger_pool_open(s, &pool, &request);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    uint64_t space = pool->space;
+    r = ledger_pool_copy(s, c->pool, &view);
+    if (r) {
+        return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
+    }
+    if (!codec_etag_matches(c->etag, view.version)) {
+        ledger_refuse(s, REASON_ETAG_MISMATCH);
+        return err_trace(
+            ledger_request_remember(s, &request, LEDGER_FORMAT_1, (struct span){0}));
+    }
+    ledger_pool_merge(c->new_pool, c->pool_mask, &view);
+    if (view.reconfirm_open_us != 0 && view.reconfirm_by_us >= view.reconfirm_open_us) {
+        s->v->field = "pool.reconfirm_by"; /* of the whole, which only the ledger knows */
+        return ledger_refuse(s, REASON_FIELD_INVALID);
+    }
+    view.version++;
+    return err_trace(ledger_pool_replace(s, space, &request, &view));
 }
 
 /* -- read -------------------------------------------------------------------------------------- */
-
-/* A copy of the record in the arena, decoded. 0, LEDGER_NONE, < 0. */
-static int ledger_pool_copy(struct ledger_step *s, struct span id, struct pool_view *out)
-{
-    struct ledger_key key = ledger_pool_record_key(ledger_pool_key(id).space);
-    struct span value;
-    int r = ledger_get(s->l, &key, &value);
-    if (r) {
-        return r == LEDGER_NONE ? r : err_trace(r);
-    }
-    r = ledger_keep(s->arena, value, &value);
-    if (r == 0) {
-        r = ledger_read_pool(value, out);
-    }
-    if (r) {
-        return err_trace(r);
-    }
-    return span_equal(out->id, id) ? 0 : LEDGER_NONE;
-}
 
 int ledger_pool_get(struct ledger_step *s)
 {

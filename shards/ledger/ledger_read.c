@@ -12,11 +12,6 @@
 #define SCAN_MAX    (4 * PAGE_SIZE_MAX) /* items looked at per page */
 #define TOKEN_BYTES (CLASS_MAX + 1 + 16)
 
-static bool ledger_read_is_reservation(const struct ledger_item *item)
-{
-    return item->state == ITEM_CONFIRMED || item->state == ITEM_CANCELLED;
-}
-
 /* The item that the command names, if its caller may see it: REASON_OK, why not, or < 0. */
 static int ledger_read_find(struct ledger_step *s, struct ledger_account *account,
                             struct ledger_item **ret_item)
@@ -34,7 +29,7 @@ static int ledger_read_find(struct ledger_step *s, struct ledger_account *accoun
     if (r) {
         return r == LEDGER_NONE ? (int)unknown : err_trace(r);
     }
-    if (!is_hold && !ledger_read_is_reservation(*ret_item)) {
+    if (!is_hold && !ledger_item_is_reservation(*ret_item)) {
         return unknown;
     }
     struct ledger_key own = ledger_key_account(at, &s->c->identity);
@@ -140,7 +135,7 @@ static bool ledger_read_is_listed(struct ledger_step *s, const struct ledger_rea
                                   const struct ledger_account *account,
                                   const struct ledger_item *item)
 {
-    return ledger_read_is_reservation(item) &&
+    return ledger_item_is_reservation(item) &&
            (item != &account->ended || ledger_item_is_known(item, s->now_us)) &&
            (list->any_pool || span_equal(item->pool, s->c->pool));
 }

@@ -44,9 +44,12 @@ static int64_t ledger_read_seconds(struct reader *r, size_t width)
     return (int64_t)reader_be(r, width) * SECOND_US;
 }
 
-static void ledger_read_format(struct reader *r)
+/* The format byte; turns bad for one that is none of ours. */
+static uint8_t ledger_read_format(struct reader *r)
 {
-    r->bad |= reader_u8(r) != LEDGER_FORMAT;
+    uint8_t format = reader_u8(r);
+    r->bad |= format < LEDGER_FORMAT_1 || format > LEDGER_FORMAT;
+    return format;
 }
 
 /* Everything was there, and nothing is left. */
@@ -62,9 +65,21 @@ static bool ledger_record_is_owned(enum slot_state state)
     return state == SLOT_HELD || state == SLOT_TAKEN;
 }
 
+/* What only format 2 can say; never 0 there. */
+enum { EXTRA_FOLLOWER = 1, EXTRA_RETURNED = 2, EXTRA_LAPSES = 4 };
+
+static uint8_t ledger_record_extras(const struct ledger_slot *slot)
+{
+    bool is_owned = ledger_record_is_owned(slot->state);
+    return (uint8_t)((is_owned && slot->is_follower ? EXTRA_FOLLOWER : 0) |
+                     (slot->state == SLOT_BLOCKED && slot->was_returned ? EXTRA_RETURNED : 0) |
+                     (slot->state == SLOT_TAKEN && slot->lapse_us ? EXTRA_LAPSES : 0));
+}
+
 void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
 {
-    writer_u8(w, LEDGER_FORMAT);
+    uint8_t extras = ledger_record_extras(slot);
+    writer_u8(w, extras ? LEDGER_FORMAT : LEDGER_FORMAT_1);
     writer_u8(w, slot->state);
     writer_u64(w, slot->version);
     ledger_record_seconds(w, slot->duration_us, 4);
@@ -75,13 +90,29 @@ void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
         writer_u64(w, (uint64_t)slot->expire_us);
         writer_u32(w, slot->item_version);
     }
+    if (extras) {
+        writer_u8(w, extras);
+    }
+    if (extras & EXTRA_LAPSES) {
+        ledger_record_seconds(w, slot->lapse_us, 5);
+    }
+}
+
+static void ledger_read_extras(struct reader *r, struct ledger_slot *s)
+{
+    uint8_t extras = reader_u8(r);
+    s->is_follower = extras & EXTRA_FOLLOWER;
+    s->was_returned = extras & EXTRA_RETURNED;
+    s->lapse_us = extras & EXTRA_LAPSES ? ledger_read_seconds(r, 5) : 0;
+    r->bad |= extras == 0 || extras != ledger_record_extras(s) ||
+              s->lapse_us > (int64_t)LEDGER_SECOND_MAX * SECOND_US;
 }
 
 int ledger_read_slot(struct span value, struct ledger_slot *ret_slot)
 {
     struct reader r = reader_of(value.ptr, value.len);
     struct ledger_slot s = {0};
-    ledger_read_format(&r);
+    uint8_t format = ledger_read_format(&r);
     s.state = (enum slot_state)reader_u8(&r);
     s.version = reader_u64(&r);
     s.duration_us = ledger_read_seconds(&r, 4);
@@ -93,29 +124,64 @@ int ledger_read_slot(struct span value, struct ledger_slot *ret_slot)
         s.expire_us = (int64_t)reader_u64(&r);
         s.item_version = reader_u32(&r);
     }
+    if (format != LEDGER_FORMAT_1) {
+        ledger_read_extras(&r, &s);
+    }
     *ret_slot = s;
     return ledger_read_end(&r);
 }
 
 /* -- items and accounts ------------------------------------------------------------------------ */
 
-void ledger_record_item(struct writer *w, const struct ledger_item *item)
+uint8_t ledger_item_format(const struct ledger_item *item)
 {
+    bool is_plain = item->parts_count == 1 && item->changes_left == POOL_MAX_CHANGES &&
+                    item->lapse_us == 0 && item->state <= ITEM_CANCELLED;
+    return is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT;
+}
+
+void ledger_record_item(struct writer *w, const struct ledger_item *item, uint8_t format)
+{
+    CHECK(format >= ledger_item_format(item));
     writer_u8(w, item->state);
     writer_u64(w, item->number);
     writer_u32(w, item->version);
     ledger_record_text(w, item->pool);
     ledger_record_seconds(w, item->slot.start_us, 5);
     ledger_record_text(w, item->slot.slug);
-    ledger_record_seconds(w, item->duration_us, 4);
+    ledger_record_seconds(w, item->parts[0].duration_us, 4);
     ledger_record_text(w, item->desk);
-    writer_u64(w, item->slot_version);
+    writer_u64(w, item->parts[0].version);
     writer_u64(w, (uint64_t)item->create_us);
     writer_u64(w, (uint64_t)item->expire_us);
     writer_u64(w, item->log_index);
+    if (format == LEDGER_FORMAT_1) {
+        return;
+    }
+    writer_u8(w, item->changes_left);
+    ledger_record_seconds(w, item->lapse_us, 5);
+    writer_u8(w, item->parts_count);
+    for (size_t i = 1; i < item->parts_count; i++) {
+        ledger_record_seconds(w, item->parts[i].duration_us, 4);
+        writer_u64(w, item->parts[i].version);
+    }
 }
 
-static void ledger_read_one_item(struct reader *r, struct ledger_item *item)
+/* What format 2 says besides. */
+static void ledger_read_more_item(struct reader *r, struct ledger_item *item)
+{
+    item->changes_left = reader_u8(r);
+    item->lapse_us = ledger_read_seconds(r, 5);
+    item->parts_count = reader_u8(r);
+    r->bad |= item->parts_count < 1 || item->parts_count > SLOTS_PER_HOLD ||
+              item->changes_left > POOL_CHANGES_MAX || item->state > ITEM_LAPSED;
+    for (size_t i = 1; !r->bad && i < item->parts_count; i++) {
+        item->parts[i].duration_us = ledger_read_seconds(r, 4);
+        item->parts[i].version = reader_u64(r);
+    }
+}
+
+static void ledger_read_one_item(struct reader *r, uint8_t format, struct ledger_item *item)
 {
     item->state = (enum ledger_item_state)reader_u8(r);
     item->number = reader_u64(r);
@@ -123,64 +189,87 @@ static void ledger_read_one_item(struct reader *r, struct ledger_item *item)
     item->pool = ledger_read_text(r, POOL_ID_MAX);
     item->slot.start_us = ledger_read_seconds(r, 5);
     item->slot.slug = ledger_read_text(r, SLOT_DESK_MAX);
-    item->duration_us = ledger_read_seconds(r, 4);
+    item->parts[0].duration_us = ledger_read_seconds(r, 4);
     item->desk = ledger_read_text(r, DESK_TEXT_MAX);
-    item->slot_version = reader_u64(r);
+    item->parts[0].version = reader_u64(r);
     item->create_us = (int64_t)reader_u64(r);
     item->expire_us = (int64_t)reader_u64(r);
     item->log_index = reader_u64(r);
-    r->bad |= item->state < ITEM_LIVE || item->state > ITEM_CANCELLED ||
+    item->parts_count = 1;
+    item->changes_left = POOL_MAX_CHANGES;
+    item->lapse_us = 0;
+    r->bad |= item->state < ITEM_LIVE ||
               item->slot.start_us > (int64_t)LEDGER_SECOND_MAX * SECOND_US;
+    if (format == LEDGER_FORMAT_1) {
+        r->bad |= item->state > ITEM_CANCELLED;
+    } else {
+        ledger_read_more_item(r, item);
+    }
 }
 
-int ledger_read_item(struct span value, struct ledger_item *ret_item)
+int ledger_read_item(struct span value, uint8_t format, struct ledger_item *ret_item)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    ledger_read_one_item(&r, ret_item);
+    ledger_read_one_item(&r, format, ret_item);
     return ledger_read_end(&r);
 }
 
 void ledger_record_ended(struct writer *w, const struct ledger_item *item)
 {
-    writer_u8(w, LEDGER_FORMAT);
-    ledger_record_item(w, item);
+    uint8_t format = ledger_item_format(item);
+    writer_u8(w, format);
+    ledger_record_item(w, item, format);
 }
 
 int ledger_read_ended(struct span value, struct ledger_item *ret_item)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    ledger_read_format(&r);
-    ledger_read_one_item(&r, ret_item);
+    uint8_t format = ledger_read_format(&r);
+    ledger_read_one_item(&r, format, ret_item);
     return ledger_read_end(&r);
+}
+
+static uint8_t ledger_account_format(const struct ledger_account *account)
+{
+    uint8_t format = account->freed_us ? LEDGER_FORMAT : LEDGER_FORMAT_1;
+    for (size_t i = 0; i < account->items_count && format == LEDGER_FORMAT_1; i++) {
+        format = ledger_item_format(&account->items[i]);
+    }
+    return format;
 }
 
 void ledger_record_account(struct writer *w, const struct ledger_account *account)
 {
-    writer_u8(w, LEDGER_FORMAT);
+    uint8_t format = ledger_account_format(account);
+    writer_u8(w, format);
     writer_u32(w, account->day);
     writer_u32(w, account->requests);
     writer_u8(w, account->has_others);
+    if (format != LEDGER_FORMAT_1) {
+        writer_u64(w, (uint64_t)account->freed_us);
+    }
     writer_u8(w, (uint8_t)account->items_count);
     for (size_t i = 0; i < account->items_count; i++) {
-        ledger_record_item(w, &account->items[i]);
+        ledger_record_item(w, &account->items[i], format);
     }
 }
 
 int ledger_read_account(struct span value, struct ledger_account *ret_account)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    ledger_read_format(&r);
+    uint8_t format = ledger_read_format(&r);
     ret_account->day = reader_u32(&r);
     ret_account->requests = reader_u32(&r);
     uint8_t has_others = reader_u8(&r);
     ret_account->has_others = has_others == 1;
+    ret_account->freed_us = format == LEDGER_FORMAT_1 ? 0 : (int64_t)reader_u64(&r);
     ret_account->items_count = reader_u8(&r);
     r.bad |= has_others > 1;
     if (ret_account->items_count > LEDGER_ITEMS_MAX - 1) {
         return err_origin(-EBADMSG);
     }
     for (size_t i = 0; i < ret_account->items_count && !r.bad; i++) {
-        ledger_read_one_item(&r, &ret_account->items[i]);
+        ledger_read_one_item(&r, format, &ret_account->items[i]);
         r.bad |= i > 0 && ret_account->items[i].number <= ret_account->items[i - 1].number;
     }
     return ledger_read_end(&r);
@@ -188,9 +277,16 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account)
 
 /* -- pools ------------------------------------------------------------------------------------- */
 
+bool ledger_pool_is_plain(const struct pool_view *pool)
+{
+    return pool->max_slots == POOL_MAX_SLOTS && pool->max_changes == POOL_MAX_CHANGES &&
+           pool->cool_down_us == 0 && pool->reconfirm_open_us == 0 && pool->reconfirm_by_us == 0;
+}
+
 void ledger_record_pool(struct writer *w, const struct pool_view *pool)
 {
-    writer_u8(w, LEDGER_FORMAT);
+    bool is_plain = ledger_pool_is_plain(pool);
+    writer_u8(w, is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT);
     writer_u64(w, pool->version);
     ledger_record_text(w, pool->id);
     ledger_record_text(w, pool->service_class);
@@ -202,13 +298,32 @@ void ledger_record_pool(struct writer *w, const struct pool_view *pool)
     writer_u64(w, (uint64_t)pool->hold_ttl_us);
     writer_u8(w, (uint8_t)pool->max_live);
     writer_u8(w, pool->scarce);
+    if (!is_plain) {
+        writer_u8(w, (uint8_t)pool->max_slots);
+        writer_u8(w, (uint8_t)pool->max_changes);
+        ledger_record_seconds(w, pool->cool_down_us, 4);
+        ledger_record_seconds(w, pool->reconfirm_open_us, 4);
+        ledger_record_seconds(w, pool->reconfirm_by_us, 4);
+    }
+}
+
+/* What format 2 says besides. */
+static void ledger_read_limits(struct reader *r, struct pool_view *p)
+{
+    p->max_slots = reader_u8(r);
+    p->max_changes = reader_u8(r);
+    p->cool_down_us = ledger_read_seconds(r, 4);
+    p->reconfirm_open_us = ledger_read_seconds(r, 4);
+    p->reconfirm_by_us = ledger_read_seconds(r, 4);
+    r->bad |= p->max_slots < 1 || p->max_slots > SLOTS_PER_HOLD ||
+              p->max_changes > POOL_CHANGES_MAX || ledger_pool_is_plain(p);
 }
 
 int ledger_read_pool(struct span value, struct pool_view *ret_pool)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    struct pool_view p = {0};
-    ledger_read_format(&r);
+    struct pool_view p = {.max_slots = POOL_MAX_SLOTS, .max_changes = POOL_MAX_CHANGES};
+    uint8_t format = ledger_read_format(&r);
     p.version = reader_u64(&r);
     p.id = ledger_read_text(&r, POOL_ID_MAX);
     p.service_class = ledger_read_text(&r, CLASS_MAX);
@@ -221,6 +336,9 @@ int ledger_read_pool(struct span value, struct pool_view *ret_pool)
     p.max_live = reader_u8(&r);
     uint8_t scarce = reader_u8(&r);
     p.scarce = scarce == 1;
+    if (format != LEDGER_FORMAT_1) {
+        ledger_read_limits(&r, &p);
+    }
     r.bad |= p.min_assurance > ASSURANCE_HIGH || p.hold_ttl_us <= 0 || p.hold_ttl_us > DAY_US ||
              p.max_live == 0 || p.max_live > LIVE_PER_IDENTITY_MAX || scarce > 1;
     *ret_pool = p;
@@ -231,7 +349,7 @@ int ledger_read_pool(struct span value, struct pool_view *ret_pool)
 
 void ledger_record_memory(struct writer *w, const struct ledger_memory *memory)
 {
-    writer_u8(w, LEDGER_FORMAT);
+    writer_u8(w, memory->format);
     writer_u64(w, (uint64_t)memory->log_time_us);
     writer_u64(w, memory->body_hash);
     writer_u8(w, (uint8_t)memory->kind);
@@ -242,7 +360,7 @@ void ledger_record_memory(struct writer *w, const struct ledger_memory *memory)
 int ledger_read_memory(struct span value, struct ledger_memory *ret_memory)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    ledger_read_format(&r);
+    ret_memory->format = ledger_read_format(&r);
     ret_memory->log_time_us = (int64_t)reader_u64(&r);
     ret_memory->body_hash = reader_u64(&r);
     ret_memory->kind = (enum command_kind)reader_u8(&r);

@@ -3,7 +3,8 @@
  * time.  The same request id and body get the same answer, byte for byte; another body is refused.
  * A snapshot of what was done is kept, not the packed answer: it is smaller, and packing is pure.
  * Refusals are remembered too, metadata and all: a retry must not succeed where its first try was
- * told no.  Not remembered, because nothing was decided: RATE_LIMITED, POOL_UNKNOWN, ROLE_MISSING.
+ * told no.  Not remembered, because nothing was decided: RATE_LIMITED, POOL_UNKNOWN, ROLE_MISSING,
+ * and what waiting alone changes (COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL).
  * An older record counts as absent whether the sweep has met it or not.  Owns nothing. */
 #include <errno.h>
 
@@ -24,19 +25,31 @@ static int ledger_request_pool(struct ledger_step *s, struct span snapshot)
     return err_trace(r);
 }
 
-static int ledger_request_created(struct ledger_step *s, struct span snapshot)
+void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_index,
+                            struct writer *w)
+{
+    s->v->result = RESULT_SLOTS_CHANGED;
+    s->v->changed_count = (uint32_t)count;
+    s->v->log_index = log_index;
+    writer_u32(w, s->v->changed_count);
+    writer_u64(w, s->v->log_index);
+    CHECK(!w->bad);
+}
+
+static int ledger_request_changed(struct ledger_step *s, struct span snapshot)
 {
     struct reader r = reader_of(snapshot.ptr, snapshot.len);
-    s->v->result = RESULT_SLOTS_CREATED;
-    s->v->created_count = reader_u32(&r);
+    s->v->result = RESULT_SLOTS_CHANGED;
+    s->v->changed_count = reader_u32(&r);
     s->v->log_index = reader_u64(&r);
     return r.bad || reader_left(&r) > 0 ? err_origin(-EBADMSG) : 0;
 }
 
-static int ledger_request_item(struct ledger_step *s, struct span snapshot, uint64_t owner)
+static int ledger_request_item(struct ledger_step *s, uint8_t format, struct span snapshot,
+                               uint64_t owner)
 {
     struct ledger_item item;
-    int r = ledger_read_item(snapshot, &item);
+    int r = ledger_read_item(snapshot, format, &item);
     if (r) {
         return err_trace(r);
     }
@@ -48,7 +61,8 @@ static int ledger_request_item(struct ledger_step *s, struct span snapshot, uint
 /* -- refusals ---------------------------------------------------------------------------------- */
 
 /* What the ledger says beside a reason.  Their places stand in records: new ones go to the end. */
-static const char *const request_keys[] = {"next_free", "max_active", "slot"};
+static const char *const request_keys[] = {
+    "next_free", "max_active", "slot", "max_slots", "in_use", "in_use_count", "max_changes"};
 
 #define REQUEST_KEYS (sizeof request_keys / sizeof request_keys[0])
 
@@ -120,16 +134,21 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
     if (m.reason != REASON_OK) {
         return err_trace(ledger_request_refused(s, m.reason, snapshot));
     }
-    if (m.kind == COMMAND_CREATE_POOL) {
+    switch (m.kind) {
+    case COMMAND_CREATE_POOL:
+    case COMMAND_UPDATE_POOL:
         return err_trace(ledger_request_pool(s, snapshot));
+    case COMMAND_CREATE_SLOTS:
+    case COMMAND_BLOCK_SLOTS:
+    case COMMAND_UNBLOCK_SLOTS:
+    case COMMAND_RESTOCK:
+        return err_trace(ledger_request_changed(s, snapshot));
+    default:
+        return err_trace(ledger_request_item(s, m.format, snapshot, owner));
     }
-    if (m.kind == COMMAND_CREATE_SLOTS) {
-        return err_trace(ledger_request_created(s, snapshot));
-    }
-    return err_trace(ledger_request_item(s, snapshot, owner));
 }
 
-int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
+int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
                             struct span snapshot)
 {
     uint8_t bytes[BOOK_VALUE_MAX], meta_bytes[REQUEST_META_MAX];
@@ -140,7 +159,8 @@ int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
         CHECK(!meta.bad && snapshot.len == 0);
         snapshot = (struct span){meta_bytes, writer_len(&meta)};
     }
-    struct ledger_memory m = {.body_hash = s->c->body_hash,
+    struct ledger_memory m = {.format = format,
+                              .body_hash = s->c->body_hash,
                               .log_time_us = s->now_us,
                               .kind = s->c->kind,
                               .reason = s->v->reason,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Slots in numbers: making them, listing them, and finding free ones near a taken one.
+/* Slots in numbers: making them, listing them, walking over them.
  * A pool's slots lie in time order behind its policy, so every list is one short walk.
  * A walk is bounded (SCAN_MAX records): a page may be short and still have a next one, but nobody
- * makes the writer read a whole pool.  Owns nothing. */
+ * makes the writer read a whole pool.
+ * Of a scarce pool nobody but operators sees more than free or not: neither state nor version moves
+ * when somebody gives a slot back, and who is not known by a token sees nothing.  Owns nothing. */
 #include <errno.h>
 
 #include "ledger/ledger_parts.h"
 
 #define SCAN_MAX   (4 * PAGE_SIZE_MAX)
-#define HINT_SCAN  16 /* records looked at for free neighbours */
-#define HINT_SLOTS 5
 #define ID_BYTES   48
 
 /* -- create ------------------------------------------------------------------------------------ */
@@ -47,7 +47,7 @@ static int ledger_slots_put(struct ledger_step *s, uint64_t space)
                                    .version = 1,
                                    .duration_us = n->duration_us,
                                    .desk = n->desk};
-        uint8_t bytes[128];
+        uint8_t bytes[LEDGER_SLOT_BYTES];
         struct writer w = writer_of(bytes, sizeof bytes);
         ledger_record_slot(&w, &slot);
         int r = ledger_put(s->l, &key, &w);
@@ -70,52 +70,32 @@ static int ledger_slots_make(struct ledger_step *s, uint64_t space,
         return err_trace(r);
     }
     if (r == LEDGER_NONE) {
-        s->v->result = RESULT_SLOTS_CREATED;
-        s->v->created_count = (uint32_t)c->new_slots_count;
-        s->v->log_index = c->validate_only ? 0 : s->log_index;
-        writer_u32(&w, s->v->created_count);
-        writer_u64(&w, s->v->log_index);
+        ledger_request_counted(s, c->new_slots_count, c->validate_only ? 0 : s->log_index, &w);
         r = c->validate_only ? 0 : ledger_slots_put(s, space);
     }
     if (r || c->validate_only) {
         return err_trace(r);
     }
     struct span snapshot = {bytes, writer_len(&w)};
-    return err_trace(ledger_request_remember(s, request, snapshot));
+    return err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, snapshot));
 }
 
 int ledger_slots_create(struct ledger_step *s)
 {
     const struct command *c = s->c;
     const struct ledger_pool *pool;
+    struct ledger_key request;
     CHECK(c->new_slots_count > 0);
-    if (!(c->roles & ROLE_OPERATOR)) {
-        return ledger_refuse(s, REASON_ROLE_MISSING);
-    }
-    int r = ledger_pool_find(s->l, c->pool, &pool);
+    int r = ledger_pool_open(s, &pool, &request);
     if (r) {
-        return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
     }
-    uint64_t space = pool->space;
-    struct ledger_key request = ledger_key_admin(&c->identity, &c->request_id);
-    r = ledger_request_recall(s, &request, 0);
-    if (r != LEDGER_NONE) {
-        return err_trace(r);
-    }
-    return err_trace(ledger_slots_make(s, space, &request));
+    return err_trace(ledger_slots_make(s, pool->space, &request));
 }
 
 /* -- read -------------------------------------------------------------------------------------- */
 
-/* A walk over the slots of one pool. */
-struct ledger_slots_walk {
-    uint64_t space;
-    struct span at; /* key of the last record, borrowed from the book, or the first key */
-    bool exclusive;
-};
-
-/* 0; LEDGER_NONE at the end of the pool; < 0. */
-static int ledger_slots_step(struct ledger_step *s, struct ledger_slots_walk *w,
+int ledger_slots_step(struct ledger_step *s, struct ledger_slots_walk *w,
                              struct slot_key *ret_key, struct ledger_slot *ret_slot)
 {
     struct ledger_key_parts parts;
@@ -155,7 +135,7 @@ static int ledger_slots_token(struct ledger_step *s, const struct slot_key *last
 
 /* Collects the page from `w` on. */
 static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk *w,
-                                struct slot_view *out)
+                                bool is_masked, struct slot_view *out)
 {
     struct slot_key key, last = {0};
     struct ledger_slot slot;
@@ -170,6 +150,10 @@ static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk 
         }
         if (s->v->slots_count == s->c->page_size || scanned == SCAN_MAX) {
             return err_trace(ledger_slots_token(s, &last));
+        }
+        if (is_masked) {
+            slot.state = slot.state == SLOT_FREE ? SLOT_FREE : SLOT_TAKEN;
+            slot.version = 0;
         }
         if (slot.state == SLOT_FREE || !s->c->free_only) {
             r = ledger_slots_view(s, &key, &slot, &out[s->v->slots_count++]);
@@ -190,6 +174,11 @@ int ledger_slots_list(struct ledger_step *s)
     int r = ledger_pool_find(s->l, s->c->pool, &pool);
     if (r) {
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
+    }
+    bool is_masked = pool->scarce && !(s->c->roles & ROLE_OPERATOR);
+    static const struct identity nobody;
+    if (is_masked && memcmp(&s->c->identity, &nobody, sizeof nobody) == 0) {
+        return ledger_refuse(s, REASON_TOKEN_MISSING);
     }
     int page = ledger_page_read(s, &token);
     if (page == 0 && !codec_slot_id_parse(token, &from)) {
@@ -216,54 +205,5 @@ int ledger_slots_list(struct ledger_step *s)
     s->v->slots = slots;
     struct ledger_key first = ledger_key_slot(pool->space, &from);
     struct ledger_slots_walk walk = {pool->space, ledger_key_span(&first), !is_first};
-    return err_trace(ledger_slots_collect(s, &walk, slots));
-}
-
-/* -- hints ------------------------------------------------------------------------------------- */
-
-/* Says no more than LEDGER_HINTS times per log entry: when a whole crowd wants one slot, the
- * writer has better things to do than to look for others again and again. */
-static bool ledger_slots_may_hint(struct ledger_step *s)
-{
-    struct ledger *l = s->l;
-    if (l->hints_index != s->log_index) {
-        l->hints_index = s->log_index;
-        l->hints = 0;
-    }
-    return l->hints++ < LEDGER_HINTS;
-}
-
-int ledger_slots_hint(struct ledger_step *s, const struct ledger_key *after)
-{
-    struct ledger_key_parts parts;
-    char ids[HINT_SLOTS * ID_BYTES];
-    size_t len = 0, found = 0;
-    CHECK(ledger_key_parse(ledger_key_span(after), &parts));
-    if (!ledger_slots_may_hint(s)) {
-        return 0;
-    }
-    struct ledger_slots_walk walk = {parts.at.space, ledger_key_span(after), true};
-    for (int i = 0; i < HINT_SCAN && found < HINT_SLOTS; i++) {
-        struct slot_key key;
-        struct ledger_slot slot;
-        int r = ledger_slots_step(s, &walk, &key, &slot);
-        if (r == LEDGER_NONE) {
-            break;
-        }
-        if (r) {
-            return err_trace(r);
-        }
-        if (slot.state == SLOT_FREE) {
-            ids[len] = ',';
-            len += found > 0;
-            len += codec_slot_id(&key, ids + len);
-            found++;
-        }
-    }
-    struct span text;
-    int r = ledger_keep(s->arena, (struct span){(uint8_t *)ids, len}, &text);
-    if (r == 0 && found > 0) {
-        ledger_meta(s, "next_free", text);
-    }
-    return err_trace(r);
+    return err_trace(ledger_slots_collect(s, &walk, is_masked, slots));
 }

@@ -32,7 +32,7 @@ static int ledger_sweep_load(struct ledger_step *s, struct ledger_key *ret_curso
     if (r) {
         return err_trace(r);
     }
-    if (value.len < 2 || value.len > 1 + BOOK_KEY_MAX || value.ptr[0] != LEDGER_FORMAT) {
+    if (value.len < 2 || value.len > 1 + BOOK_KEY_MAX || value.ptr[0] != LEDGER_FORMAT_1) {
         return err_origin(-EBADMSG);
     }
     ret_cursor->len = value.len - 1;
@@ -45,7 +45,7 @@ static int ledger_sweep_store(struct ledger_step *s, const struct ledger_key *cu
     uint8_t bytes[1 + BOOK_KEY_MAX];
     struct ledger_key key = ledger_sweep_key();
     struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, LEDGER_FORMAT);
+    writer_u8(&w, LEDGER_FORMAT_1);
     writer_bytes(&w, cursor->bytes, cursor->len);
     return err_trace(ledger_put(s->l, &key, &w));
 }

@@ -62,8 +62,7 @@ static struct intake_refusal round_look(const struct batch_item *item, int64_t a
                                         const struct round_gate *gate)
 {
     enum command_kind kind = item->command.kind;
-    CHECK(kind != COMMAND_EXPIRE_HOLD);
-    CHECK(kind != COMMAND_SWEEP);
+    CHECK(!command_is_own(kind));
     if (gate->now_us - arrival_us >= (int64_t)item->deadline_ms * 1000) {
         return (struct intake_refusal){.reason = REASON_DEADLINE_EXCEEDED};
     }

@@ -421,8 +421,7 @@ def test_reservations_are_ones_own():
 
 
 def test_planned_methods():
-    refused(12, 'METHOD_PLANNED', ANNA.RescheduleReservation,
-            api.RescheduleReservationRequest(name='pools/a/reservations/r0123456789abcdef-1'))
+    refused(12, 'METHOD_PLANNED', ANNA.ListReleases, api.ListReleasesRequest(parent='pools/a'))
 
 
 # -- restarts -------------------------------------------------------------------------------------

@@ -20,13 +20,17 @@ static const struct pool_view one_pool = {
     .id = {(const uint8_t *)"p-1", 3}, .service_class = {(const uint8_t *)"cls", 3},
     .time_zone = {(const uint8_t *)"UTC", 3}, .office = {(const uint8_t *)"Amt", 3},
     .min_assurance = ASSURANCE_HIGH, .hold_ttl_us = 90 * SECOND_US, .max_live = 3, .scarce = true,
+    .max_slots = 2, .max_changes = 0, .cool_down_us = 60 * SECOND_US,
+    .reconfirm_open_us = 2 * DAY_US, .reconfirm_by_us = DAY_US,
 };
+
+static struct slot_key many_slots[257]; /* in order */
 
 static struct command command_of(enum command_kind kind)
 {
     struct command c = {.kind = kind, .pool = span_of("p-1"), .assurance = ASSURANCE_LOW};
     memset(c.identity.bytes, 7, 16);
-    if (kind == COMMAND_SWEEP || kind == COMMAND_EXPIRE_HOLD) {
+    if (command_is_own(kind)) {
         c.identity = (struct identity){0};
         c.assurance = ASSURANCE_NONE;
     } else if (!command_is_read(kind)) {
@@ -43,6 +47,18 @@ static struct command command_of(enum command_kind kind)
     } else if (kind == COMMAND_CREATE_HOLD) {
         c.slots = &one_slot;
         c.slots_count = 1;
+    } else if (kind == COMMAND_RESCHEDULE) {
+        c.select_us = 1796115600 * SECOND_US;
+        c.select_count = 8;
+        c.owner = 5;
+        c.etag = span_of("\"v3\"");
+    } else if (kind == COMMAND_UPDATE_POOL) {
+        c.new_pool = &one_pool;
+        c.pool_mask = POOL_FIELDS_ALL;
+    } else if (kind == COMMAND_BLOCK_SLOTS || kind == COMMAND_UNBLOCK_SLOTS) {
+        c.slots = many_slots;
+        c.slots_count = 6;
+        c.note = span_of("water in the cellar");
     } else if (kind == COMMAND_LIST_SLOTS || kind == COMMAND_LIST_POOLS ||
                kind == COMMAND_LIST_RESERVATIONS) {
         c.page_size = 1000;
@@ -63,7 +79,9 @@ static const enum command_kind kinds[] = {
     COMMAND_CREATE_POOL, COMMAND_CREATE_SLOTS, COMMAND_CREATE_HOLD, COMMAND_CONFIRM_HOLD,
     COMMAND_DROP_HOLD, COMMAND_CANCEL_RESERVATION, COMMAND_EXPIRE_HOLD, COMMAND_SWEEP,
     COMMAND_LIST_POOLS, COMMAND_GET_POOL, COMMAND_LIST_SLOTS, COMMAND_GET_HOLD,
-    COMMAND_GET_RESERVATION, COMMAND_LIST_RESERVATIONS,
+    COMMAND_GET_RESERVATION, COMMAND_LIST_RESERVATIONS, COMMAND_RESCHEDULE, COMMAND_RECONFIRM,
+    COMMAND_UPDATE_POOL, COMMAND_BLOCK_SLOTS, COMMAND_UNBLOCK_SLOTS, COMMAND_RESTOCK,
+    COMMAND_RESTOCK_STEP, COMMAND_LAPSE, COMMAND_RAISE,
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
@@ -81,6 +99,8 @@ static void same_command(const struct command *a, const struct command *b)
     EQ(a->page_size, b->page_size);
     EQ(a->free_only, b->free_only);
     EQ(a->validate_only, b->validate_only);
+    OK(a->select_us == b->select_us && a->select_count == b->select_count);
+    OK(a->pool_mask == b->pool_mask && span_equal(a->note, b->note));
     EQ(a->slots_count, b->slots_count);
     for (size_t i = 0; i < a->slots_count; i++) {
         EQ(a->slots[i].start_us, b->slots[i].start_us);
@@ -100,6 +120,9 @@ static void same_command(const struct command *a, const struct command *b)
         OK(span_equal(p->time_zone, q->time_zone) && span_equal(p->office, q->office));
         OK(p->min_assurance == q->min_assurance && p->hold_ttl_us == q->hold_ttl_us);
         OK(p->max_live == q->max_live && p->scarce == q->scarce);
+        OK(p->max_slots == q->max_slots && p->max_changes == q->max_changes);
+        OK(p->cool_down_us == q->cool_down_us && p->reconfirm_by_us == q->reconfirm_by_us);
+        OK(p->reconfirm_open_us == q->reconfirm_open_us);
     }
 }
 
@@ -115,6 +138,51 @@ static void test_every_kind_round_trips(void)
         EQ(codec_command_pack(&d, &arena, &again), 0);
         OK(span_equal(packed, again));
     }
+}
+
+/* Slots of a block come in the book's order, each once; a selector only where there is no slot. */
+static void test_slots_and_selectors(void)
+{
+    struct command c = command_of(COMMAND_BLOCK_SLOTS), d;
+    struct span packed;
+#define UNPACKED(want)                                  \
+    do {                                                \
+        arena_reset(&arena);                            \
+        EQ(codec_command_pack(&c, &arena, &packed), 0); \
+        EQ(codec_command_unpack(packed, &arena, &d), want); \
+    } while (0)
+    c.slots_count = 256;
+    UNPACKED(0);
+    c.slots_count = 257;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    struct slot_key two[2] = {many_slots[1], many_slots[0]};
+    c.slots = two;
+    c.slots_count = 2;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    two[1] = two[0];
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c = command_of(COMMAND_RESCHEDULE);
+    c.select_count = 9;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c.select_count = 0; /* as many as it has */
+    UNPACKED(0);
+    c.select_us++;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c = command_of(COMMAND_CREATE_HOLD);
+    c.select_count = 1;
+    UNPACKED(REASON_MESSAGE_MALFORMED); /* both */
+    c.slots_count = 0;
+    UNPACKED(0);
+    c.select_us = -SECOND_US;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c = command_of(COMMAND_UPDATE_POOL);
+    c.pool_mask = 0;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c.pool_mask = POOL_FIELDS_ALL + 1;
+    UNPACKED(REASON_MESSAGE_MALFORMED);
+    c = command_of(COMMAND_RESTOCK);
+    c.note = span_of("a\tb");
+    UNPACKED(REASON_MESSAGE_MALFORMED);
 }
 
 /* -- commands that no gateway of ours makes ---------------------------------------------------- */
@@ -346,8 +414,13 @@ static void test_entry_damage(void)
 
 int main(void)
 {
+    for (int i = 0; i < 257; i++) {
+        many_slots[i] = (struct slot_key){(1796115600 + i / 2 * 60) * SECOND_US,
+                                          span_of(i % 2 ? "b" : "a")};
+    }
     arena_init(&arena, CALL_ARENA_MAX);
     TAP_RUN(test_every_kind_round_trips);
+    TAP_RUN(test_slots_and_selectors);
     TAP_RUN(test_foreign_commands);
     TAP_RUN(test_batch);
     TAP_RUN(test_batch_too_long);

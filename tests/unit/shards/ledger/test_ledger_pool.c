@@ -77,7 +77,7 @@ static void test_create_slots(void)
     EQ(kit_slots(&k, "city", 0, 1), REASON_POOL_UNKNOWN);
     EQ(kit_pool(&k, "city", "c"), REASON_OK);
     EQ(kit_slots(&k, "city", 10, 4), REASON_OK);
-    EQ(k.v.created_count, 4);
+    EQ(k.v.changed_count, 4);
     EQ(k.v.log_index, k.log_index);
     size_t count = k.m.count;
     EQ(kit_slots(&k, "city", 0, 12), REASON_SLOT_EXISTS); /* ten new ones, two old */
@@ -91,7 +91,7 @@ static void test_create_slots(void)
     c.validate_only = true;
     uint64_t hash = membook_hash(&k.m);
     EQ(kit_apply(&k, &c), REASON_OK);
-    EQ(k.v.created_count, 1);
+    EQ(k.v.changed_count, 1);
     EQ(k.v.log_index, 0);
     OK(membook_hash(&k.m) == hash); /* checked, nothing written */
     one = (struct new_slot){kit_slot(10).start_us, SECOND_US, span_of("a"), span_of("A")};

@@ -93,7 +93,7 @@ static void test_slots_again(void)
     EQ(kit_apply(&k, &c), REASON_OK);
     uint64_t index = k.v.log_index;
     EQ(kit_apply(&k, &c), REASON_OK);
-    OK(k.v.log_index == index && k.v.created_count == 1);
+    OK(k.v.log_index == index && k.v.changed_count == 1);
     c.body_hash++;
     EQ(kit_apply(&k, &c), REASON_REQUEST_ID_REUSED);
     c.request_id = kit_request(12345);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* The frame of a client's mutation: where it takes place, what is written when it is decided.
+ *
+ *   open: pool -> request id known? -> account -> the day's count     (checks 1 to 3 of ledger.c)
+ *   ... the kind decides, on the scene's account and into an outcome ...
+ *   close: slots -> account, what leaves it, index -> the remembered verdict
+ *
+ * Owns nothing.  Invariant: everything is decided and encoded before the first put, because what
+ * the book lent is gone with it; so an outcome holds bytes, not spans.
+ * Not remembered: what is refused by ledger_scene_wait(), since its answer changes by waiting. */
+#include <errno.h>
+
+#include "ledger/ledger_parts.h"
+
+void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
+                        const struct ledger_slot *slot)
+{
+    CHECK(o->count < ARRAY_COUNT(o->slots));
+    struct writer w = writer_of(o->slots[o->count].bytes, LEDGER_SLOT_BYTES);
+    ledger_record_slot(&w, slot);
+    CHECK(!w.bad);
+    o->slots[o->count].key = *key;
+    o->slots[o->count++].len = writer_len(&w);
+}
+
+int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < o->count; i++) {
+        uint8_t *bytes = (uint8_t *)o->slots[i].bytes;
+        struct writer w = {.start = bytes, .at = bytes + o->slots[i].len};
+        r = ledger_put(s->l, &o->slots[i].key, &w);
+    }
+    return err_trace(r);
+}
+
+/* Counts the request against the day; false when the day's are used up. */
+static bool ledger_scene_count(struct ledger_step *s, struct ledger_account *account)
+{
+    int64_t now = s->now_us > 0 ? s->now_us : 0;
+    uint32_t day = (uint32_t)(now / DAY_US);
+    if (account->day != day) {
+        account->day = day;
+        account->requests = 0;
+    }
+    if (account->requests >= REQUESTS_PER_IDENTITY_DAY) {
+        s->v->retry_ms = (uint32_t)((DAY_US - now % DAY_US) / 1000) + 1;
+        return false;
+    }
+    account->requests++;
+    return true;
+}
+
+int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
+{
+    int r = ledger_pool_find(s->l, s->c->pool, &scene->pool);
+    if (r == LEDGER_NONE) {
+        ledger_refuse(s, REASON_POOL_UNKNOWN);
+        return LEDGER_ANSWERED;
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    scene->at = ledger_identity_key(ledger_pool_class(scene->pool), &s->c->identity);
+    scene->request = ledger_key_request(scene->at, &s->c->identity, &s->c->request_id);
+    r = ledger_request_recall(s, &scene->request, scene->at.position);
+    if (r != LEDGER_NONE) {
+        return r ? err_trace(r) : LEDGER_ANSWERED;
+    }
+    r = ledger_account_load(s, scene->at, &scene->account);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    scene->is_new = r == LEDGER_NONE;
+    if (scene->is_new || scene->account.has_others) {
+        r = ledger_class_recall(s, ledger_pool_class(scene->pool), &scene->account.has_others);
+        if (r != LEDGER_NONE) {
+            return r ? err_trace(r) : LEDGER_ANSWERED;
+        }
+    }
+    if (!ledger_scene_count(s, &scene->account)) {
+        ledger_refuse(s, REASON_RATE_LIMITED);
+        return LEDGER_ANSWERED;
+    }
+    return 0;
+}
+
+static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *scene,
+                                   const struct writer *account,
+                                   const struct ledger_spill *spill)
+{
+    struct ledger_key key = ledger_key_account(scene->at, &s->c->identity);
+    int r = ledger_account_put(s, &key, account, spill);
+    if (r == 0 && scene->is_new && scene->account.has_others) {
+        r = ledger_class_mark(s, ledger_pool_class(scene->pool));
+    }
+    if (r || !scene->is_new) {
+        return err_trace(r);
+    }
+    uint8_t one[1] = {LEDGER_FORMAT_1};
+    struct writer w = {.start = one, .at = one + 1, .end = one + 1};
+    key = ledger_key_index(&s->c->identity, ledger_pool_class(scene->pool));
+    return err_trace(ledger_put(s->l, &key, &w));
+}
+
+int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
+                       const struct ledger_outcome *o, const struct ledger_item *item)
+{
+    uint8_t account_bytes[BOOK_VALUE_MAX], item_bytes[LEDGER_ITEM_BYTES];
+    struct writer account = writer_of(account_bytes, sizeof account_bytes);
+    struct writer snapshot = writer_of(item_bytes, sizeof item_bytes);
+    uint8_t format = item ? ledger_item_format(item) : LEDGER_FORMAT_1;
+    if (item) {
+        ledger_record_item(&snapshot, item, format);
+    }
+    struct ledger_spill spill;
+    ledger_account_trim(&scene->account, s->now_us, &spill); /* moves items: the last to look */
+    ledger_record_account(&account, &scene->account);
+    CHECK(!snapshot.bad);
+    int r = ledger_outcome_put(s, o);
+    if (r == 0) {
+        r = ledger_scene_put_account(s, scene, &account, &spill);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    struct span bytes = {item_bytes, writer_len(&snapshot)};
+    return err_trace(ledger_request_remember(s, &scene->request, format, bytes));
+}
+
+int ledger_scene_refuse(struct ledger_step *s, struct ledger_scene *scene, enum reason reason)
+{
+    static const struct ledger_outcome nothing;
+    ledger_refuse(s, reason);
+    return err_trace(ledger_scene_close(s, scene, &nothing, NULL));
+}
+
+int ledger_scene_wait(struct ledger_step *s, enum reason reason, int64_t retry_us)
+{
+    CHECK(retry_us > 0);
+    int64_t ms = retry_us / 1000 + 1;
+    s->v->retry_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    return ledger_refuse(s, reason);
+}
+
+int ledger_scene_find(struct ledger_step *s, struct ledger_scene *scene, bool is_reservation,
+                      struct ledger_item **ret_item)
+{
+    struct ledger_item *item = NULL;
+    if (scene->at.position == s->c->owner) {
+        struct ledger_key own = ledger_key_account(scene->at, &s->c->identity);
+        int r = ledger_account_pick(s, &own, &scene->account, &item);
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    if (item && (!is_reservation || ledger_item_is_reservation(item))) {
+        *ret_item = item;
+        return REASON_OK;
+    }
+    if (item == NULL) {
+        struct ledger_account other;
+        struct ledger_key key;
+        int r = ledger_account_owner(s, scene->at.space, &key, &other, &item);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (r == 0 && (!is_reservation || ledger_item_is_reservation(item))) {
+            return REASON_NOT_YOUR_RESERVATION;
+        }
+    }
+    return is_reservation ? REASON_RESERVATION_UNKNOWN : REASON_HOLD_UNKNOWN;
+}
