@@ -68,8 +68,6 @@ bool codec_json_time(int64_t seconds, int32_t nanos, char out[CODEC_JSON_TIME_MA
 bool codec_json_time_parse(struct span text, int64_t *ret_seconds, int32_t *ret_nanos);
 bool codec_json_duration(int64_t seconds, int32_t nanos, char out[CODEC_JSON_TIME_MAX]);
 bool codec_json_duration_parse(struct span text, int64_t *ret_seconds, int32_t *ret_nanos);
-/* "hold_ttl" is spelled "holdTtl"; `out` takes strlen(name) + 1.  Returns the length. */
-size_t codec_json_name(const char *name, char *out);
 /* Is `key` the field's name, in either spelling? */
 bool codec_json_name_is(const char *name, struct span key);
 

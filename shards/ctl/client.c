@@ -32,7 +32,10 @@ struct client {
     struct channel_keys *keys; /* NULL: without TLS */
     struct channel *channel;  /* NULL: not connected */
     struct wire_client *wire; /* NULL: not connected */
+    client_hear *hear;        /* NULL: the last message is the answer's */
+    void *hear_user;          /* for hear */
     bool finished;            /* the running call has its answer */
+    bool is_enough;           /* hear wants no more */
     int status;               /* of the answer */
     struct span message;      /* malloc'ed */
     struct span text;         /* malloc'ed */
@@ -60,8 +63,12 @@ static void client_span_copy(struct span *to, struct span from)
 static void client_on_message(void *user, struct wire_request *request, struct span message)
 {
     struct client *c = user;
-    (void)request;
-    client_span_copy(&c->message, message);
+    if (!c->hear) {
+        client_span_copy(&c->message, message);
+    } else if (!c->is_enough && !c->hear(c->hear_user, message)) {
+        c->is_enough = true;
+        wire_request_cancel(request);
+    }
 }
 
 static void client_on_finish(void *user, struct wire_request *request, int status,
@@ -186,9 +193,9 @@ static void client_pump(struct client *c, int64_t until_us)
     uint8_t bytes[CLIENT_BYTES];
     snprintf(c->trouble, sizeof(c->trouble), "the connection to %.80s:%d was lost", c->host,
              c->port);
-    while (!c->finished) {
+    while (!c->finished && !c->is_enough) {
         bool is_sent = client_flush(c, until_us);
-        if (c->finished) {
+        if (c->finished || c->is_enough) {
             return;
         }
         /* A server that hung up may have said why before. */
@@ -209,6 +216,12 @@ static void client_pump(struct client *c, int64_t until_us)
     }
 }
 
+void client_listen(struct client *c, client_hear *hear, void *user)
+{
+    c->hear = hear;
+    c->hear_user = user;
+}
+
 int client_call(struct client *c, const char *path, struct span request, int64_t timeout_us,
                 struct client_answer *ret_answer)
 {
@@ -220,7 +233,7 @@ int client_call(struct client *c, const char *path, struct span request, int64_t
     client_span_free(&c->message);
     client_span_free(&c->text);
     client_span_free(&c->details);
-    c->finished = false;
+    c->finished = c->is_enough = false;
     c->status = CLIENT_STATUS_UNAVAILABLE;
     if (c->wire && wire_client_done(c->wire)) {
         client_disconnect(c);
@@ -238,7 +251,10 @@ int client_call(struct client *c, const char *path, struct span request, int64_t
         }
     }
     int status = c->status; /* wire_client_free() finishes the call once more, with its own */
-    if (!c->finished) {
+    if (c->is_enough) { /* the cancelled call's end need not be waited for */
+        client_disconnect(c);
+        status = 0;
+    } else if (!c->finished) {
         client_disconnect(c);
         client_span_copy(&c->text, (struct span){(const uint8_t *)c->trouble, strlen(c->trouble)});
         client_span_free(&c->details);

@@ -140,6 +140,19 @@ static const char ctl_reservation_cancel_help[] =
     "  fairslot reservation cancel pools/passports/reservations/r0123456789abcdef-1 "
     "--token-file ada.token\n";
 
+static const char ctl_call_help[] =
+    "usage: fairslot call METHOD [JSON] [options]\n"
+    "Calls any method of the API; prints its answer as JSON, a stream's answers one a line.\n"
+    "  METHOD              CatalogService/ListPools, or any end of the name that is one method's\n"
+    "  JSON                the request, or @FILE, or - for stdin ({}); a requestId that is left\n"
+    "                      out is made\n"
+    "  --list              every method, with its messages\n"
+    "  --describe METHOD   the fields of its messages\n"
+    "  --timeout TIME      the call's deadline: 90s, 10m, 1h (10s)\n"
+    "  --limit N           end after N answers (all)\n" OPTIONS_SERVER_HELP
+    "example:\n"
+    "  fairslot call CatalogService/ListSlots '{\"parent\": \"pools/passports\"}'\n";
+
 static const char ctl_config_check_help[] =
     "usage: fairslot config check FILE [--set SECTION.KEY=VALUE]...\n"
     "Reads FILE and its drop-ins (FILE.d/*.conf in name order) as a server would; tells every\n"
@@ -177,6 +190,7 @@ static const char ctl_config_manual_help[] =
     "  fairslot config manual > fairslot.conf.5 && man ./fairslot.conf.5\n";
 
 const struct verb ctl_verbs[] = {
+    {"call", NULL, "any method of the API, in JSON", ctl_call_help, cmd_call},
     {"config", "check", "every mistake in a configuration file", ctl_config_check_help,
      cmd_config_check},
     {"config", "show", "effective values, and where they are from", ctl_config_show_help,

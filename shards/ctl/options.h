@@ -58,21 +58,27 @@ struct options_call {
     const char *key;
     const char *output;      /* "table" or "json" */
 };
-#define OPTIONS_CALL(call)                                                                        \
+#define OPTIONS_SERVER(call)                                                                      \
     {"target", 0, &(call)->target, NULL}, {"token-file", 0, &(call)->token_file, NULL},           \
     {"ca", 0, &(call)->ca, NULL}, {"cert", 0, &(call)->certificate, NULL},                        \
-    {"key", 0, &(call)->key, NULL},                                                               \
+    {                                                                                             \
+        "key", 0, &(call)->key, NULL                                                              \
+    }
+#define OPTIONS_CALL(call)                                                                        \
+    OPTIONS_SERVER(call),                                                                         \
     {                                                                                             \
         "output", 'o', &(call)->output, NULL                                                      \
     }
-#define OPTIONS_CALL_HELP                                                                         \
+#define OPTIONS_SERVER_HELP                                                                       \
     "  --target HOST:PORT  server; https://HOST:PORT: over TLS (FAIRSLOT_TARGET, else\n"          \
     "                      127.0.0.1:17700)\n"                                                    \
     "  --token-file FILE   file with a bearer token (FAIRSLOT_TOKEN_FILE)\n"                      \
     "  --ca FILE           trust this authority's servers, and use TLS (FAIRSLOT_CA, else whom\n" \
     "                      the system trusts)\n"                                                  \
     "  --cert FILE         client certificate for an admin listener (FAIRSLOT_CERT)\n"            \
-    "  --key FILE          its private key (FAIRSLOT_KEY)\n"                                      \
+    "  --key FILE          its private key (FAIRSLOT_KEY)\n"
+#define OPTIONS_CALL_HELP                                                                         \
+    OPTIONS_SERVER_HELP                                                                           \
     "  -o table|json       how the answer is printed (table)\n"
 /* From the environment, or the defaults. */
 void options_call_init(struct options_call *call);

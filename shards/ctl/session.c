@@ -27,6 +27,8 @@
 struct session {
     struct client *client;
     int64_t patience_us; /* how long a call is tried again */
+    const struct session_stream *stream; /* the running one, or NULL */
+    bool has_heard;                      /* it has had a message */
 };
 
 static int session_token(const char *path, char **ret_token)
@@ -128,33 +130,50 @@ static int64_t session_again_ms(const struct client_answer *answer, const struct
     return ms * 1000 < left_us ? ms : 0;
 }
 
+/* Sends until there is an answer, or no hope.  VERB_OK, an exit code with *ret_refusal, or < 0. */
+static int session_send(struct session *s, const struct session_stream *call,
+                        struct client_answer *ret_answer, struct refusal *ret_refusal)
+{
+    int64_t until_us = clock_mono_us() + s->patience_us;
+    for (int tries = 1;; tries++) {
+        int r = client_call(s->client, call->path, call->request, call->timeout_us, ret_answer);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (ret_answer->status == 0) {
+            return VERB_OK;
+        }
+        refusal_read(ret_refusal, ret_answer->status, ret_answer->text, ret_answer->details);
+        int64_t ms = session_again_ms(ret_answer, ret_refusal, tries, until_us - clock_mono_us());
+        if (ms == 0 || s->has_heard) {
+            return refusal_exit(ret_answer->status);
+        }
+        session_sleep(ms);
+    }
+}
+
+/* Our own trouble as a refusal. */
+static int session_fail(struct refusal *ret_refusal, const char *text)
+{
+    refusal_read(ret_refusal, 13, (struct span){(const uint8_t *)text, strlen(text)},
+                 (struct span){0});
+    return VERB_FAILED;
+}
+
 static int session_exchange(struct session *s, const struct session_call *call, struct span request,
                             void *ret_answer, struct refusal *ret_refusal)
 {
     struct client_answer answer;
-    int64_t until_us = clock_mono_us() + s->patience_us;
-    for (int tries = 1;; tries++) {
-        int r = client_call(s->client, call->path, request, SESSION_TIMEOUT_US, &answer);
-        if (r < 0) {
-            return err_trace(r);
-        }
-        if (answer.status == 0) {
-            break;
-        }
-        refusal_read(ret_refusal, answer.status, answer.text, answer.details);
-        int64_t ms = session_again_ms(&answer, ret_refusal, tries, until_us - clock_mono_us());
-        if (ms == 0) {
-            return refusal_exit(answer.status);
-        }
-        session_sleep(ms);
+    const struct session_stream once = {
+        .path = call->path, .request = request, .timeout_us = SESSION_TIMEOUT_US};
+    int r = session_send(s, &once, &answer, ret_refusal);
+    if (r != VERB_OK) {
+        return r;
     }
     ProtobufCMessage *message = protobuf_c_message_unpack(call->answer_type, NULL,
                                                           answer.message.len, answer.message.ptr);
     if (!message) {
-        static const char text[] = "the server's answer cannot be decoded";
-        refusal_read(ret_refusal, 13, (struct span){(const uint8_t *)text, sizeof(text) - 1},
-                     (struct span){0});
-        return VERB_FAILED;
+        return session_fail(ret_refusal, "the server's answer cannot be decoded");
     }
     *(ProtobufCMessage **)ret_answer = message;
     return VERB_OK;
@@ -171,19 +190,38 @@ int session_try(struct session *s, const struct session_call *call, void *ret_an
         r = session_exchange(s, call, (struct span){bytes, len}, ret_answer, ret_refusal);
     }
     free(bytes);
-    if (r < 0) {
-        static const char text[] = "out of memory";
-        refusal_read(ret_refusal, 13, (struct span){(const uint8_t *)text, sizeof(text) - 1},
-                     (struct span){0});
-        return VERB_FAILED;
-    }
-    return r;
+    return r < 0 ? session_fail(ret_refusal, "out of memory") : r;
 }
 
 int session_call(struct session *s, const struct session_call *call, void *ret_answer)
 {
     struct refusal refusal;
     int r = session_try(s, call, ret_answer, &refusal);
+    if (r != VERB_OK) {
+        refusal_tell(&refusal);
+    }
+    return r;
+}
+
+static bool session_hear(void *user, struct span message)
+{
+    struct session *s = user;
+    s->has_heard = true;
+    return s->stream->hear(s->stream->user, message);
+}
+
+int session_stream(struct session *s, const struct session_stream *call)
+{
+    struct client_answer answer;
+    struct refusal refusal;
+    s->stream = call;
+    s->has_heard = false;
+    client_listen(s->client, session_hear, s);
+    int r = session_send(s, call, &answer, &refusal);
+    client_listen(s->client, NULL, NULL);
+    s->stream = NULL;
+    s->has_heard = false;
+    r = r < 0 ? session_fail(&refusal, "out of memory") : r;
     if (r != VERB_OK) {
         refusal_tell(&refusal);
     }

@@ -35,6 +35,17 @@ int session_call(struct session *s, const struct session_call *call, void *ret_a
 struct refusal;
 int session_try(struct session *s, const struct session_call *call, void *ret_answer,
                 struct refusal *ret_refusal);
+/* A call whose messages are bytes, and may be many. */
+struct session_stream {
+    const char *path;    /* "/package.Service/Method" */
+    struct span request; /* packed */
+    int64_t timeout_us;  /* more than 0; the server is told */
+    /* Gets each message; false: no more are wanted, and all is well. */
+    bool (*hear)(void *user, struct span message);
+    void *user;
+};
+/* As session_call(), but once a message was heard nothing is sent again. */
+int session_stream(struct session *s, const struct session_stream *call);
 /* Frees an answer.  Takes NULL. */
 void session_free(void *answer);
 
