@@ -2,8 +2,8 @@
 /* fairslot call METHOD [JSON]: any method of the API, in JSON both ways.
  *   JSON (word, @FILE or -) -> packed request -> gRPC -> each message -> one line of JSON
  * For trying out, for scripts, and for what has no verb of its own.
- * Owns the request's text and an arena.  Fails by telling: wrong JSON is usage (2), a refusal has the
- * exit code of every other verb.  A stream is printed as it comes; --limit ends it. */
+ * Owns the request's text and an arena.  Fails by telling: wrong JSON is usage (2), a refusal has
+ * the exit code of every other verb.  A stream is printed as it comes; --limit ends it. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
