@@ -42,6 +42,7 @@
 #include "serve_config.h"
 
 #define SERVE_TEXT       512
+#define SERVE_FRONTENDS  2048 /* bytes of the list: 32 networks */
 #define SERVE_INPROC     "inproc://fairslot-shard"
 
 #ifdef __has_feature
@@ -250,10 +251,22 @@ static void serve_ready(void *user, int port)
     fflush(stdout);
 }
 
+/* As one text. */
+static void serve_frontends(const struct config *config, char *ret_text)
+{
+    size_t len = 0;
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < config->gateway_frontends.count && len < SERVE_FRONTENDS; i++) {
+        len += (size_t)snprintf(ret_text + len, SERVE_FRONTENDS - len, "%s ",
+                                config->gateway_frontends.at[i]);
+    }
+}
+
 static int serve_gateway_run(struct serve *s, const char *shard_url)
 {
-    char text[SERVE_TEXT] = "";
+    char text[SERVE_TEXT] = "", frontends[SERVE_FRONTENDS];
     struct serve_issuers issuers;
+    serve_frontends(s->config, frontends);
     if (serve_issuers_init(&issuers, s->config) < 0) {
         talk_error("out of memory");
         return VERB_FAILED;
@@ -266,6 +279,9 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .issuers_count = issuers.count ? issuers.count : 1,
         .tenant_key = s->key,
         .loops = (int)s->config->gateway_loops,
+        .no_anonymous = !s->config->anonymous_catalogue,
+        .anonymous_rate = (int)s->config->anonymous_rate,
+        .frontends = frontends,
         .drain_ms = (int)s->config->gateway_drain,
         .hello_ms = (int)s->config->gateway_hello,
         .deadline_ms = (int)s->config->gateway_deadline,
@@ -282,6 +298,9 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
     talk_error("%s", text[0] ? text : "the gateway failed");
     if (r == GATEWAY_E_LISTEN) {
         talk_next("choose another port with --listen %s:PORT (0: any free one)", s->host);
+    }
+    if (r == GATEWAY_E_OPTIONS) {
+        talk_next("fairslot config explain gateway.frontends");
     }
     if (r == GATEWAY_E_KEYS) {
         talk_next("fairslot config explain issuer; a key set is JSON with public keys of the "

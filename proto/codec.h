@@ -16,7 +16,7 @@ struct codec_method {
     const char *path;       /* "/fairslot.v1.CatalogService/ListPools" */
     enum command_kind kind; /* 0: in the API, but not served by this version (METHOD_PLANNED) */
     bool needs_role;        /* PoolAdminService */
-    bool anonymous;         /* callable without a token (none in this version) */
+    bool anonymous;         /* callable without a token: the catalogue */
 };
 
 /* NULL: no such method.  O(log n) or better; the path needs no terminator. */

@@ -32,6 +32,7 @@
     S(data, GATEWAY | SHARD, "Where everything is kept.")                                         \
     S(gateway, GATEWAY, "The gateway: what clients meet.")                                        \
     S(auth, GATEWAY, "Who people are; each issuer of tokens has its own [issuer NAME].")          \
+    S(anonymous, GATEWAY, "Callers without a token: the catalogue and nothing else.")             \
     S(cors, GATEWAY, "Which web pages may call from a browser.")                                  \
     S(shard, SHARD, "The shard: what slots and holds are kept by.")                               \
     S(ops, GATEWAY | SHARD, "The operations listener: /metrics, /livez, /readyz.")                \
@@ -53,6 +54,9 @@
       "Where clients connect.  Port 0 takes any free one.")                                       \
     X(gateway, loops, COUNT, "1", RANGE(1, 64), RESTART,                                          \
       "Threads that meet clients, each with a loop of its own; one per core is most.")            \
+    X(gateway, frontends, LIST, "", RANGE(0, 32), RESTART,                                        \
+      "Networks of web frontends that speak for many people, as 10.1.0.0/16.  People with weak "  \
+      "proof of identity from one /24 or /48 share one place in the queue, but not from these.")  \
     X(gateway, insecure, BOOL, "no", ANY, RESTART,                                                \
       "Allow an address beyond loopback without TLS: tokens travel in the clear.")                \
     X(gateway, shard, URL, "", RANGE(0, 300), RESTART,                                            \
@@ -67,6 +71,12 @@
     X(auth, tenant_key, SECRET, "", RANGE(0, 4000), RESTART,                                      \
       "File of 32 bytes that key the pseudonyms.  Never change it: everybody would be a "         \
       "stranger.")                                                                                \
+    /* -- [anonymous] ------------------------------------------------------------------------- */ \
+    X(anonymous, catalogue, BOOL, "yes", ANY, RESTART,                                            \
+      "Serve ListPools, GetPool and ListSlots to callers without a token; slots of scarce "       \
+      "pools need one.")                                                                          \
+    X(anonymous, rate, COUNT, "1000", RANGE(1, 1000000), RESTART,                                 \
+      "Calls a second of all such callers together; above it: RATE_LIMITED and a time.")          \
     /* -- [cors] ------------------------------------------------------------------------------ */ \
     X(cors, origins, LIST, "", RANGE(0, 64), RELOAD,                                              \
       "Origins of pages that may call, as https://booking.example.org.")                          \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Admission.  In this order, so that the cheapest refusal comes first and nothing is decoded for a
- * stranger: stopping? -> token -> role -> message -> fair queue.
+ * stranger: stopping? -> token, or the budget of those without -> role -> message -> fair queue.
  * Owns: nothing; the call owns its bytes.
  * Happy path: the token is in the cache; the message is decoded in the loop's scratch arena, joined
  * with the identity, packed once as the shard will log it, and that is all that leaves (errand.c).
@@ -18,6 +18,7 @@
 #include "gateway/errand.h"
 #include "gateway/face.h"
 #include "gateway/inside.h"
+#include "wire/wire.h"
 
 /* The message waits for its token. */
 static void admit_keep(struct call *call, struct span bytes)
@@ -71,13 +72,36 @@ static void admit_decode(struct call *call, struct span message)
     }
 }
 
+/* No token, and none is needed: one budget and one place in the queue for all such callers. */
+static void admit_anonymous(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    struct codec_refusal refusal = {
+        .reason = REASON_RATE_LIMITED,
+        .retry_ms = front_anonymous_wait_ms(g->front, uv_now(&g->loop)),
+        .detail = "callers without a token share one budget: send a token, or come back",
+    };
+    if (refusal.retry_ms) {
+        answer_refuse(call, &refusal);
+        return;
+    }
+    call->is_anonymous = true;
+    call->assurance = ASSURANCE_LOW;
+    call->is_verified = true;
+}
+
 void admit_open(struct call *call)
 {
     if (call_gateway(call)->phase != GATEWAY_OPEN) {
         answer_reason(call, REASON_SHUTTING_DOWN, NULL);
         return;
     }
-    token_ask(call);
+    bool is_silent = wire_call_authorization(call->wire).ptr == NULL;
+    if (is_silent && call->method->anonymous && !call_gateway(call)->options->no_anonymous) {
+        admit_anonymous(call);
+    } else {
+        token_ask(call);
+    }
 }
 
 void admit_message(struct call *call, struct span message)

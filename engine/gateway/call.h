@@ -46,6 +46,7 @@ struct call {
     uint8_t messages;                 /* that came, counted to 2 */
     bool is_half_closed;              /* the client sends no more */
     bool is_verified;                 /* the token is good and allows this method */
+    bool is_anonymous;                /* no token: the identity is zero */
     bool is_away;                     /* of CALL_AWAY: its errand did not come home yet */
     bool has_own_deadline;            /* the client said how long, and the limit did not cut it */
     bool is_watching;                 /* health: counted among the watchers */

@@ -280,6 +280,23 @@ static const struct wire_server_ops conn_ops = {
     .error_json = face_error,
 };
 
+/* The group of addresses that its peer is of. */
+static struct budget_group conn_group(const struct conn *conn)
+{
+    struct sockaddr_storage peer;
+    int len = sizeof peer;
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &len) < 0) {
+        return (struct budget_group){0};
+    }
+    bool is_v4 = peer.ss_family == AF_INET;
+    const uint8_t *address = is_v4
+        ? (const uint8_t *)&((const struct sockaddr_in *)&peer)->sin_addr
+        : (const uint8_t *)&((const struct sockaddr_in6 *)&peer)->sin6_addr;
+    size_t size = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+    return cidr_holds(&conn->gateway->front->frontends, address, size)
+        ? (struct budget_group){0} : budget_group_of(address, size);
+}
+
 /* A connection with nothing but a socket; NULL: out of memory. */
 static struct conn *conn_new(struct gateway *g)
 {
@@ -313,6 +330,7 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
         goto close_conn;
     }
     METRIC_ADD(connections_accepted_total, 1);
+    conn->group = conn_group(conn);
     uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
     r = wire_server_new(&conn_ops, conn, &conn_limits, &conn->wire);
     if (r) {

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "gateway/budget.h"
 #include "gateway/deadline.h"
 
 struct gateway;
@@ -15,6 +16,7 @@ struct conn {
     uv_tcp_t tcp;             /* first: a handle is its connection */
     struct gateway *gateway;
     struct wire_server *wire; /* owned; NULL once closing */
+    struct budget_group group; /* of its peer's address; none: a web frontend's, or unknown */
     struct list link;         /* in gateway->conns */
     struct list dirty_link;   /* in gateway->dirty, or alone */
     struct list stranger_link; /* in gateway->strangers, or alone */

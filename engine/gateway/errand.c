@@ -223,7 +223,7 @@ void errand_send(struct call *call)
     call->errand = NULL;
     call_move(call, CALL_AWAY);
     call->is_away = true;
-    e->identity = call->identity;
+    e->place = queue_place(call);
     e->entry.class = queue_class(call->method->kind);
     e->deadline_ms = call->deadline.at_ms;
     e->has_own_deadline = call->has_own_deadline;

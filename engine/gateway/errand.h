@@ -26,15 +26,15 @@ enum errand_state {
 struct errand {
     struct post_note note;     /* first: how it travels; its link: also of the hop's lost list */
     struct fairq_entry entry;  /* of ERRAND_QUEUED */
-    struct identity identity;  /* whose turn it takes */
     int64_t queued_us;         /* monotonic, since when it waits; 0: it was lost, goes first */
+    struct fairq_place place;  /* whose turn it takes */
     uint64_t deadline_ms;      /* of the loops' clock, which is one for all */
     struct answer *answer;     /* on the way home to another loop: owned, in one piece */
     const char *detail;        /* static; of a refusal of the gateway's own */
     enum reason reason;        /* the same */
     uint32_t call;             /* number of its call at home */
     uint32_t len;              /* of the command */
-    uint16_t place;            /* of ERRAND_SENT: in its batch */
+    uint16_t seat;             /* of ERRAND_SENT: number in its batch */
     uint8_t context;           /* of ERRAND_SENT */
     uint8_t home;              /* number of the loop that has the call */
     uint8_t state;             /* enum errand_state */

@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "gateway/call.h"
+#include "gateway/cidr.h"
 #include "gateway/gateway.h"
 #include "gateway/symbols.h"
 
@@ -25,6 +26,8 @@ struct front {
     unsigned loops_count;
     struct symbols symbols;    /* read only */
     struct auth *auth;         /* any loop: it locks when there are several */
+    struct cidr_list frontends; /* of options->frontends */
+    atomic_uint_fast64_t anonymous_us; /* when the budget of callers without a token is whole */
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
     /* Of the first loop's thread: */
     struct fairq *queue;
@@ -33,10 +36,15 @@ struct front {
     unsigned others_count;              /* other loops that have not left */
 };
 
-/* 0 or -ENOMEM. */
-int front_new(const struct gateway_options *options, struct front **ret_front);
+/* 0, FRONT_E_OPTIONS with `ret_text` (256 bytes), or -ENOMEM. */
+enum { FRONT_E_OPTIONS = 1 };
+int front_new(const struct gateway_options *options, struct front **ret_front, char *ret_text);
 /* Every loop ended.  Takes NULL. */
 void front_free(struct front *front);
+
+/* A caller without a token wants a call: 0, or the milliseconds after which it may ask again.  Any
+ * thread. */
+unsigned front_anonymous_wait_ms(struct front *front, uint64_t now_ms);
 
 /* Where the errand of a loop's call stands while it is out. */
 static inline struct errand **front_errand_slot(struct front *front, unsigned home, uint32_t call)

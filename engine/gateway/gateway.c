@@ -463,9 +463,9 @@ int gateway_run(const struct gateway_options *options, char *ret_text)
     ret_text[0] = '\0';
     tally_names();
     signal(SIGPIPE, SIG_IGN); /* a peer that left is an error of one write */
-    int r = front_new(options, &front);
+    int r = front_new(options, &front, ret_text);
     if (r) {
-        return err_trace(r);
+        return r > 0 ? GATEWAY_E_OPTIONS : err_trace(r);
     }
     r = gateway_start(front, ret_text, &port);
     if (r == 0) {

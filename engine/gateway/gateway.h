@@ -18,6 +18,10 @@ struct gateway_options {
     const char *audience;    /* must be in `aud` */
     const uint8_t *tenant_key; /* 32 bytes; identity = HMAC-SHA256(key, issuer, subject) */
     int loops;               /* threads with a loop each, at most LOOPS_MAX; 0: one */
+    bool no_anonymous;       /* nothing of the API is served without a token */
+    int anonymous_rate;      /* calls a second of all callers without one; 0: 1,000 */
+    const char *frontends;   /* networks (cidr.h) of web frontends that speak for many people: who
+                                comes from there is in no group of addresses; NULL: none */
     int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
     int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
     const char *const *cors_origins; /* whose pages may call: exact origins, or "*" alone */
@@ -29,7 +33,7 @@ struct gateway_options {
 };
 
 /* 0: stopped cleanly.  GATEWAY_E_* with `ret_text` (256 bytes) set, or < 0. */
-enum { GATEWAY_E_LISTEN = 1, GATEWAY_E_KEYS = 2 };
+enum { GATEWAY_E_LISTEN = 1, GATEWAY_E_KEYS = 2, GATEWAY_E_OPTIONS = 3 };
 int gateway_run(const struct gateway_options *options, char *ret_text);
 
 #endif

@@ -15,8 +15,8 @@
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
  * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER.  A damaged reply is
  * treated as a lost one.  A call that the reply does not name is an error of ours: INTERNAL.
- * Invariants: an errand in ERRAND_SENT stands at its place in the context whose batch carries it; a
- * number names place and batch, so a late or repeated one meets nobody; items under way never
+ * Invariants: an errand in ERRAND_SENT has a seat in the context whose batch carries it; a
+ * number names seat and batch, so a late or repeated one meets nobody; items under way never
  * exceed the credit, but for one batch when nothing is under way; what is past its deadline is
  * refused when its turn comes and costs no credit.
  * Not raw REP or polling: see docs/decisions and DESIGN 7. */
@@ -58,7 +58,7 @@ struct hop_inbox {
 };
 
 struct hop_context {
-    struct errand *errands[BATCH_ITEMS_MAX]; /* of the batch, by place; NULL: gave up, answered */
+    struct errand *errands[BATCH_ITEMS_MAX]; /* of the batch, by seat; NULL: gave up, answered */
     size_t errands_count;  /* those that still wait for it */
     size_t items_count;    /* of the batch, also those that gave up */
     uint32_t batch_number; /* of this batch: high bits of what the shard echoes */
@@ -128,12 +128,12 @@ static void hop_arm_tick(struct hop *hop)
     deadline_arm(&hop->gateway->deadlines, &hop->tick, hop_now(hop) + HOP_TICK_MS);
 }
 
-/* The errand at a place leaves its batch. */
-static struct errand *hop_take(struct hop_context *c, size_t place)
+/* The errand of a seat leaves its batch. */
+static struct errand *hop_take(struct hop_context *c, size_t seat)
 {
-    struct errand *e = c->errands[place];
+    struct errand *e = c->errands[seat];
     CHECK(e != NULL && c->errands_count > 0);
-    c->errands[place] = NULL;
+    c->errands[seat] = NULL;
     c->errands_count--;
     return e;
 }
@@ -142,8 +142,8 @@ void hop_forget(struct front *front, struct errand *e)
 {
     CHECK(e->state == ERRAND_SENT);
     struct hop_context *c = &front->hop->contexts[e->context];
-    CHECK(c->errands[e->place] == e);
-    hop_take(c, e->place);
+    CHECK(c->errands[e->seat] == e);
+    hop_take(c, e->seat);
 }
 
 /* The whole batch is lost: its errands go again, first. */
@@ -164,8 +164,8 @@ static void hop_lose(struct hop *hop, struct hop_context *c)
 /* The errand that an answer names; NULL: none that waits. */
 static struct errand *hop_named(const struct hop_context *c, uint32_t number)
 {
-    uint32_t place = number % BATCH_ITEMS_MAX;
-    return number / BATCH_ITEMS_MAX == c->batch_number ? c->errands[place] : NULL;
+    uint32_t seat = number % BATCH_ITEMS_MAX;
+    return number / BATCH_ITEMS_MAX == c->batch_number ? c->errands[seat] : NULL;
 }
 
 static void hop_reply(struct hop *hop, unsigned context)
@@ -299,7 +299,7 @@ static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
         }
         e->state = ERRAND_SENT;
         e->context = (uint8_t)(c - hop->contexts);
-        e->place = (uint16_t)count;
+        e->seat = (uint16_t)count;
         c->errands[count] = e;
         count++;
         bytes += e->len;

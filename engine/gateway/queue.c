@@ -9,9 +9,13 @@
  * one's own and 1 browses; a class that has nothing waiting leaves its share to the others. */
 #include "gateway/queue.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "gateway/call.h"
+#include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/front.h"
 
@@ -54,10 +58,21 @@ enum fairq_class queue_class(enum command_kind kind)
     }
 }
 
+struct fairq_place queue_place(const struct call *call)
+{
+    struct fairq_place place = {.identity = call->identity};
+    uint64_t group = call->conn->group.value;
+    if (call->assurance == ASSURANCE_LOW && group && !call->is_anonymous) {
+        place.is_grouped = true;
+        memcpy(place.group.bytes, &group, sizeof group);
+    }
+    return place;
+}
+
 void queue_push(struct front *front, struct errand *e)
 {
     list_init(&e->entry.link);
-    int verdict = fairq_push(front->queue, &e->identity, &e->entry);
+    int verdict = fairq_push(front->queue, &e->place, &e->entry);
     if (verdict == 0) {
         e->state = ERRAND_QUEUED;
         e->queued_us = clock_mono_us();

@@ -7,6 +7,7 @@
 #include "fair/fairq.h"
 #include "proto/words.h"
 
+struct call;
 struct errand;
 struct front;
 
@@ -23,6 +24,9 @@ void queue_remove(struct front *front, struct errand *e);
 size_t queue_waiting(const struct front *front);
 size_t queue_waiting_identities(const struct front *front);
 
+/* Whose turn a call takes: its identity's; of weak identities, their address group's part of it;
+ * of callers without a token, the one place that all of them share. */
+struct fairq_place queue_place(const struct call *call);
 /* Pure.  What keeps a slot from being lost goes first, browsing last. */
 enum fairq_class queue_class(enum command_kind kind);
 

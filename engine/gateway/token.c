@@ -185,7 +185,8 @@ static void job_wait(struct token_job *job, bool is_suspect)
     if (is_suspect) {
         list_push(&desk->suspects, &job->link);
     }
-    int verdict = fairq_push(desk->queue, &job->owner, &job->entry);
+    const struct fairq_place place = {.identity = job->owner};
+    int verdict = fairq_push(desk->queue, &place, &job->entry);
     CHECK(verdict == 0); /* it has room for every job there may be */
 }
 

@@ -54,6 +54,12 @@ int ledger_del(struct ledger *l, const struct ledger_key *key)
 
 /* -- verdicts ---------------------------------------------------------------------------------- */
 
+bool ledger_is_anonymous(const struct command *c)
+{
+    static const struct identity nobody;
+    return memcmp(&c->identity, &nobody, sizeof nobody) == 0;
+}
+
 int ledger_refuse(struct ledger_step *s, enum reason reason)
 {
     CHECK(reason != REASON_OK);

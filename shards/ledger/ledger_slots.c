@@ -176,9 +176,8 @@ int ledger_slots_list(struct ledger_step *s)
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
     }
     bool is_masked = pool->scarce && !(s->c->roles & ROLE_OPERATOR);
-    static const struct identity nobody;
-    if (is_masked && memcmp(&s->c->identity, &nobody, sizeof nobody) == 0) {
-        return ledger_refuse(s, REASON_TOKEN_MISSING);
+    if (is_masked && ledger_is_anonymous(s->c)) {
+        return ledger_refuse(s, REASON_TOKEN_MISSING); /* what is free here is watched by bots */
     }
     int page = ledger_page_read(s, &token);
     if (page == 0 && !codec_slot_id_parse(token, &from)) {

@@ -166,8 +166,9 @@ def test_reflection_says_what_it_does_not_know():
         assert answer.error_response.error_code == 5, answer
 
 
-def test_the_catalogue_wants_a_token():
-    refused(16, 'TOKEN_MISSING', NOBODY.raw, '/fairslot.v1.CatalogService/ListPools', b'')
+def test_the_catalogue_wants_no_token_and_the_rest_does():
+    NOBODY.raw('/fairslot.v1.CatalogService/ListPools', b'')
+    refused(16, 'TOKEN_MISSING', NOBODY.raw, '/fairslot.v1.ReservationService/GetHold', b'')
 
 
 if __name__ == '__main__':

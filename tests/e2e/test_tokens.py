@@ -56,7 +56,10 @@ def test_good_tokens():
 
 
 def test_none():
-    refuse('TOKEN_MISSING', None)
+    client = house.Client(SERVER.target)
+    refused(16, 'TOKEN_MISSING', client.raw, '/fairslot.v1.ReservationService/GetHold')
+    assert speak(None), 'the catalogue wants none'
+    client.close()
     refuse('TOKEN_MISSING', None, [('authorization', 'Basic YTpi')])
     refuse('TOKEN_MISSING', None, [('authorization', 'Bearer ')])  # an empty variable in a script
     refuse('TOKEN_MISSING', None, [('authorization', ' ')])

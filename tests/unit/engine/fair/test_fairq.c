@@ -34,10 +34,10 @@ static struct fairq *queue_of(const uint32_t *weights, uint32_t per_identity, ui
 
 static int push(struct fairq *q, struct work *w, uint32_t who, enum fairq_class class)
 {
-    struct identity i = identity_of(who);
+    struct fairq_place at = {.identity = identity_of(who)};
     w->entry.class = class;
     w->who = who;
-    return fairq_push(q, &i, &w->entry);
+    return fairq_push(q, &at, &w->entry);
 }
 
 static struct work *pull(struct fairq *q)
@@ -256,14 +256,15 @@ static void test_no_priority_for_new(void)
 }
 
 /* Keys chosen to fall on one place under a secret that an attacker guessed. */
-static void flood_keys(const uint8_t *guess, struct identity *out, size_t count)
+static void flood_keys(const uint8_t *guess, struct fairq_place *out, size_t count)
 {
     uint64_t at = 0;
     for (size_t n = 0; n < count; at++) {
-        uint8_t hash[crypto_shorthash_BYTES];
-        memcpy(out[n].bytes, &at, sizeof at);
-        crypto_shorthash(hash, out[n].bytes, 16, guess);
-        n += hash[0] == 0x5a && (hash[1] & 0x0f) == 0x05;
+        uint8_t hash[crypto_shorthash_BYTES], key[17] = {0}; /* identity and kind */
+        memcpy(key, &at, sizeof at);
+        memcpy(out[n].identity.bytes, key, 16);
+        crypto_shorthash(hash, key, sizeof key, guess);
+        n += hash[0] == 0x5a && (hash[1] & 0x1f) == 0x05;
     }
 }
 
@@ -271,7 +272,7 @@ static void test_hash_flood(void)
 {
     enum { KEYS = 400 };
     static struct work w[KEYS];
-    static struct identity keys[KEYS];
+    static struct fairq_place keys[KEYS];
     struct fairq_options o = {.weights = {8, 4, 2, 1}, .waiting_per_identity = 4,
                               .identities_max = 2048};
     size_t probes[2];

@@ -118,12 +118,12 @@ static void step_push(struct fairq *q, struct prng *p)
     if (w->waits) {
         return;
     }
-    struct identity identity = {{0}};
+    struct fairq_place at = {0};
     w->who = (int)prng_below(p, 2 + prng_below(p, PEOPLE - 1)); /* some come more often */
     w->entry.class = (enum fairq_class)prng_below(p, FAIRQ_CLASSES);
-    identity.bytes[15] = (uint8_t)w->who;
+    at.identity.bytes[15] = (uint8_t)w->who;
     int want = model_push(number);
-    EQ(fairq_push(q, &identity, &w->entry), want);
+    EQ(fairq_push(q, &at, &w->entry), want);
     w->waits = want == 0;
     refused[want]++;
 }

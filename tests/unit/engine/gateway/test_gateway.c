@@ -98,7 +98,7 @@ static void test_refusals_before_the_queue(void)
     peer_wait(&p, &a, 1000);
     EQ(a.status, 12);
     OK(ask_names(&a, "METHOD_PLANNED"));
-    peer_ask(&p, &a, GET_POOL, NULL, pool_request("ok"));
+    peer_ask(&p, &a, "/fairslot.v1.ReservationService/GetHold", NULL, pool_request("ok"));
     peer_wait(&p, &a, 1000);
     EQ(a.status, 16);
     OK(ask_names(&a, "TOKEN_MISSING"));
