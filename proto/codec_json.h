@@ -58,8 +58,8 @@ bool codec_json_method_find(struct span path, struct codec_json_method *ret_meth
  * terminated, in the arena.  NULL past the last one, or over the cap. */
 const char *codec_json_method_path(size_t number, struct arena *arena);
 
-/* A field's name as JSON spells it: "hold_ttl" is "holdTtl".  `out` takes strlen(name) + 1.  Returns
- * the length. */
+/* A field's name as JSON spells it: "hold_ttl" is "holdTtl".  `out` takes strlen(name) + 1.
+ * Returns the length. */
 size_t codec_json_name(const char *name, char *out);
 
 #endif

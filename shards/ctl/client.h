@@ -39,8 +39,8 @@ bool client_target(const char *target, char *ret_host, int *ret_port, bool *ret_
 int client_open(const struct client_options *options, struct client **ret_client, char *ret_text);
 void client_close(struct client *c);
 
-/* Each message of the calls that follow goes to `hear` as it comes (a server's stream has many), and
- * not into the answer; when it returns false the call ends there, with status 0. */
+/* Each message of the calls that follow goes to `hear` as it comes (a server's stream has many),
+ * and not into the answer; when it returns false the call ends there, with status 0. */
 typedef bool client_hear(void *user, struct span message);
 void client_listen(struct client *c, client_hear *hear, void *user);
 
