@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Goal: people of real issuers book; whatever an issuer does, those whose keys are known are served,
-nobody else is, and the gateway never waits for it.
+"""Goal: people of real issuers book; whatever an issuer does, those whose keys are known are
+served, nobody else is, and the gateway never waits for it.
 
-Issuers: npm's oidc-provider (authorization code flow, ES256 and RS256, keys that rotate), and one in
-Keycloak's shape (realm, RS256, azp, roles in realm_access, the person in a claim of its own).
+Issuers: npm's oidc-provider (authorization code flow, ES256 and RS256, keys that rotate), and one
+in Keycloak's shape (realm, RS256, azp, roles in realm_access, the person in a claim of its own).
 """
 import http.server
 import json
