@@ -231,9 +231,13 @@ static int h1_scan(struct wire_h1 *h, uint8_t c)
     if (c == '\r') {
         return -1;
     }
-    bool is_folded = h->line_len == 0 && (c == ' ' || c == '\t');
-    if (is_folded || (h->lines_count == 0 && (c < ' ' || c >= 0x7f))) {
-        return WIRE_REFUSAL_HTTP_INVALID; /* or no text at all: TLS, say */
+    /* A folded line, a header without a name. */
+    bool is_odd = h->line_len == 0 && (c == ' ' || c == '\t' || c == ':');
+    if (h->lines_count == 0) { /* two blanks; no text at all: TLS, say */
+        is_odd |= c < ' ' || c >= 0x7f || (c == ' ' && last == ' ');
+    }
+    if (is_odd) {
+        return WIRE_REFUSAL_HTTP_INVALID;
     }
     if (++h->line_len > WIRE_H1_LINE_MAX && h->lines_count == 0 && limit_is_on("headers")) {
         return WIRE_REFUSAL_LINE_TOO_LONG;
@@ -284,6 +288,10 @@ static int h1_check(const struct wire_h1 *h)
         (has_length && h->codings_count) || (h->codings_count && p->http_minor == 0)) {
         return WIRE_REFUSAL_HTTP_INVALID;
     }
+    bool has_body = h->codings_count || p->content_length > 0;
+    if (has_body && (p->method == HTTP_GET || p->method == HTTP_HEAD)) {
+        return WIRE_REFUSAL_HTTP_INVALID; /* some hop would not read it */
+    }
     return p->method == HTTP_POST && !has_length && !h->codings_count
                ? WIRE_REFUSAL_LENGTH_MISSING
                : -1;
@@ -303,7 +311,7 @@ static enum wire_method h1_method(const struct wire_h1 *h)
 static int h1_whole(struct wire_h1 *h)
 {
     h->state = H1_READ;
-    return h->call ? err_trace(wire_body_end(h->call)) : 0;
+    return h->call ? err_trace(wire_body_end(h->call)) : wire_h1_next(h);
 }
 
 /* The call is open or refused; what now of its body? */
@@ -323,6 +331,7 @@ static int h1_await_body(struct wire_h1 *h)
         if (h->is_waited_for && h->parser.http_minor == 1) {
             memcpy(h->small, "HTTP/1.1 100 Continue\r\n\r\n", 25);
             h->small_len = 25;
+            h->small_at = 0;
         }
         return 0;
     }

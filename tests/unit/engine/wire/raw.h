@@ -114,6 +114,7 @@ struct raw_answer {
     uint32_t goaway_code; /* of the last */
     size_t window;       /* WINDOW_UPDATE increments of the connection */
     size_t data;         /* bytes of DATA */
+    uint8_t body[8192];  /* the first of them */
     int acks;            /* PING acks */
 };
 
@@ -172,6 +173,9 @@ static inline void raw_read(nghttp2_hd_inflater *inflater, const uint8_t *at, si
         } else if (type == NGHTTP2_WINDOW_UPDATE && stream == 0) {
             a->window += raw_be(payload, 4);
         } else if (type == NGHTTP2_DATA) {
+            if (a->data + len <= sizeof(a->body)) {
+                memcpy(a->body + a->data, payload, len);
+            }
             a->data += len;
         } else if (type == NGHTTP2_PING) {
             a->acks++;
