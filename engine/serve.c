@@ -287,6 +287,8 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .deadline_ms = (int)s->config->gateway_deadline,
         .cors_origins = s->config->cors_origins.at,
         .cors_origins_count = s->config->cors_origins.count,
+        .unread_ms = (int)s->config->gateway_unread,
+        .memory_bytes = (size_t)s->config->gateway_memory,
         .ready = serve_ready,
         .user = s,
     };

@@ -76,6 +76,12 @@
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
 #define STREAMS_PER_CONNECTION 1024 /* HTTP/2 MAX_CONCURRENT_STREAMS */
 #define CALLS_MAX             65536 /* live calls over all connections of a gateway */
+#define MEMORY_BYTES          ((size_t)1 << 30) /* that connections and calls may hold, all loops:
+                                      16,000 idle ones need 470 MB; gateway.memory */
+#define MUTES_MAX             (CALLS_MAX / 4) /* calls of a loop whose message has not come */
+#define MUTES_PER_CONNECTION  64    /* ... of one connection, once there are so many */
+#define UNREAD_MS             10000 /* for an answer that its client leaves unread */
+#define UNREAD_PROGRESS       16384 /* bytes of it that give the same time again */
 #define WAITING_PER_IDENTITY  256   /* calls of one identity in the fair queue: a page that asks for
                                        everything at once is no flood; 1 in 256 of CALLS_MAX */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */

@@ -32,7 +32,10 @@
     L(map, 2, "state log")                                                                        \
     L(way, 2, "read write")                                                                       \
     L(outcome, 2, "answered lost")                                                                \
-    L(level, 4, "error warn info debug")
+    L(level, 4, "error warn info debug")                                                          \
+    L(end, 13,                                                                                    \
+      "left garbage protocol frames resets cancels acks continuations hog memory hello stall "    \
+      "other")
 
 #define METRICS(M)                                                                                \
     /* -- what clients asked ------------------------------------------------------------------ */ \
@@ -47,6 +50,12 @@
     M(connections_accepted_total, COUNTER, none, none, none, "Connections accepted.")             \
     M(connections_refused_total, COUNTER, none, none, none,                                       \
       "Connections that got a good-bye at once, because there were too many.")                    \
+    M(connections_ended_total, COUNTER, end, none, none,                                          \
+      "Connections ended, by the limit that did it (left: the client went, or we drained).")      \
+    M(calls_cut_total, COUNTER, none, none, none,                                                 \
+      "Calls reset because their client did not take the answer.")                                \
+    M(memory_held_bytes, GAUGE, none, none, none,                                                 \
+      "What connections and calls hold, of gateway.memory.")                                      \
     /* -- identity ---------------------------------------------------------------------------- */ \
     M(token_cache_lookups_total, COUNTER, cache, none, none,                                      \
       "Tokens looked up among the verified ones.")                                                \

@@ -67,6 +67,12 @@
       "How long a client may take for its greeting or one block of headers.")                     \
     X(gateway, deadline, DURATION, "10s", RANGE(100, 60000), RELOAD,                              \
       "Time of a call whose client sets none.")                                                   \
+    X(gateway, unread, DURATION, "10s", RANGE(100, 600000), RESTART,                              \
+      "How long a client may leave an answer unread before its call, or a connection that takes " \
+      "nothing at all, is ended.")                                                                \
+    X(gateway, memory, SIZE, "1GiB", RANGE(INT64_C(8) << 20, INT64_C(1) << 40), RESTART,          \
+      "Most that connections and calls may hold; near it the greediest connection is ended and "  \
+      "new calls are refused (GATEWAY_FULL).")                                                    \
     /* -- [auth] ------------------------------------------------------------------------------ */ \
     X(auth, tenant_key, SECRET, "", RANGE(0, 4000), RESTART,                                      \
       "File of 32 bytes that key the pseudonyms.  Never change it: everybody would be a "         \

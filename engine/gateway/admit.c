@@ -29,9 +29,9 @@ static void admit_keep(struct call *call, struct span bytes)
         answer_reason(call, REASON_RATE_LIMITED, "too many tokens are being verified");
         return;
     }
-    uint8_t *copy = malloc(bytes.len + 1); /* an empty message is one, too */
+    uint8_t *copy = guard_take(call, bytes.len) ? malloc(bytes.len + 1) : NULL; /* 0 is one, too */
     if (copy == NULL) {
-        answer_reason(call, REASON_RATE_LIMITED, "this gateway is out of memory");
+        answer_reason(call, REASON_GATEWAY_FULL, NULL);
         return;
     }
     if (bytes.len) {
@@ -66,9 +66,9 @@ static void admit_decode(struct call *call, struct span message)
         answer_reason(call, REASON_INTERNAL, NULL);
         return;
     }
-    call->errand = errand_new(packed);
+    call->errand = guard_take(call, packed.len) ? errand_new(packed) : NULL;
     if (call->errand == NULL) {
-        answer_reason(call, REASON_RATE_LIMITED, "this gateway is out of memory");
+        answer_reason(call, REASON_GATEWAY_FULL, NULL);
     }
 }
 

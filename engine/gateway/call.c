@@ -20,13 +20,15 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/limit.h"
+#include "base/metrics.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/inside.h"
 #include "gateway/tally.h"
+#include "wire/wire.h"
 
-#define CALL_LINGER_MS 10000 /* for an answered call whose client does not read */
 #define CALL_SLOT_BITS 16
 
 _Static_assert(CALLS_MAX <= 1 << CALL_SLOT_BITS, "a slot fits its half of the number");
@@ -82,6 +84,7 @@ struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_cal
     *call = (struct call){.wire = wire, .conn = conn, .number = call->number,
                           .deadline = {.owner = DEADLINE_CALL}, .state = CALL_OPEN};
     list_init(&call->link);
+    list_init(&call->mute_link);
     pool->live_count++;
     conn->waiting_count++;
     tally_open(call);
@@ -113,6 +116,7 @@ void call_drop_bytes(struct call *call)
     }
     errand_free(call->errand);
     call->errand = NULL;
+    guard_give(call);
 }
 
 static void call_release(struct call *call)
@@ -125,6 +129,29 @@ static void call_release(struct call *call)
     CHECK(g->calls.live_count > 0);
     g->calls.live_count--;
     list_push(g->calls.free.next, &call->link); /* in front */
+}
+
+static uint64_t call_unread_ms(const struct gateway *g)
+{
+    return g->options->unread_ms > 0 ? (uint64_t)g->options->unread_ms : UNREAD_MS;
+}
+
+void call_linger(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    call->is_lingering = true;
+    call->unread_bytes = (uint32_t)wire_call_queued_bytes(call->wire);
+    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + call_unread_ms(g));
+}
+
+/* Answered: whoever has a lot of time left, or a stream without end, has to take it now. */
+static void call_hurry(struct call *call)
+{
+    struct gateway *g = call_gateway(call);
+    if (call->deadline.place == 0 ||
+        call->deadline.at_ms > uv_now(&g->loop) + call_unread_ms(g) + DEADLINE_MS) {
+        call_linger(call);
+    }
 }
 
 void call_move(struct call *call, enum call_state to)
@@ -148,17 +175,32 @@ void call_move(struct call *call, enum call_state to)
     call->state = (uint8_t)to;
     if (to == CALL_ANSWERED || to == CALL_GONE) {
         call_drop_bytes(call);
+        guard_heard(call);
+    }
+    if (to == CALL_ANSWERED) {
+        call_hurry(call);
     }
     if (to == CALL_GONE) {
         call_release(call);
     }
 }
 
-void call_linger(struct call *call)
+/* Its client did not take the answer.  Others need the call: its stream goes, and where even that
+ * cannot be said, the connection. */
+static void call_cut(struct call *call)
 {
-    struct gateway *g = call_gateway(call);
-    call->is_lingering = true;
-    deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + CALL_LINGER_MS);
+    size_t unread = wire_call_queued_bytes(call->wire);
+    if (unread + UNREAD_PROGRESS <= call->unread_bytes || !limit_is_on("unread")) {
+        call_linger(call);
+    } else if (call->is_cut) {
+        conn_fail(call->conn);
+    } else {
+        call->is_cut = true;
+        METRIC_ADD(calls_cut_total, 1);
+        call_linger(call);
+        wire_call_cut(call->wire);
+        conn_dirty(call->conn);
+    }
 }
 
 void call_expired(struct call *call)
@@ -171,7 +213,7 @@ void call_expired(struct call *call)
     } else if (!call->is_lingering) {
         call_linger(call);
     } else {
-        conn_fail(call->conn); /* it does not read: others need the call */
+        call_cut(call);
     }
 }
 

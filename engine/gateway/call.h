@@ -32,6 +32,7 @@ struct call {
     const struct codec_method *method; /* of calls for the shard; else NULL */
     struct deadline deadline;         /* armed except in CALL_GONE and in streams without end */
     struct list link;                 /* the list of its state */
+    struct list mute_link;            /* in guard's mutes until its message comes, or alone */
     struct identity identity;         /* once is_verified */
     int64_t opened_us;                /* monotonic */
     uint32_t assurance;               /* enum assurance, once is_verified */
@@ -41,6 +42,8 @@ struct call {
     uint32_t bytes_len;               /* at most MESSAGE_MAX */
     uint32_t number;                  /* slot | generation << 16: names one life of the slot */
     uint32_t answer_bytes;            /* counted in the connection's output */
+    uint32_t kept_bytes;              /* counted in the guard's memory */
+    uint32_t unread_bytes;            /* of its answer when the last time to be read began */
     int32_t service;                  /* health: enum health_status to answer, or told last */
     uint8_t state;                    /* enum call_state */
     uint8_t messages;                 /* that came, counted to 2 */
@@ -51,6 +54,7 @@ struct call {
     bool has_own_deadline;            /* the client said how long, and the limit did not cut it */
     bool is_watching;                 /* health: counted among the watchers */
     bool is_lingering;                /* answered, and given a last time to be read */
+    bool is_cut;                      /* it was not read, and its stream is reset */
 };
 
 struct call_pool {

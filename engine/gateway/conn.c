@@ -11,10 +11,11 @@
  * memory would leave the caches (measured: 4.3 us a call instead of 3.2).  Both buffers belong to
  * the loop, so an idle connection costs this struct and wire's state (measured: 14 KB).
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
- * CONN_STALL_MS), one that does not say what it came for (no preface and SETTINGS, or half a header
- * block, for CONN_HELLO_MS; an idle connection that greeted may stay for ever).  Answers that
- * clients do not read are bounded by wire on each connection, and by OUTPUT_BYTES_MAX for all: what
- * is beyond is refused (answer.c), not stored.
+ * CONN_STALLS times the unread time), one that does not say what it came for (no preface and
+ * SETTINGS, or half a header block, for CONN_HELLO_MS; an idle connection that greeted may stay for
+ * ever), one that holds most when memory runs out (guard.c).  Answers that clients do not read are
+ * bounded by wire on each connection, and by OUTPUT_BYTES_MAX for all: what is beyond is refused
+ * (answer.c), not stored.
  * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
  * nothing is taken from wire, so order is kept.
  * Not uv_write for everything: it allocates and needs another turn for what is one system call. */
@@ -26,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -34,18 +36,8 @@
 #include "gateway/route.h"
 #include "wire/wire.h"
 
-#define CONN_STALL_MS 30000 /* for a rest that the peer does not take */
+#define CONN_STALLS   3     /* times the unread time: for a rest that the peer does not take */
 #define CONN_HELLO_MS 10000 /* for a greeting or a header block, however many bytes it comes in */
-
-/* Hostile resets: as measured in the wire's study; work per identity is capped by the queue. */
-static const struct wire_limits conn_limits = {
-    .streams_max = STREAMS_PER_CONNECTION,
-    .header_bytes = 32 * 1024, /* a token over TOKEN_MAX gets its own reason */
-    .message_bytes = MESSAGE_MAX,
-    .queued_bytes = ANSWER_MAX,
-    .reset_burst = 1000,
-    .reset_rate = 200,
-};
 
 /* What a socket did not take at once. */
 struct conn_rest {
@@ -59,12 +51,18 @@ static void conn_freed(uv_handle_t *handle)
     free(handle->data);
 }
 
+static unsigned conn_end(const struct conn *conn)
+{
+    return conn->end || conn->wire == NULL ? conn->end : wire_server_end(conn->wire);
+}
+
 static void conn_close(struct conn *conn)
 {
     if (uv_is_closing((uv_handle_t *)&conn->tcp)) {
         return;
     }
     struct gateway *g = conn->gateway;
+    METRIC_ADD1(connections_ended_total, end, conn_end(conn), 1);
     wire_server_free(conn->wire); /* every call of it is gone after this */
     conn->wire = NULL;
     deadline_disarm(&g->deadlines, &conn->stall);
@@ -148,7 +146,10 @@ static int conn_write_rest(struct conn *conn, const uint8_t *bytes, size_t n)
     }
     g->output_bytes += n;
     conn->is_writing = true;
-    deadline_arm(&g->deadlines, &conn->stall, uv_now(&g->loop) + CONN_STALL_MS);
+    if (limit_is_on("stall")) {
+        uint64_t ms = g->options->unread_ms > 0 ? (uint64_t)g->options->unread_ms : UNREAD_MS;
+        deadline_arm(&g->deadlines, &conn->stall, uv_now(&g->loop) + CONN_STALLS * ms);
+    }
     return 0;
 }
 
@@ -217,8 +218,21 @@ void conn_flush_all(struct gateway *g)
     }
 }
 
-void conn_stalled(struct conn *conn)
+void conn_expel(struct conn *conn)
 {
+    if (conn->is_writing) {
+        conn_stalled(conn, CONN_END_STALL); /* it does not even read what it was told */
+        return;
+    }
+    wire_server_expel(conn->wire);
+    conn->is_ending = true;
+    uv_read_stop((uv_stream_t *)&conn->tcp);
+    conn_dirty(conn);
+}
+
+void conn_stalled(struct conn *conn, enum conn_end why)
+{
+    conn->end = (uint8_t)why;
     conn_fail(conn);
 }
 
@@ -253,6 +267,7 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     /* Deadlines of its calls begin now, not when this turn of a busy loop began. */
     uv_update_time(stream->loop);
+    wire_server_time(conn->wire, uv_now(stream->loop));
     int verdict = wire_server_receive(conn->wire, (const uint8_t *)buf->base, (size_t)n);
     if (verdict < 0) {
         conn->has_failed = true;
@@ -332,7 +347,7 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
     METRIC_ADD(connections_accepted_total, 1);
     conn->group = conn_group(conn);
     uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
-    r = wire_server_new(&conn_ops, conn, &conn_limits, &conn->wire);
+    r = wire_server_new(&conn_ops, conn, &g->guard.limits, &conn->wire);
     if (r) {
         goto close_conn;
     }

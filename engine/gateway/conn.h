@@ -8,9 +8,12 @@
 #include "base/list.h"
 #include "gateway/budget.h"
 #include "gateway/deadline.h"
+#include "wire/wire.h"
 
 struct gateway;
-struct wire_server;
+
+/* What ends a connection besides wire (enum wire_end); with it, label `end` of the metrics. */
+enum conn_end { CONN_END_HELLO = WIRE_END_COUNT, CONN_END_STALL, CONN_END_COUNT };
 
 struct conn {
     uv_tcp_t tcp;             /* first: a handle is its connection */
@@ -22,8 +25,10 @@ struct conn {
     struct list stranger_link; /* in gateway->strangers, or alone */
     struct deadline stall;    /* armed while a rest is being written */
     struct deadline hello;    /* armed while it owes its greeting or the rest of a header block */
+    uint32_t mutes_count;     /* calls in guard's mutes */
     uint32_t waiting_count;   /* calls not answered yet: whose answers may join a write */
     int32_t token_score;      /* bad tokens less good ones, never under 0 (token.c) */
+    uint8_t end;              /* enum conn_end, when the gateway ends it itself */
     bool is_writing;          /* a rest is with libuv: nothing more is taken from wire */
     bool is_ending;           /* wire wants it closed after what there is to send */
     bool has_failed;          /* close it at the next flush */
@@ -42,8 +47,10 @@ void conn_flush_all(struct gateway *g);
 /* Closes the connection that has owed its greeting for longest, but not the newest connection;
  * false: there is none. */
 bool conn_close_stranger(struct gateway *g);
-/* A rest was not taken in time, or what it owes did not come in time. */
-void conn_stalled(struct conn *conn);
+/* Ends it with HTTP/2's ENHANCE_YOUR_CALM: it holds more than its part. */
+void conn_expel(struct conn *conn);
+/* A rest was not taken in time (CONN_END_STALL), or what it owes did not come (CONN_END_HELLO). */
+void conn_stalled(struct conn *conn, enum conn_end why);
 /* One step of HTTP/2's good-bye on every connection: the notice, then the end. */
 void conn_drain_all(struct gateway *g);
 /* Cuts every connection. */

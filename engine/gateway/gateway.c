@@ -209,10 +209,10 @@ static void gateway_deadlines(struct gateway *g)
             call_expired(CONTAINER_OF(d, struct call, deadline));
             break;
         case DEADLINE_CONN:
-            conn_stalled(CONTAINER_OF(d, struct conn, stall));
+            conn_stalled(CONTAINER_OF(d, struct conn, stall), CONN_END_STALL);
             break;
         case DEADLINE_HELLO:
-            conn_stalled(CONTAINER_OF(d, struct conn, hello));
+            conn_stalled(CONTAINER_OF(d, struct conn, hello), CONN_END_HELLO);
             break;
         case DEADLINE_HOP:
             hop_tick(g->front);
@@ -254,6 +254,7 @@ static void gateway_settle(struct gateway *g)
         hop_pump(g->front);
         tally_queue(g->front);
     }
+    guard_settle(g);
     conn_flush_all(g);
     if (g->phase != GATEWAY_OPEN && g->conns_count == 0) {
         gateway_leave(g);
@@ -288,6 +289,7 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     list_init(&g->dirty);
     list_init(&g->strangers);
     list_init(&g->reflections);
+    guard_init(g);
     list_init(&g->told.link);
     arena_init(&g->scratch, CALL_ARENA_MAX);
     arena_init(&g->status, MESSAGE_MAX);
@@ -319,6 +321,7 @@ static void gateway_fini(struct gateway *g)
     post_fini(&g->post);
     face_fini(&g->face);
     token_desk_fini(g);
+    guard_fini(g);
     call_pool_fini(&g->calls);
     deadline_heap_fini(&g->deadlines);
     arena_fini(&g->status);

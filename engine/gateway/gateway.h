@@ -26,6 +26,8 @@ struct gateway_options {
     int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
     const char *const *cors_origins; /* whose pages may call: exact origins, or "*" alone */
     size_t cors_origins_count;       /* 0: no page of another origin */
+    int unread_ms;           /* for an answer that its client does not take; 0: UNREAD_MS */
+    size_t memory_bytes;     /* that connections and calls may hold; 0: MEMORY_BYTES */
     int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
     /* Called on the first loop when listening, with the port it got.  Prints the ready line. */
     void (*ready)(void *user, int port);

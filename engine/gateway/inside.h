@@ -15,6 +15,7 @@
 #include "gateway/face.h"
 #include "gateway/front.h"
 #include "gateway/gateway.h"
+#include "gateway/guard.h"
 #include "gateway/health.h"
 #include "gateway/post.h"
 #include "gateway/token.h"
@@ -67,6 +68,7 @@ struct gateway {
     struct arena status;       /* one refusal at a time; answer.c only */
     struct deadline_heap deadlines;
     struct call_pool calls;
+    struct guard guard;
     struct auth *auth;         /* front's */
     struct token_desk tokens;
     const struct symbols *symbols; /* front's */

@@ -76,9 +76,13 @@ void route_call_open(void *user, struct wire_call *wire)
     struct call *call = call_new(&g->calls, conn, wire);
     wire_call_set_user(wire, call);
     if (call == NULL) {
-        if (answer_wire(g, wire, REASON_RATE_LIMITED, "this gateway has no room for a call") < 0) {
+        if (answer_wire(g, wire, REASON_GATEWAY_FULL, "too many calls") < 0) {
             conn_fail(conn);
         }
+        return;
+    }
+    if (!guard_has_room(g)) {
+        answer_reason(call, REASON_GATEWAY_FULL, "too much memory is in use");
         return;
     }
     call->route = route_find(wire_call_path(wire));
@@ -93,6 +97,9 @@ void route_call_open(void *user, struct wire_call *wire)
             return;
         }
         call->route = &route_method;
+    }
+    if (!guard_await(call)) {
+        return;
     }
     route_deadline(call);
     if (call->route->open) {
@@ -115,6 +122,7 @@ void route_call_message(void *user, struct wire_call *wire, struct span message)
     if (call->route != &route_method && !face_request(call, message, &message)) {
         return;
     }
+    guard_heard(call);
     call->route->message(call, message);
 }
 

@@ -448,6 +448,15 @@ const char *wire_refusal_text(enum wire_refusal why)
     return call_refusals[why].text;
 }
 
+void wire_call_cut(struct wire_call *call)
+{
+    if (!call->server->is_dead) {
+        call_submitted(call, nghttp2_submit_rst_stream(call->server->session, NGHTTP2_FLAG_NONE,
+                                                       call->stream_id,
+                                                       NGHTTP2_ENHANCE_YOUR_CALM));
+    }
+}
+
 int wire_call_refuse(struct wire_call *call, enum wire_refusal why)
 {
     struct wire_server *s = call->server;

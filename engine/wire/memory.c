@@ -2,21 +2,23 @@
 /* The memory of a connection.  Owns: the list of the blocks that it and nghttp2 hold.
  *
  *   nghttp2, calls -> booked: [ link size | bytes ] -> under: libc, or a failing test's
- *                        +-> budget: what all connections of a thread may hold together
+ *                        +-> cap: what all connections of a thread may hold together
  *
- * Each block is paid for from a budget that the caller shares among its connections, so that their
- * sum has an end whatever clients do; the caller refuses work long before it is spent.
+ * Each block is paid for from a cap that the caller shares among its connections, so that their
+ * sum has an end whatever clients do; the caller refuses work long before it is reached.
  * Why a book: when an allocation fails at the wrong moment, nghttp2 1.52 keeps a pointer to what it
  * has freed (a DATA item whose stream cannot be queued) and nghttp2_session_del() frees it again;
  * found by failing each allocation in turn.  So after a failure the session is not asked: its
  * blocks are freed off the list.  Costs 32 bytes a block and about 1 % of a call.
- * Fails: as the allocator below it, and when the budget is spent.
+ * Fails: as the allocator below it, and when the cap is reached.
  * Road not taken: leaking the session on failure, which turns one bad moment into less memory. */
 #include "wire/memory.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/limit.h"
 
 /* Before each block; a multiple of the strictest alignment. */
 struct memory_head {
@@ -56,7 +58,7 @@ const nghttp2_mem wire_memory_libc = {
 
 static bool memory_take(struct wire_memory *m, size_t size)
 {
-    if (m->budget && !budget_take(m->budget, size)) {
+    if (m->cap && !memcap_take(m->cap, size)) {
         return false;
     }
     m->used += size;
@@ -67,8 +69,8 @@ static void memory_give(struct wire_memory *m, size_t size)
 {
     CHECK(size <= m->used);
     m->used -= size;
-    if (m->budget) {
-        budget_give(m->budget, size);
+    if (m->cap) {
+        memcap_give(m->cap, size);
     }
 }
 
@@ -137,10 +139,10 @@ static void *memory_realloc(void *ptr, size_t size, void *user)
     return head + 1;
 }
 
-void wire_memory_init(struct wire_memory *m, const nghttp2_mem *under, struct budget *budget)
+void wire_memory_init(struct wire_memory *m, const nghttp2_mem *under, struct memcap *cap)
 {
     m->used = 0;
-    m->budget = budget;
+    m->cap = limit_is_on("memory") ? cap : NULL;
     m->under = *under;
     m->booked = (nghttp2_mem){
         .mem_user_data = m,

@@ -5,7 +5,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "base/budget.h"
+#include "base/memcap.h"
 #include "base/list.h"
 
 /* libc's. */
@@ -16,11 +16,11 @@ struct wire_memory {
     nghttp2_mem booked;    /* for the connection: as `under`, each block on the list */
     struct list blocks;    /* what it holds */
     size_t used;           /* bytes of them, heads included */
-    struct budget *budget; /* of many connections; NULL: none */
+    struct memcap *cap; /* of many connections; NULL: none */
 };
 
-/* Does not move afterwards: nghttp2 keeps its address.  `budget`: borrowed, or NULL. */
-void wire_memory_init(struct wire_memory *m, const nghttp2_mem *under, struct budget *budget);
+/* Does not move afterwards: nghttp2 keeps its address.  `cap`: borrowed, or NULL. */
+void wire_memory_init(struct wire_memory *m, const nghttp2_mem *under, struct memcap *cap);
 /* Ends a session, when its connection has given back what is its own.  `failed`: an allocation
  * failed in it, so it is not trusted to free itself. */
 void wire_memory_end(struct wire_memory *m, nghttp2_session *session, bool failed);

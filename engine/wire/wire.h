@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-#include "base/budget.h"
+#include "base/memcap.h"
 #include "base/types.h"
 
 /* -- server ------------------------------------------------------------------------------------ */
@@ -25,7 +25,7 @@ struct wire_limits {
     uint32_t message_bytes;   /* of one request message; more is status 8 */
     uint32_t queued_bytes;    /* answers waiting on one call; see wire_call_send() */
     uint32_t reset_burst, reset_rate; /* streams reset by the peer: burst, per second */
-    struct budget *memory;    /* what all connections may hold together; borrowed; NULL: no end */
+    struct memcap *memory;    /* what all connections may hold together; borrowed; NULL: no end */
 };
 
 /* Why a connection is ended by this room: X(NAME, label of its limit). */
@@ -207,6 +207,9 @@ int wire_call_send(struct wire_call *call, struct span message);
  * Finishing a call whose client still sends resets that half politely (NO_ERROR). */
 int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
                      struct span details);
+/* Resets the call (ENHANCE_YOUR_CALM): its client does not take what it asked for.  call_closed
+ * follows from wire_server_send(). */
+void wire_call_cut(struct wire_call *call);
 size_t wire_call_queued_bytes(const struct wire_call *call);
 
 /* -- client ------------------------------------------------------------------------------------ */

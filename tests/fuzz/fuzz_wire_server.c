@@ -23,9 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     size_t piece = data[0] & 1 ? 1 + data[0] / 4u : size;
     static const uint8_t hello[] = NGHTTP2_CLIENT_MAGIC "\0\0\0\4\0\0\0\0\0";
-    struct budget budget = {.max = 64 * 1024 * 1024};
+    struct memcap cap = {.max = 64 * 1024 * 1024};
     struct wire_limits limits = pair_limits;
-    limits.memory = &budget;
+    limits.memory = &cap;
     p = (struct pair){.stream_left = 3000};
     CHECK(wire_server_new(&pair_server_ops, &p, &limits, &p.server) == 0);
     int r = 0;
@@ -45,6 +45,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wire_server_free(p.server);
     CHECK(p.opened == p.closed);
     CHECK(p.closed_finished <= p.opened);
-    CHECK(budget.used == 0);
+    CHECK(cap.used == 0);
     return 0;
 }

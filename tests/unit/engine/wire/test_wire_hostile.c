@@ -407,14 +407,14 @@ static void test_assembly_cap(void)
     hostile_end();
 }
 
-/* Many connections out of one budget: its end is the end of a connection, never of the process, and
+/* Many connections under one cap: its end is the end of a connection, never of the process, and
  * what they held comes back to the byte. */
-static void test_memory_budget(void)
+static void test_memory_cap(void)
 {
     static uint8_t message[16 * 1024];
-    struct budget budget = {.max = 1024 * 1024};
+    struct memcap cap = {.max = 1024 * 1024};
     struct wire_limits limits = pair_limits;
-    limits.memory = &budget;
+    limits.memory = &cap;
     struct wire_server *servers[64] = {0};
     int lost = 0, refused = 0;
     memcpy(message, "\0\0\1\0\0", 5);
@@ -434,14 +434,14 @@ static void test_memory_budget(void)
         lost += r < 0;
         OK(r < 0 || wire_server_memory(servers[i]) > before + 16 * 1024);
         EQ(wire_server_end(servers[i]), r < 0 ? WIRE_END_MEMORY : WIRE_END_NONE);
-        OK(budget.used <= budget.max);
+        OK(cap.used <= cap.max);
     }
     OK(lost + refused > 0 && lost + refused < 50);
-    OK(budget.refused_count > 0);
+    OK(cap.refused_count > 0);
     for (size_t i = 0; i < ARRAY_COUNT(servers); i++) {
         wire_server_free(servers[i]);
     }
-    EQ(budget.used, 0);
+    EQ(cap.used, 0);
     EQ(p.opened, p.closed);
     w.len = 0;
 }
@@ -555,7 +555,7 @@ int main(void)
     TAP_RUN(test_garbage);
     TAP_RUN(test_protocol_errors);
     TAP_RUN(test_assembly_cap);
-    TAP_RUN(test_memory_budget);
+    TAP_RUN(test_memory_cap);
     TAP_RUN(test_expelled);
     TAP_RUN(test_window_comes_back);
     TAP_RUN(test_window_overrun);
