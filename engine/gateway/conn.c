@@ -188,7 +188,7 @@ static void conn_watch(struct conn *conn)
     struct gateway *g = conn->gateway;
     if (!wire_server_owed(conn->wire)) {
         deadline_disarm(&g->deadlines, &conn->hello);
-    } else if (conn->hello.place == 0) {
+    } else if (conn->hello.place == 0 && limit_is_on("hello")) {
         int ms = g->options->hello_ms > 0 ? g->options->hello_ms : CONN_HELLO_MS;
         deadline_arm(&g->deadlines, &conn->hello, uv_now(&g->loop) + (uint64_t)ms);
     }

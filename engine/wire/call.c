@@ -450,8 +450,11 @@ const char *wire_refusal_text(enum wire_refusal why)
 
 void wire_call_cut(struct wire_call *call)
 {
-    if (!call->server->is_dead) {
-        call_submitted(call, nghttp2_submit_rst_stream(call->server->session, NGHTTP2_FLAG_NONE,
+    struct wire_server *s = call->server;
+    if (!s->session) {
+        wire_server_calm(s, WIRE_END_HOG); /* HTTP/1.1: the connection is the call */
+    } else if (!s->is_dead) {
+        call_submitted(call, nghttp2_submit_rst_stream(s->session, NGHTTP2_FLAG_NONE,
                                                        call->stream_id,
                                                        NGHTTP2_ENHANCE_YOUR_CALM));
     }

@@ -207,8 +207,8 @@ int wire_call_send(struct wire_call *call, struct span message);
  * Finishing a call whose client still sends resets that half politely (NO_ERROR). */
 int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
                      struct span details);
-/* Resets the call (ENHANCE_YOUR_CALM): its client does not take what it asked for.  call_closed
- * follows from wire_server_send(). */
+/* Resets the call (ENHANCE_YOUR_CALM; over HTTP/1.1 its connection): its client does not take what
+ * it asked for.  call_closed follows from wire_server_send(), or with the connection's end. */
 void wire_call_cut(struct wire_call *call);
 size_t wire_call_queued_bytes(const struct wire_call *call);
 
