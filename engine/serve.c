@@ -10,7 +10,7 @@
  * stdout has one line, "ready ...", when calls are answered; whoever starts us waits for it.
  * Fails with a sentence and a next step: 1 failed, 2 usage, 3 the directory is in use.
  * Invariants: no secret in argv (files only) or in a core file; nothing but loopback is listened on
- * without --insecure, because there is no TLS yet and a token on the wire is a person's. */
+ * without --insecure, unless there is TLS: a token on the wire is a person's. */
 #include "serve.h"
 
 #include <arpa/inet.h>
@@ -40,6 +40,7 @@
 #include "node/node.h"
 #include "serve_issuers.h"
 #include "serve_config.h"
+#include "serve_front.h"
 
 #define SERVE_TEXT       512
 #define SERVE_FRONTENDS  2048 /* bytes of the list: 32 networks */
@@ -57,6 +58,7 @@
 struct serve {
     const struct verb *verb;
     struct serve_config sc;
+    struct serve_front front;
     const struct config *config; /* what holds: sc.now */
     const char *data;       /* data directory, or NULL */
     struct issuer_options own; /* the data directory's issuer, where none is configured */
@@ -96,9 +98,16 @@ static int serve_address(struct serve *s, const char *name, const char *address,
     if (!value_loopback(s->host) && !insecure) {
         return serve_config_wrong(&s->sc, s->verb, name, address,
                                   "not a loopback address, and there is no TLS: tokens would "
-                                  "travel in the clear (--insecure allows it)");
+                                  "travel in the clear (set tls.certificate and tls.key; "
+                                  "--insecure allows it as it is)");
     }
     return VERB_OK;
+}
+
+static int serve_gateway_address(struct serve *s)
+{
+    return serve_address(s, "gateway.listen", s->config->gateway_listen,
+                         s->config->gateway_insecure || serve_front_has_tls(s->config));
 }
 
 /* The data directory is ours until the process ends.  An exit code. */
@@ -243,11 +252,17 @@ static int serve_keys_check(struct serve *s, bool own)
     return VERB_OK;
 }
 
-static void serve_ready(void *user, int port)
+static void serve_ready(void *user, int port, int admin_port)
 {
     const struct serve *s = user;
     bool is_v6 = strchr(s->host, ':') != NULL;
-    printf("ready grpc=%s%s%s:%d\n", is_v6 ? "[" : "", s->host, is_v6 ? "]" : "", port);
+    printf("ready grpc=%s%s%s:%d", is_v6 ? "[" : "", s->host, is_v6 ? "]" : "", port);
+    if (admin_port) {
+        is_v6 = strchr(s->front.admin_host, ':') != NULL;
+        printf(" admin=%s%s%s:%d", is_v6 ? "[" : "", s->front.admin_host, is_v6 ? "]" : "",
+               admin_port);
+    }
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -271,7 +286,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         talk_error("out of memory");
         return VERB_FAILED;
     }
-    const struct gateway_options options = {
+    struct gateway_options options = {
         .listen_host = s->host,
         .listen_port = s->port,
         .shard_url = shard_url,
@@ -292,7 +307,12 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .ready = serve_ready,
         .user = s,
     };
-    int r = gateway_run(&options, text);
+    int r = serve_front_fill(&s->front, &s->sc, s->verb, &options);
+    if (r != VERB_OK) {
+        serve_issuers_fini(&issuers);
+        return r;
+    }
+    r = gateway_run(&options, text);
     serve_issuers_fini(&issuers);
     if (r == 0) {
         return VERB_OK;
@@ -308,6 +328,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         talk_next("fairslot config explain issuer; a key set is JSON with public keys of the "
                   "issuer's algorithms");
     }
+    serve_front_next(r);
     if (r < 0) {
         err_print(stderr);
     }
@@ -394,8 +415,7 @@ static int serve_serve(const struct verb *verb, int argc, char **argv)
         return serve_close(&s, r);
     }
     r = serve_needs_data(&s);
-    r = r == VERB_OK ? serve_address(&s, "gateway.listen", s.config->gateway_listen,
-                                     s.config->gateway_insecure) : r;
+    r = r == VERB_OK ? serve_gateway_address(&s) : r;
     r = r == VERB_OK ? serve_keys_check(&s, s.sc.words.dev) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);
@@ -425,7 +445,7 @@ static int serve_gateway(const struct verb *verb, int argc, char **argv)
         return serve_close(&s, r);
     }
     /* Without an issuer, the data directory's: one file may configure gateway and shard. */
-    r = serve_address(&s, "gateway.listen", c->gateway_listen, c->gateway_insecure);
+    r = serve_gateway_address(&s);
     r = r == VERB_OK ? serve_keys_check(&s, s.data != NULL && c->issuers_count == 0) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);

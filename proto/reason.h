@@ -61,7 +61,8 @@
     X(RESTOCKS_FULL, 8, 1000, "as many pools as allowed are being restocked")                      \
     X(WATCH_TOO_LARGE, 8, 0, "the pool has too many coming slots to be watched: use ListSlots")    \
     X(READER_TOO_SLOW, 14, 1000, "nothing was read for too long: connect again")                   \
-    X(GATEWAY_FULL, 14, 1000, "this gateway has no room for more just now: come back")
+    X(GATEWAY_FULL, 14, 1000, "this gateway has no room for more just now: come back")            \
+    X(LISTENER_WRONG, 12, 0, "this method is served by another listener of this gateway")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -51,7 +51,12 @@ static inline bool command_is_own(enum command_kind kind)
            kind == COMMAND_LAPSE || kind == COMMAND_RAISE;
 }
 
-enum role { ROLE_OPERATOR = 1 << 0 };
+enum role {
+    ROLE_OPERATOR = 1 << 0,
+    ROLE_VIEWER = 1 << 1,
+    ROLE_CLERK = 1 << 2,
+    ROLE_AUDITOR = 1 << 3,
+};
 
 enum assurance {
     ASSURANCE_NONE = 0,

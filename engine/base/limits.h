@@ -59,6 +59,7 @@
                                       * by a little that only a tiny window parted from the rest */
 #define WIRE_FRAME_SMALL        1024 /* bytes of DATA payload that come free */
 #define WIRE_HEADERS_FRAMES     100  /* what a too large header list costs */
+#define WIRE_PING_STRIKES     2   /* pings of a peer that may come too early */
 #define WIRE_RESETS_BURST     200 /* streams that we had to reset; a finished call earns one */
 #define WIRE_RESETS_PER_S     1   /* ... and so does a second */
 #define WIRE_SPARE_CALLS      32  /* call objects kept for reuse while calls are live */

@@ -33,9 +33,12 @@
     L(way, 2, "read write")                                                                       \
     L(outcome, 2, "answered lost")                                                                \
     L(level, 4, "error warn info debug")                                                          \
-    L(end, 13,                                                                                    \
-      "left garbage protocol frames resets cancels acks continuations hog memory hello stall "    \
-      "other")
+    L(end, 17,                                                                                    \
+      "left garbage protocol frames resets cancels acks continuations pings hog memory hello "    \
+      "stall silent aged handshakes other")                                                       \
+    L(toll, 2, "rate open")                                                                       \
+    L(handshake, 12, "ok resumed not_tls version cipher alpn certificate alert gone slow flood "   \
+                     "protocol")
 
 #define METRICS(M)                                                                                \
     /* -- what clients asked ------------------------------------------------------------------ */ \
@@ -56,6 +59,18 @@
       "Calls reset because their client did not take the answer.")                                \
     M(memory_held_bytes, GAUGE, none, none, none,                                                 \
       "What connections and calls hold, of gateway.memory.")                                      \
+    M(connections_rejected_total, COUNTER, toll, none, none,                                      \
+      "Connections reset before a byte was read: their network began too many (rate) or has too " \
+      "many (open).")                                                                             \
+    M(connections_silent_total, COUNTER, none, none, none,                                        \
+      "Connections closed because a ping of ours was not answered.")                              \
+    M(connections_aged_total, COUNTER, none, none, none,                                          \
+      "Connections that were told to come anew because of their age.")                            \
+    M(tls_handshakes_total, COUNTER, handshake, none, none,                                       \
+      "TLS handshakes by how they ended; ok: full ones; flood and protocol: later, too.")         \
+    M(tls_handshakes, GAUGE, none, none, none, "TLS handshakes under way.")                       \
+    M(tls_certificate_expires_seconds, GAUGE, none, none, none,                                   \
+      "When the clients' certificate ends, in seconds since the epoch.")                          \
     /* -- identity ---------------------------------------------------------------------------- */ \
     M(token_cache_lookups_total, COUNTER, cache, none, none,                                      \
       "Tokens looked up among the verified ones.")                                                \

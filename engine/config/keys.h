@@ -31,6 +31,11 @@
 #define CONFIG_SECTIONS(S)                                                                        \
     S(data, GATEWAY | SHARD, "Where everything is kept.")                                         \
     S(gateway, GATEWAY, "The gateway: what clients meet.")                                        \
+    S(tls, GATEWAY, "TLS for clients: with a certificate, any address may be listened on.")       \
+    S(admin, GATEWAY, "The operators' own listener: client certificates, and roles by them.")     \
+    S(network, GATEWAY,                                                                           \
+      "What one network (IPv4 /24, IPv6 /48) may do before anybody has said who he is.")          \
+    S(connection, GATEWAY, "How long a connection lives.")                                        \
     S(auth, GATEWAY, "Who people are; each issuer of tokens has its own [issuer NAME].")          \
     S(anonymous, GATEWAY, "Callers without a token: the catalogue and nothing else.")             \
     S(cors, GATEWAY, "Which web pages may call from a browser.")                                  \
@@ -73,6 +78,54 @@
     X(gateway, memory, SIZE, "1GiB", RANGE(INT64_C(8) << 20, INT64_C(1) << 40), RESTART,          \
       "Most that connections and calls may hold; near it the greediest connection is ended and "  \
       "new calls are refused (GATEWAY_FULL).")                                                    \
+    /* -- [tls] ------------------------------------------------------------------------------- */ \
+    X(tls, certificate, FILE, "", RANGE(0, 4000), RESTART,                                        \
+      "PEM file: the server's certificate, then its chain.  Empty: no TLS.  SIGHUP reads it "     \
+      "again.")                                                                                   \
+    X(tls, key, SECRET, "", RANGE(0, 4000), RESTART,                                              \
+      "PEM file of its private key, without a passphrase.  SIGHUP reads it again.")               \
+    X(tls, ticket_keys, SECRET, "", RANGE(0, 4000), RESTART,                                      \
+      "File of one to three keys for session tickets, 80 random bytes each, shared by gateways "  \
+      "of one name; the first seals.  Empty: made here, a new one each hour.  SIGHUP reads it "   \
+      "again.")                                                                                   \
+    X(tls, tls12, BOOL, "no", ANY, RESTART,                                                       \
+      "Allow TLS 1.2 for clients that are older than 2018.")                                      \
+    X(tls, handshake, DURATION, "5s", RANGE(0, 600000), RESTART,                                  \
+      "How long a TLS handshake may take.  0: any time.")                                         \
+    X(tls, handshakes, COUNT, "1024", RANGE(0, 100000), RESTART,                                  \
+      "Handshakes under way in one loop: with more, the oldest is closed.  0: any number.")       \
+    /* -- [admin] ----------------------------------------------------------------------------- */ \
+    X(admin, listen, ADDRESS, "", ANY, RESTART,                                                   \
+      "Where operators connect, with client certificates.  Empty: they come with tokens, where "  \
+      "everybody does.")                                                                          \
+    X(admin, certificate, FILE, "", RANGE(0, 4000), RESTART,                                      \
+      "PEM file of that listener's certificate.  Empty: tls.certificate.")                        \
+    X(admin, key, SECRET, "", RANGE(0, 4000), RESTART,                                            \
+      "PEM file of its private key.  Empty: tls.key.")                                            \
+    X(admin, client_ca, FILE, "", RANGE(0, 4000), RESTART,                                        \
+      "PEM file of the authority that signs operators' certificates; [role NAME] says what they " \
+      "may do.  SIGHUP reads it again.")                                                          \
+    /* -- [network] --------------------------------------------------------------------------- */ \
+    X(network, rate, COUNT, "200", RANGE(0, 1000000), RESTART,                                    \
+      "Connections that one network may begin each second; more are reset before the TLS "        \
+      "handshake.  0: any number.")                                                               \
+    X(network, burst, COUNT, "2000", RANGE(0, 1000000), RESTART,                                  \
+      "Connections that it may begin at once after a pause.  0: as many as in a second.")         \
+    X(network, connections, COUNT, "4000", RANGE(0, 1000000), RESTART,                            \
+      "Connections that it may have open.  0: any number.")                                       \
+    X(network, exempt, LIST, "127.0.0.0/8, ::1", RANGE(0, 32), RESTART,                           \
+      "Networks without these limits: proxies that carry many people.")                           \
+    /* -- [connection] ------------------------------------------------------------------------ */ \
+    X(connection, keepalive, DURATION, "1m", RANGE(0, 86400000), RESTART,                         \
+      "Silence after which a client is pinged.  0: never.")                                       \
+    X(connection, keepalive_timeout, DURATION, "20s", RANGE(100, 86400000), RESTART,              \
+      "How long its answer may take before the connection is closed.")                            \
+    X(connection, client_ping, DURATION, "10s", RANGE(0, 86400000), RESTART,                      \
+      "A client that pings more often is sent away (too_many_pings).  0: it may.")                \
+    X(connection, max_age, DURATION, "10m", RANGE(0, 86400000), RESTART,                          \
+      "Age, give or take a tenth, at which a client is asked to connect anew.  0: never.")        \
+    X(connection, age_grace, DURATION, "30s", RANGE(100, 86400000), RESTART,                      \
+      "How long calls under way may still take then.")                                            \
     /* -- [auth] ------------------------------------------------------------------------------ */ \
     X(auth, tenant_key, SECRET, "", RANGE(0, 4000), RESTART,                                      \
       "File of 32 bytes that key the pseudonyms.  Never change it: everybody would be a "         \
@@ -150,6 +203,7 @@
 
 #define CONFIG_ROLE_KEYS(X)                                                                       \
     X(role, certificates, LIST, "", RANGE(0, 64), RELOAD,                                         \
-      "Names (SAN) of the client certificates that have this role.")
+      "Names of the client certificates that have this role: URI:..., DNS:..., email:..., "       \
+      "CN:..., or a bare name that may stand in any of them.")
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "gateway/answer.h"
+#include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/face.h"
 #include "gateway/inside.h"
@@ -94,6 +95,10 @@ void admit_open(struct call *call)
 {
     if (call_gateway(call)->phase != GATEWAY_OPEN) {
         answer_reason(call, REASON_SHUTTING_DOWN, NULL);
+        return;
+    }
+    if (call->conn->peer) {
+        admit_verified(call, call->conn->peer); /* its certificate says who it is, and no token */
         return;
     }
     bool is_silent = wire_call_authorization(call->wire).ptr == NULL;

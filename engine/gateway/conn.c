@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: bytes between sockets and wire.
  *
- *   socket -> gateway->read_buf -> wire_server_receive -> route.c
- *   answers -> wire -> gateway->send_buf -> uv_try_write -> (what the socket did not take) uv_write
+ *   socket -> gateway->read_buf -> (secure.c) -> wire_server_receive -> route.c
+ *   answers -> wire -> gateway->send_buf -> (secure.c) -> uv_try_write -> (the rest) uv_write
  *
- * Owns: the socket, its wire, a rest of at most SEND_BYTES while the socket is full.
+ * Owns: the socket, its wire, its TLS, a rest of at most SEND_BYTES while the socket is full.
  * Happy path: answers mark their connection dirty; once per turn of the loop each dirty connection
  * is flushed, so that a hundred replies are one write.  A connection whose calls are all answered
  * by the read that brought them (health) is flushed at once: waiting would gather nothing, and its
@@ -12,12 +12,12 @@
  * the loop, so an idle connection costs this struct and wire's state (measured: 14 KB).
  * Fails by closing: garbage, a peer that left, one that does not read (a rest not taken within
  * CONN_STALLS times the unread time), one that does not say what it came for (no preface and
- * SETTINGS, or half a header block, for CONN_HELLO_MS; an idle connection that greeted may stay for
- * ever), one that holds most when memory runs out (guard.c).  Answers that clients do not read are
- * bounded by wire on each connection, and by OUTPUT_BYTES_MAX for all: what is beyond is refused
- * (answer.c), not stored.
- * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while is_writing
- * nothing is taken from wire, so order is kept.
+ * SETTINGS, or half a header block, for CONN_HELLO_MS; one that greeted may stay idle, see keep.c),
+ * one that holds most when memory runs out (guard.c), one whose network has had its share (gate.c:
+ * reset before a byte is read).  Answers that clients do not read are bounded by wire on each
+ * connection, and by OUTPUT_BYTES_MAX for all: what is beyond is refused (answer.c), not stored.
+ * Invariants: wire is freed in conn_close() only, never inside its own callbacks; while a rest
+ * waits nothing is taken from wire, so order is kept.
  * Not uv_write for everything: it allocates and needs another turn for what is one system call. */
 #include "gateway/conn.h"
 
@@ -32,8 +32,11 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/face.h"
+#include "gateway/gate.h"
 #include "gateway/inside.h"
+#include "gateway/keep.h"
 #include "gateway/route.h"
+#include "gateway/secure.h"
 #include "wire/wire.h"
 
 #define CONN_STALLS   3     /* times the unread time: for a rest that the peer does not take */
@@ -63,10 +66,13 @@ static void conn_close(struct conn *conn)
     }
     struct gateway *g = conn->gateway;
     METRIC_ADD1(connections_ended_total, end, conn_end(conn), 1);
+    secure_end(conn);
+    gate_leave(g->front->gate, conn->toll);
     wire_server_free(conn->wire); /* every call of it is gone after this */
     conn->wire = NULL;
     deadline_disarm(&g->deadlines, &conn->stall);
     deadline_disarm(&g->deadlines, &conn->hello);
+    deadline_disarm(&g->deadlines, &conn->keep);
     list_remove(&conn->stranger_link);
     list_remove(&conn->dirty_link);
     list_remove(&conn->link);
@@ -106,6 +112,15 @@ void conn_output_sub(struct conn *conn, size_t n)
     conn->gateway->output_bytes -= n;
 }
 
+static void conn_arm_stall(struct conn *conn)
+{
+    struct gateway *g = conn->gateway;
+    if (limit_is_on("stall")) {
+        uint64_t ms = g->options->unread_ms > 0 ? (uint64_t)g->options->unread_ms : UNREAD_MS;
+        deadline_arm(&g->deadlines, &conn->stall, uv_now(&g->loop) + CONN_STALLS * ms);
+    }
+}
+
 static void conn_rest_written(uv_write_t *req, int status)
 {
     struct conn_rest *rest = CONTAINER_OF(req, struct conn_rest, req);
@@ -114,9 +129,14 @@ static void conn_rest_written(uv_write_t *req, int status)
     CHECK(g->output_bytes >= rest->len);
     g->output_bytes -= rest->len;
     free(rest);
-    conn->is_writing = false;
+    CHECK(conn->rests_count > 0);
+    conn->rests_count--;
     if (conn->wire == NULL) {
         return; /* closed meanwhile */
+    }
+    if (conn->rests_count > 0) {
+        conn_arm_stall(conn);
+        return; /* it reads; the rest of the rests follows */
     }
     deadline_disarm(&g->deadlines, &conn->stall);
     if (status < 0) {
@@ -145,12 +165,26 @@ static int conn_write_rest(struct conn *conn, const uint8_t *bytes, size_t n)
         return r;
     }
     g->output_bytes += n;
-    conn->is_writing = true;
-    if (limit_is_on("stall")) {
-        uint64_t ms = g->options->unread_ms > 0 ? (uint64_t)g->options->unread_ms : UNREAD_MS;
-        deadline_arm(&g->deadlines, &conn->stall, uv_now(&g->loop) + CONN_STALLS * ms);
-    }
+    conn->rests_count++;
+    conn_arm_stall(conn);
     return 0;
+}
+
+int conn_put(struct conn *conn, struct span bytes)
+{
+    int sent = 0;
+    if (conn->rests_count == 0) {
+        uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes.ptr, (unsigned)bytes.len);
+        sent = uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
+        sent = sent == UV_EAGAIN ? 0 : sent;
+    }
+    if (sent < 0 || (size_t)sent == bytes.len) {
+        return sent < 0 ? sent : 0;
+    }
+    if (conn->is_ending) {
+        return -EPIPE; /* it does not read and is to be closed anyway */
+    }
+    return conn_write_rest(conn, bytes.ptr + sent, bytes.len - (size_t)sent);
 }
 
 /* One buffer full.  Returns the bytes that left or wait in libuv, 0: nothing to send, < 0: broken
@@ -158,35 +192,34 @@ static int conn_write_rest(struct conn *conn, const uint8_t *bytes, size_t n)
 static ssize_t conn_send_some(struct conn *conn)
 {
     struct gateway *g = conn->gateway;
+    struct span bytes;
+    if (secure_is_shaking(conn)) {
+        return 0;
+    }
     ssize_t n = wire_server_send(conn->wire, g->send_buf, SEND_BYTES);
     if (n <= 0) {
         return n;
     }
-    uv_buf_t buf = uv_buf_init((char *)g->send_buf, (unsigned)n);
-    int sent = uv_try_write((uv_stream_t *)&conn->tcp, &buf, 1);
-    if (sent == UV_EAGAIN) {
-        sent = 0;
+    int r = secure_seal(conn, (struct span){g->send_buf, (size_t)n}, &bytes);
+    if (r == 0) {
+        r = conn_put(conn, bytes);
     }
-    if (sent < 0) {
-        return sent;
-    }
-    if (sent < n) {
-        if (conn->is_ending) {
-            return -EPIPE; /* it does not read and is to be closed anyway */
-        }
-        int r = conn_write_rest(conn, g->send_buf + sent, (size_t)(n - sent));
-        if (r < 0) {
-            return r;
-        }
-    }
-    return n;
+    return r < 0 ? r : n;
+}
+
+/* It has nothing more to say, or wants nothing more to hear. */
+static bool conn_is_over(const struct conn *conn)
+{
+    return conn->rests_count == 0 &&
+           (conn->is_ending || wire_server_done(conn->wire) ||
+            (conn->is_half_closed && conn->waiting_count == 0));
 }
 
 /* Its clock runs while it owes something, from when that began. */
 static void conn_watch(struct conn *conn)
 {
     struct gateway *g = conn->gateway;
-    if (!wire_server_owed(conn->wire)) {
+    if (!wire_server_owed(conn->wire) && !secure_owes(conn)) {
         deadline_disarm(&g->deadlines, &conn->hello);
     } else if (conn->hello.place == 0 && limit_is_on("hello")) {
         int ms = g->options->hello_ms > 0 ? g->options->hello_ms : CONN_HELLO_MS;
@@ -200,12 +233,14 @@ static void conn_watch(struct conn *conn)
 static void conn_flush(struct conn *conn)
 {
     ssize_t n = 1;
-    while (n > 0 && !conn->has_failed && !conn->is_writing) {
+    while (n > 0 && !conn->has_failed && conn->rests_count == 0) {
         n = conn_send_some(conn);
     }
     conn_watch(conn); /* an answer may leave while the rest of its request is still owed */
-    bool is_over = !conn->is_writing && (conn->is_ending || wire_server_done(conn->wire));
-    if (n < 0 || conn->has_failed || is_over) {
+    if (n < 0 || conn->has_failed) {
+        conn_close(conn);
+    } else if (conn_is_over(conn)) {
+        secure_good_bye(conn);
         conn_close(conn);
     }
 }
@@ -220,7 +255,7 @@ void conn_flush_all(struct gateway *g)
 
 void conn_expel(struct conn *conn)
 {
-    if (conn->is_writing) {
+    if (conn->rests_count > 0) {
         conn_stalled(conn, CONN_END_STALL); /* it does not even read what it was told */
         return;
     }
@@ -252,12 +287,17 @@ bool conn_close_stranger(struct gateway *g)
 static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
 {
     struct conn *conn = handle->data;
-    *ret_buf = uv_buf_init((char *)conn->gateway->read_buf, READ_BYTES);
+    /* Of no bytes: libuv leaves them in the socket, and comes again in the next turn. */
+    *ret_buf = uv_buf_init((char *)conn->gateway->read_buf,
+                           secure_must_wait(conn) ? 0 : READ_BYTES);
 }
 
 static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *conn = stream->data;
+    if (n == UV_ENOBUFS) {
+        return; /* conn_buffer() said so */
+    }
     if (n < 0) {
         conn_close(conn);
         return;
@@ -267,12 +307,15 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     /* Deadlines of its calls begin now, not when this turn of a busy loop began. */
     uv_update_time(stream->loop);
-    wire_server_time(conn->wire, uv_now(stream->loop));
-    int verdict = wire_server_receive(conn->wire, (const uint8_t *)buf->base, (size_t)n);
+    keep_heard(conn);
+    wire_server_time(conn->wire, conn->heard_ms);
+    struct span bytes = {(const uint8_t *)buf->base, (size_t)n};
+    int verdict = conn->cipher ? secure_receive(conn, bytes)
+                               : wire_server_receive(conn->wire, bytes.ptr, bytes.len);
     if (verdict < 0) {
         conn->has_failed = true;
-    } else if (verdict > 0) {
-        conn->is_ending = true;
+    } else if (verdict > 0 || conn->is_half_closed) {
+        conn->is_ending |= verdict > 0;
         uv_read_stop(stream);
     }
     conn_watch(conn);
@@ -296,12 +339,12 @@ static const struct wire_server_ops conn_ops = {
 };
 
 /* The group of addresses that its peer is of. */
-static struct budget_group conn_group(const struct conn *conn)
+static struct toll_group conn_group(const struct conn *conn)
 {
     struct sockaddr_storage peer;
     int len = sizeof peer;
     if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &len) < 0) {
-        return (struct budget_group){0};
+        return (struct toll_group){0};
     }
     bool is_v4 = peer.ss_family == AF_INET;
     const uint8_t *address = is_v4
@@ -309,7 +352,7 @@ static struct budget_group conn_group(const struct conn *conn)
         : (const uint8_t *)&((const struct sockaddr_in6 *)&peer)->sin6_addr;
     size_t size = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
     return cidr_holds(&conn->gateway->front->frontends, address, size)
-        ? (struct budget_group){0} : budget_group_of(address, size);
+        ? (struct toll_group){0} : toll_group_of(address, size);
 }
 
 /* A connection with nothing but a socket; NULL: out of memory. */
@@ -325,6 +368,8 @@ static struct conn *conn_new(struct gateway *g)
     conn->gateway = g;
     conn->stall.owner = DEADLINE_CONN;
     conn->hello.owner = DEADLINE_HELLO;
+    conn->keep.owner = DEADLINE_KEEP;
+    list_init(&conn->handshake_link);
     list_init(&conn->stranger_link);
     list_init(&conn->dirty_link);
     list_push(&g->conns, &conn->link);
@@ -334,20 +379,54 @@ static struct conn *conn_new(struct gateway *g)
     return conn;
 }
 
+/* 0, or the gate's verdict. */
+static int conn_pass_gate(struct conn *conn)
+{
+    struct sockaddr_storage peer = {0};
+    int len = sizeof peer;
+    if (conn->group.value == 0 ||
+        uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &len) < 0) {
+        return 0; /* a web frontend's, or it left before it came */
+    }
+    return gate_enter(conn->gateway->front->gate, (struct sockaddr *)&peer, &conn->toll);
+}
+
+/* Closes at once, with a reset: no time in TIME_WAIT, no byte that it would have to read. */
+static void conn_reset(struct conn *conn)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    conn_close(conn);
+}
+
 int conn_accept(struct gateway *g, uv_stream_t *listener)
 {
     struct conn *conn = conn_new(g);
     if (conn == NULL) {
         return err_origin(-ENOMEM);
     }
+    conn->is_admin = listener == (uv_stream_t *)&g->admin_listener;
     int r = uv_accept(listener, (uv_stream_t *)&conn->tcp);
     if (r < 0) {
         goto close_conn;
     }
-    METRIC_ADD(connections_accepted_total, 1);
     conn->group = conn_group(conn);
+    r = conn_pass_gate(conn);
+    if (r) {
+        METRIC_ADD1(connections_rejected_total, toll, r - TOLL_E_RATE, 1);
+        conn_reset(conn);
+        return CONN_E_REJECTED;
+    }
+    METRIC_ADD(connections_accepted_total, 1);
     uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
     r = wire_server_new(&conn_ops, conn, &g->guard.limits, &conn->wire);
+    if (r) {
+        goto close_conn;
+    }
+    r = secure_begin(conn);
     if (r) {
         goto close_conn;
     }
@@ -356,7 +435,9 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
         goto close_conn;
     }
     list_push(&g->strangers, &conn->stranger_link);
+    keep_begin(conn);
     conn_watch(conn);
+    secure_make_room(g);
     conn_dirty(conn); /* our SETTINGS */
     return 0;
 close_conn:
@@ -372,6 +453,10 @@ void conn_refuse(struct gateway *g, uv_stream_t *listener)
     struct conn *conn = CONTAINER_OF(g->conns.prev, struct conn, link);
     METRIC_ADD(connections_refused_total, 1);
     log_event(LOG_CONNECTIONS_FULL, NULL, "gateway: %d connections: no more", CONNECTIONS_MAX);
+    if (conn->cipher) {
+        conn_reset(conn); /* a good-bye in TLS costs a handshake */
+        return;
+    }
     wire_server_drain(conn->wire);
     wire_server_drain(conn->wire);
     conn->is_ending = true;
@@ -382,7 +467,8 @@ void conn_drain_all(struct gateway *g)
 {
     for (struct list *l = g->conns.next; l != &g->conns; l = l->next) {
         struct conn *conn = CONTAINER_OF(l, struct conn, link);
-        if (wire_server_drain(conn->wire)) {
+        bool is_last = conn->gateway->phase != GATEWAY_NOTICE;
+        if (wire_server_drain(conn->wire) || (is_last && secure_is_shaking(conn))) {
             conn->has_failed = true;
         }
         conn_dirty(conn);

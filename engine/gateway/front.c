@@ -13,8 +13,12 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/auth.h"
+#include "gateway/gate.h"
 #include "gateway/route.h"
+#include "gateway/tls.h"
 
 #define FRONT_TEXT           256
 #define FRONT_ANONYMOUS_RATE 1000 /* a second, unless configured */
@@ -71,6 +75,59 @@ unsigned front_anonymous_wait_ms(struct front *front, uint64_t now_ms)
     return 0;
 }
 
+static int front_open_tls(struct front *front, char *ret_text)
+{
+    const struct gateway_options *o = front->options;
+    const struct tls_options clients = {
+        .certificate = o->tls_certificate, .key = o->tls_key, .ticket_keys = o->tls_ticket_keys,
+        .allows_tls12 = o->tls_allows_12, .has_tickets = true};
+    /* No tickets for operators: a certificate that was taken back must not live on in one. */
+    const struct tls_options operators = {
+        .certificate = o->admin_certificate, .key = o->admin_key, .client_ca = o->admin_client_ca};
+    int r = o->tls_certificate ? tls_new(&clients, &front->tls, ret_text) : 0;
+    if (front->tls) {
+        METRIC_SET(tls_certificate_expires_seconds, tls_expires_s(front->tls));
+    }
+    if (r == 0 && o->admin_host) {
+        CHECK(o->admin_client_ca != NULL);
+        r = tls_new(&operators, &front->admin_tls, ret_text);
+    }
+    return r > 0 ? FRONT_E_TLS : err_trace(r);
+}
+
+int front_open(struct front *front, char *ret_text)
+{
+    int r = gate_new(front->options, &front->gate, ret_text);
+    if (r) {
+        return r > 0 ? FRONT_E_GATE : err_trace(r);
+    }
+    return front_open_tls(front, ret_text);
+}
+
+static void front_reload_one(struct tls *tls, const char *whose)
+{
+    char text[TLS_TEXT] = "";
+    if (tls == NULL) {
+        return;
+    }
+    int r = tls_reload(tls, text);
+    if (r == 0) {
+        log_info("gateway: %s the certificate was read again", whose);
+    } else {
+        log_error("gateway: %s the certificate stays as it was: %s", whose,
+                  text[0] ? text : "out of memory");
+    }
+}
+
+void front_reload(struct front *front)
+{
+    front_reload_one(front->tls, "the clients' listener:");
+    front_reload_one(front->admin_tls, "the operators' listener:");
+    if (front->tls) {
+        METRIC_SET(tls_certificate_expires_seconds, tls_expires_s(front->tls));
+    }
+}
+
 void front_free(struct front *front)
 {
     if (front == NULL) {
@@ -79,6 +136,9 @@ void front_free(struct front *front)
     for (unsigned i = 0; i < front->loops_count; i++) {
         free(front->errands[i]);
     }
+    tls_free(front->tls);
+    tls_free(front->admin_tls);
+    gate_free(front->gate);
     auth_free(front->auth);
     symbols_fini(&front->symbols);
     free(front);

@@ -15,6 +15,8 @@
 #include "gateway/symbols.h"
 
 struct auth;
+struct gate;
+struct tls;
 struct errand;
 struct fairq;
 struct gateway;
@@ -28,6 +30,10 @@ struct front {
     struct auth *auth;         /* any loop: it locks when there are several */
     struct cidr_list frontends; /* of options->frontends */
     atomic_uint_fast64_t anonymous_us; /* when the budget of callers without a token is whole */
+    struct gate *gate;         /* any loop */
+    struct tls *tls;           /* any loop; NULL: clients come without */
+    struct tls *admin_tls;     /* any loop; NULL: operators have no listener of their own */
+    int admin_port;            /* of that listener; 0: there is none */
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
     /* Of the first loop's thread: */
     struct fairq *queue;
@@ -37,8 +43,13 @@ struct front {
 };
 
 /* 0, FRONT_E_OPTIONS with `ret_text` (256 bytes), or -ENOMEM. */
-enum { FRONT_E_OPTIONS = 1 };
+enum { FRONT_E_OPTIONS = 1, FRONT_E_TLS = 2, FRONT_E_GATE = 3 };
 int front_new(const struct gateway_options *options, struct front **ret_front, char *ret_text);
+/* Reads certificates and opens the gate: 0, FRONT_E_TLS or FRONT_E_GATE with `ret_text` (512
+ * bytes), or < 0. */
+int front_open(struct front *front, char *ret_text);
+/* Certificates and ticket keys again; what cannot be read is logged, and what stood stays. */
+void front_reload(struct front *front);
 /* Every loop ended.  Takes NULL. */
 void front_free(struct front *front);
 

@@ -17,7 +17,7 @@
  * takes these steps by its own clock.  When another loop's last connection left, it posts
  * POST_LEAVE and ends with the first loop's answer to it, which is the last note between the two;
  * the first loop, which has queue and hop, ends last.
- * SIGHUP: the issuers' keys are read again.
+ * SIGHUP: the issuers' keys, certificates and ticket keys are read again; what is open stays open.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
 
@@ -28,12 +28,14 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/hop.h"
 #include "gateway/inside.h"
+#include "gateway/keep.h"
 #include "gateway/listen.h"
 #include "gateway/queue.h"
 #include "gateway/tally.h"
@@ -139,7 +141,7 @@ static void gateway_stop(uv_signal_t *signal, int number)
     gateway_drain(g);
 }
 
-/* A closed terminal, or somebody who expects a reload: neither may end the service. */
+/* Somebody renewed a certificate, or a terminal was closed: neither may end the service. */
 static void gateway_hangup(uv_signal_t *signal, int number)
 {
     struct gateway *g = signal->data;
@@ -147,6 +149,7 @@ static void gateway_hangup(uv_signal_t *signal, int number)
     if (g->auth) {
         auth_refresh(g->auth);
     }
+    front_reload(g->front);
 }
 
 /* Notes of other loops. */
@@ -214,6 +217,9 @@ static void gateway_deadlines(struct gateway *g)
         case DEADLINE_HELLO:
             conn_stalled(CONTAINER_OF(d, struct conn, hello), CONN_END_HELLO);
             break;
+        case DEADLINE_KEEP:
+            keep_due(CONTAINER_OF(d, struct conn, keep));
+            break;
         case DEADLINE_HOP:
             hop_tick(g->front);
             break;
@@ -269,6 +275,7 @@ static void gateway_settle(struct gateway *g)
 
 static void gateway_prepare(uv_prepare_t *prepare)
 {
+    ((struct gateway *)prepare->data)->handshakes_turn = 0;
     gateway_settle(prepare->data);
 }
 
@@ -288,9 +295,13 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     list_init(&g->conns);
     list_init(&g->dirty);
     list_init(&g->strangers);
+    list_init(&g->handshakes);
     list_init(&g->reflections);
     guard_init(g);
     list_init(&g->told.link);
+    uint64_t seed;
+    clock_random(&seed, sizeof seed);
+    prng_init(&g->jitter, seed);
     arena_init(&g->scratch, CALL_ARENA_MAX);
     arena_init(&g->status, MESSAGE_MAX);
     g->read_buf = malloc(READ_BYTES);
@@ -305,12 +316,15 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     if (r) {
         return err_trace(r);
     }
-    r = deadline_heap_init(&g->deadlines, CALLS_MAX + 3 * CONNECTIONS_MAX);
+    r = deadline_heap_init(&g->deadlines, CALLS_MAX + 4 * CONNECTIONS_MAX);
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }
     if (r == 0) {
         r = face_init(&g->face, (struct span){api_descriptor_set, api_descriptor_set_len});
+    }
+    if (r == 0 && (front->tls || front->admin_tls)) {
+        r = cipher_desk_init(&g->desk);
     }
     health_init(&g->health, g->symbols);
     return err_fold(r);
@@ -326,6 +340,7 @@ static void gateway_fini(struct gateway *g)
     deadline_heap_fini(&g->deadlines);
     arena_fini(&g->status);
     arena_fini(&g->scratch);
+    cipher_desk_fini(&g->desk);
     free(g->send_buf);
     free(g->read_buf);
     free(g);
@@ -413,8 +428,11 @@ static int gateway_first(struct front *front, char *ret_text)
 /* Everything up to the ready line but the threads. */
 static int gateway_start(struct front *front, char *ret_text, int *ret_port)
 {
-    int port = front->options->listen_port;
-    int r = 0;
+    int port = front->options->listen_port, admin_port = front->options->admin_port;
+    int r = front_open(front, ret_text);
+    if (r) {
+        return r == FRONT_E_TLS ? GATEWAY_E_TLS : r > 0 ? GATEWAY_E_GATE : err_trace(r);
+    }
     for (unsigned i = 0; i < front->loops_count && r == 0; i++) {
         r = gateway_new(front, i);
     }
@@ -431,8 +449,12 @@ static int gateway_start(struct front *front, char *ret_text, int *ret_port)
             return r > 0 ? GATEWAY_E_LISTEN : err_trace(r);
         }
     }
+    if (front->options->admin_host) {
+        r = listen_open_admin(front->loops[0], ret_text, &admin_port);
+        front->admin_port = admin_port;
+    }
     *ret_port = port;
-    return 0;
+    return r > 0 ? GATEWAY_E_LISTEN : err_trace(r);
 }
 
 static void gateway_thread(void *user)
@@ -474,7 +496,7 @@ int gateway_run(const struct gateway_options *options, char *ret_text)
     if (r == 0) {
         gateway_threads(front);
         if (options->ready) {
-            options->ready(options->user, port);
+            options->ready(options->user, port, front->admin_port);
         }
     }
     for (unsigned i = 0; i < front->loops_count && r; i++) { /* half-built: nothing but closing */

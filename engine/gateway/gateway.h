@@ -7,6 +7,15 @@
 
 #include "gateway/issuer.h"
 
+/* Who pays no toll unless told otherwise: a proxy on this machine carries many. */
+#define GATE_LOOPBACK "127.0.0.0/8, ::1"
+
+/* A name in a client certificate, see peer.h, and what it may do. */
+struct gateway_role {
+    const char *name;
+    uint32_t roles; /* enum role */
+};
+
 struct gateway_options {
     const char *listen_host; /* numeric */
     int listen_port;         /* 0: any; the one it got is in the ready line */
@@ -29,13 +38,45 @@ struct gateway_options {
     int unread_ms;           /* for an answer that its client does not take; 0: UNREAD_MS */
     size_t memory_bytes;     /* that connections and calls may hold; 0: MEMORY_BYTES */
     int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
-    /* Called on the first loop when listening, with the port it got.  Prints the ready line. */
-    void (*ready)(void *user, int port);
+    /* TLS for clients. */
+    const char *tls_certificate; /* PEM; NULL: none, bytes come in the clear */
+    const char *tls_key;         /* PEM */
+    const char *tls_ticket_keys; /* file shared by gateways of one name; NULL: made here */
+    bool tls_allows_12;          /* TLS 1.2, too */
+    int handshake_ms;            /* for a TLS handshake; 0: any time */
+    int handshakes_max;          /* under way in one loop; 0: any number */
+    /* Operators' own listener, always with TLS and client certificates. */
+    const char *admin_host;      /* numeric; NULL: none, and the token's role decides */
+    int admin_port;              /* 0: any */
+    const char *admin_certificate, *admin_key; /* PEM */
+    const char *admin_client_ca; /* PEM: whose certificates operators show */
+    const struct gateway_role *admin_roles;
+    size_t admin_roles_count;
+    /* What one network (IPv4 /24, IPv6 /48) may do before anybody has said who he is. */
+    int group_rate;              /* connections a second; 0: any number */
+    int group_burst;             /* ... at once; 0: as many as in a second */
+    int group_connections;       /* open at once; 0: any number */
+    const char *group_exempt;    /* networks that may do more; NULL: GATE_LOOPBACK */
+    /* How long a connection lives. */
+    int keepalive_ms;            /* of silence, then a ping; 0: never */
+    int keepalive_timeout_ms;    /* for its echo */
+    int ping_ms;                 /* a client that pings more often is sent away; 0: it may */
+    int age_ms;                  /* then it is told to connect again; 0: never */
+    int age_grace_ms;            /* for what is under way then */
+    /* Called on the first loop when listening, with the ports it got (admin 0: no listener for
+     * operators).  Prints the ready line. */
+    void (*ready)(void *user, int port, int admin_port);
     void *user;
 };
 
-/* 0: stopped cleanly.  GATEWAY_E_* with `ret_text` (256 bytes) set, or < 0. */
-enum { GATEWAY_E_LISTEN = 1, GATEWAY_E_KEYS = 2, GATEWAY_E_OPTIONS = 3 };
+/* 0: stopped cleanly.  GATEWAY_E_* with `ret_text` (512 bytes) set, or < 0. */
+enum {
+    GATEWAY_E_LISTEN = 1,
+    GATEWAY_E_KEYS = 2,
+    GATEWAY_E_OPTIONS = 3,
+    GATEWAY_E_TLS = 4,
+    GATEWAY_E_GATE = 5,
+};
 int gateway_run(const struct gateway_options *options, char *ret_text);
 
 #endif

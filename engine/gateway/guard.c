@@ -46,6 +46,7 @@ void guard_init(struct gateway *g)
             .queued_bytes = ANSWER_MAX,
             .reset_burst = 1000, /* work per identity is capped by the queue */
             .reset_rate = 200,
+            .ping_ms = (uint32_t)g->options->ping_ms,
             .memory = &g->guard.memory,
         },
     };

@@ -9,8 +9,10 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/prng.h"
 #include "gateway/auth.h"
 #include "gateway/call.h"
+#include "gateway/cipher.h"
 #include "gateway/deadline.h"
 #include "gateway/face.h"
 #include "gateway/front.h"
@@ -34,6 +36,8 @@ enum gateway_phase {
     GATEWAY_CLOSING, /* every connection closed; handles are closing */
 };
 
+#define HANDSHAKES_PER_TURN 8 /* of one loop: 2.5 ms of keys between two looks at the others */
+
 struct gateway {
     const struct gateway_options *options; /* borrowed */
     struct front *front;       /* borrowed: what all loops share */
@@ -52,6 +56,7 @@ struct gateway {
     uv_signal_t sigint;
     uv_signal_t sighup;
     uv_tcp_t listener;
+    uv_tcp_t admin_listener;   /* first loop's; not initialised: there is none */
     enum gateway_phase phase;
     struct deadline drain;     /* when the next phase begins */
     uint64_t drain_end_ms;     /* when connections are cut */
@@ -59,11 +64,16 @@ struct gateway {
     size_t conns_count;
     struct list strangers;     /* without their greeting, oldest first, by their `stranger_link` */
     uint64_t descriptors_said_ms; /* when the log had a line about them running out; 0: never */
+    struct list handshakes;    /* TLS not yet open, oldest first, by their `handshake_link` */
+    size_t handshakes_count;
+    uint32_t handshakes_turn;  /* whose keys were made since the loop slept */
     struct list dirty;         /* have something to send, by their `dirty_link` */
     size_t output_bytes;       /* of answers and rests not sent yet */
     size_t held_bytes;         /* of messages whose token is being verified */
     uint8_t *read_buf;         /* READ_BYTES */
+    struct prng jitter;        /* of connections' ages */
     uint8_t *send_buf;         /* SEND_BYTES */
+    struct cipher_desk desk;   /* TLS's buffers; empty where there is no TLS */
     struct arena scratch;      /* one message at a time: reset by whoever used it */
     struct arena status;       /* one refusal at a time; answer.c only */
     struct deadline_heap deadlines;

@@ -7,7 +7,7 @@
  * and the oldest connection that never greeted goes, so that silent ones cannot keep clients out.
  * Where all have greeted and none is left, libuv gives up the one it keeps in reserve for this,
  * accepts and closes (uv__emfile_trick, which tells nobody), so that the backlog does not spin the
- * loop. */
+ * loop.  The same for the operators' listener, which the first loop alone has. */
 #include "gateway/listen.h"
 
 #include <errno.h>
@@ -69,20 +69,22 @@ static void listen_ready(uv_stream_t *listener, int status)
     size_t count = atomic_load_explicit(&g->front->conns_count, memory_order_relaxed);
     if (count >= CONNECTIONS_MAX) {
         conn_refuse(g, listener);
-    } else if (conn_accept(g, listener)) {
+        return;
+    }
+    int r = conn_accept(g, listener);
+    if (r < 0) {
         err_print(stderr);
-    } else {
+    } else if (r == 0) {
         listen_count(g);
     }
 }
 
-static int listen_address(const struct gateway_options *o, int port,
-                          struct sockaddr_storage *ret_address)
+static int listen_address(const char *host, int port, struct sockaddr_storage *ret_address)
 {
-    if (uv_ip4_addr(o->listen_host, port, (struct sockaddr_in *)ret_address) == 0) {
+    if (uv_ip4_addr(host, port, (struct sockaddr_in *)ret_address) == 0) {
         return 0;
     }
-    return uv_ip6_addr(o->listen_host, port, (struct sockaddr_in6 *)ret_address);
+    return uv_ip6_addr(host, port, (struct sockaddr_in6 *)ret_address);
 }
 
 /* Others may listen on the same port.  The kernel then deals connections out to all. */
@@ -119,21 +121,16 @@ static int listen_bind(struct gateway *g, const struct sockaddr_storage *address
     return r == 0 ? uv_listen((uv_stream_t *)&g->listener, LISTEN_BACKLOG, listen_ready) : r;
 }
 
-int listen_open(struct gateway *g, char *ret_text, int *port)
+/* The verdict of a bind that failed, in words; else the port that the socket got. */
+static int listen_result(int r, const char *host, uv_tcp_t *listener, char *ret_text, int *port)
 {
-    const struct gateway_options *o = g->options;
-    struct sockaddr_storage address = {0};
-    int r = listen_address(o, *port, &address);
-    if (r == 0) {
-        r = listen_bind(g, &address);
-    }
     if (r < 0) {
-        snprintf(ret_text, LISTEN_TEXT, "cannot listen on %s:%d: %s", o->listen_host, *port,
-                 uv_strerror(r));
+        snprintf(ret_text, LISTEN_TEXT, "cannot listen on %s:%d: %s", host, *port, uv_strerror(r));
         return LISTEN_E_ADDRESS;
     }
+    struct sockaddr_storage address = {0};
     int len = sizeof address;
-    r = uv_tcp_getsockname(&g->listener, (struct sockaddr *)&address, &len);
+    r = uv_tcp_getsockname(listener, (struct sockaddr *)&address, &len);
     if (r < 0) {
         return err_origin(r);
     }
@@ -142,10 +139,45 @@ int listen_open(struct gateway *g, char *ret_text, int *port)
     return 0;
 }
 
-void listen_close(struct gateway *g)
+int listen_open(struct gateway *g, char *ret_text, int *port)
 {
-    uv_handle_t *handle = (uv_handle_t *)&g->listener;
+    const char *host = g->options->listen_host;
+    struct sockaddr_storage address = {0};
+    int r = listen_address(host, *port, &address);
+    if (r == 0) {
+        r = listen_bind(g, &address);
+    }
+    return listen_result(r, host, &g->listener, ret_text, port);
+}
+
+int listen_open_admin(struct gateway *g, char *ret_text, int *port)
+{
+    const char *host = g->options->admin_host;
+    struct sockaddr_storage address = {0};
+    int r = listen_address(host, *port, &address);
+    if (r == 0) {
+        r = uv_tcp_init(&g->loop, &g->admin_listener);
+    }
+    if (r == 0) {
+        g->admin_listener.data = g;
+        r = uv_tcp_bind(&g->admin_listener, (struct sockaddr *)&address, 0);
+    }
+    if (r == 0) {
+        r = uv_listen((uv_stream_t *)&g->admin_listener, LISTEN_BACKLOG, listen_ready);
+    }
+    return listen_result(r, host, &g->admin_listener, ret_text, port);
+}
+
+static void listen_close_one(uv_tcp_t *listener)
+{
+    uv_handle_t *handle = (uv_handle_t *)listener;
     if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle)) {
         uv_close(handle, NULL);
     }
+}
+
+void listen_close(struct gateway *g)
+{
+    listen_close_one(&g->listener);
+    listen_close_one(&g->admin_listener);
 }

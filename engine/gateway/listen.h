@@ -10,6 +10,8 @@ struct gateway;
  * then the one it got.  The first loop comes first. */
 enum { LISTEN_E_ADDRESS = 1 };
 int listen_open(struct gateway *g, char *ret_text, int *port);
+/* The operators' listener, of the first loop.  As listen_open(). */
+int listen_open_admin(struct gateway *g, char *ret_text, int *port);
 /* No further connection.  Not open: nothing happens. */
 void listen_close(struct gateway *g);
 

@@ -11,6 +11,8 @@
  * after it. */
 #include "gateway/route.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "base/check.h"
 #include "gateway/admit.h"
@@ -69,6 +71,23 @@ static void route_deadline(struct call *call)
     deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + ms + 1);
 }
 
+static bool route_is_catalogue(const struct codec_method *method)
+{
+    static const char service[] = "/fairslot.v1.CatalogService/";
+    return strncmp(method->path, service, sizeof service - 1) == 0;
+}
+
+/* Where operators have a listener of their own, their methods are served there alone; and there is
+ * nothing else for them but the catalogue, so that no operator books by mistake. */
+static bool route_belongs(const struct call *call)
+{
+    const struct conn *conn = call->conn;
+    if (conn->is_admin) {
+        return call->method->needs_role || route_is_catalogue(call->method);
+    }
+    return !call->method->needs_role || conn->gateway->front->admin_tls == NULL;
+}
+
 void route_call_open(void *user, struct wire_call *wire)
 {
     struct conn *conn = user;
@@ -90,6 +109,10 @@ void route_call_open(void *user, struct wire_call *wire)
         call->method = codec_method_find(wire_call_path(wire));
         if (call->method == NULL) {
             answer_reason(call, REASON_METHOD_UNKNOWN, NULL);
+            return;
+        }
+        if (!route_belongs(call)) {
+            answer_reason(call, REASON_LISTENER_WRONG, NULL);
             return;
         }
         if (call->method->kind == 0) {

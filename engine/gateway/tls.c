@@ -33,6 +33,8 @@
 #include "gateway/ticket.h"
 
 #define TLS_CIPHERS_12  "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define TLS_CIPHERS                                                          \
+    "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 #define TLS_GROUPS      "X25519:P-256:P-384"
 #define TLS_SOON_S      (14 * 24 * 3600) /* a certificate that ends within this is warned of */
 #define TLS_DEPTH       4                /* of a client's chain */
@@ -203,6 +205,7 @@ static bool tls_set_policy(struct tls *t, SSL_CTX *context)
     int oldest = t->allows_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
     return SSL_CTX_set_min_proto_version(context, oldest) == 1 &&
            SSL_CTX_set_cipher_list(context, TLS_CIPHERS_12) == 1 &&
+           SSL_CTX_set_ciphersuites(context, TLS_CIPHERS) == 1 &&
            SSL_CTX_set1_groups_list(context, TLS_GROUPS) == 1 &&
            SSL_CTX_set_session_id_context(context, (const unsigned char *)TLS_SESSION_ID,
                                           sizeof TLS_SESSION_ID - 1) == 1;

@@ -131,6 +131,9 @@ static int intake_frame(nghttp2_session *session, const nghttp2_frame *frame, vo
     struct wire_server *s = user;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         s->is_greeted |= frame->hd.type == NGHTTP2_SETTINGS;
+        if (frame->hd.type == NGHTTP2_PING && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+            wire_server_pinged(s);
+        }
         return 0;
     }
     struct wire_call *call = intake_call(session, frame->hd.stream_id);
@@ -169,6 +172,10 @@ static int intake_answered(nghttp2_session *session, const nghttp2_frame *frame,
 static int intake_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct wire_server *s = user;
+    if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) {
+        s->is_ping_free = true; /* clients measure their window with pings behind data */
+        s->ping_strikes = 0;
+    }
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
         intake_earn_data(s, frame);

@@ -155,6 +155,7 @@ int wire_server_new_on(const struct wire_server_ops *ops, void *user,
     s->mem = s->memory.booked;
     wire_meter_init(&s->meter, NGHTTP2_CLIENT_MAGIC_LEN);
     s->resets_left = WIRE_RESETS_BURST;
+    s->is_ping_free = true;
     list_init(&s->calls);
     list_init(&s->spare);
     *ret_server = s;
@@ -364,6 +365,7 @@ bool wire_server_wants_send(const struct wire_server *s)
 
 void wire_server_time(struct wire_server *s, uint64_t now_ms)
 {
+    s->now_ms = now_ms;
     if (s->time_ms == 0 || now_ms < s->time_ms) {
         s->time_ms = now_ms;
         return;
@@ -374,6 +376,52 @@ void wire_server_time(struct wire_server *s, uint64_t now_ms)
     wire_meter_earn(&s->meter, (int32_t)seconds * WIRE_FRAMES_PER_S);
     s->resets_left += (int32_t)seconds * WIRE_RESETS_PER_S;
     s->resets_left = s->resets_left < WIRE_RESETS_BURST ? s->resets_left : WIRE_RESETS_BURST;
+}
+
+int wire_server_ping(struct wire_server *s)
+{
+    if (s->is_dead || s->is_closing || !s->session || !s->is_greeted) {
+        return WIRE_E_CLOSE;
+    }
+    if (nghttp2_submit_ping(s->session, NGHTTP2_FLAG_NONE, NULL) == NGHTTP2_ERR_NOMEM) {
+        wire_server_fail(s, err_origin(-ENOMEM));
+        return s->failure;
+    }
+    return 0;
+}
+
+void wire_server_each(struct wire_server *s, void (*each)(void *user, struct wire_call *call),
+                      void *user)
+{
+    struct list *next;
+    for (struct list *l = s->calls.next; l != &s->calls; l = next) {
+        next = l->next;
+        struct wire_call *call = CONTAINER_OF(l, struct wire_call, link);
+        if (call->is_open && !call->is_finished) {
+            each(user, call);
+        }
+    }
+}
+
+/* What gRPC's servers do, and its clients know (too_many_pings makes them ping less). */
+void wire_server_pinged(struct wire_server *s)
+{
+    bool is_early = !s->is_ping_free && s->now_ms < s->pinged_ms + s->limits.ping_ms;
+    s->is_ping_free = false;
+    s->pinged_ms = s->now_ms;
+    if (s->limits.ping_ms == 0 || !is_early || ++s->ping_strikes <= WIRE_PING_STRIKES ||
+        s->is_closing || !limit_is_on(wire_end_label(WIRE_END_PINGS))) {
+        return;
+    }
+    static const char why[] = "too_many_pings";
+    wire_server_ends(s, WIRE_END_PINGS);
+    s->is_closing = true;
+    if (nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(s->session),
+                              NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)why,
+                              sizeof why - 1) == NGHTTP2_ERR_NOMEM) {
+        wire_server_fail(s, err_origin(-ENOMEM));
+    }
 }
 
 void wire_server_expel(struct wire_server *s)

@@ -92,15 +92,19 @@ struct wire_server {
     uint32_t spare_count;              /* on spare */
     struct wire_meter meter;           /* what the peer's frames may still cost */
     int32_t resets_left;               /* budget, see WIRE_RESETS_BURST */
+    uint64_t now_ms;                   /* what wire_server_time() said last */
+    uint64_t pinged_ms;                /* when the peer's last ping came */
     uint64_t time_ms;                  /* until when time has paid; 0: it never was told */
     enum wire_end end;                 /* why it is ended */
     int failure;                       /* < 0: out of memory, the connection is lost */
     uint8_t magic_have;                /* bytes of HTTP/2's preface that came while neither is */
+    uint8_t ping_strikes;              /* pings that came too early, since we sent something */
     uint8_t drains;                    /* GOAWAYs submitted by wire_server_drain() */
     bool is_closing : 1;               /* GOAWAY with an error: send it, then close */
     bool is_dead : 1;                  /* nothing is sent any more */
     bool is_full : 1;                  /* a call found WIRE_QUEUED_BYTES_MAX reached */
     bool is_greeted : 1;               /* the peer's SETTINGS came */
+    bool is_ping_free : 1;             /* we sent headers or data since the last ping */
     bool is_inside : 1;                /* a receive or send is on the stack */
 };
 
@@ -115,6 +119,9 @@ int wire_server_fail(struct wire_server *s, int failure);
 void wire_server_calm(struct wire_server *s, enum wire_end why);
 /* Remembers the first reason. */
 void wire_server_ends(struct wire_server *s, enum wire_end why);
+
+/* The peer pings: too often? */
+void wire_server_pinged(struct wire_server *s);
 
 /* -- intake.c: requests over HTTP/2 ------------------------------------------------------------ */
 

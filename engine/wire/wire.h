@@ -25,6 +25,7 @@ struct wire_limits {
     uint32_t message_bytes;   /* of one request message; more is status 8 */
     uint32_t queued_bytes;    /* answers waiting on one call; see wire_call_send() */
     uint32_t reset_burst, reset_rate; /* streams reset by the peer: burst, per second */
+    uint32_t ping_ms;         /* a peer that pings more often is sent away; 0: it may */
     struct memcap *memory;    /* what all connections may hold together; borrowed; NULL: no end */
 };
 
@@ -38,6 +39,7 @@ struct wire_limits {
     X(CANCELS, "cancels")         /* opened calls and reset them, again and again */     \
     X(ACKS, "acks")               /* wanted acks and did not read them */                \
     X(CONTINUATIONS, "continuations") /* a header block in too many frames */            \
+    X(PINGS, "pings")             /* more often than wire_limits.ping_ms */                \
     X(HOG, "hog")                 /* wire_server_expel() */                              \
     X(MEMORY, "memory")           /* none left for it */
 
@@ -180,6 +182,12 @@ bool wire_server_done(const struct wire_server *s);
  * before it saw the notice still open; second, about a round trip later: final with the last
  * processed stream, no call opens after it; wire_server_done() is true when the last is gone. */
 int wire_server_drain(struct wire_server *s);
+/* Asks for a sign of life; whatever comes is one.  0; WIRE_E_CLOSE: there is no such question on
+ * this connection (not HTTP/2, or not yet); or < 0. */
+int wire_server_ping(struct wire_server *s);
+/* Every call that is open; each may be finished. */
+void wire_server_each(struct wire_server *s, void (*each)(void *user, struct wire_call *call),
+                      void *user);
 /* Calls opened and not closed. */
 size_t wire_server_calls_count(const struct wire_server *s);
 /* Answers waiting on all its calls; never over WIRE_QUEUED_BYTES_MAX plus one message. */

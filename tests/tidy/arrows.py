@@ -98,7 +98,7 @@ def room_of_include(name, rooms):
     first = name.split('/')[0]
     if name == 'verb.h':
         return rooms['verb']
-    if name in ('serve.h', 'serve_config.h', 'serve_issuers.h'):
+    if name in ('serve.h', 'serve_config.h', 'serve_front.h', 'serve_issuers.h'):
         return rooms['main']
     return rooms.get(first) if '/' in name and first not in ('gen', 'verb', 'main') else None
 
@@ -151,7 +151,9 @@ def header_path(name, rooms):
     room = room_of_include(name, rooms)
     if room is None or not room.at:
         return None
-    return room.at[0] if name == 'verb.h' else room.at[0] + '/' + name.split('/', 1)[1]
+    if '/' not in name:  # the front door's own headers stand beside it
+        return 'engine/' + name
+    return room.at[0] + '/' + name.split('/', 1)[1]
 
 
 def check_cycles(files, rooms):

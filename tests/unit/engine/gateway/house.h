@@ -33,7 +33,7 @@ static char *alice; /* "Bearer ..." */
 static pthread_t gateway_thread;
 static char jwks[] = "/tmp/fairslot-jwks-XXXXXX";
 
-static inline void on_ready(void *user, int got)
+static inline void on_ready(void *user, int got, int admin_port)
 {
     atomic_store(&port, got);
 }
@@ -41,7 +41,7 @@ static inline void on_ready(void *user, int got)
 static inline void *run(void *arg)
 {
     static const uint8_t key[32] = "0123456789abcdef0123456789abcde";
-    char text[256];
+    char text[512];
     struct gateway_options options = {
         .listen_host = "127.0.0.1",
         .shard_url = SHARD_URL,

@@ -426,7 +426,7 @@ static void test_drain_with_a_silent_shard(void)
 
 static void test_start_failures(void)
 {
-    char text[256];
+    char text[512];
     static const uint8_t key[32];
     struct gateway_options o = {.listen_host = "127.0.0.1", .shard_url = SHARD_URL,
                                 .jwks_path = "no-such-file.json", .issuer = "i",

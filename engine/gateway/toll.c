@@ -6,7 +6,7 @@
  *                   max(what they are, max(least, now) + interval)            (conservative update)
  *   may it be open? least of four counters < connections_max: then all four are counted
  *
- * Owns: 4 x BUDGET_CELLS cells, 16 bytes each: 1 MiB, however many addresses there are.
+ * Owns: 4 x TOLL_CELLS cells, 16 bytes each: 1 MiB, however many addresses there are.
  * Fails by refusing.  What is refused is not charged, so an address that is retried in vain gets in
  * as soon as its budget has refilled.
  * Invariants: a counter is never below the group's true number of open connections, an earliest
@@ -16,7 +16,7 @@
  * connections a second at the default rate, more than there is.
  * Not a table of addresses: an IPv6 /32 has 65,536 groups, and an entry for each would be what an
  * anonymous caller may make us allocate, or evict. */
-#include "gateway/budget.h"
+#include "gateway/toll.h"
 
 #include <errno.h>
 #include <sodium/crypto_shorthash.h>
@@ -26,50 +26,50 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define BUDGET_ROWS      4
-#define BUDGET_CELL_BITS 14
-#define BUDGET_CELLS     (1u << BUDGET_CELL_BITS)
-#define BUDGET_V4        (UINT64_C(1) << 56)
-#define BUDGET_V6        (UINT64_C(2) << 56)
+#define TOLL_ROWS      4
+#define TOLL_CELL_BITS 14
+#define TOLL_CELLS     (1u << TOLL_CELL_BITS)
+#define TOLL_V4        (UINT64_C(1) << 56)
+#define TOLL_V6        (UINT64_C(2) << 56)
 
-_Static_assert(BUDGET_ROWS * BUDGET_CELL_BITS <= 64, "one hash picks every row's cell");
+_Static_assert(TOLL_ROWS * TOLL_CELL_BITS <= 64, "one hash picks every row's cell");
 
-struct budget_cell {
+struct toll_cell {
     uint64_t next_us; /* when the next one would be due at the even rate */
     uint32_t open;    /* connections counted here */
 };
 
-struct budget {
-    struct budget_options options;
+struct toll {
+    struct toll_options options;
     uint64_t interval_us; /* between two connections at the even rate */
-    struct budget_cell rows[BUDGET_ROWS][BUDGET_CELLS];
+    struct toll_cell rows[TOLL_ROWS][TOLL_CELLS];
 };
 
-void budget_set(struct budget *b, const struct budget_options *options)
+void toll_set(struct toll *b, const struct toll_options *options)
 {
     IMPLY(options->rate_per_s > 0, options->burst > 0);
     b->options = *options;
     b->interval_us = options->rate_per_s > 0 ? (uint64_t)SECOND_US / options->rate_per_s : 0;
 }
 
-int budget_new(const struct budget_options *options, struct budget **ret_budget)
+int toll_new(const struct toll_options *options, struct toll **ret_toll)
 {
     CHECK(sizeof options->secret == crypto_shorthash_KEYBYTES);
-    struct budget *b = calloc(1, sizeof *b);
+    struct toll *b = calloc(1, sizeof *b);
     if (b == NULL) {
         return err_origin(-ENOMEM);
     }
-    budget_set(b, options);
-    *ret_budget = b;
+    toll_set(b, options);
+    *ret_toll = b;
     return 0;
 }
 
-void budget_free(struct budget *b)
+void toll_free(struct toll *b)
 {
     free(b);
 }
 
-struct budget_group budget_group_of(const uint8_t *address, size_t len)
+struct toll_group toll_group_of(const uint8_t *address, size_t len)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     CHECK(len == 4 || len == 16);
@@ -81,44 +81,44 @@ struct budget_group budget_group_of(const uint8_t *address, size_t len)
     for (int i = 0; i < (len == 4 ? 3 : 6); i++) {
         value = value << 8 | address[i];
     }
-    return (struct budget_group){value | (len == 4 ? BUDGET_V4 : BUDGET_V6)};
+    return (struct toll_group){value | (len == 4 ? TOLL_V4 : TOLL_V6)};
 }
 
-static void budget_cells(struct budget *b, struct budget_group group,
-                         struct budget_cell *ret_cells[BUDGET_ROWS])
+static void toll_cells(struct toll *b, struct toll_group group,
+                         struct toll_cell *ret_cells[TOLL_ROWS])
 {
     uint8_t out[crypto_shorthash_BYTES];
     uint64_t hash;
     crypto_shorthash(out, (const uint8_t *)&group.value, sizeof group.value, b->options.secret);
     memcpy(&hash, out, sizeof hash);
-    for (int i = 0; i < BUDGET_ROWS; i++) {
-        ret_cells[i] = &b->rows[i][hash & (BUDGET_CELLS - 1)];
-        hash >>= BUDGET_CELL_BITS;
+    for (int i = 0; i < TOLL_ROWS; i++) {
+        ret_cells[i] = &b->rows[i][hash & (TOLL_CELLS - 1)];
+        hash >>= TOLL_CELL_BITS;
     }
 }
 
-int budget_enter(struct budget *b, struct budget_group group, uint64_t now_us)
+int toll_enter(struct toll *b, struct toll_group group, uint64_t now_us)
 {
-    struct budget_cell *cells[BUDGET_ROWS];
+    struct toll_cell *cells[TOLL_ROWS];
     uint64_t next_us = UINT64_MAX;
     uint32_t open = UINT32_MAX;
     if (group.value == 0) {
         return 0;
     }
-    budget_cells(b, group, cells);
-    for (int i = 0; i < BUDGET_ROWS; i++) {
+    toll_cells(b, group, cells);
+    for (int i = 0; i < TOLL_ROWS; i++) {
         next_us = cells[i]->next_us < next_us ? cells[i]->next_us : next_us;
         open = cells[i]->open < open ? cells[i]->open : open;
     }
     if (b->options.connections_max > 0 && open >= b->options.connections_max) {
-        return BUDGET_E_OPEN;
+        return TOLL_E_OPEN;
     }
     next_us = next_us > now_us ? next_us : now_us;
     uint64_t room_us = b->interval_us * b->options.burst;
     if (next_us + b->interval_us > now_us + room_us && b->interval_us > 0) {
-        return BUDGET_E_RATE;
+        return TOLL_E_RATE;
     }
-    for (int i = 0; i < BUDGET_ROWS; i++) {
+    for (int i = 0; i < TOLL_ROWS; i++) {
         uint64_t due_us = next_us + b->interval_us;
         cells[i]->next_us = cells[i]->next_us > due_us ? cells[i]->next_us : due_us;
         cells[i]->open++;
@@ -126,14 +126,14 @@ int budget_enter(struct budget *b, struct budget_group group, uint64_t now_us)
     return 0;
 }
 
-void budget_leave(struct budget *b, struct budget_group group)
+void toll_leave(struct toll *b, struct toll_group group)
 {
-    struct budget_cell *cells[BUDGET_ROWS];
+    struct toll_cell *cells[TOLL_ROWS];
     if (group.value == 0) {
         return;
     }
-    budget_cells(b, group, cells);
-    for (int i = 0; i < BUDGET_ROWS; i++) {
+    toll_cells(b, group, cells);
+    for (int i = 0; i < TOLL_ROWS; i++) {
         CHECK(cells[i]->open > 0);
         cells[i]->open--;
     }
