@@ -130,7 +130,8 @@ def test_booking_in_json_over_one_connection():
     confirmed = link.post(RESERVE + 'ConfirmHold', {'name': hold.json()['name'],
                                                     'requestId': house.new_id()}, headers=mia)
     assert confirmed.status == 200, confirmed
-    listed = link.post(RESERVE + 'ListReservations', {'pageSize': 10}, headers=mia)
+    listed = link.post(RESERVE + 'ListReservations', {'parent': 'pools/-'},
+                       headers=mia)
     assert [one['name'] for one in listed.json()['reservations']] == [confirmed.json()['name']]
     link.close()
 
@@ -327,7 +328,8 @@ def test_idle_connections_stay():
 # -- HTTP/1.1 that two readers could part in two ways ---------------------------------------------
 
 def test_smuggling_is_refused():
-    start = b'POST ' + CHECK.encode() + b' HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
+    start = (f'POST {CHECK} HTTP/1.1\r\nhost: x\r\n'
+             'content-type: application/json\r\n').encode()
     hidden = b'GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n'
     for said in (
             start + b'content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nG',
