@@ -82,3 +82,27 @@ API_FILES = ('fairslot/v1/services.proto', 'fairslot/v1/resources.proto',
              'google/rpc/error_details.proto', 'google/rpc/status.proto',
              'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto',
              'grpc/reflection/v1alpha/reflection.proto')
+
+
+def generated(folder):
+    """protoc-gen-es's modules of the public API below `folder`, which finds its packages."""
+    need = modules()
+    subprocess.run(
+        ['protoc', '-I', os.path.join(house.ROOT, 'proto'), '-I', '/usr/share/grpc-proto',
+         '--plugin=protoc-gen-es=' + os.path.join(need, 'node_modules', '.bin', 'protoc-gen-es'),
+         '--es_out=' + folder, '--es_opt=target=js,import_extension=js', *API_FILES], check=True)
+    os.symlink(MODULES, os.path.join(folder, 'node_modules'))
+    with open(os.path.join(folder, 'package.json'), 'w', encoding='utf-8') as file:
+        file.write('{"type": "module"}')
+    return folder
+
+
+def bundle(entry, folder, out):
+    """One script for a browser, by esbuild; `generated` in its imports is `folder`."""
+    done = subprocess.run(
+        [os.path.join(MODULES, '.bin', 'esbuild'), os.path.join(FOLDER, entry), '--bundle',
+         '--format=esm', '--target=chrome110', '--alias:generated=' + folder, '--outfile=' + out,
+         '--log-level=warning'], cwd=FOLDER, capture_output=True, text=True, timeout=60,
+        check=False)
+    assert done.returncode == 0, done.stderr
+    return out

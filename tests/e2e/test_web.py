@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Goal: what web developers use works on the one port: connect-node with code of protoc-gen-es, and
+buf curl over three protocols with reflection.  Browsers: test_browser.py.
+"""
+import json
+import os
+import subprocess
+import tempfile
+
+import house
+import jskit
+import tap
+
+SERVER = house.Server()
+SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot web ')
+FACES = ('connect-json-h1', 'connect-json-h2', 'connect-proto-h1', 'connect-proto-h2',
+         'connect-get-h1', 'connect-get-h2', 'grpc-h2', 'grpc-web-h1', 'grpc-web-h2')
+
+
+def before():
+    SERVER.start()
+    operator = SERVER.operator()
+    operator.make_pool('clients', display_name='P\u00e4sse \U0001f600')
+    operator.make_slots('pools/clients', 20)
+
+
+def after():
+    SERVER.close()
+    SCRATCH.cleanup()
+
+
+def test_connect_node_over_every_face():
+    jskit.need_node()
+    generated = jskit.generated(os.path.realpath(SCRATCH.name))
+    said = jskit.node('connect_node.mjs', generated, f'http://{SERVER.target}', *FACES,
+                      env={'FAIRSLOT_TOKEN': SERVER.tokens('node')[0]})
+    assert said.count('booked, refused, streamed') == len(FACES), said
+
+
+# -- buf curl -------------------------------------------------------------------------------------
+
+def buf(*words, path='', check=True):
+    """buf curl; its stdout, or (check False) its stderr, or (None) both.  It learns the API by
+    reflection."""
+    token = SERVER.tokens('buf')[0]
+    done = subprocess.run(
+        [os.path.join(jskit.modules(), 'node_modules', '.bin', 'buf'), 'curl', *words,
+         '-H', f'authorization: Bearer {token}', f'http://{SERVER.target}{path}'],
+        capture_output=True, text=True, timeout=30, check=False)
+    if check is None:
+        return done
+    assert (done.returncode == 0) == check, (words, done.stdout, done.stderr)
+    return done.stdout if check else done.stderr
+
+
+# h1 has no trailers for gRPC; reflection is a stream both ways, which buf asks of h2 alone.
+BUF = (('grpc', 'h2'), ('grpcweb', 'h2'), ('connect', 'h2'), ('grpcweb', 'h1'), ('connect', 'h1'))
+CHECK = '/grpc.health.v1.Health/Check'
+GET_POOL = '/fairslot.v1.CatalogService/GetPool'
+
+
+def how(protocol, version):
+    if version == 'h2':
+        return ('--protocol', protocol, '--http2-prior-knowledge')
+    schema = os.path.join(SCRATCH.name, 'api.binpb')
+    if not os.path.exists(schema):
+        jskit.descriptor_set(schema)
+    return ('--protocol', protocol, '--schema', schema)
+
+
+def test_buf_curl_three_protocols():
+    for face in BUF:
+        said = json.loads(buf(*how(*face), '-d', '{"name": "pools/clients"}', path=GET_POOL))
+        assert said['displayName'] == 'P\u00e4sse \U0001f600', said
+        said = json.loads(buf(*how(*face), '-d', '{"name": "pools/none"}', path=GET_POOL,
+                              check=False))
+        assert said['code'] == 'not_found', said
+        assert said['details'][0]['type'] == 'google.rpc.ErrorInfo', said
+        assert json.loads(buf(*how(*face), '-d', '{}', path=CHECK)) == {'status': 'SERVING'}
+
+
+def test_buf_curl_reflects():
+    for protocol in ('grpc', 'grpcweb', 'connect'):
+        said = buf(*how(protocol, 'h2'), '--list-methods')
+        assert 'fairslot.v1.CatalogService/ListPools' in said.split(), said
+
+
+def test_buf_curl_streams():
+    for face in BUF:
+        done = buf(*how(*face), '-d', '{}', '--timeout', '1s', path='/grpc.health.v1.Health/Watch',
+                   check=None)
+        assert json.loads(done.stdout) == {'status': 'SERVING'}, (face, done.stdout, done.stderr)
+        assert json.loads(done.stderr)['code'] == 'deadline_exceeded', (face, done.stderr)
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
