@@ -46,7 +46,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.v1.CatalogService/ListPools", COMMAND_LIST_POOLS, false, true},
     {"/fairslot.v1.CatalogService/ListReleases", 0, false, false},
     {"/fairslot.v1.CatalogService/ListSlots", COMMAND_LIST_SLOTS, false, true},
-    {"/fairslot.v1.CatalogService/WatchSlots", 0, false, false},
+    {"/fairslot.v1.CatalogService/WatchSlots", COMMAND_WATCH_SLOTS, false, false},
     {"/fairslot.v1.EventService/ListEvents", 0, false, false},
     {"/fairslot.v1.EventService/WatchEvents", 0, false, false},
     {"/fairslot.v1.ReservationService/CancelReservation", COMMAND_CANCEL_RESERVATION, false, false},

@@ -308,6 +308,13 @@ static int codec_request_list_slots(struct codec_ask *ask, struct span message)
     return codec_request_page(ask, m->page_size, m->page_token);
 }
 
+static int codec_request_watch_slots(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__WatchSlotsRequest *m;
+    int r = codec_unpack(&fairslot__v1__watch_slots_request__descriptor, message, ask->arena, &m);
+    return r ? r : codec_ask_pool(ask, "parent", m->parent);
+}
+
 static int codec_request_of_kind(struct codec_ask *ask, struct span message)
 {
     switch (ask->command->kind) {
@@ -346,6 +353,8 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
         return codec_request_get_reservation(ask, message);
     case COMMAND_LIST_RESERVATIONS:
         return codec_request_list_reservations(ask, message);
+    case COMMAND_WATCH_SLOTS:
+        return codec_request_watch_slots(ask, message);
     case COMMAND_EXPIRE_HOLD:
     case COMMAND_SWEEP:
     case COMMAND_RESTOCK_STEP:

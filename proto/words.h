@@ -37,6 +37,7 @@ enum command_kind {
     COMMAND_GET_HOLD = 103,          /* pool, owner, number */
     COMMAND_GET_RESERVATION = 104,   /* pool, owner, number */
     COMMAND_LIST_RESERVATIONS = 105, /* pool ("-": all), page_size, page_token */
+    COMMAND_WATCH_SLOTS = 106,       /* pool; the gateway serves it, no shard is sent one */
 };
 
 static inline bool command_is_read(enum command_kind kind)

@@ -28,6 +28,10 @@
 #define SLOTS_PER_HOLD   8     /* neighbours in one hold */
 #define SLOTS_PER_BLOCK  256   /* of BlockSlots and UnblockSlots: what one command may touch */
 #define NOTE_MAX         200   /* bytes of an operator's reason */
+#define WATCHERS_MAX     4096  /* WatchSlots streams of a gateway: they hold calls for hours */
+#define WATCHERS_PER_IDENTITY 8
+#define WATCH_POOLS_MAX  32    /* pools watched at a gateway; each is up to 11 reads a second */
+#define WATCH_SLOTS_MAX  10000 /* coming slots of a watched pool: 1 MB an edition */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
 
 /* -- one identity in one service class --------------------------------------------------------- */

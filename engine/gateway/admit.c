@@ -59,6 +59,10 @@ static void admit_decode(struct call *call, struct span message)
         answer_refuse(call, &refusal);
         return;
     }
+    if (command.kind == COMMAND_WATCH_SLOTS) {
+        watch_begin(call, command.pool);
+        return;
+    }
     command.identity = call->identity;
     command.assurance = (enum assurance)call->assurance;
     command.roles = call->roles;

@@ -162,6 +162,9 @@ void call_move(struct call *call, enum call_state to)
     if (call->is_away) {
         errand_cancel(call);
     }
+    if (call->watcher) {
+        watch_leave(call);
+    }
     if (call->is_watching) {
         g->health.watchers_count--;
         call->is_watching = false;

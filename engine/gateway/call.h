@@ -13,6 +13,7 @@ struct conn;
 struct errand;
 struct gateway;
 struct route;
+struct watcher;
 struct wire_call;
 
 enum call_state {
@@ -38,6 +39,7 @@ struct call {
     uint32_t assurance;               /* enum assurance, once is_verified */
     uint32_t roles;                   /* once is_verified */
     uint8_t *bytes;                   /* owned: the message while its token is verified */
+    struct watcher *watcher;          /* owned: of a stream that watches slots; watch.c's */
     struct errand *errand;            /* owned: the packed command, until it is sent */
     uint32_t bytes_len;               /* at most MESSAGE_MAX */
     uint32_t number;                  /* slot | generation << 16: names one life of the slot */

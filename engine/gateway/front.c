@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/auth.h"
+#include "gateway/board.h"
 #include "gateway/gate.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
@@ -45,6 +46,9 @@ int front_new(const struct gateway_options *options, struct front **ret_front, c
     }
     int r = symbols_init(&front->symbols, (struct span){api_descriptor_set,
                                                         api_descriptor_set_len});
+    if (r == 0) {
+        r = board_new(options->shard_url, &front->board);
+    }
     for (unsigned i = 0; i < front->loops_count && r == 0; i++) {
         front->errands[i] = calloc(CALLS_MAX, sizeof *front->errands[i]);
         r = front->errands[i] ? 0 : err_origin(-ENOMEM);
@@ -140,6 +144,7 @@ void front_free(struct front *front)
     tls_free(front->admin_tls);
     gate_free(front->gate);
     auth_free(front->auth);
+    board_free(front->board);
     symbols_fini(&front->symbols);
     free(front);
 }

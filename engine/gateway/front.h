@@ -15,6 +15,7 @@
 #include "gateway/symbols.h"
 
 struct auth;
+struct board;
 struct gate;
 struct tls;
 struct errand;
@@ -34,6 +35,7 @@ struct front {
     struct tls *tls;           /* any loop; NULL: clients come without */
     struct tls *admin_tls;     /* any loop; NULL: operators have no listener of their own */
     int admin_port;            /* of that listener; 0: there is none */
+    struct board *board;       /* any loop: it locks */
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
     /* Of the first loop's thread: */
     struct fairq *queue;

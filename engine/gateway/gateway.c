@@ -66,6 +66,7 @@ static void gateway_close(struct gateway *g)
         hop_close(g->front);
     }
     token_desk_close(g);
+    watch_close(g);
     post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
@@ -86,6 +87,7 @@ static void gateway_final(struct gateway *g)
     tell_ms = tell_ms < GATEWAY_TELL_MS ? tell_ms : GATEWAY_TELL_MS;
     g->phase = GATEWAY_FINAL;
     health_end_watches(&g->health);
+    watch_end_all(g);
     while (!list_empty(&g->reflections)) {
         answer_reason(CONTAINER_OF(g->reflections.next, struct call, link), REASON_SHUTTING_DOWN,
                       NULL);
@@ -376,7 +378,10 @@ static int gateway_handles(struct gateway *g)
     token_desk_open(g);
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
-    int r = post_open(&g->post, &g->loop, gateway_posted, g);
+    int r = watch_open(g);
+    if (r == 0) {
+        r = post_open(&g->post, &g->loop, gateway_posted, g);
+    }
     return r == 0 && g->index == 0 ? gateway_signals(g) : err_trace(r);
 }
 

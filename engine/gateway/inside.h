@@ -21,6 +21,7 @@
 #include "gateway/health.h"
 #include "gateway/post.h"
 #include "gateway/token.h"
+#include "gateway/watch.h"
 
 #define READ_BYTES  (64 * 1024)  /* one buffer for every connection: bytes are consumed at once */
 #define SEND_BYTES  (128 * 1024) /* the same on the way out: many answers, one write */
@@ -84,6 +85,7 @@ struct gateway {
     const struct symbols *symbols; /* front's */
     struct health health;
     struct face face;
+    struct watch watch;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
 

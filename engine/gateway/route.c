@@ -37,6 +37,10 @@ static const struct route route_builtin[] = {
 static const struct route route_method = {NULL, true, true, admit_open, admit_message,
                                           admit_half_closed};
 
+/* As those, but a stream: it ends when its client wants. */
+static const struct route route_watch = {NULL, true, false, admit_open, admit_message,
+                                         admit_half_closed};
+
 static const struct route *route_find(struct span path)
 {
     for (size_t i = 0; i < ARRAY_COUNT(route_builtin); i++) {
@@ -59,7 +63,7 @@ static void route_deadline(struct call *call)
     struct gateway *g = call_gateway(call);
     int64_t asked_us = wire_call_timeout_us(call->wire);
     uint64_t ms = g->options->deadline_ms > 0 ? (uint64_t)g->options->deadline_ms : DEADLINE_MS;
-    if (asked_us < 0 && !call->route->has_end) {
+    if (asked_us < 0 && !call->route->has_end && call->method == NULL) {
         return;
     }
     if (asked_us >= 0) {
@@ -119,7 +123,7 @@ void route_call_open(void *user, struct wire_call *wire)
             answer_reason(call, REASON_METHOD_PLANNED, NULL);
             return;
         }
-        call->route = &route_method;
+        call->route = call->method->kind == COMMAND_WATCH_SLOTS ? &route_watch : &route_method;
     }
     if (!guard_await(call)) {
         return;
@@ -142,7 +146,7 @@ void route_call_message(void *user, struct wire_call *wire, struct span message)
     }
     call->messages = 1;
     /* admit.c reads JSON once the token is good. */
-    if (call->route != &route_method && !face_request(call, message, &message)) {
+    if (call->method == NULL && !face_request(call, message, &message)) {
         return;
     }
     guard_heard(call);

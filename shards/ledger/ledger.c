@@ -298,6 +298,8 @@ static int ledger_dispatch(struct ledger_step *s)
         return err_trace(ledger_read_reservation(s));
     case COMMAND_LIST_RESERVATIONS:
         return err_trace(ledger_read_reservations(s));
+    case COMMAND_WATCH_SLOTS:
+        break;
     }
     return err_origin(-EINVAL); /* codec_command_unpack() lets no other kind through */
 }

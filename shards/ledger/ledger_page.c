@@ -1,20 +1,77 @@
 /* SPDX-License-Identifier: MIT */
-/* Page tokens: where a list goes on.  "CCCCCCCC.KEY": eight hex digits that bind the key to the
- * list it came from (kind, pool, filter, and for one's own lists the identity), then the key of the
- * last thing that was looked at.  Not a secret and no protection: a forged token shows nothing that
- * its caller may not see.  It only tells a client that mixes up its lists, instead of silently
- * answering from the middle of another one.
+/* Page tokens: where a list goes on.  Four bytes that bind the key to the list it came from (kind,
+ * pool, filter, and for one's own lists the identity), then the key of the last thing that was
+ * looked at, all in base64url: nothing to be read, kept or made up by a client.
+ * Not a secret and no protection: a forged token shows nothing that its caller may not see.  It
+ * only tells a client that mixes up its lists, instead of silently answering from the middle of
+ * another one.
+ * One key has one spelling: what is not exactly what ledger_page_write() makes is refused.
  * Owns nothing; fails by verdict, or by -ENOMEM. */
 #include <errno.h>
 
 #include "ledger/ledger_parts.h"
 
-#define CHECK_DIGITS 8
+#define CHECK_BYTES 4
+#define TOKEN_BYTES (PAGE_TOKEN_MAX / 4 * 3) /* check and key, at most */
 
-static void ledger_page_digits(const struct ledger_step *s, struct span key,
-                               char out[CHECK_DIGITS])
+static const char ledger_page_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* -- base64url without padding ----------------------------------------------------------------- */
+
+static size_t ledger_page_encode(const uint8_t *bytes, size_t len, uint8_t *out)
 {
-    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (size_t i = 0; i < len; i += 3) {
+        size_t left = len - i < 3 ? len - i : 3;
+        uint32_t v = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                     (left > 2 ? bytes[i + 2] : 0);
+        for (size_t j = 0; j <= left; j++) {
+            out[n++] = (uint8_t)ledger_page_alphabet[v >> (18 - 6 * j) & 63];
+        }
+    }
+    return n;
+}
+
+static int ledger_page_digit(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '-'             ? 62
+           : c == '_'             ? 63
+                                  : -1;
+}
+
+/* False for anything that ledger_page_encode() does not make. */
+static bool ledger_page_decode(struct span token, uint8_t *out, size_t *ret_len)
+{
+    uint32_t v = 0;
+    size_t n = 0, bits = 0;
+    if (token.len % 4 == 1 || token.len > PAGE_TOKEN_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < token.len; i++) {
+        int digit = ledger_page_digit(token.ptr[i]);
+        if (digit < 0) {
+            return false;
+        }
+        v = v << 6 | (uint32_t)digit;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            out[n++] = (uint8_t)(v >> bits);
+            v &= (1u << bits) - 1;
+        }
+    }
+    *ret_len = n;
+    return v == 0; /* the bits that say nothing are zero */
+}
+
+/* -- tokens ------------------------------------------------------------------------------------ */
+
+static uint32_t ledger_page_check(const struct ledger_step *s, struct span key)
+{
     uint8_t bytes[512];
     const struct command *c = s->c;
     struct writer w = writer_of(bytes, sizeof bytes);
@@ -28,26 +85,26 @@ static void ledger_page_digits(const struct ledger_step *s, struct span key,
     }
     writer_span16(&w, key);
     CHECK(!w.bad);
-    uint32_t check = ledger_key_check((struct span){bytes, writer_len(&w)});
-    for (int i = 0; i < CHECK_DIGITS; i++) {
-        out[i] = hex[check >> (28 - 4 * i) & 15];
-    }
+    return ledger_key_check((struct span){bytes, writer_len(&w)});
 }
 
 int ledger_page_read(const struct ledger_step *s, struct span *ret_key)
 {
-    struct span token = s->c->page_token;
-    if (token.len == 0) {
+    size_t len;
+    if (s->c->page_token.len == 0) {
         return LEDGER_NONE;
     }
-    if (token.len <= CHECK_DIGITS + 1 || token.len > PAGE_TOKEN_MAX ||
-        token.ptr[CHECK_DIGITS] != '.') {
+    uint8_t *bytes = arena_alloc(s->arena, TOKEN_BYTES);
+    if (bytes == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    if (!ledger_page_decode(s->c->page_token, bytes, &len) || len <= CHECK_BYTES) {
         return REASON_PAGE_TOKEN_INVALID;
     }
-    char digits[CHECK_DIGITS];
-    struct span key = {token.ptr + CHECK_DIGITS + 1, token.len - CHECK_DIGITS - 1};
-    ledger_page_digits(s, key, digits);
-    if (memcmp(token.ptr, digits, CHECK_DIGITS) != 0) {
+    struct reader r = reader_of(bytes, len);
+    uint32_t check = reader_u32(&r);
+    struct span key = {bytes + CHECK_BYTES, len - CHECK_BYTES};
+    if (check != ledger_page_check(s, key)) {
         return REASON_PAGE_TOKEN_INVALID;
     }
     *ret_key = key;
@@ -56,15 +113,15 @@ int ledger_page_read(const struct ledger_step *s, struct span *ret_key)
 
 int ledger_page_write(struct ledger_step *s, struct span key)
 {
-    size_t len = CHECK_DIGITS + 1 + key.len;
-    CHECK(len <= PAGE_TOKEN_MAX);
-    uint8_t *out = arena_alloc(s->arena, len);
+    uint8_t bytes[TOKEN_BYTES];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u32(&w, ledger_page_check(s, key));
+    writer_bytes(&w, key.ptr, key.len);
+    CHECK(!w.bad);
+    uint8_t *out = arena_alloc(s->arena, PAGE_TOKEN_MAX);
     if (out == NULL) {
         return err_origin(-ENOMEM);
     }
-    ledger_page_digits(s, key, (char *)out);
-    out[CHECK_DIGITS] = '.';
-    memcpy(out + CHECK_DIGITS + 1, key.ptr, key.len);
-    s->v->next_page_token = (struct span){out, len};
+    s->v->next_page_token = (struct span){out, ledger_page_encode(bytes, writer_len(&w), out)};
     return 0;
 }

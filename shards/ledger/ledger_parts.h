@@ -492,8 +492,8 @@ int ledger_sweep(struct ledger_step *s);
 
 /* -- ledger_page.c ----------------------------------------------------------------------------- */
 
-/* The command's page token: 0 and the key in it (borrowed); LEDGER_NONE for the first page.
- * Not of this list: REASON_PAGE_TOKEN_INVALID. */
+/* The command's page token: 0 and the key in it (in the arena); LEDGER_NONE for the first page.
+ * Not of this list: REASON_PAGE_TOKEN_INVALID.  < 0. */
 int ledger_page_read(const struct ledger_step *s, struct span *ret_key);
 /* The token that goes on after `key`, into the verdict.  0 or -ENOMEM. */
 int ledger_page_write(struct ledger_step *s, struct span key);

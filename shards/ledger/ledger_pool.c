@@ -299,6 +299,9 @@ int ledger_pool_list(struct ledger_step *s)
 {
     struct span last = {0};
     int r = ledger_page_read(s, &last);
+    if (r < 0) {
+        return err_trace(r);
+    }
     if (r == REASON_PAGE_TOKEN_INVALID || last.len > POOL_ID_MAX) {
         return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
     }

@@ -197,6 +197,9 @@ int ledger_read_reservations(struct ledger_step *s)
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_POOL_UNKNOWN) : err_trace(r);
     }
     int page = ledger_read_resume(s, &list);
+    if (page < 0) {
+        return err_trace(page);
+    }
     if (page == REASON_PAGE_TOKEN_INVALID) {
         return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
     }

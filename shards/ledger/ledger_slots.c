@@ -180,6 +180,9 @@ int ledger_slots_list(struct ledger_step *s)
         return ledger_refuse(s, REASON_TOKEN_MISSING); /* what is free here is watched by bots */
     }
     int page = ledger_page_read(s, &token);
+    if (page < 0) {
+        return err_trace(page);
+    }
     if (page == 0 && !codec_slot_id_parse(token, &from)) {
         page = REASON_PAGE_TOKEN_INVALID;
     }

@@ -55,7 +55,7 @@ grpc.__path__.append(os.path.join(STUBS, 'grpc_generated'))
 from fairslot.admin.v1 import pools_pb2 as admin, pools_pb2_grpc as admin_rpc  # noqa: E402
 from fairslot.v1 import resources_pb2 as resources  # noqa: E402
 from fairslot.v1 import services_pb2 as api, services_pb2_grpc as api_rpc  # noqa: E402
-from google.protobuf import timestamp_pb2  # noqa: E402
+from google.protobuf import duration_pb2, timestamp_pb2  # noqa: E402
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 
 
@@ -65,6 +65,10 @@ def new_id():
 
 def timestamp(seconds):
     return timestamp_pb2.Timestamp(seconds=int(seconds))
+
+
+def seconds(count):
+    return duration_pb2.Duration(seconds=count)
 
 
 def scratch_folder():
