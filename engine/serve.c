@@ -41,6 +41,7 @@
 #include "serve_issuers.h"
 #include "serve_config.h"
 #include "serve_front.h"
+#include "serve_ops.h"
 
 #define SERVE_TEXT       512
 #define SERVE_FRONTENDS  2048 /* bytes of the list: 32 networks */
@@ -64,6 +65,10 @@ struct serve {
     struct issuer_options own; /* the data directory's issuer, where none is configured */
     char host[VALUE_HOST_MAX + 1];
     int port;
+    struct serve_ops ops;
+    struct gateway_options options; /* of the running gateway; what may change is changed here */
+    struct gateway_origins origins[2]; /* in turn: a loop may still be reading the other one */
+    unsigned origins_turn;
     char path[KEYFILE_PATH_MAX]; /* of the key set, when it is the data directory's */
     uint8_t key[TENANT_KEY_BYTES];
 };
@@ -262,7 +267,7 @@ static void serve_ready(void *user, int port, int admin_port)
         printf(" admin=%s%s%s:%d", is_v6 ? "[" : "", s->front.admin_host, is_v6 ? "]" : "",
                admin_port);
     }
-    putchar('\n');
+    puts(s->ops.ready);
     fflush(stdout);
 }
 
@@ -277,6 +282,29 @@ static void serve_frontends(const struct config *config, char *ret_text)
     }
 }
 
+/* What a running gateway takes from a configuration. */
+static void serve_apply(struct serve *s)
+{
+    const struct config *c = s->config;
+    struct gateway_origins *origins = &s->origins[s->origins_turn++ % 2];
+    *origins = (struct gateway_origins){c->cors_origins.at, c->cors_origins.count};
+    atomic_store(&s->options.origins, origins);
+    atomic_store(&s->options.drain_ms, (int)c->gateway_drain);
+    atomic_store(&s->options.hello_ms, (int)c->gateway_hello);
+    atomic_store(&s->options.deadline_ms, (int)c->gateway_deadline);
+    atomic_store(&s->options.access_log, c->log_access);
+}
+
+/* SIGHUP, on the gateway's first loop. */
+static void serve_hangup(void *user)
+{
+    struct serve *s = user;
+    if (serve_config_reload(&s->sc)) {
+        s->config = s->sc.now;
+        serve_apply(s);
+    }
+}
+
 static int serve_gateway_run(struct serve *s, const char *shard_url)
 {
     char text[SERVE_TEXT] = "", frontends[SERVE_FRONTENDS];
@@ -286,7 +314,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         talk_error("out of memory");
         return VERB_FAILED;
     }
-    struct gateway_options options = {
+    s->options = (struct gateway_options){
         .listen_host = s->host,
         .listen_port = s->port,
         .shard_url = shard_url,
@@ -297,22 +325,20 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .no_anonymous = !s->config->anonymous_catalogue,
         .anonymous_rate = (int)s->config->anonymous_rate,
         .frontends = frontends,
-        .drain_ms = (int)s->config->gateway_drain,
-        .hello_ms = (int)s->config->gateway_hello,
-        .deadline_ms = (int)s->config->gateway_deadline,
-        .cors_origins = s->config->cors_origins.at,
-        .cors_origins_count = s->config->cors_origins.count,
         .unread_ms = (int)s->config->gateway_unread,
         .memory_bytes = (size_t)s->config->gateway_memory,
+        .state = &s->ops.state,
+        .hangup = serve_hangup,
         .ready = serve_ready,
         .user = s,
     };
-    int r = serve_front_fill(&s->front, &s->sc, s->verb, &options);
+    int r = serve_front_fill(&s->front, &s->sc, s->verb, &s->options);
     if (r != VERB_OK) {
         serve_issuers_fini(&issuers);
         return r;
     }
-    r = gateway_run(&options, text);
+    serve_apply(s);
+    r = gateway_run(&s->options, text);
     serve_issuers_fini(&issuers);
     if (r == 0) {
         return VERB_OK;
@@ -396,6 +422,7 @@ static bool serve_open(struct serve *s, const struct verb *verb, int argc, char 
 
 static int serve_close(struct serve *s, int code)
 {
+    serve_ops_stop(&s->ops);
     serve_config_close(&s->sc);
     explicit_bzero(s->key, sizeof(s->key));
     return code;
@@ -423,6 +450,7 @@ static int serve_serve(const struct verb *verb, int argc, char **argv)
     serve_harden();
     r = serve_lock(&s);
     r = r == VERB_OK ? serve_keys(&s) : r;
+    r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
     r = r == VERB_OK ? serve_node_start(&s, SERVE_INPROC, &node) : r;
     if (r == VERB_OK) {
         r = serve_gateway_run(&s, SERVE_INPROC);
@@ -452,6 +480,7 @@ static int serve_gateway(const struct verb *verb, int argc, char **argv)
     }
     serve_harden();
     r = serve_keys(&s);
+    r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
     r = r == VERB_OK ? serve_gateway_run(&s, c->gateway_shard) : r;
     return serve_close(&s, r);
 }
@@ -483,15 +512,18 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGHUP, SIG_DFL); /* an ignored one would not reach sigwait() */
     r = serve_lock(&s);
+    r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
     r = r == VERB_OK ? serve_node_start(&s, listen, &node) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);
     }
-    printf("ready shard=tcp://%s:%d\n", s.host, node_port(node));
+    printf("ready shard=tcp://%s:%d%s\n", s.host, node_port(node), s.ops.ready);
     fflush(stdout);
+    atomic_store(&s.ops.state, OPS_READY);
     while (sigwait(&ends, &signal_number) == 0 && signal_number == SIGHUP) {
-        log_info("shard: SIGHUP is ignored: restart to read options again");
+        serve_config_reload(&s.sc);
     }
+    atomic_store(&s.ops.state, OPS_DRAINING);
     node_stop(node);
     return serve_close(&s, VERB_OK);
 }

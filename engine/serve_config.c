@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "ctl/talk.h"
 #include "ctl/value.h"
 
@@ -144,6 +145,7 @@ bool serve_config_open(struct serve_config *sc, const struct verb *verb, int arg
                                                   : CONFIG_GATEWAY,
     };
     r = config_load(&sc->source, &report, &sc->now);
+    sc->start = sc->now;
     if (r == CONFIG_E_WRONG) {
         talk_next(sc->words.file ? "fairslot config check %s" : "%s --help",
                   sc->words.file ? sc->words.file : options_verb_name(verb));
@@ -151,13 +153,78 @@ bool serve_config_open(struct serve_config *sc, const struct verb *verb, int arg
         err_print(stderr);
         *ret_exit = VERB_FAILED;
     }
+    if (r == 0) {
+        serve_config_log(sc->now);
+    }
     return r == 0;
 }
 
 void serve_config_close(struct serve_config *sc)
 {
-    config_free(sc->now);
-    sc->now = NULL;
+    if (sc->before != sc->start) {
+        config_free(sc->before);
+    }
+    if (sc->now != sc->start) {
+        config_free(sc->now);
+    }
+    config_free(sc->start);
+    *sc = (struct serve_config){0};
+}
+
+/* -- reload ------------------------------------------------------------------------------------ */
+
+static void serve_config_log_wrong(void *user, const char *line)
+{
+    log_event(LOG_CONFIG_WRONG, NULL, "configuration: %s", line);
+}
+
+static void serve_config_changed(void *user, const char *name, bool reloads)
+{
+    size_t *changed = user;
+    *changed += reloads;
+    if (!reloads) {
+        log_event(LOG_CONFIG_NEEDS_RESTART, LOG_FIELDS(LOG_TEXT("key", name)),
+                  "configuration: %s changed: it needs a restart", name);
+    }
+}
+
+bool serve_config_reload(struct serve_config *sc)
+{
+    struct config_report report = {.tell = serve_config_log_wrong};
+    struct config *fresh;
+    size_t changed = 0;
+    int r = config_load(&sc->source, &report, &fresh);
+    METRIC_ADD1(config_reloads_total, verdict, r ? 1 : 0, 1);
+    if (r) {
+        log_event(LOG_CONFIG_WRONG, NULL, "configuration: nothing was changed: %zu mistakes; run "
+                  "fairslot config check %s", report.count,
+                  sc->source.file ? sc->source.file : "");
+        return false;
+    }
+    config_compare(sc->now, fresh, serve_config_changed, &changed);
+    if (sc->before && sc->before != sc->start) {
+        config_free(sc->before);
+    }
+    sc->before = sc->now;
+    sc->now = fresh;
+    serve_config_log(fresh);
+    log_event(LOG_CONFIG_READ, LOG_FIELDS(LOG_NUMBER("changed", changed)),
+              "configuration: read again, %zu %s changed", changed, changed == 1 ? "key" : "keys");
+    return true;
+}
+
+void serve_config_log(const struct config *config)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    static const char *const formats[] = {"auto", "text", "json", "journal"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(config->log_level, levels[i]) == 0) {
+            log_set_level((enum log_level)i);
+        }
+        if (strcmp(config->log_format, formats[i]) == 0) {
+            log_set_format((enum log_format)i);
+        }
+    }
 }
 
 int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, const char *name,

@@ -25,7 +25,9 @@ struct serve_config {
     struct serve_words words;
     struct config_flag flags[SERVE_CONFIG_FLAGS];
     struct config_source source;
-    struct config *now; /* what holds */
+    struct config *start;  /* what it began with: its texts are borrowed all the time */
+    struct config *before; /* what held before `now`, which a loop may still be reading; or NULL */
+    struct config *now;    /* what holds; at first `start` */
 };
 
 /* Reads the words and everything they name.  VERB_OK; else told, and `ret_exit` is the exit code;
@@ -37,5 +39,12 @@ void serve_config_close(struct serve_config *sc);
 /* Tells that a value is wrong, by where it came from; returns VERB_USAGE. */
 int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, const char *name,
                        const char *value, const char *why);
+
+/* SIGHUP: reads everything again.  True: sc->now is new, and what only a restart applies was logged.
+ * Else the log says what is wrong, and everything stays as it was. */
+bool serve_config_reload(struct serve_config *sc);
+
+/* What the log takes from a configuration. */
+void serve_config_log(const struct config *config);
 
 #endif

@@ -103,6 +103,10 @@
 #define REFRESH_START_MS      3000  /* the start waits that long for issuers to answer */
 #define JWKS_BYTES_MAX        (256 * 1024) /* bytes of a JWKS, file or answer */
 
+/* -- operations -------------------------------------------------------------------------------- */
+#define OPS_CONNS_MAX  16   /* connections of the operations listener: scrapers and probes */
+#define PAGE_BYTES_MAX 8192 /* of one request for one of its pages */
+
 /* -- configuration ----------------------------------------------------------------------------- */
 #define CONFIG_FILE_BYTES_MAX (4 * 1024 * 1024) /* bytes of one file */
 #define CONFIG_LINE_MAX       4096   /* bytes of one line */

@@ -211,7 +211,8 @@ enum wire_origin face_origin(void *user, struct span origin)
 {
     const struct conn *conn = user;
     const struct gateway_options *o = conn->gateway->options;
-    return face_origin_of(o->cors_origins, o->cors_origins_count, origin);
+    const struct gateway_origins *origins = atomic_load(&o->origins);
+    return origins ? face_origin_of(origins->at, origins->count, origin) : WIRE_ORIGIN_NO;
 }
 
 bool face_error(void *user, struct span details, struct span *ret_json)

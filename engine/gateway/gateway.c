@@ -37,6 +37,7 @@
 #include "gateway/inside.h"
 #include "gateway/keep.h"
 #include "gateway/listen.h"
+#include "gateway/ops.h"
 #include "gateway/queue.h"
 #include "gateway/tally.h"
 
@@ -148,6 +149,9 @@ static void gateway_hangup(uv_signal_t *signal, int number)
 {
     struct gateway *g = signal->data;
     log_info("gateway: SIGHUP: reading the issuers' keys again");
+    if (g->options->hangup) {
+        g->options->hangup(g->options->user);
+    }
     if (g->auth) {
         auth_refresh(g->auth);
     }
@@ -252,6 +256,16 @@ static void gateway_arm_timer(struct gateway *g)
     uv_timer_start(&g->timer, gateway_woken, next > now ? next - now : 0, 0);
 }
 
+/* What probes are told. */
+static void gateway_tell_state(const struct gateway *g)
+{
+    if (g->options->state) {
+        atomic_store(g->options->state, g->phase != GATEWAY_OPEN ? OPS_DRAINING
+                                        : hop_is_gone(g->front)  ? OPS_SHARD_AWAY
+                                                                 : OPS_READY);
+    }
+}
+
 static void gateway_settle(struct gateway *g)
 {
     if (g->phase == GATEWAY_CLOSING) {
@@ -261,6 +275,7 @@ static void gateway_settle(struct gateway *g)
     if (g->index == 0) {
         hop_pump(g->front);
         tally_queue(g->front);
+        gateway_tell_state(g);
     }
     guard_settle(g);
     conn_flush_all(g);

@@ -5,6 +5,8 @@
 #ifndef FAIRSLOT_GATEWAY_GATEWAY_H
 #define FAIRSLOT_GATEWAY_GATEWAY_H
 
+#include <stdatomic.h>
+
 #include "gateway/issuer.h"
 
 /* Who pays no toll unless told otherwise: a proxy on this machine carries many. */
@@ -14,6 +16,12 @@
 struct gateway_role {
     const char *name;
     uint32_t roles; /* enum role */
+};
+
+/* Exact origins, or "*" alone. */
+struct gateway_origins {
+    const char *const *at;
+    size_t count;
 };
 
 struct gateway_options {
@@ -31,13 +39,8 @@ struct gateway_options {
     int anonymous_rate;      /* calls a second of all callers without one; 0: 1,000 */
     const char *frontends;   /* networks (cidr.h) of web frontends that speak for many people: who
                                 comes from there is in no group of addresses; NULL: none */
-    int drain_ms;            /* SIGTERM: how long calls in flight may take; 0: 5,000 */
-    int hello_ms;            /* for a client's preface, SETTINGS or header block; 0: 10,000 */
-    const char *const *cors_origins; /* whose pages may call: exact origins, or "*" alone */
-    size_t cors_origins_count;       /* 0: no page of another origin */
     int unread_ms;           /* for an answer that its client does not take; 0: UNREAD_MS */
     size_t memory_bytes;     /* that connections and calls may hold; 0: MEMORY_BYTES */
-    int deadline_ms;         /* of calls whose client sets none; 0: DEADLINE_MS */
     /* TLS for clients. */
     const char *tls_certificate; /* PEM; NULL: none, bytes come in the clear */
     const char *tls_key;         /* PEM */
@@ -63,6 +66,16 @@ struct gateway_options {
     int ping_ms;                 /* a client that pings more often is sent away; 0: it may */
     int age_ms;                  /* then it is told to connect again; 0: never */
     int age_grace_ms;            /* for what is under way then */
+    /* These three may be changed while it runs. */
+    _Atomic int drain_ms;    /* SIGTERM: how long calls in flight may take; 0: 5,000 */
+    _Atomic int hello_ms;    /* for a client's preface, SETTINGS or header block; 0: 10,000 */
+    _Atomic int deadline_ms; /* of calls whose client sets none; 0: DEADLINE_MS */
+    /* Whose pages may call; may be changed while it runs.  NULL: no page of another origin. */
+    const struct gateway_origins *_Atomic origins;
+    atomic_bool access_log;  /* a line a call; may be changed while it runs */
+    atomic_int *state;       /* told enum ops_state by the first loop; NULL: nobody asks */
+    /* SIGHUP, on the first loop; NULL: nothing but the issuers' keys is read again. */
+    void (*hangup)(void *user);
     /* Called on the first loop when listening, with the ports it got (admin 0: no listener for
      * operators).  Prints the ready line. */
     void (*ready)(void *user, int port, int admin_port);

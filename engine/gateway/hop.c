@@ -40,6 +40,7 @@
 #define HOP_CREDIT     64   /* until the shard says; and for the one batch at zero credit */
 #define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
+#define HOP_LOOK_MS    500  /* the same while it is connected */
 #define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
 #define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
                                round, one for the next */
@@ -362,6 +363,9 @@ static bool hop_look(struct hop *hop)
         }
         hop->said_away = false;
         hop->away_since_ms = 0;
+        if (hop->tick.place == 0) { /* probes want to know, also when nobody calls */
+            deadline_arm(&hop->gateway->deadlines, &hop->tick, hop_now(hop) + HOP_LOOK_MS);
+        }
         return true;
     }
     if (hop->away_since_ms == 0) {
