@@ -391,7 +391,8 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
                                          .state_map_bytes = (size_t)s->config->shard_state_map,
                                          .log_map_bytes = (size_t)s->config->shard_log_map,
                                          .disk_reserve_bytes =
-                                             (uint64_t)s->config->shard_disk_reserve};
+                                             (uint64_t)s->config->shard_disk_reserve,
+                                         .slow_round_us = s->config->shard_slow_round * 1000};
     serve_warn_room(s->data, (uint64_t)s->config->shard_disk_reserve);
     int r = node_start(&options, ret_node, text);
     if (r == 0) {

@@ -40,7 +40,7 @@ void serve_config_close(struct serve_config *sc);
 int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, const char *name,
                        const char *value, const char *why);
 
-/* SIGHUP: reads everything again.  True: sc->now is new, and what only a restart applies was logged.
+/* SIGHUP: reads everything again.  True: sc->now is new, and what needs a restart was logged.
  * Else the log says what is wrong, and everything stays as it was. */
 bool serve_config_reload(struct serve_config *sc);
 

@@ -53,6 +53,7 @@ int codec_status(const struct codec_refusal *refusal, struct arena *arena, struc
 struct batch_item {
     uint32_t call;
     uint32_t deadline_ms; /* left when sent */
+    struct span trace;    /* base/trace.h, in the message; of another length: none */
     struct command command;
 };
 
@@ -89,6 +90,7 @@ struct batch_call {
     uint32_t call;
     uint32_t deadline_ms;
     struct span command; /* packed */
+    struct span trace;   /* base/trace.h, or empty */
 };
 
 int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_identities,

@@ -28,6 +28,7 @@ int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_iden
         items[i].call = calls[i].call;
         items[i].deadline_ms = calls[i].deadline_ms;
         items[i].command = codec_batch_data(calls[i].command);
+        items[i].trace = codec_batch_data(calls[i].trace);
         pointers[i] = &items[i];
     }
     Shard__V1__Batch m = SHARD__V1__BATCH__INIT;
@@ -55,6 +56,7 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
         const Shard__V1__Request *q = m->requests[i];
         items[i].call = q->call;
         items[i].deadline_ms = q->deadline_ms;
+        items[i].trace = (struct span){q->trace.data, q->trace.len};
         commands[i] = (struct span){q->command.data, q->command.len};
         if (codec_command_unpack(commands[i], arena, &items[i].command) ||
             command_is_own(items[i].command.kind)) {

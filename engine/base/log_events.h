@@ -2,8 +2,7 @@
 /* THE catalogue of events.  One row an event; its number never changes and is never used again, so
  * that alerts may be built on it.
  *
- * To add one, add a row at its place by number, write `fairslot` docs/events.md anew with
- * deploy/man/generate, and log it from a shell:
+ * To add one, add a row at its place by number, run deploy/man/generate, and log it from a shell:
  *   log_event(LOG_NAME, NULL, "gateway: %zu things", count);
  *   log_event(LOG_NAME, LOG_FIELDS(LOG_TEXT("path", path), LOG_NUMBER("free_bytes", n)), "...");
  *   E(NAME, number, LEVEL, burst, "what it means, and what to do")

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* THE table of metrics.  One row a metric makes its cells, its lines in /metrics and its line in
- * docs/metrics.md, which the unit suite holds to the table (tests/e2e/test_ops.py).
+ * docs/metrics.md, which tests/e2e/test_ops.py holds to the table.
  *
- * To add one, add a row, write one line to docs/metrics.md, and count where it happens, from any
- * thread:
+ * To add one, add a row, run deploy/man/generate, and count where it happens, from any thread:
  *   M(name, KIND, label, label, label, "help")
  *     METRIC_ADD(name, 1)                        counter, or a gauge that goes up and down
  *     METRIC_ADD1(name, label, 1)                with one label: its index below

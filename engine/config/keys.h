@@ -3,7 +3,7 @@
  * its range check, `fairslot config check|show|explain|default`, the default file and the man page.
  *
  * To add a key, add one row (and nothing else), build, read `config->SECTION_KEY`, and run
- * deploy/man/generate, which the unit suite holds to the table:
+ * deploy/man/generate, whose pages tests/e2e/test_config.py holds to the table:
  *   X(section, key, TYPE, "default", LIMIT, WHEN, "help")
  *   TYPE   TEXT      any text                          -> const char * (never NULL; "" when empty)
  *          WORD      one of WORDS("a b c")             -> const char *
@@ -151,6 +151,8 @@
       "Most that the log may take on disk; what the state has goes from it.")                     \
     X(shard, disk_reserve, SIZE, "256MiB", RANGE(0, INT64_C(1) << 40), RESTART,                   \
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
+    X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \
+      "A commit that takes longer is logged with the traces that waited for it.  0: never.")      \
     /* -- [ops] ------------------------------------------------------------------------------- */ \
     X(ops, listen, ADDRESS, "", ANY, RESTART,                                                     \
       "Where /metrics, /livez and /readyz answer, as 127.0.0.1:17709.  Empty: nowhere.")          \

@@ -5,6 +5,7 @@
 #define FAIRSLOT_GATEWAY_CALL_H
 
 #include "base/list.h"
+#include "base/trace.h"
 #include "base/types.h"
 #include "gateway/deadline.h"
 
@@ -36,6 +37,7 @@ struct call {
     struct list mute_link;            /* in guard's mutes until its message comes, or alone */
     struct identity identity;         /* once is_verified */
     int64_t opened_us;                /* monotonic */
+    struct trace trace;               /* of the client's traceparent, when has_trace */
     uint32_t assurance;               /* enum assurance, once is_verified */
     uint32_t roles;                   /* once is_verified */
     uint8_t *bytes;                   /* owned: the message while its token is verified */
@@ -49,6 +51,7 @@ struct call {
     int32_t service;                  /* health: enum health_status to answer, or told last */
     uint8_t state;                    /* enum call_state */
     uint8_t messages;                 /* that came, counted to 2 */
+    bool has_trace;
     bool is_half_closed;              /* the client sends no more */
     bool is_verified;                 /* the token is good and allows this method */
     bool is_anonymous;                /* no token: the identity is zero */

@@ -227,6 +227,8 @@ void errand_send(struct call *call)
     e->entry.class = queue_class(call->method->kind);
     e->deadline_ms = call->deadline.at_ms;
     e->has_own_deadline = call->has_own_deadline;
+    e->trace = call->trace;
+    e->has_trace = call->has_trace;
     e->call = call->number;
     e->home = (uint8_t)g->index;
     if (g->index == 0) {

@@ -7,7 +7,7 @@
 #ifndef FAIRSLOT_GATEWAY_ERRAND_H
 #define FAIRSLOT_GATEWAY_ERRAND_H
 
-#include "base/types.h"
+#include "base/trace.h"
 #include "fair/fairq.h"
 #include "gateway/post.h"
 #include "proto/codec.h"
@@ -30,6 +30,7 @@ struct errand {
     struct fairq_place place;  /* whose turn it takes */
     uint64_t deadline_ms;      /* of the loops' clock, which is one for all */
     struct answer *answer;     /* on the way home to another loop: owned, in one piece */
+    struct trace trace;        /* of the call, when has_trace */
     const char *detail;        /* static; of a refusal of the gateway's own */
     enum reason reason;        /* the same */
     uint32_t call;             /* number of its call at home */
@@ -39,6 +40,7 @@ struct errand {
     uint8_t home;              /* number of the loop that has the call */
     uint8_t state;             /* enum errand_state */
     bool has_own_deadline;     /* the client said how long */
+    bool has_trace;
     uint8_t command[];         /* packed, as it travels and is logged */
 };
 

@@ -293,6 +293,7 @@ static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
             .call = c->batch_number * BATCH_ITEMS_MAX + (uint32_t)count,
             .deadline_ms = (uint32_t)(e->deadline_ms - now),
             .command = {e->command, e->len},
+            .trace = {e->trace.bytes, e->has_trace ? TRACE_BYTES : 0},
         };
         list_remove(&e->note.link); /* of the lost */
         if (e->queued_us) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations listener.
- *   accept -> read -> wire/page -> /metrics: base/metrics + this process | /livez | /readyz -> write
+ *   accept -> read -> wire/page -> /metrics: base/metrics, this process | /livez | /readyz -> write
  * Owns: a loop, a thread, the listening socket, at most OPS_CONNS_MAX connections.
  * Happy path: Prometheus keeps one connection and asks every few seconds.
  * Fails: a connection that is one too many is closed at once (the scraper tells "connection

@@ -5,10 +5,15 @@
  * Invariant: every call is counted once under in-flight and once under the reason of its end. */
 #include "gateway/tally.h"
 
+#include <stdio.h>
+
+#include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/call.h"
 #include "gateway/front.h"
+#include "gateway/inside.h"
 #include "gateway/queue.h"
 #include "proto/codec.h"
 #include "wire/wire.h"
@@ -40,18 +45,55 @@ static void tally_reason(unsigned class, const struct wire_call *wire, enum reas
     }
 }
 
+static const char *const tally_protocols[] = {
+    [WIRE_GRPC] = "grpc", [WIRE_GRPC_WEB] = "grpc-web", [WIRE_GRPC_WEB_TEXT] = "grpc-web-text",
+    [WIRE_CONNECT] = "connect", [WIRE_CONNECT_STREAM] = "connect-stream"};
+
+/* The access log: what was asked and became of it, by whom as a pseudonym.  The path of a method
+ * that nobody knows is the caller's text, and stays out. */
+static void tally_log(const struct call *call, enum reason reason, int64_t took_us)
+{
+    char method[128] = "-", identity[17] = "", trace[TRACE_ID_HEX] = "";
+    struct span path = wire_call_path(call->wire);
+    if (call->route || call->method) {
+        snprintf(method, sizeof(method), "%.*s", (int)path.len, (const char *)path.ptr);
+    }
+    for (size_t i = 0; call->is_verified && i < 8; i++) {
+        snprintf(identity + 2 * i, 3, "%02x", call->identity.bytes[i]);
+    }
+    struct log_field fields[] = {
+        LOG_TEXT("method", method),
+        LOG_TEXT("protocol", tally_protocols[wire_call_protocol(call->wire)]),
+        LOG_NUMBER("status", reason_status(reason)),
+        LOG_TEXT("reason", reason_name(reason)),
+        LOG_NUMBER("duration_us", took_us),
+        LOG_TEXT("identity", identity),
+        LOG_TEXT("trace_id", call->has_trace ? trace_id_hex(call->trace.bytes, trace) : trace),
+        {NULL},
+    };
+    if (!call->has_trace) {
+        fields[ARRAY_COUNT(fields) - 2] = (struct log_field){NULL};
+    }
+    log_event(LOG_ACCESS, fields, "%s %s", method, reason_name(reason));
+}
+
 void tally_open(struct call *call)
 {
     call->opened_us = clock_mono_us();
+    call->has_trace = trace_parse(wire_call_traceparent(call->wire), &call->trace);
     METRIC_ADD(rpc_inflight, 1);
 }
 
 void tally_answer(struct call *call, enum reason reason)
 {
     unsigned class = tally_class(call);
+    int64_t took_us = clock_mono_us() - call->opened_us;
     METRIC_ADD(rpc_inflight, -1);
-    METRIC_TIME1(rpc_duration_seconds, class, class, clock_mono_us() - call->opened_us);
+    METRIC_TIME1(rpc_duration_seconds, class, class, took_us);
     tally_reason(class, call->wire, reason);
+    if (atomic_load_explicit(&call_gateway(call)->options->access_log, memory_order_relaxed)) {
+        tally_log(call, reason, took_us);
+    }
 }
 
 void tally_stranger(struct wire_call *wire, enum reason reason)

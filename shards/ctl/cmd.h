@@ -10,6 +10,8 @@ int cmd_config_check(const struct verb *verb, int argc, char **argv);
 int cmd_config_show(const struct verb *verb, int argc, char **argv);
 int cmd_config_explain(const struct verb *verb, int argc, char **argv);
 int cmd_config_default(const struct verb *verb, int argc, char **argv);
+int cmd_config_metrics(const struct verb *verb, int argc, char **argv);
+int cmd_config_events(const struct verb *verb, int argc, char **argv);
 int cmd_config_manual(const struct verb *verb, int argc, char **argv);
 int cmd_token(const struct verb *verb, int argc, char **argv);
 int cmd_pool_create(const struct verb *verb, int argc, char **argv);

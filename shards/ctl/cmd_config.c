@@ -3,12 +3,14 @@
  *   check    every mistake as FILE:LINE: what, on stderr; exit 2
  *   show     effective values, with --origin where each came from; a file that reads back
  *   explain  one key, one section, everything     default  a commented file of every key
- *   manual   fairslot.conf(5)
+ *   manual   fairslot.conf(5)         metrics, events: tables of docs/
  * Owns a loaded configuration while it prints.  Fails by telling; stdout has nothing then. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "config/config.h"
 #include "ctl/cmd.h"
 #include "ctl/options.h"
@@ -127,4 +129,14 @@ int cmd_config_default(const struct verb *verb, int argc, char **argv)
 int cmd_config_manual(const struct verb *verb, int argc, char **argv)
 {
     return cmd_config_print(verb, argc, argv, config_manual);
+}
+
+int cmd_config_metrics(const struct verb *verb, int argc, char **argv)
+{
+    return cmd_config_print(verb, argc, argv, metrics_describe);
+}
+
+int cmd_config_events(const struct verb *verb, int argc, char **argv)
+{
+    return cmd_config_print(verb, argc, argv, log_describe);
 }

@@ -189,6 +189,18 @@ static const char ctl_config_manual_help[] =
     "example:\n"
     "  fairslot config manual > fairslot.conf.5 && man ./fairslot.conf.5\n";
 
+static const char ctl_config_metrics_help[] =
+    "usage: fairslot config metrics\n"
+    "Every metric of /metrics (ops.listen), as the table in docs/metrics.md.\n"
+    "example:\n"
+    "  fairslot config metrics | grep queue\n";
+
+static const char ctl_config_events_help[] =
+    "usage: fairslot config events\n"
+    "Every event of the log with its id, as the table in docs/events.md.\n"
+    "example:\n"
+    "  fairslot config events | grep FS-2101\n";
+
 const struct verb ctl_verbs[] = {
     {"call", NULL, "any method of the API, in JSON", ctl_call_help, cmd_call},
     {"config", "check", "every mistake in a configuration file", ctl_config_check_help,
@@ -201,6 +213,8 @@ const struct verb ctl_verbs[] = {
      cmd_config_default},
     {"config", "manual", "the manual page fairslot.conf(5)", ctl_config_manual_help,
      cmd_config_manual},
+    {"config", "metrics", "every metric", ctl_config_metrics_help, cmd_config_metrics},
+    {"config", "events", "every event of the log", ctl_config_events_help, cmd_config_events},
     {"token", NULL, "sign tokens with the development issuer", ctl_token_help, cmd_token},
     {"pool", "create", "make a pool", ctl_pool_create_help, cmd_pool_create},
     {"pool", "list", "every pool", ctl_pool_list_help, cmd_pool_list},

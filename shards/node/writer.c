@@ -35,6 +35,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/trace.h"
 #include "node/answers.h"
 #include "node/credit.h"
 #include "node/logtime.h"
@@ -42,6 +43,7 @@
 #include "node/replica.h"
 #include "node/round.h"
 
+#define WRITER_TRACES    8                  /* named in the line about a slow round */
 #define ROUNDS_PENDING   4                  /* proposed, not yet committed; a power of two */
 #define WAIT_MAX_US      SECOND_US          /* the store wants a turn, log time a step */
 #define SWEEP_US         SECOND_US          /* between two sweeps, when something was written */
@@ -241,11 +243,39 @@ static int writer_propose(struct writer *w, struct round *round)
     return err_fold(r);
 }
 
+/* Names the first few callers' traces, so that theirs can be found to have waited here. */
+static void writer_say_slow(const struct round *round, int64_t took_us)
+{
+    char traces[WRITER_TRACES * TRACE_ID_HEX] = "";
+    size_t count = 0;
+    for (struct list *l = round->batches.next; l != &round->batches; l = l->next) {
+        const struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
+        for (size_t i = 0; i < b->view.items_count && count < WRITER_TRACES; i++) {
+            const struct span trace = b->view.items[i].trace;
+            if (trace.len == TRACE_BYTES) {
+                size_t at = strlen(traces);
+                traces[at] = ' ';
+                trace_id_hex(trace.ptr, traces + at + (at > 0));
+                count++;
+            }
+        }
+    }
+    log_event(LOG_ROUND_SLOW,
+              LOG_FIELDS(LOG_NUMBER("index", round->index), LOG_NUMBER("duration_us", took_us),
+                         LOG_NUMBER("commands", round->commands_count),
+                         LOG_TEXT("trace_ids", traces)),
+              "shard: a round's commit took %lld ms", (long long)took_us / 1000);
+}
+
 static int writer_persist(struct writer *w, const struct round *round)
 {
     int64_t began_us = clock_mono_us();
     int r = replica_round(w->replica);
-    METRIC_TIME(shard_commit_duration_seconds, clock_mono_us() - began_us);
+    int64_t took_us = clock_mono_us() - began_us;
+    METRIC_TIME(shard_commit_duration_seconds, took_us);
+    if (w->options->slow_round_us && took_us > w->options->slow_round_us) {
+        writer_say_slow(round, took_us);
+    }
     METRIC_SIZE(shard_round_commands, (int64_t)round->commands_count);
     return r;
 }

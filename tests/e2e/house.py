@@ -84,6 +84,7 @@ class Process:
     def __init__(self, *words, wrapper=(), binary=BINARY):
         self.words, self.wrapped = words, bool(wrapper)
         self.lines = queue.Queue()
+        self.ready = {}  # KEY=VALUE words of the ready line
         self.talk = []  # stderr, whole lines
         self.child = subprocess.Popen(
             [*wrapper, binary, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -121,7 +122,8 @@ class Process:
                     self.kill()
                 raise AssertionError(f'{self.words} never became ready: {self.talk[-20:]}')
             if line.startswith('ready '):
-                return dict(word.split('=', 1) for word in line.split()[1:])[key]
+                self.ready = dict(word.split('=', 1) for word in line.split()[1:])
+                return self.ready[key]
 
     @property
     def pid(self):

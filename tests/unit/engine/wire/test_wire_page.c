@@ -88,7 +88,8 @@ static void test_kinds(void)
     expect("DELETE /a HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 ", true);
     OK(strstr(got, "Allow: GET, HEAD\r\n"));
     expect("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 413 ", true);
-    expect("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 413 ", true);
+    expect("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 413 ",
+           true);
     expect("GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", "HTTP/1.1 413 ", true);
     expect("hello\r\n\r\n", "HTTP/1.1 400 ", true);
     expect("\x16\x03\x01\x02\x01\x01\xfc\x03\x03", "HTTP/1.1 400 ", true); /* TLS */
