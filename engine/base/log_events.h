@@ -40,6 +40,12 @@
     E(SHARD_REPLY_SHORT, 2103, ERROR, 1, "A reply of the shard left out a call.")                 \
     E(KEYS_ODD, 2200, WARN, 20, "Keys of an issuer that are not used, and why.")                  \
     E(TOKEN_FAILED, 2201, ERROR, 1, "A token could not be handled: an error of ours.")            \
+    E(KEYS_READ, 2202, INFO, 20, "An issuer's keys are new: those are in use now.")               \
+    E(KEYS_STALE, 2203, WARN, 20, "An issuer's keys cannot be read: those known before are "      \
+      "used, for issuer.stale.  See to the issuer, or the way to it.")                            \
+    E(KEYS_BACK, 2204, INFO, 20, "An issuer's keys can be read again.")                           \
+    E(KEYS_GIVEN_UP, 2205, ERROR, 20, "An issuer's keys could not be read for issuer.stale: "     \
+      "its tokens are refused (KEYS_UNAVAILABLE).")                                               \
     E(CERTIFICATE, 2300, WARN, 20, "The server's certificate ends soon, or is not valid.")        \
     E(ACCESS, 2900, INFO, 0, "A call (log.access): method, protocol, status, reason, time.")      \
     /* -- 3000: the shard --------------------------------------------------------------------- */ \

@@ -131,7 +131,8 @@ static void source_good(struct source *s, int64_t max_age_s)
     keyset_drop(set);
     if (was_failing) {
         s->said_us = 0;
-        log_info("gateway: issuer %s: its keys can be read again", s->issuer->name);
+        log_event(LOG_KEYS_BACK, LOG_FIELDS(LOG_TEXT("issuer", s->issuer->name)),
+                  "gateway: issuer %s: its keys can be read again", s->issuer->name);
     }
 }
 
@@ -149,9 +150,10 @@ static void source_bad(struct source *s, const char *trouble)
     pthread_mutex_unlock(&s->refresh->lock);
     if (s->said_us == 0 || now - s->said_us >= SAY_AGAIN_US) {
         s->said_us = now;
-        log_warn("gateway: issuer %s: its keys cannot be read, %s: %s", s->issuer->name,
-                 has_keys ? "those known before stay in use" : "its tokens are refused until then",
-                 trouble);
+        log_event(LOG_KEYS_STALE, LOG_FIELDS(LOG_TEXT("issuer", s->issuer->name)),
+                  "gateway: issuer %s: its keys cannot be read, %s: %s", s->issuer->name,
+                  has_keys ? "those known before stay in use" : "its tokens are refused until then",
+                  trouble);
     }
 }
 
@@ -170,8 +172,9 @@ static void source_take(struct source *s, struct span jwks, int64_t max_age_s)
     memcpy(s->digest, digest, sizeof digest);
     source_good(s, max_age_s);
     if (!known) {
-        log_info("gateway: issuer %s: %u keys in use%s%s", s->issuer->name, s->keys_count,
-                 text[0] ? "; " : "", text);
+        log_event(LOG_KEYS_READ, LOG_FIELDS(LOG_TEXT("issuer", s->issuer->name)),
+                  "gateway: issuer %s: %u keys in use%s%s", s->issuer->name, s->keys_count,
+                  text[0] ? "; " : "", text);
     }
 }
 
@@ -186,7 +189,8 @@ static void source_expire(struct source *s, int64_t now)
     pthread_mutex_unlock(&s->refresh->lock);
     if (over) {
         keyring_clear(s->refresh->ring, s->number);
-        log_error("gateway: issuer %s: its keys were not confirmed for %lld s: given up, its "
+        log_event(LOG_KEYS_GIVEN_UP, LOG_FIELDS(LOG_TEXT("issuer", s->issuer->name)),
+                  "gateway: issuer %s: its keys were not confirmed for %lld s: given up, its "
                   "tokens are refused", s->issuer->name,
                   (long long)(s->issuer->stale_us / SECOND_US));
     }

@@ -11,10 +11,10 @@
  * Happy path: a cache hit, no copy.  A client that opens a thousand calls with a fresh token costs
  * one verification.
  * Junk: a signature check is what an attacker can make us compute, so he gets his share of them and
- * no more.  Connections take turns; one that brought SCORE_SUSPECT more bad tokens than good ones
- * gets a turn in SUSPECT_WEIGHT of the others', its waiting jobs move there with it, and when
- * there are VERIFY_PENDING_MAX jobs its newest makes room for a fresh one.  It is not shut out: one
- * connection may carry many people.
+ * no more.  Address groups take turns, and connections within one; a connection that brought
+ * SCORE_SUSPECT more bad tokens than good ones gets a turn in SUSPECT_WEIGHT of the others', its
+ * waiting jobs move there with it, and when there are VERIFY_PENDING_MAX jobs its newest makes
+ * room for a fresh one.  It is not shut out: one connection may carry many people.
  * Fails: too many jobs are refused with a retry time; a bad token refuses its calls by name.
  * Invariant: a call in CALL_AUTH is on its job's list; a job whose calls all left before a worker
  * took it is dropped, one that was begun finishes and is remembered. */
@@ -28,6 +28,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "fair/fairq.h"
@@ -51,7 +52,7 @@ struct token_job {
     struct list bucket_link;     /* in one of the desk's buckets */
     struct list link;            /* in suspects or parked, or alone */
     struct list calls;           /* in CALL_AUTH */
-    struct identity owner;       /* whose turn it takes: the connection that came first */
+    struct fairq_place owner;    /* whose turn it takes: the connection that came first */
     struct verified verified;    /* the worker's, until it is done */
     struct auth_trouble trouble; /* the same */
     int verdict;                 /* the same */
@@ -151,7 +152,7 @@ static void job_refuse(struct token_job *job, const struct codec_refusal *refusa
 
 static bool conn_is_suspect(const struct conn *conn)
 {
-    return conn->token_score >= SCORE_SUSPECT;
+    return conn->token_score >= SCORE_SUSPECT && limit_is_on("token_turns");
 }
 
 /* Do all that wait for it come from suspects? */
@@ -185,8 +186,7 @@ static void job_wait(struct token_job *job, bool is_suspect)
     if (is_suspect) {
         list_push(&desk->suspects, &job->link);
     }
-    const struct fairq_place place = {.identity = job->owner};
-    int verdict = fairq_push(desk->queue, &place, &job->entry);
+    int verdict = fairq_push(desk->queue, &job->owner, &job->entry);
     CHECK(verdict == 0); /* it has room for every job there may be */
 }
 
@@ -241,7 +241,8 @@ static void job_accept(struct token_job *job)
     int r = auth_remember(g->auth, (struct span){job->token, job->len}, &job->verified,
                           clock_wall_us());
     if (r < 0) {
-        log_error("gateway: a token could not be remembered: %s", uv_strerror(r));
+        log_event(LOG_TOKEN_FAILED, NULL, "gateway: a token could not be remembered: %s",
+                  uv_strerror(r));
     }
     job_score(job, -1);
     while (!list_empty(&job->calls)) {
@@ -267,7 +268,8 @@ static void job_reject(struct token_job *job)
                       ? "its issuer has no such key; they are read again by then" : NULL,
     };
     if (job->verdict < 0) {
-        log_error("gateway: a token could not be verified: %s", uv_strerror(job->verdict));
+        log_event(LOG_TOKEN_FAILED, NULL, "gateway: a token could not be verified: %s",
+                  uv_strerror(job->verdict));
     }
     job_score(job, job->verdict == REASON_TOKEN_INVALID ? 1 : 0);
     job_refuse(job, &refusal);
@@ -364,6 +366,18 @@ void token_desk_fini(struct gateway *g)
 
 /* -- a call ------------------------------------------------------------------------------------ */
 
+/* The connection takes turns with the others of its address group, and the group with other groups:
+ * many connections of one place are no way to more signatures. */
+static struct fairq_place owner_of(const struct conn *conn)
+{
+    struct fairq_place place = {.is_grouped = conn->group.value != 0};
+    memcpy(place.group.bytes, &conn->group.value, sizeof conn->group.value);
+    if (limit_is_on("token_turns")) {
+        memcpy(place.identity.bytes, &conn, sizeof conn); /* a name, not a reference */
+    }
+    return place;
+}
+
 /* A job for this token; NULL: too many, or no memory. */
 static struct token_job *token_start(struct gateway *g, const struct conn *conn, struct span token)
 {
@@ -377,7 +391,7 @@ static struct token_job *token_start(struct gateway *g, const struct conn *conn,
     }
     *job = (struct token_job){.gateway = g, .len = token.len};
     memcpy(job->token, token.ptr, token.len);
-    memcpy(job->owner.bytes, &conn, sizeof conn); /* a name, not a reference */
+    job->owner = owner_of(conn);
     list_init(&job->calls);
     list_init(&job->link);
     list_push(&desk->buckets[token_bucket(desk, token)], &job->bucket_link);
