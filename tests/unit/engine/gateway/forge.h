@@ -65,6 +65,18 @@ static inline char *forge_base64url(const void *bytes, size_t len)
     return out;
 }
 
+/* ECDSA's DER as r and s, each of the curve's size. */
+static inline size_t forge_raw(EVP_PKEY *key, const uint8_t *der, size_t len, uint8_t *out)
+{
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)len);
+    int half = (EVP_PKEY_get_bits(key) + 7) / 8;
+    CHECK(sig != NULL);
+    CHECK(BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, half) == half);
+    CHECK(BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + half, half) == half);
+    ECDSA_SIG_free(sig);
+    return (size_t)half * 2;
+}
+
 /* A signature over `text` as JWS wants it; `out` takes 1,024 bytes. */
 static inline size_t forge_sign(EVP_PKEY *key, const char *text, uint8_t *out)
 {
@@ -78,14 +90,41 @@ static inline size_t forge_sign(EVP_PKEY *key, const char *text, uint8_t *out)
         memcpy(out, der, len);
         return len;
     }
-    const uint8_t *at = der;
-    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)len);
-    int half = (EVP_PKEY_get_bits(key) + 7) / 8;
-    CHECK(sig != NULL);
-    CHECK(BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, half) == half);
-    CHECK(BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + half, half) == half);
-    ECDSA_SIG_free(sig);
-    return (size_t)half * 2;
+    return forge_raw(key, der, len, out);
+}
+
+/* The same with another hash or padding than the usual of the key: PS256, ES384. */
+static inline size_t forge_sign_as(EVP_PKEY *key, const char *alg, const char *text, uint8_t *out)
+{
+    uint8_t der[1024];
+    size_t len = sizeof der;
+    EVP_PKEY_CTX *key_ctx;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const EVP_MD *md = strcmp(alg, "ES384") == 0 ? EVP_sha384() : EVP_sha256();
+    CHECK(EVP_DigestSignInit(ctx, &key_ctx, md, NULL, key) == 1);
+    if (strcmp(alg, "PS256") == 0 && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
+        CHECK(EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING) == 1);
+        CHECK(EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, RSA_PSS_SALTLEN_DIGEST) == 1);
+    }
+    CHECK(EVP_DigestSign(ctx, der, &len, (const uint8_t *)text, strlen(text)) == 1);
+    EVP_MD_CTX_free(ctx);
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
+        memcpy(out, der, len);
+        return len;
+    }
+    return forge_raw(key, der, len, out);
+}
+
+/* A compact JWS of exactly these texts, signed as `alg` does where the key can. */
+static inline char *forge_token_as(EVP_PKEY *key, const char *alg, const char *header,
+                                   const char *payload)
+{
+    uint8_t signature[1024];
+    const char *h = forge_base64url(header, strlen(header));
+    const char *p = forge_base64url(payload, strlen(payload));
+    const char *input = forge_text("%s.%s", h, p);
+    size_t n = forge_sign_as(key, alg, input, signature);
+    return forge_text("%s.%s", input, forge_base64url(signature, n));
 }
 
 /* A compact JWS of exactly these texts. */
