@@ -31,6 +31,26 @@ def after():
     SCRATCH.cleanup()
 
 
+def test_the_build_needs_no_node():
+    """node and npm that fail, and say so, stand first in PATH: configuring never asks them."""
+    traps = os.path.join(SCRATCH.name, 'traps')
+    caught = os.path.join(SCRATCH.name, 'caught')
+    os.mkdir(traps)
+    for name in ('node', 'nodejs', 'npm', 'npx'):
+        path = os.path.join(traps, name)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(f'#!/bin/sh\necho {name} "$@" >> "{caught}"\nexit 1\n')
+        os.chmod(path, 0o755)
+    build = os.path.join(SCRATCH.name, 'build')
+    done = subprocess.run(['meson', 'setup', build, house.ROOT], capture_output=True, text=True,
+                          env={**os.environ, 'PATH': traps + ':' + os.environ['PATH']}, timeout=240,
+                          check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert not os.path.exists(caught), jskit.read(caught)
+    rules = jskit.read(os.path.join(build, 'build.ninja'))
+    assert 'node_modules' not in rules and 'e2e/js/' not in rules
+
+
 def test_connect_node_over_every_face():
     jskit.need_node()
     generated = jskit.generated(os.path.realpath(SCRATCH.name))
