@@ -194,7 +194,7 @@ def test_not_ready_while_draining():
     try:
         server.start()
         ops = server.process.ready['ops']
-        assert get('/readyz', ops)[0] == 200
+        assert eventually(lambda: get('/readyz', ops)[0] == 200)
         idle = socket.create_connection(('127.0.0.1', server.port), timeout=30)
         idle.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0')
         # A stream that stays open: the headers of a health watch would do; half a call does, too.
