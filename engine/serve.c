@@ -282,17 +282,21 @@ static void serve_frontends(const struct config *config, char *ret_text)
     }
 }
 
-/* What a running gateway takes from a configuration. */
+/* What a running gateway takes from a configuration; every store here is atomic. */
 static void serve_apply(struct serve *s)
 {
     const struct config *c = s->config;
     struct gateway_origins *origins = &s->origins[s->origins_turn++ % 2];
     *origins = (struct gateway_origins){c->cors_origins.at, c->cors_origins.count};
     atomic_store(&s->options.origins, origins);
-    atomic_store(&s->options.drain_ms, (int)c->gateway_drain);
-    atomic_store(&s->options.hello_ms, (int)c->gateway_hello);
-    atomic_store(&s->options.deadline_ms, (int)c->gateway_deadline);
-    atomic_store(&s->options.access_log, c->log_access);
+    s->options.drain_ms = (int)c->gateway_drain;
+    s->options.hello_ms = (int)c->gateway_hello;
+    s->options.deadline_ms = (int)c->gateway_deadline;
+    s->options.access_log = c->log_access;
+    s->options.unread_ms = (int)c->gateway_unread;
+    s->options.no_anonymous = !c->anonymous_catalogue;
+    s->options.anonymous_rate = (int)c->anonymous_rate;
+    serve_front_limits(c, &s->options);
 }
 
 /* SIGHUP, on the gateway's first loop. */
@@ -322,10 +326,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .issuers_count = issuers.count ? issuers.count : 1,
         .tenant_key = s->key,
         .loops = (int)s->config->gateway_loops,
-        .no_anonymous = !s->config->anonymous_catalogue,
-        .anonymous_rate = (int)s->config->anonymous_rate,
         .frontends = frontends,
-        .unread_ms = (int)s->config->gateway_unread,
         .memory_bytes = (size_t)s->config->gateway_memory,
         .state = &s->ops.state,
         .hangup = serve_hangup,

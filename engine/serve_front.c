@@ -124,11 +124,21 @@ static int front_network(struct serve_front *front, const struct serve_config *s
         return serve_config_wrong(sc, verb, "network.exempt", bad,
                                   "write networks, as 10.1.0.0/16 or 2001:db8::/32");
     }
+    o->group_exempt = front->exempt;
+    return VERB_OK;
+}
+
+void serve_front_limits(const struct config *c, struct gateway_options *o)
+{
     o->group_rate = (int)c->network_rate;
     o->group_burst = (int)c->network_burst;
     o->group_connections = (int)c->network_connections;
-    o->group_exempt = front->exempt;
-    return VERB_OK;
+    o->handshake_ms = (int)c->tls_handshake;
+    o->handshakes_max = (int)c->tls_handshakes;
+    o->keepalive_ms = (int)c->connection_keepalive;
+    o->keepalive_timeout_ms = (int)c->connection_keepalive_timeout;
+    o->age_ms = (int)c->connection_max_age;
+    o->age_grace_ms = (int)c->connection_age_grace;
 }
 
 int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
@@ -145,13 +155,8 @@ int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
     o->tls_key = front_file(c->tls_key);
     o->tls_ticket_keys = front_file(c->tls_ticket_keys);
     o->tls_allows_12 = c->tls_tls12;
-    o->handshake_ms = (int)c->tls_handshake;
-    o->handshakes_max = (int)c->tls_handshakes;
-    o->keepalive_ms = (int)c->connection_keepalive;
-    o->keepalive_timeout_ms = (int)c->connection_keepalive_timeout;
     o->ping_ms = (int)c->connection_client_ping;
-    o->age_ms = (int)c->connection_max_age;
-    o->age_grace_ms = (int)c->connection_age_grace;
+    serve_front_limits(c, o);
     int r = front_network(front, sc, verb, o);
     return r == VERB_OK ? front_admin(front, sc, verb, o) : r;
 }

@@ -23,6 +23,8 @@ bool serve_front_has_tls(const struct config *c);
 /* Fills what is ours in `ret_options`.  VERB_OK, or VERB_USAGE (told). */
 int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
                      const struct verb *verb, struct gateway_options *ret_options);
+/* What a reload may change of it. */
+void serve_front_limits(const struct config *c, struct gateway_options *options);
 /* What to do about an error of gateway_run(). */
 void serve_front_next(int verdict);
 

@@ -47,6 +47,9 @@
     E(KEYS_GIVEN_UP, 2205, ERROR, 20, "An issuer's keys could not be read for issuer.stale: "     \
       "its tokens are refused (KEYS_UNAVAILABLE).")                                               \
     E(CERTIFICATE, 2300, WARN, 20, "The server's certificate ends soon, or is not valid.")        \
+    E(CERTIFICATE_READ, 2301, INFO, 10, "SIGHUP: the certificate was read again and holds.")      \
+    E(CERTIFICATE_WRONG, 2302, ERROR, 10, "SIGHUP: the new certificate or key is wrong, the old " \
+      "one holds.")                                                                               \
     E(ACCESS, 2900, INFO, 0, "A call (log.access): method, protocol, status, reason, time.")      \
     /* -- 3000: the shard --------------------------------------------------------------------- */ \
     E(SHARD_REPLAYED, 3000, INFO, 1, "The log was replayed at the start.")                        \

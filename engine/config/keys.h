@@ -72,7 +72,7 @@
       "How long a client may take for its greeting or one block of headers.")                     \
     X(gateway, deadline, DURATION, "10s", RANGE(100, 60000), RELOAD,                              \
       "Time of a call whose client sets none.")                                                   \
-    X(gateway, unread, DURATION, "10s", RANGE(100, 600000), RESTART,                              \
+    X(gateway, unread, DURATION, "10s", RANGE(100, 600000), RELOAD,                               \
       "How long a client may leave an answer unread before its call, or a connection that takes " \
       "nothing at all, is ended.")                                                                \
     X(gateway, memory, SIZE, "1GiB", RANGE(INT64_C(8) << 20, INT64_C(1) << 40), RESTART,          \
@@ -90,9 +90,9 @@
       "again.")                                                                                   \
     X(tls, tls12, BOOL, "no", ANY, RESTART,                                                       \
       "Allow TLS 1.2 for clients that are older than 2018.")                                      \
-    X(tls, handshake, DURATION, "5s", RANGE(0, 600000), RESTART,                                  \
+    X(tls, handshake, DURATION, "5s", RANGE(0, 600000), RELOAD,                                   \
       "How long a TLS handshake may take.  0: any time.")                                         \
-    X(tls, handshakes, COUNT, "1024", RANGE(0, 100000), RESTART,                                  \
+    X(tls, handshakes, COUNT, "1024", RANGE(0, 100000), RELOAD,                                   \
       "Handshakes under way in one loop: with more, the oldest is closed.  0: any number.")       \
     /* -- [admin] ----------------------------------------------------------------------------- */ \
     X(admin, listen, ADDRESS, "", ANY, RESTART,                                                   \
@@ -106,35 +106,35 @@
       "PEM file of the authority that signs operators' certificates; [role NAME] says what they " \
       "may do.  SIGHUP reads it again.")                                                          \
     /* -- [network] --------------------------------------------------------------------------- */ \
-    X(network, rate, COUNT, "200", RANGE(0, 1000000), RESTART,                                    \
+    X(network, rate, COUNT, "200", RANGE(0, 1000000), RELOAD,                                     \
       "Connections that one network may begin each second; more are reset before the TLS "        \
       "handshake.  0: any number.")                                                               \
-    X(network, burst, COUNT, "2000", RANGE(0, 1000000), RESTART,                                  \
+    X(network, burst, COUNT, "2000", RANGE(0, 1000000), RELOAD,                                   \
       "Connections that it may begin at once after a pause.  0: as many as in a second.")         \
-    X(network, connections, COUNT, "4000", RANGE(0, 1000000), RESTART,                            \
+    X(network, connections, COUNT, "4000", RANGE(0, 1000000), RELOAD,                             \
       "Connections that it may have open.  0: any number.")                                       \
     X(network, exempt, LIST, "127.0.0.0/8, ::1", RANGE(0, 32), RESTART,                           \
       "Networks without these limits: proxies that carry many people.")                           \
     /* -- [connection] ------------------------------------------------------------------------ */ \
-    X(connection, keepalive, DURATION, "1m", RANGE(0, 86400000), RESTART,                         \
+    X(connection, keepalive, DURATION, "1m", RANGE(0, 86400000), RELOAD,                          \
       "Silence after which a client is pinged.  0: never.")                                       \
-    X(connection, keepalive_timeout, DURATION, "20s", RANGE(100, 86400000), RESTART,              \
+    X(connection, keepalive_timeout, DURATION, "20s", RANGE(100, 86400000), RELOAD,               \
       "How long its answer may take before the connection is closed.")                            \
     X(connection, client_ping, DURATION, "10s", RANGE(0, 86400000), RESTART,                      \
       "A client that pings more often is sent away (too_many_pings).  0: it may.")                \
-    X(connection, max_age, DURATION, "10m", RANGE(0, 86400000), RESTART,                          \
+    X(connection, max_age, DURATION, "10m", RANGE(0, 86400000), RELOAD,                           \
       "Age, give or take a tenth, at which a client is asked to connect anew.  0: never.")        \
-    X(connection, age_grace, DURATION, "30s", RANGE(100, 86400000), RESTART,                      \
+    X(connection, age_grace, DURATION, "30s", RANGE(100, 86400000), RELOAD,                       \
       "How long calls under way may still take then.")                                            \
     /* -- [auth] ------------------------------------------------------------------------------ */ \
     X(auth, tenant_key, SECRET, "", RANGE(0, 4000), RESTART,                                      \
       "File of 32 bytes that key the pseudonyms.  Never change it: everybody would be a "         \
       "stranger.")                                                                                \
     /* -- [anonymous] ------------------------------------------------------------------------- */ \
-    X(anonymous, catalogue, BOOL, "yes", ANY, RESTART,                                            \
+    X(anonymous, catalogue, BOOL, "yes", ANY, RELOAD,                                             \
       "Serve ListPools, GetPool and ListSlots to callers without a token; slots of scarce "       \
       "pools need one.")                                                                          \
-    X(anonymous, rate, COUNT, "1000", RANGE(1, 1000000), RESTART,                                 \
+    X(anonymous, rate, COUNT, "1000", RANGE(1, 1000000), RELOAD,                                  \
       "Calls a second of all such callers together; above it: RATE_LIMITED and a time.")          \
     /* -- [cors] ------------------------------------------------------------------------------ */ \
     X(cors, origins, LIST, "", RANGE(0, 64), RELOAD,                                              \
@@ -204,7 +204,7 @@
       "How long its keys are used after they could last be read.")
 
 #define CONFIG_ROLE_KEYS(X)                                                                       \
-    X(role, certificates, LIST, "", RANGE(0, 64), RELOAD,                                         \
+    X(role, certificates, LIST, "", RANGE(0, 64), RESTART,                                        \
       "Names of the client certificates that have this role: URI:..., DNS:..., email:..., "       \
       "CN:..., or a bare name that may stand in any of them.")
 

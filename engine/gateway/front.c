@@ -116,15 +116,16 @@ static void front_reload_one(struct tls *tls, const char *whose)
     }
     int r = tls_reload(tls, text);
     if (r == 0) {
-        log_info("gateway: %s the certificate was read again", whose);
+        log_event(LOG_CERTIFICATE_READ, NULL, "gateway: %s the certificate was read again", whose);
     } else {
-        log_error("gateway: %s the certificate stays as it was: %s", whose,
-                  text[0] ? text : "out of memory");
+        log_event(LOG_CERTIFICATE_WRONG, NULL, "gateway: %s the certificate stays as it was: %s",
+                  whose, text[0] ? text : "out of memory");
     }
 }
 
 void front_reload(struct front *front)
 {
+    gate_set(front->gate, front->options);
     front_reload_one(front->tls, "the clients' listener:");
     front_reload_one(front->admin_tls, "the operators' listener:");
     if (front->tls) {

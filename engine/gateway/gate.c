@@ -29,13 +29,23 @@ struct gate {
     pthread_mutex_t lock;
     struct toll *toll;       /* owned */
     struct cidr_list exempt;
+    uint8_t secret[16];      /* of the toll's table: it stays when its numbers change */
 };
 
-int gate_new(const struct gateway_options *options, struct gate **ret_gate, char *ret_text)
+static struct toll_options gate_tolls(const struct gateway_options *options)
 {
     struct toll_options toll = {.rate_per_s = (uint32_t)options->group_rate,
                                 .burst = (uint32_t)options->group_burst,
                                 .connections_max = (uint32_t)options->group_connections};
+    if (toll.rate_per_s > 0 && toll.burst == 0) {
+        toll.burst = toll.rate_per_s;
+    }
+    return toll;
+}
+
+int gate_new(const struct gateway_options *options, struct gate **ret_gate, char *ret_text)
+{
+    struct toll_options toll = gate_tolls(options);
     const char *exempt = options->group_exempt ? options->group_exempt : GATE_LOOPBACK;
     char bad[64];
     struct gate *gate = calloc(1, sizeof *gate);
@@ -48,10 +58,8 @@ int gate_new(const struct gateway_options *options, struct gate **ret_gate, char
         free(gate);
         return GATE_E_EXEMPT;
     }
-    if (toll.rate_per_s > 0 && toll.burst == 0) {
-        toll.burst = toll.rate_per_s;
-    }
-    clock_random(toll.secret, sizeof toll.secret);
+    clock_random(gate->secret, sizeof gate->secret);
+    memcpy(toll.secret, gate->secret, sizeof toll.secret);
     int r = toll_new(&toll, &gate->toll);
     if (r) {
         free(gate);
@@ -60,6 +68,15 @@ int gate_new(const struct gateway_options *options, struct gate **ret_gate, char
     pthread_mutex_init(&gate->lock, NULL);
     *ret_gate = gate;
     return 0;
+}
+
+void gate_set(struct gate *gate, const struct gateway_options *options)
+{
+    pthread_mutex_lock(&gate->lock);
+    struct toll_options toll = gate_tolls(options);
+    memcpy(toll.secret, gate->secret, sizeof toll.secret);
+    toll_set(gate->toll, &toll);
+    pthread_mutex_unlock(&gate->lock);
 }
 
 void gate_free(struct gate *gate)

@@ -148,7 +148,6 @@ static void gateway_stop(uv_signal_t *signal, int number)
 static void gateway_hangup(uv_signal_t *signal, int number)
 {
     struct gateway *g = signal->data;
-    log_info("gateway: SIGHUP: reading the issuers' keys again");
     if (g->options->hangup) {
         g->options->hangup(g->options->user);
     }

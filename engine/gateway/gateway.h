@@ -24,6 +24,7 @@ struct gateway_origins {
     size_t count;
 };
 
+/* What is atomic may be changed while it runs; whoever changes it does so in `hangup`. */
 struct gateway_options {
     const char *listen_host; /* numeric */
     int listen_port;         /* 0: any; the one it got is in the ready line */
@@ -35,19 +36,19 @@ struct gateway_options {
     const char *audience;    /* must be in `aud` */
     const uint8_t *tenant_key; /* 32 bytes; identity = HMAC-SHA256(key, issuer, subject) */
     int loops;               /* threads with a loop each, at most LOOPS_MAX; 0: one */
-    bool no_anonymous;       /* nothing of the API is served without a token */
-    int anonymous_rate;      /* calls a second of all callers without one; 0: 1,000 */
+    atomic_bool no_anonymous; /* nothing of the API is served without a token */
+    _Atomic int anonymous_rate; /* calls a second of all callers without one; 0: 1,000 */
     const char *frontends;   /* networks (cidr.h) of web frontends that speak for many people: who
                                 comes from there is in no group of addresses; NULL: none */
-    int unread_ms;           /* for an answer that its client does not take; 0: UNREAD_MS */
+    _Atomic int unread_ms;   /* for an answer that its client does not take; 0: UNREAD_MS */
     size_t memory_bytes;     /* that connections and calls may hold; 0: MEMORY_BYTES */
     /* TLS for clients. */
     const char *tls_certificate; /* PEM; NULL: none, bytes come in the clear */
     const char *tls_key;         /* PEM */
     const char *tls_ticket_keys; /* file shared by gateways of one name; NULL: made here */
     bool tls_allows_12;          /* TLS 1.2, too */
-    int handshake_ms;            /* for a TLS handshake; 0: any time */
-    int handshakes_max;          /* under way in one loop; 0: any number */
+    _Atomic int handshake_ms;    /* for a TLS handshake; 0: any time */
+    _Atomic int handshakes_max;  /* under way in one loop; 0: any number */
     /* Operators' own listener, always with TLS and client certificates. */
     const char *admin_host;      /* numeric; NULL: none, and the token's role decides */
     int admin_port;              /* 0: any */
@@ -56,23 +57,22 @@ struct gateway_options {
     const struct gateway_role *admin_roles;
     size_t admin_roles_count;
     /* What one network (IPv4 /24, IPv6 /48) may do before anybody has said who he is. */
-    int group_rate;              /* connections a second; 0: any number */
-    int group_burst;             /* ... at once; 0: as many as in a second */
-    int group_connections;       /* open at once; 0: any number */
+    _Atomic int group_rate;      /* connections a second; 0: any number */
+    _Atomic int group_burst;     /* ... at once; 0: as many as in a second */
+    _Atomic int group_connections; /* open at once; 0: any number */
     const char *group_exempt;    /* networks that may do more; NULL: GATE_LOOPBACK */
     /* How long a connection lives. */
-    int keepalive_ms;            /* of silence, then a ping; 0: never */
-    int keepalive_timeout_ms;    /* for its echo */
+    _Atomic int keepalive_ms;    /* of silence, then a ping; 0: never */
+    _Atomic int keepalive_timeout_ms; /* for its echo */
     int ping_ms;                 /* a client that pings more often is sent away; 0: it may */
-    int age_ms;                  /* then it is told to connect again; 0: never */
-    int age_grace_ms;            /* for what is under way then */
-    /* These three may be changed while it runs. */
+    _Atomic int age_ms;          /* then it is told to connect again; 0: never */
+    _Atomic int age_grace_ms;    /* for what is under way then */
     _Atomic int drain_ms;    /* SIGTERM: how long calls in flight may take; 0: 5,000 */
     _Atomic int hello_ms;    /* for a client's preface, SETTINGS or header block; 0: 10,000 */
     _Atomic int deadline_ms; /* of calls whose client sets none; 0: DEADLINE_MS */
-    /* Whose pages may call; may be changed while it runs.  NULL: no page of another origin. */
+    /* Whose pages may call.  NULL: no page of another origin. */
     const struct gateway_origins *_Atomic origins;
-    atomic_bool access_log;  /* a line a call; may be changed while it runs */
+    atomic_bool access_log;  /* a line a call */
     atomic_int *state;       /* told enum ops_state by the first loop; NULL: nobody asks */
     /* SIGHUP, on the first loop; NULL: nothing but the issuers' keys is read again. */
     void (*hangup)(void *user);

@@ -242,10 +242,13 @@ def test_hangup_applies_what_can_be():
         server.start()
         person = server.person('ada')
         assert person.reaches() and not lines(server.process, 'ACCESS')
-        write('[log]\naccess = yes\n[gateway]\nloops = 2\n')
+        assert allowed_origin(server) is None
+        write('[log]\naccess = yes\n[gateway]\nloops = 2\n'
+              '[cors]\norigins = https://booking.example.org\n[network]\nrate = 7\n')
         os.kill(server.process.pid, signal.SIGHUP)
         read = eventually(lambda: lines(server.process, 'CONFIG_READ'))
-        assert read[0]['changed'] == 1, read
+        assert read[0]['changed'] == 3, read
+        assert allowed_origin(server) == 'https://booking.example.org'
         restart = lines(server.process, 'CONFIG_NEEDS_RESTART')
         assert [line['key'] for line in restart] == ['gateway.loops'], restart
         assert person.reaches() and eventually(lambda: lines(server.process, 'ACCESS'))
@@ -265,6 +268,18 @@ def test_hangup_applies_what_can_be():
         assert value(text, 'fairslot_config_reloads_total{verdict="refused"}') == 2
     finally:
         server.close()
+
+
+def allowed_origin(server):
+    """What a page of booking.example.org is told."""
+    request = urllib.request.Request(
+        f'http://{server.target}/fairslot.v1.CatalogService/ListPools', data=b'{}',
+        headers={'content-type': 'application/json', 'origin': 'https://booking.example.org'})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.headers['access-control-allow-origin']
+    except urllib.error.HTTPError as error:
+        return error.headers['access-control-allow-origin']
 
 
 def test_pages_name_every_metric_and_event():
