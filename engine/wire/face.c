@@ -67,7 +67,9 @@ static void face_header_12(struct wire_call *call, struct span name, struct span
     enum wire_protocol protocol = WIRE_GRPC;
     enum wire_encoding encoding = WIRE_PROTO;
     if (face_is(name, "content-type")) {
-        call->is_typed = wire_value_face(wire_value_trim(value), &protocol, &encoding);
+        value = wire_value_trim(value);
+        call->is_typed = wire_value_face(value, &protocol, &encoding);
+        call->is_form = wire_value_same(value, "application/x-www-form-urlencoded");
         call->protocol = (uint8_t)protocol;
         call->encoding = (uint8_t)encoding;
     } else if (face_is(name, "grpc-timeout") &&
@@ -200,6 +202,13 @@ static int face_get(struct wire_call *call)
 static int face_post(struct wire_call *call)
 {
     bool is_stream = (call->facts & WIRE_PATH_STREAM) != 0;
+    if (call->is_form && !call->origin.bytes.ptr) {
+        /* curl that was told nothing.  A page's form says the same, but browsers send it anywhere
+         * without asking first, and with the page's origin: it is never taken. */
+        call->protocol = WIRE_CONNECT;
+        call->encoding = WIRE_JSON;
+        call->is_typed = true;
+    }
     if (!call->is_typed || (call->protocol == WIRE_CONNECT && is_stream) ||
         (call->protocol == WIRE_CONNECT_STREAM && !is_stream)) {
         return face_refuse(call, WIRE_REFUSAL_CONTENT_TYPE);

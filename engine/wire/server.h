@@ -52,6 +52,7 @@ struct wire_call {
     uint8_t text_have;             /* letters of base64 in text_rest */
     uint8_t text_rest[4];          /* gRPC-Web text: letters of a group that is not whole */
     bool is_typed : 1;             /* content-type is one of ours */
+    bool is_form : 1;              /* ... or a form's, which `curl -d '{}'` says by itself */
     bool is_encoded : 1;           /* content-encoding is not identity */
     bool is_connect_encoded : 1;   /* connect-content-encoding is not identity */
     bool is_version_wrong : 1;     /* connect-protocol-version is not 1 */

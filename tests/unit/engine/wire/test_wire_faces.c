@@ -464,6 +464,27 @@ static void test_grpc_over_http1(void)
     OK(told_within("gRPC needs HTTP/2"));
 }
 
+/* `curl -d '{}'` says that it sends a form; a page that does has not asked whether it may. */
+static void look_form_of_a_page(void)
+{
+    EQS(told.status, "415");
+    EQ(t.p.opened, 0);
+}
+
+static void test_a_form_that_is_json(void)
+{
+    static const char form[] = "application/x-www-form-urlencoded";
+    EACH(look_json, "POST", "/echo", {"content-type", form}, "{\"a\":1}");
+    EACH(look_json, "POST", "/echo", {"content-type", " Application/X-WWW-form-urlencoded"},
+         "{\"a\":1}");
+    EACH(look_form_of_a_page, "POST", "/echo", {"content-type", form, "origin", "null"}, "{}");
+    EACH(look_form_of_a_page, "POST", "/echo",
+         {"origin", "https://good.example", "content-type", form}, "{}");
+    EACH(look_form_of_a_page, "POST", "/stream", {"content-type", form}, "{}");
+    EACH(look_form_of_a_page, "POST", "/echo",
+         {"content-type", "application/x-www-form-urlencoded; charset=utf-8"}, "{}");
+}
+
 /* -- pages of other origins -------------------------------------------------------------------- */
 
 static void look_preflight(void)
@@ -557,6 +578,7 @@ int main(void)
     TAP_RUN(test_refusals);
     TAP_RUN(test_stream_refusals);
     TAP_RUN(test_grpc_over_http1);
+    TAP_RUN(test_a_form_that_is_json);
     TAP_RUN(test_origins);
     return tap_done();
 }
