@@ -17,7 +17,7 @@ static void furnish(struct kit *k)
     EQ(kit_change(k, COMMAND_CONFIRM_HOLD, "city", 1, taken), REASON_OK);
 }
 
-#define BATTERY 14
+#define BATTERY 23
 
 /* One of every command; i chooses. */
 static int fire(struct kit *k, int i)
@@ -29,10 +29,15 @@ static int fire(struct kit *k, int i)
         COMMAND_GET_HOLD, COMMAND_GET_RESERVATION, COMMAND_GET_POOL, COMMAND_LIST_POOLS,
         COMMAND_LIST_SLOTS, COMMAND_LIST_RESERVATIONS, COMMAND_LIST_RESERVATIONS,
         COMMAND_CREATE_SLOTS, COMMAND_CREATE_HOLD, COMMAND_CONFIRM_HOLD,
-        COMMAND_CANCEL_RESERVATION, COMMAND_EXPIRE_HOLD, COMMAND_SWEEP, COMMAND_CREATE_POOL};
+        COMMAND_CANCEL_RESERVATION, COMMAND_EXPIRE_HOLD, COMMAND_SWEEP, COMMAND_CREATE_POOL,
+        COMMAND_CREATE_HOLD, COMMAND_RECONFIRM, COMMAND_RESCHEDULE, COMMAND_UPDATE_POOL,
+        COMMAND_BLOCK_SLOTS, COMMAND_UNBLOCK_SLOTS, COMMAND_RESTOCK, COMMAND_RESTOCK_STEP,
+        COMMAND_LAPSE};
     struct command c = kit_command(k, kinds[i], "city", 1);
-    const uint64_t *id = kinds[i] == COMMAND_GET_RESERVATION ||
-                                 kinds[i] == COMMAND_CANCEL_RESERVATION ? taken : live;
+    bool is_taken = kinds[i] == COMMAND_GET_RESERVATION || kinds[i] == COMMAND_RECONFIRM ||
+                    kinds[i] == COMMAND_CANCEL_RESERVATION || kinds[i] == COMMAND_RESCHEDULE ||
+                    kinds[i] == COMMAND_LAPSE;
+    const uint64_t *id = is_taken ? taken : live;
     c.owner = id[0];
     c.number = id[1];
     c.version = 1;
@@ -40,14 +45,19 @@ static int fire(struct kit *k, int i)
     c.page_size = 10;
     c.to_us = INT64_MAX;
     c.pool = i == 6 ? span_of("-") : c.pool;
-    if (kinds[i] == COMMAND_CREATE_HOLD) {
+    if (i == 14 || kinds[i] == COMMAND_RESCHEDULE) {
+        c.select_us = key.start_us;
+        c.select_count = 1 + (i == 14);
+    } else if (kinds[i] == COMMAND_CREATE_HOLD || kinds[i] == COMMAND_BLOCK_SLOTS ||
+               kinds[i] == COMMAND_UNBLOCK_SLOTS) {
         c.slots = &key;
         c.slots_count = 1;
     } else if (kinds[i] == COMMAND_CREATE_SLOTS) {
         c.new_slots = &one;
         c.new_slots_count = 1;
-    } else if (kinds[i] == COMMAND_CREATE_POOL) {
+    } else if (kinds[i] == COMMAND_CREATE_POOL || kinds[i] == COMMAND_UPDATE_POOL) {
         c.new_pool = &policy;
+        c.pool_mask = POOL_FIELD_OFFICE;
     } else if (kinds[i] == COMMAND_EXPIRE_HOLD) {
         k->now_us += HOUR_US;
     }
