@@ -290,7 +290,6 @@ int cipher_push(struct cipher *c, const uint8_t *bytes, size_t n)
     size_t sealed = 0;
     CHECK(cipher_is_open(c));
     CHECK(n > 0 && n <= CIPHER_PUSH_MAX);
-    CHECK(c->desk->out_len == 0);
     ERR_clear_error();
     /* Whole or not at all: the BIO takes everything. */
     if (SSL_write_ex(c->ssl, bytes, n, &sealed) == 1 && sealed == n) {

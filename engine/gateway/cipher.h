@@ -5,7 +5,8 @@
  *   cipher_feed(c, read)                         what the socket gave, borrowed until it is eaten
  *   while (cipher_pull(c, &plain) == 0 && plain.len) ... plain, valid until the next call
  *   cipher_push(c, bytes, n)                     seals an answer
- *   cipher_out(c) after any of them              what is to be written now, in this order
+ *   cipher_out(c)                                what they have to say, in this order; before the
+ *                                                desk is another connection's
  *
  * All of a loop's connections share one desk of buffers, so an idle connection costs OpenSSL's
  * state and nothing more. */
@@ -70,8 +71,7 @@ void cipher_free(struct cipher *c);
 void cipher_feed(struct cipher *c, struct span bytes);
 /* 0 with plain bytes, or with none: everything was eaten.  CIPHER_E_CLOSED, CIPHER_E_BROKEN. */
 int cipher_pull(struct cipher *c, struct span *ret_plain);
-/* 0, or CIPHER_E_BROKEN.  Only once it is open; n <= CIPHER_PUSH_MAX, and nothing may wait in
- * cipher_out(). */
+/* 0, or CIPHER_E_BROKEN.  Only once it is open; n <= CIPHER_PUSH_MAX. */
 int cipher_push(struct cipher *c, const uint8_t *bytes, size_t n);
 /* Good-bye (close_notify), once. */
 void cipher_end(struct cipher *c);

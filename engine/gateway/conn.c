@@ -194,11 +194,11 @@ static ssize_t conn_send_some(struct conn *conn)
     struct gateway *g = conn->gateway;
     struct span bytes;
     if (secure_is_shaking(conn)) {
-        return 0;
+        return secure_flush(conn);
     }
     ssize_t n = wire_server_send(conn->wire, g->send_buf, SEND_BYTES);
     if (n <= 0) {
-        return n;
+        return n < 0 ? n : secure_flush(conn);
     }
     int r = secure_seal(conn, (struct span){g->send_buf, (size_t)n}, &bytes);
     if (r == 0) {
@@ -319,6 +319,10 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         uv_read_stop(stream);
     }
     conn_watch(conn);
+    bool is_flushed = conn->waiting_count == 0 && conn->rests_count == 0 && !conn->has_failed;
+    if (!is_flushed && secure_flush(conn) < 0) {
+        conn->has_failed = true;
+    }
     if (conn->waiting_count == 0) {
         list_remove(&conn->dirty_link);
         conn_flush(conn); /* no answer is left that could join; memory is still warm */

@@ -2,8 +2,8 @@
 /* TLS between socket and wire.
  *
  *   conn_read -> secure_receive: cipher_feed -> cipher_pull -> wire_server_receive
- *                                     \-> what the handshake has to say -> conn_put
- *   conn_flush: wire_server_send -> secure_seal -> conn_put
+ *                                     \-> what the handshake has to say waits in the loop's desk
+ *   conn_flush: wire_server_send -> secure_seal, behind what waits -> conn_put: one write for both
  *
  * Owns: the connection's cipher, and the operator behind an admin listener's certificate.
  * Happy path: two reads and two writes are a handshake; from then on a read is as many records as
@@ -13,8 +13,8 @@
  * Fails by closing, each kind counted (cipher.h).  A handshake may take handshake_ms; of those
  * under way the oldest goes when there are too many: an honest one takes a few round trips only.
  * A client that says good-bye (close_notify) and still waits for answers gets them.
- * Invariants: what a handshake says is written in the order it was said (conn_put keeps it); wire
- * sees no byte before the handshake is over. */
+ * Invariants: the desk is empty again when conn_read() ends; wire sees no byte before the handshake
+ * is over. */
 #include "gateway/secure.h"
 
 #include <errno.h>
@@ -117,10 +117,6 @@ static int secure_step(struct conn *conn, bool *ret_more)
     bool was_open = cipher_is_open(c), had_answered = cipher_has_answered(c);
     int verdict = cipher_pull(c, &plain);
     conn->gateway->handshakes_turn += !had_answered && cipher_has_answered(c);
-    struct span out = cipher_out(c);
-    if (out.len && conn_put(conn, out) < 0) {
-        return -EPIPE;
-    }
     if (!was_open && cipher_is_open(c)) {
         int r = secure_opened(conn);
         if (r) {
@@ -146,7 +142,16 @@ int secure_receive(struct conn *conn, struct span bytes)
     while (r == 0 && has_more && !conn->has_failed) {
         r = secure_step(conn, &has_more);
     }
-    return r;
+    return r < 0 && secure_flush(conn) < 0 ? -EPIPE : r; /* an alert, perhaps */
+}
+
+int secure_flush(struct conn *conn)
+{
+    struct span out = {0};
+    if (conn->cipher) {
+        out = cipher_out(conn->cipher);
+    }
+    return out.len ? conn_put(conn, out) : 0;
 }
 
 int secure_seal(struct conn *conn, struct span bytes, struct span *ret_bytes)
@@ -155,7 +160,7 @@ int secure_seal(struct conn *conn, struct span bytes, struct span *ret_bytes)
         *ret_bytes = bytes;
         return 0;
     }
-    int verdict = cipher_push(conn->cipher, bytes.ptr, bytes.len);
+    int verdict = bytes.len ? cipher_push(conn->cipher, bytes.ptr, bytes.len) : 0;
     *ret_bytes = cipher_out(conn->cipher);
     return verdict ? -EPROTO : 0;
 }

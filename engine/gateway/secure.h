@@ -15,7 +15,10 @@ int secure_begin(struct conn *conn);
 void secure_end(struct conn *conn);
 /* Bytes of the socket, through to wire.  As wire_server_receive(). */
 int secure_receive(struct conn *conn, struct span bytes);
-/* Bytes of wire, sealed: *ret_bytes is the loop's, until its next use.  0 or < 0. */
+/* Writes what secure_receive() left to say.  0 or < 0. */
+int secure_flush(struct conn *conn);
+/* Bytes of wire, sealed, behind what the handshake had to say: *ret_bytes is the loop's, until its
+ * next use.  0 or < 0. */
 int secure_seal(struct conn *conn, struct span bytes, struct span *ret_bytes);
 /* Says good-bye in TLS, as far as the socket takes it at once. */
 void secure_good_bye(struct conn *conn);
