@@ -91,7 +91,7 @@
     X(tls, tls12, BOOL, "no", ANY, RESTART,                                                       \
       "Allow TLS 1.2 for clients that are older than 2018.")                                      \
     X(tls, handshake, DURATION, "5s", RANGE(0, 600000), RELOAD,                                   \
-      "How long a TLS handshake may take.  0: any time.")                                         \
+      "How long a TLS handshake may take.  0: as long as gateway.hello.")                         \
     X(tls, handshakes, COUNT, "1024", RANGE(0, 100000), RELOAD,                                   \
       "Handshakes under way in one loop: with more, the oldest is closed.  0: any number.")       \
     /* -- [admin] ----------------------------------------------------------------------------- */ \

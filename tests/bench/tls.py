@@ -2,15 +2,15 @@
 """TLS: what a newcomer costs beside OpenSSL alone, what coming back saves, and what an idle
 connection takes.
 
-newcomers  Server CPU (the kernel's count) for each of N clients that connect, handshake (TLS 1.3,
-           X25519, ECDSA P-256, AES-128-GCM, one ticket), make one health RPC and close; eight client
-           threads on core 1, the server on core 0.  The control, measured in turns with it: OpenSSL
-           alone (tests/bench/shake.c: epoll, accept, the same handshake, wait for the good-bye,
-           close; no RPC).  "of OpenSSL alone" is the gateway's newcomers a second of core, RPC and
-           all, in percent of the control's.  "resumed" is the same client with a ticket: by the
-           client's clock (both ends' work), and by the server's CPU, where TLS 1.3 saves little: the
-           key exchange stays (forward secrecy), and one signature of P-256, 15 us, goes.
-idle       Resident memory of the servers for each of 50,000 connections that made one RPC: four
+tls        Server CPU (the kernel's count) for each of N clients that connect, handshake (TLS 1.3,
+           X25519, ECDSA P-256, AES-128-GCM, one ticket), make one health RPC and close; eight
+           client threads on core 1, the server on core 0.  The control, measured in turns with it:
+           OpenSSL alone (tests/bench/shake.c: epoll, accept, the same handshake, wait for the
+           good-bye, close; no RPC).  "of OpenSSL alone" is the gateway's newcomers a second of
+           core, RPC and all, in percent of the control's.  "resumed" is the same client with a
+           ticket: by the client's clock (both ends' work), and by the server's CPU, where TLS 1.3
+           saves little: the key exchange stays (forward secrecy), one signature of P-256 goes.
+tls-idle   Resident memory of the servers for each of 50,000 connections that made one RPC: four
            processes of 12,500 (a process may have 20,000 descriptors), h2c and TLS.
 """
 import json
@@ -86,7 +86,8 @@ def newcomers(work):
     server.stop()
     control.stop()
     limit = statistics.median(cpu for cpu, _ in alone) / 0.85
-    kit.note("OpenSSL alone, a TLS 1.3 handshake and close, CPU", "us", [c for c, _ in alone], limit)
+    kit.note("OpenSSL alone, a TLS 1.3 handshake and close, CPU", "us", [c for c, _ in alone],
+             limit)
     kit.note("the gateway: the same, one RPC and close", "us", [c for c, _ in full], limit)
     kit.note("  without the RPC", "us", [c for c, _ in shaken], limit)
     kit.note("  newcomers a second of core, of OpenSSL alone", "%",
