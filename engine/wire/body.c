@@ -96,26 +96,29 @@ static bool body_group(struct wire_call *call, uint8_t *out, size_t *ret_len)
     return wire_value_base64_decode(letters, out, ret_len);
 }
 
+/* What stands before a letter that is none is still handed on: however the bytes came, the same
+ * messages did. */
 static int body_text(struct wire_call *call, struct span input)
 {
     uint8_t bytes[TEXT_BYTES + 4];
     size_t at = 0;
-    while (at < input.len && wire_body_is_heard(call)) {
+    bool is_base64 = true;
+    while (at < input.len && is_base64 && wire_body_is_heard(call)) {
         size_t len = 0;
-        while (at < input.len && len < TEXT_BYTES) {
+        while (at < input.len && len < TEXT_BYTES && is_base64) {
             call->text_rest[call->text_have++] = input.ptr[at++];
             size_t n = 0;
-            if (call->text_have == 4 && !body_group(call, bytes + len, &n)) {
-                return err_trace(wire_call_refuse(call, WIRE_REFUSAL_BASE64));
-            }
-            len += n;
+            is_base64 = call->text_have < 4 || body_group(call, bytes + len, &n);
+            len += is_base64 ? n : 0;
         }
         int r = body_frames(call, (struct span){bytes, len});
         if (r < 0) {
             return err_trace(r);
         }
     }
-    return 0;
+    return is_base64 || !wire_body_is_heard(call)
+               ? 0
+               : err_trace(wire_call_refuse(call, WIRE_REFUSAL_BASE64));
 }
 
 int wire_body_bytes(struct wire_call *call, struct span input)

@@ -51,9 +51,13 @@ static void h1_free(struct wire_h1 *h, uint8_t **ptr)
 static int h1_refuse(struct wire_h1 *h, enum wire_refusal why)
 {
     struct wire_server *s = h->server;
+    bool is_answered = !h->call && h->state == H1_BODY; /* one request, one answer */
     h->state = H1_OVER;
     h->is_closing = true;
     wire_server_ends(s, WIRE_END_PROTOCOL);
+    if (is_answered) {
+        return WIRE_E_CLOSE;
+    }
     if (!h->call) {
         h->call = wire_call_new(s, 0);
         if (!h->call) {

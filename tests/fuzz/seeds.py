@@ -185,6 +185,30 @@ def answers():
     yield b'\4' + hello + frame(1, 5, 1, encoder.encode([(':status', '503')]))
 
 
+# -- HTTP/1.1 -------------------------------------------------------------------------------------
+
+def said(path, kind, body, more=''):
+    return (f'POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/{kind}\r\n'
+            f'Content-Length: {len(body)}\r\n{more}\r\n').encode() + body
+
+
+def talks():
+    message = b'\0\0\0\0\2hi'
+    chunked = (b'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+               b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4;x="y"\r\n":1}\r\n0\r\nT: z\r\n\r\n')
+    get = b'GET /echo?connect=v1&encoding=json&base64=1&message=e30 HTTP/1.1\r\nHost: x\r\n\r\n'
+    yield b'\0' + said('/echo', 'json', b'{}', 'Connect-Timeout-Ms: 5\r\n') * 2
+    yield b'\3' + chunked + get + chunked
+    yield b'\6' + said('/early', 'proto', b'0123456789', 'Expect: 100-continue\r\n')
+    yield b'\1' + said('/stream', 'connect+json', message) + said('/half', 'grpc-web', message)
+    yield (b'\1' + said('/half', 'grpc-web-text', b'AA==AAAAAmhp') +
+           said('/error', 'grpc-web', message))
+    yield b'\2' + (b'OPTIONS /echo HTTP/1.1\r\nHost: x\r\nOrigin: https://good.example\r\n'
+                   b'Access-Control-Request-Method: POST\r\n\r\n') + said('/hang', 'json', b'') + get
+    yield b'\5POST http://x/echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n'
+    yield b'\0' + text(3, text(1, b'x/google.rpc.X') + text(2, b'\xff')) + number(1, 5)
+
+
 SEEDS = {
     'batch': batches,
     'csv': lambda: [
@@ -202,6 +226,7 @@ SEEDS = {
     'value': lambda: [b'100m', b'99999999H', b'CAUSAv8B', b'CAUSAv8BAQ==', b' a%20b%C3%BC ',
                       b'application/grpc+proto; charset=utf-8'],
     'wire_client': answers,
+    'wire_h1': talks,
     'wire_server': lambda: [conversation(how, path) for how in (2, 3, 43)
                             for path in ('/echo', '/stream', '/early', '/error', '/half')],
 }

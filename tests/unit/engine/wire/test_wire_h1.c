@@ -382,6 +382,23 @@ static void test_early(void)
     EACH_CUT(early);
 }
 
+/* One request has one answer, whatever its body turns out to be. */
+static void early_and_broken(void)
+{
+    talk_say(&t, "POST /early HTTP/1.1\r\nHost: x\r\n" JSON
+                 "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nbroken\r\n" ECHO_JSON "\r\n");
+    EQ(talk_count(&t, "HTTP/1.1 401 "), 1);
+    EQ(talk_count(&t, "\r\ncontent-type: "), 1);
+    EQ(t.p.opened, 1);
+    EQ(t.verdict, WIRE_E_CLOSE);
+    OK(wire_server_done(t.p.server));
+}
+
+static void test_early_and_broken(void)
+{
+    EACH_CUT(early_and_broken);
+}
+
 static void test_owed(void)
 {
     t.cut = t.take = 0;
@@ -462,6 +479,7 @@ int main(void)
     TAP_RUN(test_body_limits);
     TAP_RUN(test_chunk_floods);
     TAP_RUN(test_early);
+    TAP_RUN(test_early_and_broken);
     TAP_RUN(test_owed);
     TAP_RUN(test_drain);
     TAP_RUN(test_left);
