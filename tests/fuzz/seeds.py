@@ -195,7 +195,8 @@ def said(path, kind, body, more=''):
 def talks():
     message = b'\0\0\0\0\2hi'
     chunked = (b'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
-               b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4;x="y"\r\n":1}\r\n0\r\nT: z\r\n\r\n')
+               b'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4;x="y"\r\n":1}\r\n'
+               b'0\r\nT: z\r\n\r\n')
     get = b'GET /echo?connect=v1&encoding=json&base64=1&message=e30 HTTP/1.1\r\nHost: x\r\n\r\n'
     yield b'\0' + said('/echo', 'json', b'{}', 'Connect-Timeout-Ms: 5\r\n') * 2
     yield b'\3' + chunked + get + chunked
@@ -204,7 +205,8 @@ def talks():
     yield (b'\1' + said('/half', 'grpc-web-text', b'AA==AAAAAmhp') +
            said('/error', 'grpc-web', message))
     yield b'\2' + (b'OPTIONS /echo HTTP/1.1\r\nHost: x\r\nOrigin: https://good.example\r\n'
-                   b'Access-Control-Request-Method: POST\r\n\r\n') + said('/hang', 'json', b'') + get
+                   b'Access-Control-Request-Method: POST\r\n\r\n' +
+                   said('/hang', 'json', b'') + get)
     yield b'\5POST http://x/echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n'
     yield b'\0' + text(3, text(1, b'x/google.rpc.X') + text(2, b'\xff')) + number(1, 5)
 
