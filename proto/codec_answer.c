@@ -217,6 +217,16 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_one_reservation(verdict, arena, ret_message));
     case RESULT_RESERVATIONS:
         return err_trace(codec_answer_reservations(verdict, arena, ret_message));
+    case RESULT_RELEASE:
+        return err_trace(codec_answer_release(verdict, arena, ret_message));
+    case RESULT_RELEASES:
+        return err_trace(codec_answer_releases(verdict, arena, ret_message));
+    case RESULT_TICKET:
+        return err_trace(codec_answer_ticket(verdict, arena, ret_message));
+    case RESULT_PROOF:
+        return err_trace(codec_answer_proof(verdict, arena, ret_message));
+    case RESULT_TICKETS:
+        return err_trace(codec_answer_rows(verdict, arena, ret_message));
     }
     return err_origin(-EINVAL);
 }

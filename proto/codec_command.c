@@ -20,6 +20,7 @@ enum {
     NEEDS_SLOT = 1 << 3, /* one, or a selector */
     NEEDS_PAGE = 1 << 4,
     NEEDS_SLOTS = 1 << 5, /* in ascending order */
+    NEEDS_RELEASE = 1 << 6,
 };
 
 static unsigned codec_command_needs(enum command_kind kind)
@@ -47,8 +48,24 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_GET_HOLD:
     case COMMAND_GET_RESERVATION:
         return NEEDS_POOL;
+    case COMMAND_CREATE_RELEASE:
+    case COMMAND_CHANGE_RELEASE:
+    case COMMAND_ADD_PART:
+    case COMMAND_CREATE_TICKET:
+    case COMMAND_DELETE_TICKET:
+        return NEEDS_POOL | NEEDS_REQUEST | NEEDS_RELEASE;
+    case COMMAND_GET_RELEASE:
+    case COMMAND_GET_TICKET:
+    case COMMAND_GET_PROOF:
+        return NEEDS_POOL | NEEDS_RELEASE;
+    case COMMAND_LIST_TICKETS:
+    case COMMAND_LIST_OFFERED:
+        return NEEDS_POOL | NEEDS_RELEASE | NEEDS_PAGE;
+    case COMMAND_LIST_RELEASES:
+        return NEEDS_POOL | NEEDS_PAGE;
     case COMMAND_SWEEP:
     case COMMAND_RAISE:
+    case COMMAND_STEP_RELEASE:
         return NEEDS_NOTHING;
     case COMMAND_LIST_POOLS:
         return NEEDS_PAGE;
@@ -140,6 +157,12 @@ static int codec_command_build(const struct command *c, struct arena *arena,
     if (c->new_pool) {
         m->new_pool = codec_pool_message(arena, c->new_pool, false);
         if (m->new_pool == NULL) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    if (c->release) {
+        m->release = codec_release_message(arena, c->release);
+        if (m->release == NULL) {
             return err_origin(-ENOMEM);
         }
     }
@@ -269,6 +292,13 @@ static bool codec_command_slots_ok(const struct command *c, unsigned needs)
                               c->select_count == 0 && c->select_us == 0;
 }
 
+/* A hold may name a ticket; every other kind has its words or none. */
+static bool codec_command_release_ok(const struct command *c, unsigned needs)
+{
+    bool may_have = needs & NEEDS_RELEASE || c->kind == COMMAND_CREATE_HOLD;
+    return c->release ? may_have && codec_release_ok(c) : !(needs & NEEDS_RELEASE);
+}
+
 /* What the kind needs is there, and within its bounds. */
 static bool codec_command_ok(const Shard__V1__Command *m, const struct command *c)
 {
@@ -285,7 +315,8 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
                     is_update == (c->pool_mask != 0) && c->pool_mask <= POOL_FIELDS_ALL &&
                     (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
     return needs != 0 && has_pool && has_request && has_identity && has_slots && has_page &&
-           has_made && m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
+           has_made && codec_command_release_ok(c, needs) &&
+           m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
            c->page_token.len <= PAGE_TOKEN_MAX && c->note.len <= NOTE_MAX &&
            codec_text_ok(c->note);
 }
@@ -317,6 +348,9 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
     int r = codec_command_get_slots(m, arena, c);
     if (r == 0) {
         r = codec_command_get_pool(m, arena, c);
+    }
+    if (r == 0 && m->release) {
+        r = codec_release_read(m->release, arena, &c->release);
     }
     if (r) {
         return r;

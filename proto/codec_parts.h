@@ -104,6 +104,7 @@ int codec_slot_compare(const struct slot_key *a, const struct slot_key *b);
 struct codec_ask {
     struct arena *arena;
     struct command *command;
+    const struct codec_method *method;
     const char *field;  /* static: what was wrong */
     const char *detail; /* static: what would be right */
 };
@@ -124,6 +125,40 @@ int codec_ask_slot(struct codec_ask *ask, const char *field, const char *text,
                    struct slot_key *ret_key);
 /* An etag in field "etag". */
 int codec_ask_etag(struct codec_ask *ask, const char *text);
+
+/* -- codec_release.c, codec_policy.c, codec_release_answer.c ----------------------------------- */
+
+/* "pools/P/releases/R/tickets/T", T an id or "me", in `field`: pool, release id and ticket. */
+int codec_ask_ticket(struct codec_ask *ask, const char *field, const char *text);
+int codec_request_create_ticket(struct codec_ask *ask, struct span message);
+int codec_request_delete_ticket(struct codec_ask *ask, struct span message);
+int codec_request_get_ticket(struct codec_ask *ask, struct span message);
+int codec_request_get_release(struct codec_ask *ask, struct span message);
+int codec_request_list_releases(struct codec_ask *ask, struct span message);
+int codec_request_list_release(struct codec_ask *ask, struct span message);
+int codec_request_create_release(struct codec_ask *ask, struct span message);
+int codec_request_change_release(struct codec_ask *ask, enum release_action action,
+                                 struct span message);
+int codec_request_add_part(struct codec_ask *ask, struct span message);
+/* Page size and token. */
+int codec_ask_page(struct codec_ask *ask, int32_t size, const char *token);
+/* Every bound, defaults put in; else false, with static texts. */
+bool codec_policy_read(const Fairslot__V1__Release *message, struct release_policy *ret_policy,
+                       const char **ret_field, const char **ret_detail);
+/* NULL over the cap. */
+Fairslot__V1__Release *codec_policy_message(struct arena *arena, const struct release_policy *p);
+Shard__V1__ReleaseWords *codec_release_message(struct arena *arena,
+                                               const struct release_words *words);
+/* 0, REASON_MESSAGE_MALFORMED, REASON_MESSAGE_TOO_LARGE. */
+int codec_release_read(const Shard__V1__ReleaseWords *m, struct arena *arena,
+                       const struct release_words **ret_words);
+/* The words fit the command's kind; it has some. */
+bool codec_release_ok(const struct command *c);
+int codec_answer_release(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_releases(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_ticket(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_proof(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span *ret_message);
 
 /* -- codec_command.c ------------------------------------------------------------------------- */
 

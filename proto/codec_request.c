@@ -85,7 +85,7 @@ int codec_ask_etag(struct codec_ask *ask, const char *text)
     return 0;
 }
 
-static int codec_request_page(struct codec_ask *ask, int32_t size, const char *token)
+int codec_ask_page(struct codec_ask *ask, int32_t size, const char *token)
 {
     ask->command->page_token = span_of(token);
     if (size < 0) {
@@ -160,7 +160,11 @@ static int codec_request_create_hold(struct codec_ask *ask, struct span message)
             want == FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR ? m->selector : NULL);
     }
     if (r == 0 && m->ticket[0] != 0) {
-        r = codec_fault(ask, "ticket", "empty: tickets come with a later version");
+        struct span pool = ask->command->pool;
+        r = codec_ask_ticket(ask, "ticket", m->ticket);
+        if (r == 0 && !span_equal(pool, ask->command->pool)) {
+            r = codec_fault(ask, "ticket", "a ticket of a release of the pool");
+        }
     }
     return r ? r : codec_ask_request_id(ask, m->request_id);
 }
@@ -265,14 +269,14 @@ static int codec_request_list_reservations(struct codec_ask *ask, struct span me
     } else if (!codec_name_pool(span_of(m->parent), &ask->command->pool)) {
         return codec_fault(ask, "parent", "pools/POOL, or pools/- for all");
     }
-    return codec_request_page(ask, m->page_size, m->page_token);
+    return codec_ask_page(ask, m->page_size, m->page_token);
 }
 
 static int codec_request_list_pools(struct codec_ask *ask, struct span message)
 {
     Fairslot__V1__ListPoolsRequest *m;
     int r = codec_unpack(&fairslot__v1__list_pools_request__descriptor, message, ask->arena, &m);
-    return r ? r : codec_request_page(ask, m->page_size, m->page_token);
+    return r ? r : codec_ask_page(ask, m->page_size, m->page_token);
 }
 
 static int codec_request_get_pool(struct codec_ask *ask, struct span message)
@@ -305,7 +309,7 @@ static int codec_request_list_slots(struct codec_ask *ask, struct span message)
     if (c->from_us > c->to_us) {
         return codec_fault(ask, "end_time", "not before start_time");
     }
-    return codec_request_page(ask, m->page_size, m->page_token);
+    return codec_ask_page(ask, m->page_size, m->page_token);
 }
 
 static int codec_request_watch_slots(struct codec_ask *ask, struct span message)
@@ -355,6 +359,27 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
         return codec_request_list_reservations(ask, message);
     case COMMAND_WATCH_SLOTS:
         return codec_request_watch_slots(ask, message);
+    case COMMAND_CREATE_RELEASE:
+        return codec_request_create_release(ask, message);
+    case COMMAND_CHANGE_RELEASE:
+        return codec_request_change_release(ask, ask->method->action, message);
+    case COMMAND_ADD_PART:
+        return codec_request_add_part(ask, message);
+    case COMMAND_CREATE_TICKET:
+        return codec_request_create_ticket(ask, message);
+    case COMMAND_DELETE_TICKET:
+        return codec_request_delete_ticket(ask, message);
+    case COMMAND_LIST_RELEASES:
+        return codec_request_list_releases(ask, message);
+    case COMMAND_GET_RELEASE:
+        return codec_request_get_release(ask, message);
+    case COMMAND_GET_TICKET:
+    case COMMAND_GET_PROOF:
+        return codec_request_get_ticket(ask, message);
+    case COMMAND_LIST_TICKETS:
+    case COMMAND_LIST_OFFERED:
+        return codec_request_list_release(ask, message);
+    case COMMAND_STEP_RELEASE:
     case COMMAND_EXPIRE_HOLD:
     case COMMAND_SWEEP:
     case COMMAND_RESTOCK_STEP:
@@ -370,7 +395,7 @@ int codec_request(const struct codec_method *method, struct span message, struct
 {
     CHECK(method != NULL);
     struct command command = {.kind = method->kind};
-    struct codec_ask ask = {.arena = arena, .command = &command};
+    struct codec_ask ask = {.arena = arena, .command = &command, .method = method};
     int r = codec_request_of_kind(&ask, message);
     if (r == REASON_FIELD_INVALID) {
         *ret_field = ask.field;

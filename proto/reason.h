@@ -62,7 +62,22 @@
     X(WATCH_TOO_LARGE, 8, 0, "the pool has too many coming slots to be watched: use ListSlots")    \
     X(READER_TOO_SLOW, 14, 1000, "nothing was read for too long: connect again")                   \
     X(GATEWAY_FULL, 14, 1000, "this gateway has no room for more just now: come back")            \
-    X(LISTENER_WRONG, 12, 0, "this method is served by another listener of this gateway")
+    X(LISTENER_WRONG, 12, 0, "this method is served by another listener of this gateway")         \
+    X(RELEASE_UNKNOWN, 5, 0, "no such release")                                                   \
+    X(RELEASE_EXISTS, 6, 0, "a release of this id exists")                                        \
+    X(RELEASE_OVERLAPS, 9, 0, "another release that has not ended offers slots of that time")     \
+    X(RELEASE_NOT_OPEN, 9, 1000, "the release takes no tickets yet")                              \
+    X(RELEASE_SEALED, 9, 0, "the set of tickets is sealed: nothing about them changes any more")  \
+    X(RELEASE_ENDED, 9, 0, "the release has ended")                                               \
+    X(RELEASE_STATE, 9, 0, "the release is not in a state that allows it")                        \
+    X(RELEASE_EMPTY, 9, 0, "there is no free or returned slot in that time")                      \
+    X(RELEASES_FULL, 8, 60000, "as many releases have not ended as this shard allows")            \
+    X(NOT_SCARCE, 9, 0, "releases by turn and by preference need a scarce pool")                  \
+    X(TICKET_UNKNOWN, 5, 0, "no such ticket")                                                     \
+    X(TICKET_ENDED, 9, 0, "the ticket has had its chance in this release")                        \
+    X(PART_INVALID, 3, 0, "the part is not the signature of this trustee for this release")       \
+    X(PART_TOO_LATE, 9, 0, "the parts of this seed are settled")                                  \
+    X(SLOT_OFFERED, 9, 0, "an open release offers the slot: close or cancel the release first")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/types.h"
 #include "proto/reason.h"
+#include "proto/words_release.h"
 
 /* Stand in logs: never renumber.  Mutations first; reads from 100 on leave no entry. */
 enum command_kind {
@@ -31,6 +32,12 @@ enum command_kind {
     COMMAND_RESTOCK_STEP = 15,       /* pool; by the shard itself */
     COMMAND_LAPSE = 16,              /* pool, owner, number, version; by the shard itself */
     COMMAND_RAISE = 17,              /* version: of the rules; by the shard itself */
+    COMMAND_CREATE_RELEASE = 30,     /* pool, release: id, policy, secret; request_id; operator */
+    COMMAND_CHANGE_RELEASE = 31,     /* pool, release: id, action; etag, request_id; operator */
+    COMMAND_ADD_PART = 32,           /* pool, release: id, part, bytes; request_id; operator */
+    COMMAND_CREATE_TICKET = 33,      /* pool, release: id, wishes, slot_count; request_id */
+    COMMAND_DELETE_TICKET = 34,      /* pool, release: id, ticket; request_id */
+    COMMAND_STEP_RELEASE = 35,       /* owner (the release's space), version; by the shard itself */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
     COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
@@ -38,6 +45,12 @@ enum command_kind {
     COMMAND_GET_RESERVATION = 104,   /* pool, owner, number */
     COMMAND_LIST_RESERVATIONS = 105, /* pool ("-": all), page_size, page_token */
     COMMAND_WATCH_SLOTS = 106,       /* pool; the gateway serves it, no shard is sent one */
+    COMMAND_LIST_RELEASES = 130,     /* pool, page_size, page_token */
+    COMMAND_GET_RELEASE = 131,       /* pool, release: id */
+    COMMAND_GET_TICKET = 132,        /* pool, release: id, ticket */
+    COMMAND_GET_PROOF = 133,         /* pool, release: id, ticket */
+    COMMAND_LIST_TICKETS = 134,      /* pool, release: id; page; auditor or operator: the bundle */
+    COMMAND_LIST_OFFERED = 135,      /* pool, release: id; page: the slots of the manifest */
 };
 
 static inline bool command_is_read(enum command_kind kind)
@@ -49,7 +62,7 @@ static inline bool command_is_read(enum command_kind kind)
 static inline bool command_is_own(enum command_kind kind)
 {
     return kind == COMMAND_EXPIRE_HOLD || kind == COMMAND_SWEEP || kind == COMMAND_RESTOCK_STEP ||
-           kind == COMMAND_LAPSE || kind == COMMAND_RAISE;
+           kind == COMMAND_LAPSE || kind == COMMAND_RAISE || kind == COMMAND_STEP_RELEASE;
 }
 
 enum role {
@@ -84,12 +97,6 @@ enum reservation_state {
     RESERVATION_RECONFIRMED = 2,
     RESERVATION_CANCELLED = 3,
     RESERVATION_LAPSED = 6,
-};
-
-/* A slot inside its pool. */
-struct slot_key {
-    int64_t start_us; /* whole seconds */
-    struct span slug; /* [a-z0-9-]{1,24} */
 };
 
 struct new_slot {
@@ -167,6 +174,7 @@ struct command {
     struct span note;      /* an operator's reason, at most NOTE_MAX bytes */
     const struct new_slot *new_slots;
     size_t new_slots_count;
+    const struct release_words *release; /* NULL: nothing about releases */
     bool validate_only;
     int64_t from_us;
     int64_t to_us;
@@ -218,6 +226,11 @@ enum result_kind {
     RESULT_HOLD,         /* holds[0] */
     RESULT_RESERVATION,  /* reservations[0] */
     RESULT_RESERVATIONS, /* reservations, next_page_token */
+    RESULT_RELEASE,      /* releases[0] */
+    RESULT_RELEASES,     /* releases, next_page_token */
+    RESULT_TICKET,       /* ticket */
+    RESULT_PROOF,        /* proof, ticket */
+    RESULT_TICKETS,      /* rows, next_page_token */
 };
 
 #define VERDICT_META_MAX 6
@@ -244,6 +257,12 @@ struct verdict {
     const struct reservation_view *reservations;
     size_t reservations_count;
     uint32_t changed_count;
+    const struct release_view *releases;
+    size_t releases_count;
+    const struct ticket_view *ticket;
+    const struct ticket_proof_view *proof;
+    const struct ticket_row *rows;
+    size_t rows_count;
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;

@@ -34,6 +34,17 @@
 #define WATCH_SLOTS_MAX  10000 /* coming slots of a watched pool: 1 MB an edition */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
 
+/* -- one release ------------------------------------------------------------------------------- */
+#define RELEASE_ID_MAX       63      /* bytes, as a pool's */
+#define RELEASE_TRUSTEES_MAX 5
+#define RELEASE_KEY_MAX      560     /* bytes of a trustee's public key: RSA of 4,096 bits */
+#define RELEASE_PART_MAX     512     /* bytes of a part: a signature of 4,096 bits */
+#define RELEASE_BEACON_MAX   128     /* bytes of the words that name the beacon */
+#define RELEASE_SLOTS_MAX    1048576 /* slots of one release */
+#define RELEASES_OPEN_MAX    256     /* releases of a shard that have not ended */
+#define TICKET_WISHES_MAX    8
+#define TICKETS_PER_IDENTITY 8       /* live tickets in one service class */
+
 /* -- one identity in one service class --------------------------------------------------------- */
 #define LIVE_PER_IDENTITY_MAX     16     /* highest max_live_per_identity a pool may set */
 #define ENDED_PER_IDENTITY        4      /* ended items in the account; older ones lie beside it */

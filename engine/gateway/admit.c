@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "gateway/answer.h"
 #include "gateway/conn.h"
 #include "gateway/errand.h"
@@ -43,6 +44,17 @@ static void admit_keep(struct call *call, struct span bytes)
     g->held_bytes += bytes.len;
 }
 
+/* A new release's secrets, drawn here because the ledger has no random device.  Behind the body's
+ * hash: a retry draws others, and is answered by what the first one made. */
+static void admit_draw(struct command *command, struct release_words *words,
+                       uint8_t secret[RELEASE_SECRET])
+{
+    clock_random(secret, RELEASE_SECRET);
+    *words = *command->release;
+    words->secret = (struct span){secret, RELEASE_SECRET};
+    command->release = words;
+}
+
 /* The message into the call's errand; refused: it has none. */
 static void admit_decode(struct call *call, struct span message)
 {
@@ -66,6 +78,11 @@ static void admit_decode(struct call *call, struct span message)
     command.identity = call->identity;
     command.assurance = (enum assurance)call->assurance;
     command.roles = call->roles;
+    uint8_t secret[RELEASE_SECRET];
+    struct release_words words;
+    if (command.kind == COMMAND_CREATE_RELEASE) {
+        admit_draw(&command, &words, secret);
+    }
     struct span packed;
     if (codec_command_pack(&command, &g->scratch, &packed)) {
         answer_reason(call, REASON_INTERNAL, NULL);

@@ -19,7 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_release.h"
 
 #define RESTOCK_STEPS 4 /* in one round: each changes up to 256 slots */
 
@@ -231,9 +231,13 @@ int ledger_new(const struct book *book, struct ledger **ret_ledger)
         return err_origin(-ENOMEM);
     }
     l->book = book;
-    int r = ledger_read_version(l);
+    l->open = calloc(RELEASES_OPEN_MAX, sizeof *l->open);
+    int r = l->open ? ledger_read_version(l) : err_origin(-ENOMEM);
     if (r == 0) {
         r = err_trace(ledger_load(l));
+    }
+    if (r == 0) {
+        r = err_trace(ledger_open_load(l));
     }
     if (r) {
         ledger_free(l);
@@ -246,12 +250,46 @@ int ledger_new(const struct book *book, struct ledger **ret_ledger)
 void ledger_free(struct ledger *l)
 {
     if (l) {
+        ledger_open_fini(l);
+        free(l->open);
         ledger_expiry_fini(&l->expiry);
         free(l);
     }
 }
 
 /* -- commands ---------------------------------------------------------------------------------- */
+
+static int ledger_dispatch_release(struct ledger_step *s)
+{
+    switch (s->c->kind) {
+    case COMMAND_CREATE_RELEASE:
+        return err_trace(ledger_release_create(s));
+    case COMMAND_CHANGE_RELEASE:
+        return err_trace(ledger_release_change(s));
+    case COMMAND_ADD_PART:
+        return err_trace(ledger_release_add_part(s));
+    case COMMAND_STEP_RELEASE:
+        return err_trace(ledger_release_step(s));
+    case COMMAND_CREATE_TICKET:
+        return err_trace(ledger_ticket_create(s));
+    case COMMAND_DELETE_TICKET:
+        return err_trace(ledger_ticket_delete(s));
+    case COMMAND_LIST_RELEASES:
+        return err_trace(ledger_release_list(s));
+    case COMMAND_GET_RELEASE:
+        return err_trace(ledger_release_get(s));
+    case COMMAND_GET_TICKET:
+        return err_trace(ledger_ticket_get(s));
+    case COMMAND_GET_PROOF:
+        return err_trace(ledger_proof_get(s));
+    case COMMAND_LIST_TICKETS:
+        return err_trace(ledger_bundle_tickets(s));
+    case COMMAND_LIST_OFFERED:
+        return err_trace(ledger_bundle_slots(s));
+    default:
+        return err_origin(-EINVAL); /* codec_command_unpack() lets no other kind through */
+    }
+}
 
 static int ledger_dispatch(struct ledger_step *s)
 {
@@ -298,10 +336,9 @@ static int ledger_dispatch(struct ledger_step *s)
         return err_trace(ledger_read_reservation(s));
     case COMMAND_LIST_RESERVATIONS:
         return err_trace(ledger_read_reservations(s));
-    case COMMAND_WATCH_SLOTS:
-        break;
+    default:
+        return err_trace(ledger_dispatch_release(s));
     }
-    return err_origin(-EINVAL); /* codec_command_unpack() lets no other kind through */
 }
 
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
@@ -343,7 +380,9 @@ int64_t ledger_next_expiry_us(const struct ledger *l)
     if (ledger_wants_raise(l) || l->restocks_count > 0) {
         return 0;
     }
-    return l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
+    int64_t expiry_us = l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
+    int64_t step_us = ledger_open_next_us(l);
+    return step_us < expiry_us ? step_us : expiry_us;
 }
 
 /* Newer rules, and a step of the first few restocks. */
@@ -372,6 +411,7 @@ size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *are
         return 0;
     }
     size_t made = ledger_due_works(l, arena, out, max);
+    made += ledger_open_due(l, log_time_us, out + made, max - made);
     size_t count = ledger_expiry_due(&l->expiry, log_time_us, arena, due, max - made);
     for (size_t i = 0; i < count; i++) {
         struct span pool;

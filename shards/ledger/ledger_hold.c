@@ -26,7 +26,7 @@
  * damage (-EBADMSG). */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_release.h"
 
 /* -- create ------------------------------------------------------------------------------------ */
 
@@ -45,13 +45,19 @@ int ledger_hold_admit(struct ledger_step *s, const struct ledger_pool *pool, siz
     return r ? err_trace(r) : REASON_TOO_MANY_SLOTS;
 }
 
-static int ledger_hold_check_quota(struct ledger_step *s, const struct ledger_scene *scene)
+/* `except`: the space of the release whose ticket becomes this hold; 0: none. */
+static int ledger_hold_check_quota(struct ledger_step *s, const struct ledger_scene *scene,
+                                   uint64_t except)
 {
-    uint32_t max = scene->pool->max_live;
-    if (ledger_account_live(&scene->account, s->now_us) < max) {
+    uint32_t max = scene->pool->max_live, tickets = 0;
+    int r = s->l->open_count ? ledger_ticket_live(s, scene, except, &tickets) : 0;
+    if (r) {
+        return err_trace(r);
+    }
+    if (tickets + ledger_account_live(&scene->account, s->now_us) < max) {
         return REASON_OK;
     }
-    int r = ledger_meta_count(s, "max_active", max);
+    r = ledger_meta_count(s, "max_active", max);
     return r ? err_trace(r) : REASON_IDENTITY_QUOTA;
 }
 
@@ -69,7 +75,7 @@ void ledger_hold_take(struct ledger_step *s, const struct ledger_scene *scene,
     item->log_index = s->log_index;
     for (size_t i = 0; i < run->count; i++) {
         struct ledger_slot *slot = &run->slots[i];
-        CHECK(slot->state == SLOT_FREE);
+        CHECK(slot->state == SLOT_FREE || slot->state == SLOT_RETURNED);
         slot->state = state;
         slot->version++;
         slot->owner = scene->at.position;
@@ -105,17 +111,21 @@ int ledger_hold_follow(struct ledger_step *s, const struct ledger_scene *scene,
 
 /* REASON_OK with the run that the command gets, or why not. */
 static int ledger_hold_choose(struct ledger_step *s, struct ledger_scene *scene,
-                              struct ledger_run *run)
+                              struct ledger_turn *turn, struct ledger_run *run)
 {
     size_t count = s->c->select_count ? s->c->select_count : 1;
-    int r = ledger_hold_admit(s, scene->pool, count);
-    if (r == REASON_OK) {
-        r = ledger_choose(s, scene->pool, count, run);
+    int r;
+    if (scene->pool->scarce) {
+        r = ledger_turn_choose(s, scene->pool, count, turn, run);
+    } else {
+        r = ledger_hold_admit(s, scene->pool, count);
+        r = r == REASON_OK ? ledger_choose(s, scene->pool, count, run) : r;
     }
-    return r == REASON_OK ? ledger_hold_check_quota(s, scene) : r < 0 ? err_trace(r) : r;
+    uint64_t except = scene->pool->scarce && turn->has_ticket ? turn->release.space : 0;
+    return r == REASON_OK ? ledger_hold_check_quota(s, scene, except) : r < 0 ? err_trace(r) : r;
 }
 
-static int64_t ledger_hold_cool_us(struct ledger_step *s, const struct ledger_scene *scene)
+int64_t ledger_hold_cool_us(struct ledger_step *s, const struct ledger_scene *scene)
 {
     bool is_cool = scene->account.freed_us == 0 || scene->pool->cool_down_us == 0;
     return is_cool ? 0 : scene->account.freed_us + scene->pool->cool_down_us - s->now_us;
@@ -144,7 +154,9 @@ static int ledger_hold_made(struct ledger_step *s, struct ledger_scene *scene,
 int ledger_hold_create(struct ledger_step *s)
 {
     struct ledger_scene scene;
+    struct ledger_turn turn;
     struct ledger_run run;
+    turn.has_ticket = false;
     int r = ledger_scene_open(s, &scene);
     if (r) {
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);
@@ -153,11 +165,13 @@ int ledger_hold_create(struct ledger_step *s)
     if (cool_us > 0 && ledger_hold_admit(s, scene.pool, 1) == REASON_OK) {
         return ledger_scene_wait(s, REASON_COOL_DOWN, cool_us);
     }
-    r = ledger_hold_choose(s, &scene, &run);
+    r = ledger_hold_choose(s, &scene, &turn, &run);
     if (r) {
         return r < 0 ? err_trace(r) : err_trace(ledger_scene_refuse(s, &scene, (enum reason)r));
     }
-    return err_trace(ledger_hold_made(s, &scene, &run));
+    bool is_scarce = scene.pool->scarce;
+    r = ledger_hold_made(s, &scene, &run);
+    return r || !is_scarce ? err_trace(r) : err_trace(ledger_turn_used(s, &turn, s->number));
 }
 
 /* -- confirm, drop, cancel --------------------------------------------------------------------- */

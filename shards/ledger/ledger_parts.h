@@ -256,6 +256,8 @@ struct ledger {
     struct ledger_expiry expiry; /* derived from slots that are held, or lapse */
     uint64_t restocks[RESTOCKS_MAX]; /* derived: spaces of pools with a restock under way */
     size_t restocks_count;
+    struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
+    size_t open_count;
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
 };
 
@@ -429,6 +431,9 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene);
  * or beside it; NULL for a refusal. */
 int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
                        const struct ledger_outcome *o, const struct ledger_item *item);
+/* The same with a snapshot of another kind. */
+int ledger_scene_close_with(struct ledger_step *s, struct ledger_scene *scene,
+                            const struct ledger_outcome *o, struct span snapshot);
 /* A refusal, remembered. */
 int ledger_scene_refuse(struct ledger_step *s, struct ledger_scene *scene, enum reason reason);
 /* A refusal that is not remembered, because waiting changes it; retry_us from now. */
@@ -461,6 +466,8 @@ int ledger_hold_change(struct ledger_step *s);
 int ledger_hold_end(struct ledger_step *s);
 /* Whether the pool lets this caller have `count` slots now: REASON_OK or why not. */
 int ledger_hold_admit(struct ledger_step *s, const struct ledger_pool *pool, size_t count);
+/* How long this caller has to wait in this pool; 0 or less: not. */
+int64_t ledger_hold_cool_us(struct ledger_step *s, const struct ledger_scene *scene);
 /* An item with who has it and where. */
 struct ledger_owned {
     const struct ledger_pool *pool;

@@ -8,7 +8,7 @@
  * An older record counts as absent whether the sweep has met it or not.  Owns nothing. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_release.h"
 
 #define REQUEST_META_MAX 512 /* bytes: five slot ids are the most that is said */
 
@@ -143,6 +143,13 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
     case COMMAND_UNBLOCK_SLOTS:
     case COMMAND_RESTOCK:
         return err_trace(ledger_request_changed(s, snapshot));
+    case COMMAND_CREATE_RELEASE:
+    case COMMAND_CHANGE_RELEASE:
+    case COMMAND_ADD_PART:
+        return err_trace(ledger_release_recalled(s, snapshot));
+    case COMMAND_CREATE_TICKET:
+    case COMMAND_DELETE_TICKET:
+        return err_trace(ledger_ticket_recalled(s, snapshot));
     default:
         return err_trace(ledger_request_item(s, m.format, snapshot, owner));
     }

@@ -10,7 +10,7 @@
  * Not remembered: what is refused by ledger_scene_wait(), since its answer changes by waiting. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_release.h"
 
 void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
                         const struct ledger_slot *slot)
@@ -23,6 +23,17 @@ void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
     o->slots[o->count++].len = writer_len(&w);
 }
 
+/* A slot that came back goes to the open release that offers it, if there is one. */
+static int ledger_outcome_freed(struct ledger_step *s, const struct ledger_key *key)
+{
+    struct ledger_key_parts parts;
+    struct slot_key slot;
+    if (!ledger_key_parse(ledger_key_span(key), &parts) || !ledger_key_slot_of(&parts, &slot)) {
+        return err_origin(-EBADMSG);
+    }
+    return err_trace(ledger_open_freed(s, parts.at.space, &slot));
+}
+
 int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o)
 {
     int r = 0;
@@ -30,6 +41,9 @@ int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o)
         uint8_t *bytes = (uint8_t *)o->slots[i].bytes;
         struct writer w = {.start = bytes, .at = bytes + o->slots[i].len};
         r = ledger_put(s->l, &o->slots[i].key, &w);
+        if (r == 0 && s->l->open_count > 0 && bytes[1] == SLOT_RETURNED) {
+            r = ledger_outcome_freed(s, &o->slots[i].key);
+        }
     }
     return err_trace(r);
 }
@@ -103,20 +117,15 @@ static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
-int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
-                       const struct ledger_outcome *o, const struct ledger_item *item)
+/* What was decided, with the snapshot that the verdict is remembered by. */
+static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
+                              const struct ledger_outcome *o, uint8_t format, struct span snapshot)
 {
-    uint8_t account_bytes[BOOK_VALUE_MAX], item_bytes[LEDGER_ITEM_BYTES];
+    uint8_t account_bytes[BOOK_VALUE_MAX];
     struct writer account = writer_of(account_bytes, sizeof account_bytes);
-    struct writer snapshot = writer_of(item_bytes, sizeof item_bytes);
-    uint8_t format = item ? ledger_item_format(item) : LEDGER_FORMAT_1;
-    if (item) {
-        ledger_record_item(&snapshot, item, format);
-    }
     struct ledger_spill spill;
     ledger_account_trim(&scene->account, s->now_us, &spill); /* moves items: the last to look */
     ledger_record_account(&account, &scene->account);
-    CHECK(!snapshot.bad);
     int r = ledger_outcome_put(s, o);
     if (r == 0) {
         r = ledger_scene_put_account(s, scene, &account, &spill);
@@ -124,8 +133,27 @@ int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
     if (r) {
         return err_trace(r);
     }
-    struct span bytes = {item_bytes, writer_len(&snapshot)};
-    return err_trace(ledger_request_remember(s, &scene->request, format, bytes));
+    return err_trace(ledger_request_remember(s, &scene->request, format, snapshot));
+}
+
+int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
+                       const struct ledger_outcome *o, const struct ledger_item *item)
+{
+    uint8_t bytes[LEDGER_ITEM_BYTES];
+    struct writer snapshot = writer_of(bytes, sizeof bytes);
+    uint8_t format = item ? ledger_item_format(item) : LEDGER_FORMAT_1;
+    if (item) {
+        ledger_record_item(&snapshot, item, format);
+    }
+    CHECK(!snapshot.bad);
+    return err_trace(ledger_scene_write(s, scene, o, format,
+                                        (struct span){bytes, writer_len(&snapshot)}));
+}
+
+int ledger_scene_close_with(struct ledger_step *s, struct ledger_scene *scene,
+                            const struct ledger_outcome *o, struct span snapshot)
+{
+    return err_trace(ledger_scene_write(s, scene, o, LEDGER_FORMAT_1, snapshot));
 }
 
 int ledger_scene_refuse(struct ledger_step *s, struct ledger_scene *scene, enum reason reason)

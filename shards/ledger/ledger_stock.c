@@ -9,7 +9,7 @@
  * twice: first whether all may, then each is read, changed and put.  Owns nothing. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_release.h"
 
 #define IN_USE_IDS 5
 #define ID_BYTES   48
@@ -64,6 +64,11 @@ static int ledger_stock_check(struct ledger_step *s, uint64_t space)
         int r = ledger_stock_slot(s, space, i, &key, &slot);
         if (r) {
             return r == LEDGER_NONE ? ledger_stock_unknown(s, i) : err_trace(r);
+        }
+        uint32_t number;
+        bool is_offered = ledger_open_offering(s->l, space, &s->c->slots[i], &number) != NULL;
+        if (s->c->kind == COMMAND_BLOCK_SLOTS && is_offered) {
+            return REASON_SLOT_OFFERED; /* the manifest is published */
         }
         bool is_used = slot.state == SLOT_HELD || slot.state == SLOT_TAKEN;
         if (s->c->kind == COMMAND_BLOCK_SLOTS && is_used) {

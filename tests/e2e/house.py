@@ -35,7 +35,8 @@ def make_stubs():
          '--grpc_python_out=' + folder,
          '--plugin=protoc-gen-grpc_python=' + shutil.which('grpc_python_plugin'),
          'fairslot/v1/resources.proto', 'fairslot/v1/services.proto',
-         'fairslot/admin/v1/pools.proto', 'google/rpc/status.proto',
+         'fairslot/admin/v1/pools.proto', 'fairslot/admin/v1/cluster.proto',
+         'google/longrunning/operations.proto', 'google/rpc/status.proto',
          'google/rpc/error_details.proto',
          'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto',
          'grpc/reflection/v1alpha/reflection.proto'], check=True)
@@ -53,6 +54,7 @@ import grpc  # noqa: E402
 grpc.__path__.append(os.path.join(STUBS, 'grpc_generated'))
 
 from fairslot.admin.v1 import pools_pb2 as admin, pools_pb2_grpc as admin_rpc  # noqa: E402
+from fairslot.admin.v1 import cluster_pb2 as cluster, cluster_pb2_grpc as cluster_rpc  # noqa: E402
 from fairslot.v1 import resources_pb2 as resources  # noqa: E402
 from fairslot.v1 import services_pb2 as api, services_pb2_grpc as api_rpc  # noqa: E402
 from google.protobuf import duration_pb2, timestamp_pb2  # noqa: E402
@@ -319,7 +321,8 @@ class Client:
         self.token, self.timeout = token, timeout
         self.stubs = [stub(self.channel) for stub in (
             api_rpc.CatalogServiceStub, api_rpc.ReservationServiceStub,
-            admin_rpc.PoolAdminServiceStub)]
+            api_rpc.TicketServiceStub, admin_rpc.PoolAdminServiceStub,
+            cluster_rpc.ReleaseAdminServiceStub)]
 
     def metadata(self):
         return [('authorization', 'Bearer ' + self.token)] if self.token is not None else []

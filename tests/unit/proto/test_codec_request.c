@@ -33,12 +33,14 @@ static void test_every_rpc_has_a_row(void)
             OK(m != NULL);
             if (m) {
                 EQS(m->path, path);
-                EQ(m->needs_role, strstr(path, ".admin.") != NULL);
+                /* ListReleaseSlots and ListReleaseTickets ask for other roles, or none. */
+                bool is_list = strstr(path, "/ListRelease") != NULL;
+                EQ(m->needs_role, strstr(path, ".admin.") != NULL && !is_list);
                 served += m->kind != 0;
             }
         }
     }
-    EQ(served, 19);
+    EQ(served, 35);
 }
 
 static void test_unknown_methods(void)
@@ -52,9 +54,9 @@ static void test_unknown_methods(void)
     char path[] = "/fairslot.v1.CatalogService/GetPool\0tail";
     OK(codec_method_find((struct span){(uint8_t *)path, sizeof path - 1}) == NULL);
     const struct codec_method *planned =
-        codec_method_find(span_of(KIT_SERVICE("TicketService/CreateTicket")));
+        codec_method_find(span_of(KIT_SERVICE("EventService/ListEvents")));
     OK(planned && planned->kind == 0);
-    EQ(kit_ask_bytes(KIT_SERVICE("TicketService/CreateTicket"), (struct span){0}),
+    EQ(kit_ask_bytes(KIT_SERVICE("EventService/ListEvents"), (struct span){0}),
        REASON_METHOD_PLANNED);
 }
 

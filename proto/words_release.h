@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* The plain words of releases and tickets: part of words.h, which says whose spans are borrowed
+ * and from where.  Times: microseconds since the epoch, UTC; lengths of time in microseconds. */
+#ifndef FAIRSLOT_PROTO_WORDS_RELEASE_H
+#define FAIRSLOT_PROTO_WORDS_RELEASE_H
+
+#include "base/limits.h"
+#include "base/types.h"
+
+/* Values as fairslot.v1.Release.Serving. */
+enum release_serving {
+    RELEASE_BY_PREFERENCE = 1,
+    RELEASE_BY_TURN = 2,
+    RELEASE_FIRST_COME = 3,
+};
+
+/* Values as fairslot.v1.Release.State. */
+enum release_state {
+    RELEASE_ANNOUNCED = 1,
+    RELEASE_ENTRY = 2,
+    RELEASE_SEALED = 3,
+    RELEASE_RANKED = 4,
+    RELEASE_SERVING = 5,
+    RELEASE_STANDBY = 6,
+    RELEASE_CLOSED = 7,
+    RELEASE_CANCELLED = 8,
+    RELEASE_PAUSED = 9, /* only in views: a release in any state may be paused */
+};
+
+/* Values as fairslot.v1.Ticket.State. */
+enum ticket_state {
+    TICKET_ENTERED = 1,
+    TICKET_WAITING = 2,
+    TICKET_TURN = 3,
+    TICKET_OFFERED = 4,
+    TICKET_STANDBY = 5,
+    TICKET_USED = 6,
+    TICKET_LOST = 7,
+    TICKET_WITHDRAWN = 8,
+    TICKET_LAPSED = 9,
+};
+
+/* What an operator does to a release.  Stand in logs: never renumber. */
+enum release_action {
+    RELEASE_ACTION_OPEN = 1,   /* entry opens now instead of at its time */
+    RELEASE_ACTION_CLOSE = 2,  /* what nobody took goes to the return pool */
+    RELEASE_ACTION_CANCEL = 3, /* before it is served: nobody gets anything */
+    RELEASE_ACTION_PAUSE = 4,  /* nobody is served and no turn ends until it is resumed */
+    RELEASE_ACTION_RESUME = 5,
+    RELEASE_ACTION_DRAIN = 6,  /* no further ticket; whoever has one is served */
+};
+
+#define RELEASE_PART_BEACON 255 /* number of the last part; trustees' are 0 to 4 */
+#define RELEASE_SECRET      64  /* bytes: release key, operator seed */
+
+/* As asked for and as stored. */
+struct release_policy {
+    struct span display_name;
+    enum release_serving serving;
+    int64_t entry_open_us;
+    int64_t entry_close_us;
+    int64_t entry_grace_us;
+    int64_t close_us;      /* 0: by CloseRelease alone */
+    int64_t cohort_us;     /* 0: no later cohorts */
+    int64_t turn_us;
+    int64_t accept_us;     /* 0: the pool's hold_ttl */
+    int64_t parts_wait_us;
+    int64_t slots_from_us; /* half-open interval of starts */
+    int64_t slots_to_us;
+    struct span trustee_keys[RELEASE_TRUSTEES_MAX]; /* DER */
+    uint32_t trustees_count;
+    struct span beacon;
+};
+
+/* A slot inside its pool. */
+struct slot_key {
+    int64_t start_us; /* whole seconds */
+    struct span slug; /* [a-z0-9-]{1,24} */
+};
+
+/* One wish of a ticket. */
+struct ticket_wish {
+    enum { WISH_SLOT = 1, WISH_CLASS = 2, WISH_ANY = 3 } kind;
+    struct slot_key slot; /* of WISH_SLOT */
+    int64_t from_us;      /* of WISH_CLASS; half-open */
+    int64_t to_us;
+};
+
+/* What a command says about releases and tickets. */
+struct release_words {
+    struct span id;     /* of the release */
+    struct span ticket; /* 16 bytes; empty: one's own */
+    const struct ticket_wish *wishes;
+    size_t wishes_count;
+    uint32_t slot_count; /* neighbours: 1 to SLOTS_PER_HOLD */
+    enum release_action action;
+    uint32_t part;      /* 0 to 4, or RELEASE_PART_BEACON */
+    struct span bytes;  /* the part */
+    struct span secret; /* RELEASE_SECRET bytes that the gateway drew */
+    const struct release_policy *policy;
+};
+
+struct release_view {
+    struct span pool;
+    struct span id;
+    struct release_policy policy; /* with the times that hold now */
+    enum release_state state;
+    uint32_t slot_count;
+    struct span manifest;    /* its text; empty until the slots are listed */
+    uint8_t manifest_hash[32];
+    uint8_t operator_commitment[32];
+    uint8_t ticket_root[32];
+    uint8_t operator_seed[32];
+    uint8_t seed[32];
+    bool is_sealed;          /* ticket_root and tickets_count hold */
+    bool is_ranked;          /* seed and operator_seed hold */
+    uint64_t tickets_count;
+    uint64_t rank_threshold; /* of cohort `cohort` */
+    uint32_t cohort;
+    uint64_t served_count;   /* winners, or turns given */
+    int64_t seal_us;         /* log time; 0: not yet */
+    struct span parts[RELEASE_TRUSTEES_MAX]; /* empty: not there */
+    struct span beacon_value;
+    uint64_t version;        /* goes out as the etag */
+    uint64_t log_index;
+};
+
+struct ticket_view {
+    struct span pool;
+    struct span release;
+    uint8_t id[16];
+    enum ticket_state state;
+    const struct ticket_wish *wishes;
+    size_t wishes_count;
+    uint32_t slot_count;
+    uint32_t cohort;
+    bool is_ranked;
+    uint64_t rank;
+    uint64_t ahead;          /* about how many come before it, once ranked */
+    int64_t act_by_us;       /* 0: nothing to act on */
+    uint64_t hold_owner;
+    uint64_t hold_number;    /* 0: none */
+    uint64_t reservation;    /* the same number once it is one; 0: not */
+    const char *outcome;     /* static; "" */
+    uint32_t leaf_version;   /* counts changes before sealing */
+    uint8_t leaf[32];
+    uint64_t version;        /* goes out as the etag */
+    uint64_t log_index;
+};
+
+struct ticket_proof_view {
+    uint8_t leaf[32];
+    uint8_t root[32];
+    uint8_t seed[32];
+    uint64_t index;   /* of the leaf, by ticket id */
+    uint64_t count;
+    uint8_t (*path)[32];
+    size_t path_count;
+    uint64_t rank;
+    uint64_t cut_off; /* last rank that was served */
+};
+
+/* A ticket as the bundle has it. */
+struct ticket_row {
+    uint8_t id[16];
+    uint32_t cohort;
+    uint32_t version;
+    bool is_withdrawn;
+    struct span preferences; /* canonical bytes (docs/draw.md) */
+    uint8_t nonce[16];
+    uint64_t number;         /* grows with arrival */
+    enum ticket_state state;
+    uint32_t wish;           /* that was met, from 1; 0: none */
+    int64_t first_us;        /* start of the first slot it got in the first pass */
+    struct span first_slug;
+    uint32_t assurance;
+};
+
+#endif

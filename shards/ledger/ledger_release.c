@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/* Releases as operators make and change them, and as everybody sees them.
+ *
+ *   create: checks -> record, trustees' keys, catalogue -> listing begins (ledger_release_step.c)
+ *   change: open, close, cancel, pause, resume, drain;  a part of the seed
+ *
+ * Order of checks of create: ROLE_MISSING, POOL_UNKNOWN, the request id, RELEASE_EXISTS,
+ * NOT_SCARCE, FIELD_INVALID (times that have passed, keys), RELEASE_OVERLAPS, RELEASES_FULL.
+ * A mutation's answer is made of the record alone, so that its snapshot gives the same bytes again;
+ * manifest and parts come with reads.
+ * Secret until ranked: the operator's seed.  Secret for ever: the release key.  No view has them.
+ * Owns nothing. */
+#include <errno.h>
+
+#include "ledger/ledger_release.h"
+
+struct span ledger_release_pool(const struct ledger_release *r)
+{
+    return (struct span){r->pool, r->pool_len};
+}
+
+int ledger_release_load(struct ledger *l, uint64_t space, struct ledger_release *ret_release)
+{
+    struct ledger_key key = ledger_release_key(space, 'L');
+    struct span value;
+    int r = ledger_get(l, &key, &value);
+    return r ? r == LEDGER_NONE ? r : err_trace(r)
+             : err_trace(ledger_read_release(value, ret_release));
+}
+
+int ledger_release_find(struct ledger_step *s, struct ledger_release *ret_release)
+{
+    const struct release_words *words = s->c->release;
+    int r = ledger_release_load(s->l, ledger_release_space(s->c->pool, words->id), ret_release);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    return span_equal(ledger_release_id(ret_release), words->id) &&
+                   span_equal(ledger_release_pool(ret_release), s->c->pool)
+               ? 0
+               : LEDGER_NONE;
+}
+
+int ledger_release_put(struct ledger_step *s, struct ledger_release *r)
+{
+    uint8_t bytes[LEDGER_RELEASE_BYTES];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    struct ledger_key key = ledger_release_key(r->space, 'L');
+    r->version++;
+    r->log_index = s->log_index;
+    ledger_record_release(&w, r);
+    int status = ledger_put(s->l, &key, &w);
+    if (status == 0) {
+        ledger_open_follow(s->l, r);
+    }
+    return err_trace(status);
+}
+
+/* -- views ------------------------------------------------------------------------------------- */
+
+static enum release_state ledger_release_state(const struct ledger_release *r)
+{
+    static const enum release_state states[] = {
+        [PHASE_LISTING] = RELEASE_ANNOUNCED, [PHASE_ANNOUNCED] = RELEASE_ANNOUNCED,
+        [PHASE_ENTRY] = RELEASE_ENTRY,       [PHASE_SEALING] = RELEASE_SEALED,
+        [PHASE_SEALED] = RELEASE_SEALED,     [PHASE_RANKING] = RELEASE_RANKED,
+        [PHASE_SERVING] = RELEASE_SERVING,   [PHASE_STANDBY] = RELEASE_STANDBY,
+        [PHASE_CLOSING] = RELEASE_CLOSED,    [PHASE_CLOSED] = RELEASE_CLOSED,
+        [PHASE_CANCELLED] = RELEASE_CANCELLED};
+    bool may_pause = r->phase < PHASE_CLOSING;
+    return r->is_paused && may_pause ? RELEASE_PAUSED : states[r->phase];
+}
+
+static int ledger_release_policy(struct ledger_step *s, const struct ledger_release *r,
+                                 struct release_policy *out)
+{
+    *out = (struct release_policy){.serving = r->serving,
+                                   .entry_open_us = (int64_t)r->entry_open_us,
+                                   .entry_close_us = (int64_t)r->entry_close_us,
+                                   .entry_grace_us = (int64_t)r->entry_grace_us,
+                                   .close_us = (int64_t)r->close_us,
+                                   .cohort_us = (int64_t)r->cohort_us,
+                                   .turn_us = (int64_t)r->turn_us,
+                                   .accept_us = (int64_t)r->accept_us,
+                                   .parts_wait_us = (int64_t)r->parts_wait_us,
+                                   .slots_from_us = (int64_t)r->slots_from_us,
+                                   .slots_to_us = (int64_t)r->slots_to_us};
+    int status = ledger_keep(s->arena, (struct span){r->display, r->display_len},
+                             &out->display_name);
+    return status ? err_trace(status)
+                  : err_trace(ledger_keep(s->arena, (struct span){r->beacon, r->beacon_len},
+                                          &out->beacon));
+}
+
+/* The record as everybody may see it. */
+static int ledger_release_fill(struct ledger_step *s, const struct ledger_release *r,
+                               struct release_view *out)
+{
+    struct draw_hash commitment;
+    draw_commit_operator(r->operator_seed, &commitment);
+    *out = (struct release_view){.state = ledger_release_state(r),
+                                 .slot_count = (uint32_t)r->slots_count,
+                                 .is_sealed = r->seal_us != 0,
+                                 .is_ranked = r->seal_us != 0 && r->phase >= PHASE_RANKING &&
+                                              r->phase != PHASE_CANCELLED,
+                                 .tickets_count = r->tickets_count,
+                                 .rank_threshold = r->rank_threshold,
+                                 .cohort = (uint32_t)r->cohort,
+                                 .served_count = r->served_count,
+                                 .seal_us = (int64_t)r->seal_us,
+                                 .version = r->version,
+                                 .log_index = r->log_index};
+    memcpy(out->manifest_hash, r->manifest_hash, 32);
+    memcpy(out->operator_commitment, commitment.bytes, 32);
+    if (out->is_sealed) {
+        memcpy(out->ticket_root, r->root, 32);
+    }
+    if (out->is_ranked) {
+        memcpy(out->operator_seed, r->operator_seed, 32);
+        memcpy(out->seed, r->seed, 32);
+    }
+    int status = ledger_keep(s->arena, ledger_release_pool(r), &out->pool);
+    if (status == 0) {
+        status = ledger_keep(s->arena, ledger_release_id(r), &out->id);
+    }
+    return status ? err_trace(status) : err_trace(ledger_release_policy(s, r, &out->policy));
+}
+
+static int ledger_release_kept(struct ledger_step *s, const struct ledger_key *key,
+                               struct span *ret_bytes)
+{
+    struct span bytes;
+    int r = ledger_release_get_bytes(s, key, &bytes);
+    if (r) {
+        return r == LEDGER_NONE ? 0 : err_trace(r); /* not there yet: empty */
+    }
+    return err_trace(ledger_keep(s->arena, bytes, ret_bytes));
+}
+
+/* Keys are records 0 to 4, parts 16 to 20, the beacon's 255. */
+enum { PART_RECORD = 16 };
+
+static int ledger_release_fill_parts(struct ledger_step *s, const struct ledger_release *r,
+                                     struct release_view *out)
+{
+    struct ledger_key key = ledger_release_key(r->space, 'M');
+    int status = ledger_release_kept(s, &key, &out->manifest);
+    out->policy.trustees_count = r->trustees_count;
+    for (uint32_t i = 0; i < r->trustees_count && status == 0; i++) {
+        key = ledger_release_key_number(r->space, 'P', i);
+        status = ledger_release_kept(s, &key, &out->policy.trustee_keys[i]);
+        key = ledger_release_key_number(r->space, 'P', PART_RECORD + i);
+        status = status ? status : ledger_release_kept(s, &key, &out->parts[i]);
+    }
+    key = ledger_release_key_number(r->space, 'P', RELEASE_PART_BEACON);
+    return status ? err_trace(status) : err_trace(ledger_release_kept(s, &key, &out->beacon_value));
+}
+
+static int ledger_release_answer(struct ledger_step *s, const struct ledger_release *r)
+{
+    struct release_view *out = arena_alloc(s->arena, sizeof *out);
+    if (out == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->v->result = RESULT_RELEASE;
+    s->v->releases = out;
+    s->v->releases_count = 1;
+    return err_trace(ledger_release_fill(s, r, out));
+}
+
+int ledger_release_recalled(struct ledger_step *s, struct span snapshot)
+{
+    struct ledger_release release;
+    int r = ledger_read_release(snapshot, &release);
+    return r ? err_trace(r) : err_trace(ledger_release_answer(s, &release));
+}
+
+/* The verdict of a mutation, with the record as it is now. */
+static int ledger_release_remember(struct ledger_step *s, const struct ledger_key *request,
+                                   const struct ledger_release *r)
+{
+    uint8_t bytes[LEDGER_RELEASE_BYTES];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    ledger_record_release(&w, r);
+    CHECK(!w.bad);
+    int status = ledger_release_answer(s, r);
+    if (status == 0) {
+        struct span snapshot = {bytes, writer_len(&w)};
+        status = ledger_request_remember(s, request, LEDGER_FORMAT_1, snapshot);
+    }
+    return err_trace(status);
+}
+
+static int ledger_release_refuse(struct ledger_step *s, const struct ledger_key *request,
+                                 enum reason reason)
+{
+    ledger_refuse(s, reason);
+    return err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, (struct span){0}));
+}
+
+/* -- create ------------------------------------------------------------------------------------ */
+
+static enum reason ledger_release_field(struct ledger_step *s, const char *field)
+{
+    s->v->field = field;
+    return REASON_FIELD_INVALID;
+}
+
+/* What the codec cannot know: the time, keys, other releases. */
+static enum reason ledger_release_check(struct ledger_step *s, const struct ledger_pool *pool)
+{
+    const struct release_policy *p = s->c->release->policy;
+    if (p->serving != RELEASE_FIRST_COME && !pool->scarce) {
+        return REASON_NOT_SCARCE;
+    }
+    if (p->entry_close_us <= s->now_us) {
+        return ledger_release_field(s, "release.entry_close_time");
+    }
+    for (uint32_t i = 0; i < p->trustees_count; i++) {
+        if (!draw_trustee_key_ok(p->trustee_keys[i])) {
+            return ledger_release_field(s, "release.trustee_keys");
+        }
+    }
+    if (ledger_open_overlaps(s->l, pool->space, p->slots_from_us, p->slots_to_us)) {
+        return REASON_RELEASE_OVERLAPS;
+    }
+    return s->l->open_count == RELEASES_OPEN_MAX ? REASON_RELEASES_FULL : REASON_OK;
+}
+
+static void ledger_release_text(uint8_t *out, uint8_t *ret_len, struct span text)
+{
+    *ret_len = (uint8_t)text.len;
+    memcpy(out, text.ptr, text.len);
+}
+
+static void ledger_release_make(struct ledger_step *s, const struct ledger_pool *pool,
+                                struct ledger_release *out)
+{
+    const struct release_words *words = s->c->release;
+    const struct release_policy *p = words->policy;
+    *out = (struct ledger_release){
+        .space = ledger_release_space(s->c->pool, words->id),
+        .pool_space = pool->space,
+        .phase = PHASE_LISTING,
+        .serving = p->serving,
+        .trustees_count = (uint8_t)p->trustees_count,
+        .entry_open_us = (uint64_t)p->entry_open_us,
+        .entry_close_us = (uint64_t)p->entry_close_us,
+        .entry_grace_us = (uint64_t)p->entry_grace_us,
+        .close_us = (uint64_t)p->close_us,
+        .cohort_us = (uint64_t)p->cohort_us,
+        .turn_us = (uint64_t)p->turn_us,
+        .accept_us = (uint64_t)(p->accept_us ? p->accept_us : pool->hold_ttl_us),
+        .parts_wait_us = (uint64_t)p->parts_wait_us,
+        .slots_from_us = (uint64_t)p->slots_from_us,
+        .slots_to_us = (uint64_t)p->slots_to_us,
+    };
+    memcpy(out->release_key, words->secret.ptr, 32);
+    memcpy(out->operator_seed, words->secret.ptr + 32, 32);
+    ledger_release_text(out->pool, &out->pool_len, s->c->pool);
+    ledger_release_text(out->id, &out->id_len, words->id);
+    ledger_release_text(out->display, &out->display_len, p->display_name);
+    ledger_release_text(out->beacon, &out->beacon_len, p->beacon);
+}
+
+static int ledger_release_write(struct ledger_step *s, struct ledger_release *release)
+{
+    const struct release_policy *p = s->c->release->policy;
+    struct ledger_key key = ledger_release_key_named(release->pool_space, s->c->release->id);
+    int r = ledger_release_put_bytes(s, &key, (struct span){0});
+    for (uint32_t i = 0; i < p->trustees_count && r == 0; i++) {
+        key = ledger_release_key_number(release->space, 'P', i);
+        r = ledger_release_put_bytes(s, &key, p->trustee_keys[i]);
+    }
+    if (r == 0) {
+        r = ledger_release_put(s, release);
+    }
+    return r ? err_trace(r) : err_trace(ledger_open_add(s->l, release));
+}
+
+int ledger_release_create(struct ledger_step *s)
+{
+    const struct ledger_pool *pool;
+    struct ledger_key request;
+    struct ledger_release release;
+    int r = ledger_pool_open(s, &pool, &request);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    r = ledger_release_load(s->l, ledger_release_space(s->c->pool, s->c->release->id), &release);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    enum reason reason = r == 0 ? REASON_RELEASE_EXISTS : ledger_release_check(s, pool);
+    if (s->c->validate_only) {
+        ledger_release_make(s, pool, &release);
+        s->v->reason = reason;
+        return reason == REASON_OK ? err_trace(ledger_release_answer(s, &release)) : 0;
+    }
+    if (reason != REASON_OK) {
+        return err_trace(ledger_release_refuse(s, &request, reason));
+    }
+    ledger_release_make(s, pool, &release);
+    r = ledger_release_write(s, &release);
+    return r ? err_trace(r) : err_trace(ledger_release_remember(s, &request, &release));
+}
+
+/* -- change ------------------------------------------------------------------------------------ */
+
+/* REASON_OK, and the record as the action makes it. */
+static enum reason ledger_release_act(struct ledger_step *s, struct ledger_release *r)
+{
+    bool is_before = r->phase <= PHASE_ENTRY;
+    if (ledger_release_is_over(r) || r->phase == PHASE_CLOSING) {
+        return REASON_RELEASE_ENDED;
+    }
+    switch (s->c->release->action) {
+    case RELEASE_ACTION_OPEN:
+        if (r->phase != PHASE_ANNOUNCED) {
+            return REASON_RELEASE_STATE;
+        }
+        r->phase = PHASE_ENTRY;
+        return REASON_OK;
+    case RELEASE_ACTION_CLOSE:
+        if (r->phase != PHASE_SERVING && r->phase != PHASE_STANDBY) {
+            return REASON_RELEASE_STATE;
+        }
+        r->phase = PHASE_CLOSING;
+        r->cursor.len = 0;
+        return REASON_OK;
+    case RELEASE_ACTION_CANCEL:
+        if (r->phase >= PHASE_SERVING) {
+            return REASON_RELEASE_STATE;
+        }
+        r->phase = PHASE_CANCELLED;
+        return REASON_OK;
+    case RELEASE_ACTION_PAUSE:
+        r->is_paused = true;
+        return REASON_OK;
+    case RELEASE_ACTION_RESUME:
+        if (r->is_paused) {
+            r->lapse_us = (uint64_t)s->now_us + r->turn_us; /* a turn's time was not its holder's */
+        }
+        r->is_paused = false;
+        return REASON_OK;
+    default:
+        r->is_draining = true;
+        return is_before ? REASON_RELEASE_STATE : REASON_OK;
+    }
+}
+
+/* Opens a mutation of a release that exists.  0, LEDGER_ANSWERED, < 0. */
+static int ledger_release_open(struct ledger_step *s, struct ledger_key *ret_request,
+                               struct ledger_release *ret_release)
+{
+    const struct ledger_pool *pool;
+    int r = ledger_pool_open(s, &pool, ret_request);
+    if (r) {
+        return r == LEDGER_ANSWERED ? r : err_trace(r);
+    }
+    r = ledger_release_find(s, ret_release);
+    if (r == LEDGER_NONE) {
+        r = ledger_release_refuse(s, ret_request, REASON_RELEASE_UNKNOWN);
+        return r ? err_trace(r) : LEDGER_ANSWERED;
+    }
+    return err_trace(r);
+}
+
+int ledger_release_change(struct ledger_step *s)
+{
+    struct ledger_key request;
+    struct ledger_release release;
+    int r = ledger_release_open(s, &request, &release);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    enum reason reason = codec_etag_matches(s->c->etag, release.version) ? REASON_OK
+                                                                         : REASON_ETAG_MISMATCH;
+    reason = reason == REASON_OK ? ledger_release_act(s, &release) : reason;
+    if (reason != REASON_OK) {
+        return err_trace(ledger_release_refuse(s, &request, reason));
+    }
+    r = ledger_release_put(s, &release);
+    return r ? err_trace(r) : err_trace(ledger_release_remember(s, &request, &release));
+}
+
+/* REASON_OK, REASON_PART_INVALID, or < 0. */
+static int ledger_release_part_check(struct ledger_step *s, const struct ledger_release *r)
+{
+    const struct release_words *words = s->c->release;
+    struct ledger_key key = ledger_release_key_number(r->space, 'P', words->part);
+    uint8_t message[DRAW_PART_MESSAGE_MAX];
+    struct span trustee_key;
+    if (words->part == RELEASE_PART_BEACON) {
+        return r->beacon_len ? REASON_OK : REASON_PART_INVALID;
+    }
+    if (words->part >= r->trustees_count) {
+        return REASON_PART_INVALID;
+    }
+    int status = ledger_release_get_bytes(s, &key, &trustee_key);
+    if (status) {
+        return status == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(status);
+    }
+    struct draw_hash manifest, root;
+    memcpy(manifest.bytes, r->manifest_hash, 32);
+    memcpy(root.bytes, r->root, 32);
+    size_t n = draw_part_message(&manifest, &root, r->tickets_count, message);
+    return draw_part_ok(trustee_key, (struct span){message, n}, words->bytes)
+               ? REASON_OK
+               : REASON_PART_INVALID;
+}
+
+int ledger_release_add_part(struct ledger_step *s)
+{
+    const struct release_words *words = s->c->release;
+    struct ledger_key request;
+    struct ledger_release release;
+    int r = ledger_release_open(s, &request, &release);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    bool is_beacon = words->part == RELEASE_PART_BEACON;
+    uint8_t bit = is_beacon ? LEDGER_RELEASE_BEACON_BIT : (uint8_t)(1u << (words->part & 7));
+    if (release.phase != PHASE_SEALED) {
+        bool is_early = release.phase < PHASE_SEALED;
+        return err_trace(ledger_release_refuse(
+            s, &request, is_early ? REASON_RELEASE_STATE : REASON_PART_TOO_LATE));
+    }
+    r = release.parts_mask & bit && is_beacon ? REASON_PART_TOO_LATE
+                                              : ledger_release_part_check(s, &release);
+    if (r) {
+        return r < 0 ? err_trace(r)
+                     : err_trace(ledger_release_refuse(s, &request, (enum reason)r));
+    }
+    struct ledger_key key = ledger_release_key_number(
+        release.space, 'P', is_beacon ? RELEASE_PART_BEACON : PART_RECORD + words->part);
+    release.parts_mask |= bit;
+    r = ledger_release_put_bytes(s, &key, words->bytes);
+    if (r == 0) {
+        r = ledger_release_put(s, &release);
+    }
+    return r ? err_trace(r) : err_trace(ledger_release_remember(s, &request, &release));
+}
+
+/* -- read -------------------------------------------------------------------------------------- */
+
+/* The pool must exist: 0, LEDGER_ANSWERED, < 0. */
+static int ledger_release_see_pool(struct ledger_step *s, const struct ledger_pool **ret_pool)
+{
+    int r = ledger_pool_find(s->l, s->c->pool, ret_pool);
+    if (r == LEDGER_NONE) {
+        ledger_refuse(s, REASON_POOL_UNKNOWN);
+        return LEDGER_ANSWERED;
+    }
+    return err_trace(r);
+}
+
+int ledger_release_get(struct ledger_step *s)
+{
+    const struct ledger_pool *pool;
+    struct ledger_release release;
+    int r = ledger_release_see_pool(s, &pool);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    r = ledger_release_find(s, &release);
+    if (r) {
+        return r == LEDGER_NONE ? ledger_refuse(s, REASON_RELEASE_UNKNOWN) : err_trace(r);
+    }
+    r = ledger_release_answer(s, &release);
+    struct release_view *view = (struct release_view *)s->v->releases;
+    return r ? err_trace(r) : err_trace(ledger_release_fill_parts(s, &release, view));
+}
+
+/* The next id of the pool's catalogue after `after`, borrowed. 0, LEDGER_NONE, < 0. */
+static int ledger_release_next(struct ledger_step *s, uint64_t pool_space, struct span after,
+                               struct span *ret_id)
+{
+    struct ledger_key from = ledger_release_key_named(pool_space, after);
+    struct ledger_key_parts parts;
+    struct span key, value;
+    int r = ledger_next(s->l, ledger_key_span(&from), true, &key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (!ledger_key_parse(key, &parts)) {
+        return err_origin(-EBADMSG);
+    }
+    if (parts.at.space != pool_space || parts.at.position != 1 || parts.tag != 'L') {
+        return LEDGER_NONE;
+    }
+    *ret_id = parts.suffix;
+    return 0;
+}
+
+/* The view of one in the list. */
+static int ledger_release_row(struct ledger_step *s, struct span id, struct release_view *out)
+{
+    struct ledger_release release;
+    int r = ledger_release_load(s->l, ledger_release_space(s->c->pool, id), &release);
+    if (r) {
+        return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
+    }
+    return err_trace(ledger_release_fill(s, &release, out));
+}
+
+int ledger_release_list(struct ledger_step *s)
+{
+    const struct ledger_pool *pool;
+    struct span last = {0}, id;
+    int r = ledger_release_see_pool(s, &pool);
+    if (r) {
+        return r == LEDGER_ANSWERED ? 0 : err_trace(r);
+    }
+    uint64_t space = pool->space;
+    r = ledger_page_read(s, &last);
+    if (r == REASON_PAGE_TOKEN_INVALID || last.len > RELEASE_ID_MAX) {
+        return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
+    }
+    size_t max = s->c->page_size < 100 ? s->c->page_size : 100;
+    struct release_view *views = arena_alloc(s->arena, max * sizeof *views);
+    if (views == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->v->result = RESULT_RELEASES;
+    s->v->releases = views;
+    while ((r = ledger_release_next(s, space, last, &id)) == 0) {
+        if (s->v->releases_count == max) {
+            return err_trace(ledger_page_write(s, last));
+        }
+        r = ledger_release_row(s, id, &views[s->v->releases_count]);
+        if (r) {
+            return err_trace(r);
+        }
+        last = views[s->v->releases_count++].id;
+    }
+    return r == LEDGER_NONE ? 0 : err_trace(r);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* Keys and values of releases and tickets, both ways, as ledger_record.c does for the rest: fixed
+ * widths, big-endian, a reader takes what its writer made and nothing else.
+ * A release's numbers stand in one list, so that writer and reader cannot drift.
+ * Owns nothing; what is read of a ticket borrows, a release copies its texts because it is held
+ * while other records are put. */
+#include <errno.h>
+#include <xxhash.h>
+
+#include "ledger/ledger_release.h"
+
+#define RELEASE_FORMAT 1
+
+/* -- keys -------------------------------------------------------------------------------------- */
+
+uint64_t ledger_release_space(struct span pool, struct span id)
+{
+    uint8_t bytes[1 + POOL_ID_MAX + RELEASE_ID_MAX];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u8(&w, (uint8_t)pool.len);
+    writer_bytes(&w, pool.ptr, pool.len);
+    writer_bytes(&w, id.ptr, id.len);
+    CHECK(!w.bad);
+    uint64_t hash = XXH3_64bits_withSeed(bytes, writer_len(&w), 0x72656c65617365);
+    return LEDGER_SPACE_RELEASES | (hash & (LEDGER_SPACE_RELEASES - 1));
+}
+
+struct ledger_key ledger_release_key(uint64_t space, uint8_t tag)
+{
+    return ledger_key_make((struct routing_key){space, 0}, tag, (struct span){0});
+}
+
+struct ledger_key ledger_release_key_number(uint64_t space, uint8_t tag, uint64_t number)
+{
+    uint8_t bytes[8];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u64(&w, number);
+    return ledger_key_make((struct routing_key){space, 0}, tag, (struct span){bytes, 8});
+}
+
+struct ledger_key ledger_release_key_order(uint64_t space, uint32_t cohort, uint64_t rank,
+                                           const struct ticket_id *id)
+{
+    uint8_t bytes[28];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u32(&w, cohort);
+    writer_u64(&w, rank);
+    writer_bytes(&w, id->bytes, sizeof id->bytes);
+    return ledger_key_make((struct routing_key){space, 0}, 'K', (struct span){bytes, 28});
+}
+
+struct ledger_key ledger_release_key_turn(uint64_t space, int64_t act_by_us,
+                                          const struct ticket_id *id)
+{
+    uint8_t bytes[24];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u64(&w, (uint64_t)act_by_us);
+    writer_bytes(&w, id->bytes, sizeof id->bytes);
+    return ledger_key_make((struct routing_key){space, 0}, 'U', (struct span){bytes, 24});
+}
+
+struct ledger_key ledger_release_key_ticket(uint64_t space, const struct ticket_id *id)
+{
+    struct reader r = reader_of(id->bytes, sizeof id->bytes);
+    struct routing_key at = {space, reader_u64(&r)};
+    return ledger_key_make(at, 'T', (struct span){id->bytes, sizeof id->bytes});
+}
+
+struct ledger_key ledger_release_key_named(uint64_t pool_space, struct span id)
+{
+    return ledger_key_make((struct routing_key){pool_space, 1}, 'L', id);
+}
+
+struct ledger_key ledger_release_key_mark(struct routing_key at, const struct identity *identity,
+                                          uint64_t space)
+{
+    uint8_t bytes[24];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_bytes(&w, identity->bytes, sizeof identity->bytes);
+    writer_u64(&w, space);
+    return ledger_key_make(at, 'Q', (struct span){bytes, sizeof bytes});
+}
+
+/* -- releases ---------------------------------------------------------------------------------- */
+
+static void release_text(struct writer *w, const uint8_t *text, uint8_t len)
+{
+    writer_u8(w, len);
+    writer_bytes(w, text, len);
+}
+
+static void release_read_text(struct reader *r, uint8_t *out, uint8_t *ret_len, size_t max)
+{
+    *ret_len = reader_u8(r);
+    if (*ret_len > max) {
+        r->bad = true;
+        *ret_len = 0;
+    }
+    reader_bytes(r, out, *ret_len);
+}
+
+static void release_read_key(struct reader *r, struct ledger_key *out)
+{
+    out->len = reader_u8(r);
+    if (out->len > BOOK_KEY_MAX) {
+        r->bad = true;
+        out->len = 0;
+    }
+    reader_bytes(r, out->bytes, out->len);
+}
+
+void ledger_record_release(struct writer *w, const struct ledger_release *r)
+{
+    writer_u8(w, RELEASE_FORMAT);
+    writer_u8(w, (uint8_t)r->phase);
+    writer_u8(w, (uint8_t)r->serving);
+    writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2));
+    writer_u8(w, r->trustees_count);
+    writer_u8(w, r->parts_mask);
+    writer_u64(w, r->pool_space);
+#define RELEASE_NUMBER(name) writer_u64(w, r->name);
+    LEDGER_RELEASE_NUMBERS(RELEASE_NUMBER)
+#undef RELEASE_NUMBER
+#define RELEASE_HASH(name) writer_bytes(w, r->name, sizeof r->name);
+    LEDGER_RELEASE_HASHES(RELEASE_HASH)
+#undef RELEASE_HASH
+    release_text(w, r->cursor.bytes, (uint8_t)r->cursor.len);
+    release_text(w, r->scan.bytes, (uint8_t)r->scan.len);
+    release_text(w, r->pool, r->pool_len);
+    release_text(w, r->id, r->id_len);
+    release_text(w, r->display, r->display_len);
+    release_text(w, r->beacon, r->beacon_len);
+}
+
+int ledger_read_release(struct span value, struct ledger_release *ret_release)
+{
+    struct reader at = reader_of(value.ptr, value.len);
+    struct ledger_release *r = ret_release;
+    bool is_ours = reader_u8(&at) == RELEASE_FORMAT;
+    r->phase = (enum ledger_phase)reader_u8(&at);
+    r->serving = (enum release_serving)reader_u8(&at);
+    uint8_t flags = reader_u8(&at);
+    r->is_paused = flags & 1;
+    r->is_draining = flags & 2;
+    r->is_scanning = flags & 4;
+    r->trustees_count = reader_u8(&at);
+    r->parts_mask = reader_u8(&at);
+    r->pool_space = reader_u64(&at);
+#define RELEASE_NUMBER(name) r->name = reader_u64(&at);
+    LEDGER_RELEASE_NUMBERS(RELEASE_NUMBER)
+#undef RELEASE_NUMBER
+#define RELEASE_HASH(name) reader_bytes(&at, r->name, sizeof r->name);
+    LEDGER_RELEASE_HASHES(RELEASE_HASH)
+#undef RELEASE_HASH
+    release_read_key(&at, &r->cursor);
+    release_read_key(&at, &r->scan);
+    release_read_text(&at, r->pool, &r->pool_len, POOL_ID_MAX);
+    release_read_text(&at, r->id, &r->id_len, RELEASE_ID_MAX);
+    release_read_text(&at, r->display, &r->display_len, POOL_TEXT_MAX);
+    release_read_text(&at, r->beacon, &r->beacon_len, RELEASE_BEACON_MAX);
+    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 8 &&
+                    r->phase >= PHASE_LISTING && r->phase <= PHASE_CANCELLED &&
+                    r->serving >= RELEASE_BY_PREFERENCE && r->serving <= RELEASE_FIRST_COME &&
+                    r->trustees_count <= RELEASE_TRUSTEES_MAX;
+    r->space = ledger_release_space(ledger_release_pool(r), ledger_release_id(r));
+    return is_ours && is_whole ? 0 : err_origin(-EBADMSG);
+}
+
+/* -- tickets ----------------------------------------------------------------------------------- */
+
+void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
+{
+    writer_u8(w, RELEASE_FORMAT);
+    writer_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
+    writer_u8(w, (uint8_t)t->state);
+    writer_u8(w, (uint8_t)(t->assurance << 1 | t->is_leaf_withdrawn));
+    writer_u32(w, t->version);
+    writer_u32(w, t->leaf_version);
+    writer_u32(w, t->cohort);
+    writer_u8(w, (uint8_t)t->wish);
+    writer_u64(w, t->number);
+    writer_u64(w, (uint64_t)t->entered_us);
+    writer_u64(w, t->log_index);
+    bool has_more = t->act_by_us || t->hold || t->first_us;
+    writer_u8(w, has_more);
+    if (has_more) { /* most tickets have nothing of this */
+        writer_u64(w, (uint64_t)t->act_by_us);
+        writer_u64(w, t->hold);
+        writer_u64(w, (uint64_t)t->first_us);
+        writer_u8(w, (uint8_t)t->first_slug.len);
+        writer_bytes(w, t->first_slug.ptr, t->first_slug.len);
+    }
+    writer_span16(w, t->preferences);
+}
+
+static void ticket_read_more(struct reader *r, struct ledger_ticket *out)
+{
+    out->act_by_us = (int64_t)reader_u64(r);
+    out->hold = reader_u64(r);
+    out->first_us = (int64_t)reader_u64(r);
+    out->first_slug.len = reader_u8(r);
+    if (out->first_slug.len > SLOT_DESK_MAX) {
+        r->bad = true;
+        out->first_slug.len = 0;
+    }
+    reader_take(r, out->first_slug.len, &out->first_slug.ptr);
+}
+
+int ledger_read_ticket(struct span value, const struct ticket_id *id, struct ledger_ticket *out)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    bool is_ours = reader_u8(&r) == RELEASE_FORMAT;
+    *out = (struct ledger_ticket){.id = *id};
+    reader_bytes(&r, out->identity.bytes, sizeof out->identity.bytes);
+    out->state = (enum ticket_state)reader_u8(&r);
+    uint8_t flags = reader_u8(&r);
+    out->is_leaf_withdrawn = flags & 1;
+    out->assurance = (enum assurance)(flags >> 1);
+    out->version = reader_u32(&r);
+    out->leaf_version = reader_u32(&r);
+    out->cohort = reader_u32(&r);
+    out->wish = reader_u8(&r);
+    out->number = reader_u64(&r);
+    out->entered_us = (int64_t)reader_u64(&r);
+    out->log_index = reader_u64(&r);
+    uint8_t has_more = reader_u8(&r);
+    if (has_more) {
+        ticket_read_more(&r, out);
+    }
+    out->preferences = reader_span16(&r);
+    bool is_whole = !r.bad && reader_left(&r) == 0 && has_more <= 1 &&
+                    out->state >= TICKET_ENTERED && out->state <= TICKET_LAPSED &&
+                    out->assurance <= ASSURANCE_HIGH && out->wish <= DRAW_WISHES_MAX &&
+                    out->preferences.len <= DRAW_PREFERENCES_MAX;
+    return is_ours && is_whole ? 0 : err_origin(-EBADMSG);
+}
+
+/* -- slots of the list ------------------------------------------------------------------------- */
+
+void ledger_record_offered(struct writer *w, const struct draw_slot *slot)
+{
+    writer_u8(w, RELEASE_FORMAT);
+    writer_u64(w, (uint64_t)slot->start_us);
+    writer_u64(w, (uint64_t)slot->end_us);
+    release_text(w, (const uint8_t *)slot->slug, slot->slug_len);
+}
+
+int ledger_read_offered(struct span value, struct draw_slot *ret_slot)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    bool is_ours = reader_u8(&r) == RELEASE_FORMAT;
+    *ret_slot = (struct draw_slot){.start_us = (int64_t)reader_u64(&r)};
+    ret_slot->end_us = (int64_t)reader_u64(&r);
+    release_read_text(&r, (uint8_t *)ret_slot->slug, &ret_slot->slug_len, SLOT_DESK_MAX);
+    return is_ours && !r.bad && reader_left(&r) == 0 ? 0 : err_origin(-EBADMSG);
+}
+
+/* -- bytes ------------------------------------------------------------------------------------- */
+
+int ledger_release_put_bytes(struct ledger_step *s, const struct ledger_key *key,
+                             struct span bytes)
+{
+    uint8_t value[BOOK_VALUE_MAX];
+    struct writer w = writer_of(value, sizeof value);
+    writer_u8(&w, RELEASE_FORMAT);
+    writer_bytes(&w, bytes.ptr, bytes.len);
+    return err_trace(ledger_put(s->l, key, &w));
+}
+
+int ledger_release_get_bytes(struct ledger_step *s, const struct ledger_key *key,
+                             struct span *ret_bytes)
+{
+    struct span value;
+    int r = ledger_get(s->l, key, &value);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (value.len == 0 || value.ptr[0] != RELEASE_FORMAT) {
+        return err_origin(-EBADMSG);
+    }
+    *ret_bytes = (struct span){value.ptr + 1, value.len - 1};
+    return 0;
+}
