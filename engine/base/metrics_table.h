@@ -70,6 +70,8 @@
     M(tls_handshakes, GAUGE, none, none, none, "TLS handshakes under way.")                       \
     M(tls_certificate_expires_seconds, GAUGE, none, none, none,                                   \
       "When the clients' certificate ends, in seconds since the epoch.")                          \
+    M(connections_held_total, COUNTER, none, none, none,                                          \
+      "Times that a connection was left unread, because an identity went on with a full queue.")  \
     /* -- identity ---------------------------------------------------------------------------- */ \
     M(token_cache_lookups_total, COUNTER, cache, none, none,                                      \
       "Tokens looked up among the verified ones.")                                                \

@@ -86,6 +86,7 @@ struct call *call_new(struct call_pool *pool, struct conn *conn, struct wire_cal
     list_init(&call->link);
     list_init(&call->mute_link);
     pool->live_count++;
+    conn->opened_count++;
     conn->waiting_count++;
     tally_open(call);
     return call;

@@ -72,6 +72,7 @@ static void conn_close(struct conn *conn)
     conn->wire = NULL;
     deadline_disarm(&g->deadlines, &conn->stall);
     deadline_disarm(&g->deadlines, &conn->hello);
+    deadline_disarm(&g->deadlines, &conn->brake);
     deadline_disarm(&g->deadlines, &conn->keep);
     list_remove(&conn->stranger_link);
     list_remove(&conn->dirty_link);
@@ -329,6 +330,20 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     } else {
         conn_dirty(conn);
     }
+    gateway_breathe(conn->gateway);
+}
+
+void conn_pause(struct conn *conn)
+{
+    uv_read_stop((uv_stream_t *)&conn->tcp);
+}
+
+void conn_resume(struct conn *conn)
+{
+    if (!conn->is_ending && !conn->is_half_closed && !conn->has_failed &&
+        uv_read_start((uv_stream_t *)&conn->tcp, conn_buffer, conn_read) < 0) {
+        conn_fail(conn);
+    }
 }
 
 static const struct wire_server_ops conn_ops = {
@@ -372,6 +387,7 @@ static struct conn *conn_new(struct gateway *g)
     conn->gateway = g;
     conn->stall.owner = DEADLINE_CONN;
     conn->hello.owner = DEADLINE_HELLO;
+    conn->brake.owner = DEADLINE_BRAKE;
     conn->keep.owner = DEADLINE_KEEP;
     list_init(&conn->handshake_link);
     list_init(&conn->stranger_link);

@@ -37,8 +37,11 @@ struct conn {
     struct list stranger_link; /* in gateway->strangers, or alone */
     struct list handshake_link; /* in gateway->handshakes, or alone */
     struct deadline stall;    /* armed while a rest is being written */
+    struct deadline brake;    /* armed while it is left unread */
     struct deadline hello;    /* armed while it owes its greeting or the rest of a header block */
     uint32_t mutes_count;     /* calls in guard's mutes */
+    uint32_t opened_count;    /* calls since it was last left unread */
+    uint32_t overs_count;     /* of these, refused for a full queue */
     uint32_t waiting_count;   /* calls not answered yet: whose answers may join a write */
     int32_t token_score;      /* bad tokens less good ones, never under 0 (token.c) */
     uint8_t end;              /* enum conn_end, when the gateway ends it itself */
@@ -68,6 +71,9 @@ void conn_dirty(struct conn *conn);
 void conn_fail(struct conn *conn);
 /* Sends what every dirty connection has. */
 void conn_flush_all(struct gateway *g);
+/* Nothing more is read from it until conn_resume(); what is to be sent leaves. */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
 /* Closes the connection that has owed its greeting for longest, but not the newest connection;
  * false: there is none. */
 bool conn_close_stranger(struct gateway *g);

@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "gateway/answer.h"
+#include "gateway/brake.h"
 #include "gateway/call.h"
 #include "gateway/front.h"
 #include "gateway/hop.h"
@@ -121,6 +122,9 @@ static void errand_home(struct gateway *g, struct errand *e, const struct answer
             answer_shard(call, answer);
         } else {
             answer_reason(call, e->reason, e->detail);
+            if (e->reason == REASON_QUEUE_FULL) {
+                brake_hold(call, e->hold_ms);
+            }
         }
         if (call->deadline.place == 0) {
             call_linger(call); /* its deadline asked for this answer */

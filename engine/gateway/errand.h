@@ -33,6 +33,7 @@ struct errand {
     struct trace trace;        /* of the call, when has_trace */
     const char *detail;        /* static; of a refusal of the gateway's own */
     enum reason reason;        /* the same */
+    uint32_t hold_ms;          /* of QUEUE_FULL: its connection is to be left unread for so long */
     uint32_t call;             /* number of its call at home */
     uint32_t len;              /* of the command */
     uint16_t seat;             /* of ERRAND_SENT: number in its batch */

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/limits.h"
+#include "gateway/brake.h"
 #include "gateway/call.h"
 #include "gateway/cidr.h"
 #include "gateway/gateway.h"
@@ -39,6 +40,7 @@ struct front {
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
     /* Of the first loop's thread: */
     struct fairq *queue;
+    struct brake brake;
     struct hop *hop;
     struct errand **errands[LOOPS_MAX]; /* that are out: by home loop, then slot of the call */
     unsigned others_count;              /* other loops that have not left */

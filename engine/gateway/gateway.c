@@ -44,6 +44,7 @@
 #define GATEWAY_DRAIN_MS  5000
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
 #define GATEWAY_TELL_MS   500 /* for the last refusals to be read, at most a quarter of drain_ms */
+#define GATEWAY_READS     64  /* reads and accepts after which answers leave, turn or not */
 #define GATEWAY_TEXT      256
 
 extern const unsigned char api_descriptor_set[];
@@ -225,6 +226,9 @@ static void gateway_deadlines(struct gateway *g)
         case DEADLINE_KEEP:
             keep_due(CONTAINER_OF(d, struct conn, keep));
             break;
+        case DEADLINE_BRAKE:
+            brake_release(CONTAINER_OF(d, struct conn, brake));
+            break;
         case DEADLINE_HOP:
             hop_tick(g->front);
             break;
@@ -270,6 +274,7 @@ static void gateway_settle(struct gateway *g)
     if (g->phase == GATEWAY_CLOSING) {
         return;
     }
+    g->reads_count = 0;
     gateway_deadlines(g);
     if (g->index == 0) {
         hop_pump(g->front);
@@ -287,6 +292,22 @@ static void gateway_settle(struct gateway *g)
     if (g->phase != GATEWAY_CLOSING) {
         gateway_arm_timer(g);
     }
+}
+
+void gateway_breathe(struct gateway *g)
+{
+    g->reads_count++;
+    if (g->reads_count < GATEWAY_READS || g->phase == GATEWAY_CLOSING) {
+        return;
+    }
+    uv_update_time(&g->loop);
+    if (g->index == 0) {
+        hop_collect(g->front);
+    }
+    if (g->front->loops_count > 1) {
+        gateway_posted(&g->post.async);
+    }
+    gateway_settle(g);
 }
 
 static void gateway_prepare(uv_prepare_t *prepare)
@@ -332,7 +353,7 @@ static int gateway_init(struct gateway *g, struct front *front, unsigned index)
     if (r) {
         return err_trace(r);
     }
-    r = deadline_heap_init(&g->deadlines, CALLS_MAX + 4 * CONNECTIONS_MAX);
+    r = deadline_heap_init(&g->deadlines, CALLS_MAX + 5 * CONNECTIONS_MAX);
     if (r == 0) {
         r = call_pool_init(&g->calls);
     }

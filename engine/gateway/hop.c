@@ -9,7 +9,7 @@
  * A context's inbox belongs to nng's thread from rpc_client_send() until its ready bit is set, to
  * the loop afterwards: so one mutex over a few bits is all the locking there is.
  * Happy path of a lonely client: its call is sent in the turn of the loop that read it.  Under load
- * calls gather: behind HOP_EAGER batches under way a further one leaves when HOP_GATHER calls wait,
+ * calls gather: behind HOP_EAGER batches under way a further one leaves when HOP_GATHER people wait,
  * or when one comes back.  No timer is involved.
  * Fails: a lost batch (RPC_E_GONE) has an unknown effect, so its calls are sent again with the same
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
@@ -44,7 +44,8 @@
 #define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
 #define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
                                round, one for the next */
-#define HOP_GATHER     32   /* calls that are worth a further batch: a batch wakes threads at both
+#define HOP_LAP      64   /* calls in a batch of fewer people */
+#define HOP_GATHER     32   /* people that are worth a further batch: a batch wakes threads at both
                                ends, which costs as much as some tens of calls */
 #define HOP_ARENA_MAX  (4 * BATCH_BYTES_MAX)
 
@@ -80,6 +81,7 @@ struct hop {
     struct hop_context contexts[RPC_CLIENT_CONTEXTS];
     size_t busy_count;
     size_t under_way;      /* items in busy contexts */
+    size_t crowd;          /* people who waited at once lately */
     uint32_t credit;       /* as the shard said last */
     uint64_t map_epoch;    /* as the shard said last */
     uint64_t gateway_id;   /* random */
@@ -229,6 +231,11 @@ static void hop_ready(uv_async_t *async)
     }
 }
 
+void hop_collect(struct front *front)
+{
+    hop_ready(&front->hop->async);
+}
+
 /* An idle context, or NULL; batches that nobody waits for any more are given up on the way. */
 static struct hop_context *hop_idle(struct hop *hop)
 {
@@ -258,11 +265,28 @@ static size_t hop_room(const struct hop *hop)
     return room < BATCH_ITEMS_MAX ? room : BATCH_ITEMS_MAX;
 }
 
+/* How many ask at about the same time: falls by an eighth a batch. */
+static void hop_count_crowd(struct hop *hop)
+{
+    size_t waiting = queue_waiting_identities(hop->front);
+    hop->crowd -= (hop->crowd + 7) / 8;
+    hop->crowd = waiting > hop->crowd ? waiting : hop->crowd;
+}
+
+/* At least half of those who asked lately wait now. */
+static bool hop_is_crowded(const struct hop *hop)
+{
+    return 2 * queue_waiting_identities(hop->front) >= hop->crowd;
+}
+
 /* Is a further batch worth its price now, or does it rather wait for one to come back? */
 static bool hop_is_worth(const struct hop *hop)
 {
-    return hop->busy_count < HOP_EAGER || !list_empty(&hop->lost) ||
-           queue_waiting(hop->front) >= HOP_GATHER;
+    if (hop->busy_count == 0 || !list_empty(&hop->lost)) {
+        return true;
+    }
+    return hop_is_crowded(hop) && (hop->busy_count < HOP_EAGER ||
+                                   queue_waiting_identities(hop->front) >= HOP_GATHER);
 }
 
 /* Who is next, lost ones first; those whose time is over are refused on the way. */
@@ -280,13 +304,27 @@ static struct errand *hop_next(struct hop *hop)
     }
 }
 
-/* Moves waiting errands onto the context; returns how many. */
+static void hop_seat(struct hop_context *c, struct errand *e, unsigned context, size_t seat)
+{
+    list_remove(&e->note.link); /* of the lost */
+    e->state = ERRAND_SENT;
+    e->context = (uint8_t)context;
+    e->seat = (uint16_t)seat;
+    c->errands[seat] = e;
+}
+
+/* Moves waiting errands onto the context; returns how many.  One call of each who waits, and as
+ * many again as long as most of them have more: so whoever sends much has his share of a batch, and
+ * not the rest of it while the others' next calls are on their way. */
 static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
 {
-    size_t count = 0, bytes = 0;
+    size_t count = 0, bytes = 0, lap = queue_waiting_identities(hop->front);
     struct errand *e;
     uint64_t now = hop_now(hop);
     int64_t now_us = clock_mono_us();
+    bool is_lap = list_empty(&hop->lost); /* the lost had their turn before */
+    room = !is_lap || lap > HOP_LAP || room < HOP_LAP ? room : HOP_LAP;
+    hop_count_crowd(hop);
     c->batch_number = hop->batches_count++ % (UINT32_MAX / BATCH_ITEMS_MAX);
     while (count < room && bytes < BATCH_BYTES && (e = hop_next(hop))) {
         hop->batch[count] = (struct batch_call){
@@ -295,16 +333,19 @@ static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
             .command = {e->command, e->len},
             .trace = {e->trace.bytes, e->has_trace ? TRACE_BYTES : 0},
         };
-        list_remove(&e->note.link); /* of the lost */
         if (e->queued_us) {
             METRIC_TIME1(queue_wait_seconds, class, e->entry.class, now_us - e->queued_us);
         }
-        e->state = ERRAND_SENT;
-        e->context = (uint8_t)(c - hop->contexts);
-        e->seat = (uint16_t)count;
-        c->errands[count] = e;
+        hop_seat(c, e, (unsigned)(c - hop->contexts), count);
         count++;
         bytes += e->len;
+        lap -= lap > 0;
+        if (lap == 0 && is_lap) {
+            lap = queue_waiting_identities(hop->front);
+            if (!hop_is_crowded(hop)) {
+                break;
+            }
+        }
     }
     c->errands_count = count;
     return count;

@@ -16,6 +16,8 @@ int hop_open(struct front *front);
  * next turn, then hop_free().  Takes a front without a hop. */
 void hop_close(struct front *front);
 void hop_free(struct front *front);
+/* Takes the answers that came, before its turn of the loop. */
+void hop_collect(struct front *front);
 /* Sends what waits, as far as contexts and credit go.  Once per turn of the loop. */
 void hop_pump(struct front *front);
 /* An errand in ERRAND_SENT leaves its batch: its answer will meet nobody. */

@@ -69,6 +69,7 @@ struct gateway {
     size_t handshakes_count;
     uint32_t handshakes_turn;  /* whose keys were made since the loop slept */
     struct list dirty;         /* have something to send, by their `dirty_link` */
+    unsigned reads_count;      /* reads and accepts since it settled last */
     size_t output_bytes;       /* of answers and rests not sent yet */
     size_t held_bytes;         /* of messages whose token is being verified */
     uint8_t *read_buf;         /* READ_BYTES */
@@ -88,5 +89,10 @@ struct gateway {
     struct watch watch;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
+
+/* At the end of each read and accept: settles now when there were many since it did so last.  libuv
+ * hands out up to 48 x 1,024 events before a turn is over, and whoever waits for an answer would
+ * wait for ten thousand others' reads.  Connections may close in it. */
+void gateway_breathe(struct gateway *g);
 
 #endif

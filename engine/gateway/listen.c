@@ -77,6 +77,7 @@ static void listen_ready(uv_stream_t *listener, int status)
     } else if (r == 0) {
         listen_count(g);
     }
+    gateway_breathe(g);
 }
 
 static int listen_address(const char *host, int port, struct sockaddr_storage *ret_address)

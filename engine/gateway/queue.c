@@ -18,6 +18,7 @@
 #include "gateway/conn.h"
 #include "gateway/errand.h"
 #include "gateway/front.h"
+#include "gateway/inside.h"
 
 _Static_assert(WAITING_PER_IDENTITY * 100 <= CALLS_MAX, "nobody takes the pool from the others");
 
@@ -77,6 +78,7 @@ void queue_push(struct front *front, struct errand *e)
         e->state = ERRAND_QUEUED;
         e->queued_us = clock_mono_us();
     } else if (verdict == FAIRQ_E_FULL_IDENTITY) {
+        e->hold_ms = brake_press(&front->brake, &e->place.identity, uv_now(&front->loops[0]->loop));
         errand_refuse(front, e, REASON_QUEUE_FULL, NULL);
     } else {
         errand_refuse(front, e, REASON_RATE_LIMITED, "too many identities wait here");

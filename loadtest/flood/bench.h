@@ -31,6 +31,7 @@ int bench_health(const struct bench_options *o);
 int bench_mutations(const struct bench_options *o);
 int bench_shard(const struct bench_options *o);
 int bench_idle(const struct bench_options *o);
+int bench_reads(const struct bench_options *o);
 
 /* "p50_us":..,"p99_us":..,"p999_us":..,"max_us":.. without braces. */
 void bench_print_hist(FILE *out, const struct hist *h);

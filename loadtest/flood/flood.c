@@ -91,6 +91,9 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
     if (strcmp(verb->name, "idle") == 0) {
         return bench_idle(&o);
     }
+    if (strcmp(verb->name, "reads") == 0) {
+        return bench_reads(&o);
+    }
     return strcmp(verb->name, "shard") == 0 ? bench_shard(&o) : bench_mutations(&o);
 }
 
@@ -111,6 +114,13 @@ const struct verb flood_verbs[] = {
      "    [--seconds 5] [--run N]\n"
      "example:\n"
      "  fairslot bench mutations --token-file d/operator.token --tokens-file tokens.txt\n",
+     flood_run},
+    {"bench", "reads", "ListPools through identity, queue and hop, closed loop",
+     "usage: fairslot bench reads --tokens-file FILE [--target HOST:PORT] [--connections 100]\n"
+     "    [--streams 10] [--seconds 5]\n"
+     "Stream i asks as line i of the file, over and over: one line makes one identity of all.\n"
+     "Refused calls are counted and asked again at once.\n"
+     "example:\n  fairslot bench reads --tokens-file one.txt --connections 10000 --streams 6\n",
      flood_run},
     {"bench", "shard", "CreateHold and ConfirmHold by nng batches, without a gateway",
      "usage: fairslot bench shard --target tcp://HOST:PORT [--identities 100000] [--slots 100000]\n"
