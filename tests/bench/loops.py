@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The front: what a call costs the gateway with identity, queue and hop; what waiting costs; and what
-one flooder with ten thousand connections does to everybody else."""
+"""The front: what a call costs the gateway with identity, queue and hop; what waiting costs;
+and what one flooder with ten thousand connections does to everybody else."""
 import atexit
 import json
 import os
