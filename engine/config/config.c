@@ -153,6 +153,17 @@ int config_item(struct config_inside *in, const struct config_group *group, cons
     return (int)(*count)++;
 }
 
+/* Would part of it be a comment if it were written into a file? */
+static bool config_has_comment(const char *text)
+{
+    for (const char *at = text; (at = strpbrk(at, ";#")); at++) {
+        if (at == text || strchr(" \t,", at[-1])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void config_put(struct config_inside *in, const struct config_input *input,
                 struct config_report *report)
 {
@@ -163,7 +174,10 @@ void config_put(struct config_inside *in, const struct config_input *input,
     }
     in->places[input->key - config_keys][input->item] = input->place; /* wrong ones, too: a second
                                                                          one is a mistake */
-    if (!config_value_read(in, &given, why)) {
+    if (config_has_comment(given.text)) {
+        config_mistake(report, &input->place, "%s.%s: a word may not begin with ; or #: that would "
+                       "be a comment", input->key->section, input->key->name);
+    } else if (!config_value_read(in, &given, why)) {
         config_mistake(report, &input->place, "%s.%s: %s", input->key->section, input->key->name,
                        why);
     }

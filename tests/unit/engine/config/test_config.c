@@ -189,6 +189,9 @@ static void test_long(void)
 
 static void test_wrong_values(void)
 {
+    WRONG("[cors]\norigins=a,;b\n[issuer a]\nurl=u://x\naudience=;x\n",
+          "a.conf:2: cors.origins: a word may not begin with ; or #: that would be a comment\n"
+          "a.conf:5: issuer.audience: a word may not begin with ; or #: that would be a comment\n");
     WRONG("[gateway]\ndrain = 10\nhello = 10 s\ndeadline = 1h\n",
           "a.conf:2: gateway.drain: a time needs its unit, as 10s\n"
           "a.conf:3: gateway.hello: ' s' is no unit of a time: did you mean 10s?\n"
