@@ -97,6 +97,8 @@ static bool face_add(struct face *face, struct span package, struct span service
     bool is_catalog = memcmp(path, FACE_CATALOG, len < sizeof FACE_CATALOG - 1
                                                      ? len : sizeof FACE_CATALOG - 1) == 0;
     facts |= is_catalog && facts & WIRE_PATH_GET ? WIRE_PATH_CACHE : 0;
+    struct codec_json_method is_ours; /* imported files define services that are not */
+    facts = codec_json_method_find((struct span){path, len}, &is_ours) ? facts : 0;
     face->paths[at] = (struct face_path){{path, len}, facts};
     return true;
 }

@@ -340,7 +340,8 @@ static int h1_await_body(struct wire_h1 *h)
         return 0;
     }
     /* Refused.  Whoever waits for our word may send the body or not: nobody could tell. */
-    if (h->is_waited_for || h->parser.content_length > WIRE_H1_REST_MAX) {
+    bool is_long = h->parser.content_length > WIRE_H1_REST_MAX && limit_is_on("rest");
+    if (h->is_waited_for || is_long) {
         h->state = H1_OVER;
         h->is_closing = true;
         return WIRE_E_CLOSE;
@@ -418,7 +419,7 @@ static int h1_eat_body(struct wire_h1 *h, const uint8_t *bytes, size_t n, size_t
     if (error != HPE_OK) {
         return h1_refuse(h, WIRE_REFUSAL_HTTP_INVALID);
     }
-    if (h->rest_bytes > WIRE_H1_REST_MAX) {
+    if (h->rest_bytes > WIRE_H1_REST_MAX && limit_is_on("rest")) {
         h->state = H1_OVER;
         h->is_closing = true;
         return WIRE_E_CLOSE;
