@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -440,3 +441,15 @@ def eventually(check, seconds=10, every=0.05):
             return value
         assert time.monotonic() < until, f'not so within {seconds} s'
         time.sleep(every)
+
+
+def fetch(url):
+    """A page's text."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def sample(text, series):
+    """A series' value in /metrics; 0 when it is not there."""
+    found = [line for line in text.splitlines() if line.startswith(series + ' ')]
+    return float(found[0].rpartition(' ')[2]) if found else 0

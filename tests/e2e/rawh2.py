@@ -37,16 +37,30 @@ class Answer:
 
 class Connection:
     def __init__(self, port, patience=10):
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=patience)
-        self.patience = patience
+        self.adopt(socket.create_connection(('127.0.0.1', port), timeout=patience), True, patience)
+
+    @classmethod
+    def on(cls, link, greet=True, patience=10):
+        """On a socket that is there already (TLS); greet: it has said nothing yet."""
+        connection = cls.__new__(cls)
+        connection.adopt(link, greet, patience)
+        return connection
+
+    def adopt(self, link, greet, patience):
+        self.socket, self.patience = link, patience
         self.h2 = h2.connection.H2Connection(config=h2.config.H2Configuration(
             header_encoding='utf-8', validate_outbound_headers=False,
             normalize_outbound_headers=False))
         self.answers = {}
         self.goaway = None   # error code
         self.closed = False
+        self.last_stream, self.debug = None, b''  # of the GOAWAY
+        self.pings = 0       # the server's
         self.h2.initiate_connection()
-        self.flush()
+        if greet:
+            self.flush()
+        else:
+            self.h2.clear_outbound_data_buffer()
 
     def flush(self):
         data = self.h2.data_to_send()
@@ -97,6 +111,9 @@ class Connection:
         answer = self.answers.get(getattr(event, 'stream_id', None))
         if isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = event.error_code
+            self.last_stream, self.debug = event.last_stream_id, event.additional_data or b''
+        elif isinstance(event, h2.events.PingReceived):
+            self.pings += 1
         elif answer is None:
             return
         elif isinstance(event, h2.events.ResponseReceived):
