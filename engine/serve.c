@@ -340,6 +340,8 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
     }
     serve_apply(s);
     r = gateway_run(&s->options, text);
+    signal(SIGTERM, SIG_IGN); /* it is ending: a second one may not end the shard's flush */
+    signal(SIGINT, SIG_IGN);
     serve_issuers_fini(&issuers);
     if (r == 0) {
         return VERB_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* THE table of metrics.  One row a metric makes its cells, its lines in /metrics and its line in
- * docs/metrics.md, which tests/e2e/test_ops.py holds to the table.
+ * docs/metrics.md, which the unit suite (pages) holds to the table.
  *
  * To add one, add a row, run deploy/man/generate, and count where it happens, from any thread:
  *   M(name, KIND, label, label, label, "help")

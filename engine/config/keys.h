@@ -3,7 +3,7 @@
  * its range check, `fairslot config check|show|explain|default`, the default file and the man page.
  *
  * To add a key, add one row (and nothing else), build, read `config->SECTION_KEY`, and run
- * deploy/man/generate, whose pages tests/e2e/test_config.py holds to the table:
+ * deploy/man/generate, whose pages the unit suite (pages) holds to the table:
  *   X(section, key, TYPE, "default", LIMIT, WHEN, "help")
  *   TYPE   TEXT      any text                          -> const char * (never NULL; "" when empty)
  *          WORD      one of WORDS("a b c")             -> const char *

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Configuration as an operator meets it: files, drop-ins, --set, flags, pages made of the table."""
 import os
-import shutil
 import subprocess
-import tempfile
 
 import house
 import tap
@@ -84,17 +82,11 @@ def test_beyond_loopback_names_the_line():
     assert f'{path}:2 0.0.0.0:0: not a loopback address' in done.stderr, done.stderr
 
 
-def test_pages_are_up_to_date():
-    with tempfile.TemporaryDirectory(prefix='fairslot-pages-') as folder:
-        for verb, page in (('manual', 'man/fairslot.conf.5'), ('default', 'fairslot.conf')):
-            made = run('config', verb).stdout
-            with open(os.path.join(house.ROOT, 'deploy', page), encoding='utf-8') as file:
-                assert file.read() == made, f'deploy/{page} is old: run deploy/man/generate'
-        manual = os.path.join(folder, 'fairslot.conf.5')
-        shutil.copy(os.path.join(house.ROOT, 'deploy', 'man', 'fairslot.conf.5'), manual)
-        lint = subprocess.run(['mandoc', '-Tlint', manual], capture_output=True, text=True,
-                              check=False)
-        assert lint.returncode == 0 and not lint.stdout + lint.stderr, lint.stdout + lint.stderr
+def test_manual_page():
+    """What mandoc says of it; that it is up to date is a unit test."""
+    manual = os.path.join(house.ROOT, 'deploy', 'man', 'fairslot.conf.5')
+    lint = subprocess.run(['mandoc', '-Tlint', manual], capture_output=True, text=True, check=False)
+    assert lint.returncode == 0 and not lint.stdout + lint.stderr, lint.stdout + lint.stderr
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from house import admin, api, eventually
 SERVER = house.Server(options=('--set', 'ops.listen=127.0.0.1:0', '--set', 'log.access=yes'))
 OPS = None
 REQUESTS = 'fairslot_rpc_requests_total'
+PARENT = '00f067aa0ba902b7'
 TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 
 
@@ -147,7 +149,7 @@ def test_access_log_has_pseudonyms_only():
     client.raw('/fairslot.v1.ReservationService/ListReservations',
                api.ListReservationsRequest(parent='pools/-').SerializeToString(),
                metadata=[('authorization', 'Bearer ' + token),
-                         ('traceparent', f'00-{TRACE}-00f067aa0ba902b7-01')])
+                         ('traceparent', f'00-{TRACE}-{PARENT}-01')])
     line = eventually(lambda: [x for x in lines(SERVER.process, 'ACCESS')
                                if x.get('trace_id') == TRACE])[0]
     assert line['event'] == 'FS-2900' and line['level'] == 'info'
@@ -158,11 +160,33 @@ def test_access_log_has_pseudonyms_only():
         assert 'particular' not in line and token not in line and '127.0.0.1' not in line, line
 
 
+def test_slow_round_names_the_traces_that_waited():
+    if house.SANITIZED or not shutil.which('strace'):
+        raise tap.Skip('needs strace')
+    slow = ('strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e',
+            'inject=fdatasync:delay_enter=60000')
+    server = house.Server(options=('--set', 'shard.slow_round=50ms'), wrapper=slow)
+    try:
+        server.start()
+        request = admin.CreatePoolRequest(pool_id='slow', request_id=house.new_id())
+        request.pool.display_name, request.pool.time_zone = 'Slow', 'Europe/Berlin'
+        request.pool.service_class, request.pool.max_live_per_identity = 'slow', 1
+        request.pool.hold_ttl.seconds = 600
+        operator = server.operator()
+        operator.raw('/fairslot.admin.v1.PoolAdminService/CreatePool', request.SerializeToString(),
+                     metadata=operator.metadata() + [('traceparent', f'00-{TRACE}-{PARENT}-01')])
+        line = eventually(lambda: [x for x in lines(server.process, 'ROUND_SLOW')
+                                   if TRACE in x['trace_ids']])[0]
+        assert line['event'] == 'FS-3003' and line['duration_us'] > 50000, line
+        assert line['commands'] >= 1 and line['index'] >= 1, line
+    finally:
+        server.close()
+
+
 def test_traceparent_that_is_none_is_ignored():
     client = SERVER.person('somebody')
-    parent = '00f067aa0ba902b7'
-    for header in ('', '00', f'ff-{TRACE}-{parent}-01', f'00-{"0" * 32}-{parent}-01',
-                   f'00-{TRACE.upper()}-{parent}-01', 'x' * 3000):
+    for header in ('', '00', f'ff-{TRACE}-{PARENT}-01', f'00-{"0" * 32}-{PARENT}-01',
+                   f'00-{TRACE.upper()}-{PARENT}-01', 'x' * 3000):
         client.raw('/fairslot.v1.CatalogService/ListPools', b'',
                    metadata=client.metadata() + [('traceparent', header)])
     assert not [x for x in lines(SERVER.process, 'ACCESS')
@@ -208,6 +232,7 @@ def test_not_ready_while_draining():
             time.sleep(0.05)
         assert (503, 'draining\n') in states, states
         idle.close()
+        assert server.process.wait() == 0
     finally:
         server.close()
 
@@ -280,14 +305,6 @@ def allowed_origin(server):
             return answer.headers['access-control-allow-origin']
     except urllib.error.HTTPError as error:
         return error.headers['access-control-allow-origin']
-
-
-def test_pages_name_every_metric_and_event():
-    for page, verb in (('metrics.md', 'metrics'), ('events.md', 'events')):
-        with open(os.path.join(house.ROOT, 'docs', page), encoding='utf-8') as file:
-            text = file.read()
-        made = house.run('config', verb).stdout
-        assert made in text, f'docs/{page} is old: run deploy/man/generate'
 
 
 if __name__ == '__main__':

@@ -216,8 +216,8 @@ SEEDS = {
     'config': lambda: [
         b'# all\n[gateway]\nlisten = [::1]:0 ; here\ndrain=500ms\n[shard]\nstate_map = 16MiB\n',
         b'\xef\xbb\xbf[cors]\r\norigins = https://a.example, https://b.example\r\n\tx://c\r\n',
-        b'[issuer munich]\nurl = https://m.example/realms/x\naudience: a, b\n[issuer b]\nurl=x:y\n'
-        b'[role operator]\ncertificates = URI:spiffe://city/ops,;x,#y\n',
+        b'[issuer munich]\nurl = https://m.example/x\naudience: a, b\n[issuer b]\nurl=x://y\n'
+        b'[role operator]\ncertificates = URI:spiffe://city/ops, DNS:ops.example\n',
         b'[gatway]\nx=1\n[gateway\n[log] level\nlevel = loud\n drain = 1\ndrain = 1h\n\0\n'],
     'csv': lambda: [
         b'pool,date,start,duration_minutes,desk,time_zone\ncity,2026-12-01,09:00,15,"Desk, 1",UTC\n'
