@@ -266,6 +266,28 @@ def test_stream_in_grpc_web():
     link.close()
 
 
+def test_slots_are_watched_in_json():
+    """What a booking page does: it sees the slot go that somebody else takes."""
+    link = rawh1.Connection(SERVER.port)
+    body = envelope(json.dumps({'parent': POOL}).encode())
+    link.send(rawh1.request('POST', CATALOG + 'WatchSlots', body,
+                            [('content-type', STREAM), *BEARER]))
+    assert link.head()[0] == 200
+    seen = {}
+
+    def watch_until(name, state):
+        while seen.get(name) != state:
+            for flags, message in envelopes(link.chunk()):
+                assert flags == 0, message
+                seen.update((slot['name'], slot['state'])
+                            for slot in json.loads(message).get('changed', ()))
+
+    watch_until(SLOTS[30], 'STATE_FREE')
+    SERVER.person('dora').hold(SLOTS[30])
+    watch_until(SLOTS[30], 'STATE_HELD')
+    link.close()
+
+
 def test_reflection_by_connect():
     """A bidirectional method, half-duplex: the client asks, then listens."""
     asked = envelope(reflection.ServerReflectionRequest(list_services='').SerializeToString())
