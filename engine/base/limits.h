@@ -100,7 +100,7 @@
 #define UNREAD_PROGRESS       16384 /* bytes of it that give the same time again */
 #define WAITING_PER_IDENTITY  256   /* calls of one identity in the fair queue: a page that asks for
                                        everything at once is no flood; 1 in 256 of CALLS_MAX */
-#define BRAKE_SLOTS           4096  /* identities remembered that sent more than their queue holds */
+#define BRAKE_SLOTS           4096  /* identities remembered that sent more than fits */
 #define TOKEN_CACHE_MAX       200000 /* verified tokens remembered; the oldest goes first */
 #define TOKEN_CACHE_S         300   /* seconds a verified token is believed, exp permitting */
 #define VERIFY_PENDING_MAX    8192  /* signatures waiting to be checked: about half a second of

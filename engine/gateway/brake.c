@@ -10,7 +10,7 @@
  * Happy path: nobody presses it.  A page that asks for more than its queue holds is refused some
  * calls and never held: BRAKE_FREE_MS / BRAKE_COST_MS of them are free.
  * Fails never.
- * Not per connection: ten thousand connections would each get a budget.  Not a reset or a GOAWAY: the
+ * Not per connection: ten thousand connections would each get a budget.  No reset, no GOAWAY: the
  * flooder would connect again, which costs more than leaving it unread. */
 #include "gateway/brake.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The brake: an identity that goes on sending when its queue is full is read more slowly.  Each call
+/* The brake: an identity that goes on sending when its queue is full is read slowly.  Each call
  * that is refused with QUEUE_FULL costs the gateway about what a served one costs; who is refused
  * and asks again at once, on thousands of connections, would take the processor from everybody.
  * So connections that bring such calls are left unread for a while, and TCP holds their sender. */

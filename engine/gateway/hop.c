@@ -9,7 +9,7 @@
  * A context's inbox belongs to nng's thread from rpc_client_send() until its ready bit is set, to
  * the loop afterwards: so one mutex over a few bits is all the locking there is.
  * Happy path of a lonely client: its call is sent in the turn of the loop that read it.  Under load
- * calls gather: behind HOP_EAGER batches under way a further one leaves when HOP_GATHER people wait,
+ * calls gather: behind HOP_EAGER batches under way a further one leaves when HOP_GATHER wait,
  * or when one comes back.  No timer is involved.
  * Fails: a lost batch (RPC_E_GONE) has an unknown effect, so its calls are sent again with the same
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads through gateway, queue and hop: ListPools (page_size 1) by people who each ask again as soon
+/* Reads through gateway, queue and hop: ListPools (page_size 1) by people who ask again as soon
  * as they are answered.  Stream i asks with line i of the tokens file, over and over: so a file of
  * one line makes all connections one identity, which is how a flooder is made.
  * Owns: its loop, the streams, each identity's times.
