@@ -15,16 +15,23 @@ int cmd_config_events(const struct verb *verb, int argc, char **argv);
 int cmd_config_manual(const struct verb *verb, int argc, char **argv);
 int cmd_token(const struct verb *verb, int argc, char **argv);
 int cmd_pool_create(const struct verb *verb, int argc, char **argv);
+int cmd_pool_update(const struct verb *verb, int argc, char **argv);
+int cmd_pool_restock(const struct verb *verb, int argc, char **argv);
 int cmd_pool_list(const struct verb *verb, int argc, char **argv);
 int cmd_pool_show(const struct verb *verb, int argc, char **argv);
 int cmd_slot_import(const struct verb *verb, int argc, char **argv);
 int cmd_slot_list(const struct verb *verb, int argc, char **argv);
+int cmd_slot_watch(const struct verb *verb, int argc, char **argv);
+int cmd_slot_block(const struct verb *verb, int argc, char **argv);
+int cmd_slot_unblock(const struct verb *verb, int argc, char **argv);
 int cmd_hold_create(const struct verb *verb, int argc, char **argv);
 int cmd_hold_show(const struct verb *verb, int argc, char **argv);
 int cmd_hold_confirm(const struct verb *verb, int argc, char **argv);
 int cmd_hold_drop(const struct verb *verb, int argc, char **argv);
 int cmd_reservation_list(const struct verb *verb, int argc, char **argv);
 int cmd_reservation_show(const struct verb *verb, int argc, char **argv);
+int cmd_reservation_reschedule(const struct verb *verb, int argc, char **argv);
+int cmd_reservation_reconfirm(const struct verb *verb, int argc, char **argv);
 int cmd_reservation_cancel(const struct verb *verb, int argc, char **argv);
 
 /* Verbs whose help stands beside them. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* fairslot hold create|show|confirm|drop and reservation list|show|cancel: what a person's client
- * does, for trying out and for the support desk.
- * Five of the seven send a name (and an etag, and a request id) and get one resource: they share
- * cmd_booking_parse() and cmd_booking_send(). */
+/* fairslot hold create|show|confirm|drop, reservation list|show|cancel|reschedule|reconfirm: what
+ * a person's client does, for trying out and for the support desk.
+ * All but one send a name (and an etag, and a request id) and get one resource: they share
+ * cmd_booking_parse() and cmd_booking_send().  Two may name a time instead of a slot. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +24,77 @@ struct cmd_booking {
     const char *etag;     /* "" any */
     const char *request_id;
     char made_id[VALUE_UUID_MAX]; /* when none was given */
+    const char *slot, *at, *count; /* of verbs that choose */
+    Fairslot__V1__SlotSelector selector; /* of --at */
+    Google__Protobuf__Timestamp start;   /* the selector points here */
 };
 
-/* collection: "slots", "holds" or "reservations", as the word's kind. */
-static int cmd_booking_parse(const struct verb *verb, int argc, char **argv, const char *collection,
+/* --at and --count, read. 0 or OPTIONS_E_USAGE (told). */
+static int cmd_booking_choice(const struct verb *verb, struct cmd_booking *b)
+{
+    int64_t us;
+    long count = 0;
+    if (!b->at) {
+        return b->count ? (options_wrong(verb, "count", b->count, "is for --at TIME"),
+                           OPTIONS_E_USAGE)
+                        : 0;
+    }
+    if (!value_time(b->at, &us)) {
+        options_wrong(verb, "at", b->at, "a time such as 2026-12-01T09:00:00+01:00");
+        return OPTIONS_E_USAGE;
+    }
+    if (b->count && !value_count(b->count, 1, SLOTS_PER_HOLD, &count)) {
+        options_wrong(verb, "count", b->count, "a whole number from 1 to 8");
+        return OPTIONS_E_USAGE;
+    }
+    fairslot__v1__slot_selector__init(&b->selector);
+    google__protobuf__timestamp__init(&b->start);
+    b->start.seconds = us / SECOND_US;
+    b->start.nanos = (int32_t)(us % SECOND_US) * 1000;
+    b->selector.start_time = &b->start;
+    b->selector.slot_count = (int32_t)count;
+    return 0;
+}
+
+/* What the words must name, and what may be left out. */
+struct cmd_booking_shape {
+    const char *collection; /* "slots", "holds" or "reservations" */
+    bool chooses;           /* takes --at and --count */
+    bool takes_slot;        /* takes --slot */
+};
+
+/* The resource's name, of the word that was typed; of `hold create --at` the pool's. */
+static bool cmd_booking_name(const struct options_words *words, const struct cmd_booking_shape *of,
                              struct cmd_booking *b)
+{
+    bool is_slot = strcmp(of->collection, "slots") == 0;
+    if (is_slot && b->at) {
+        const char *pool = words->count ? words->at[0] : b->pool;
+        if (pool) {
+            names_pool(pool, b->name);
+            return true;
+        }
+        talk_error("no pool is named");
+        talk_next("write the pool, or add --pool POOL");
+        return false;
+    }
+    const char *typed = words->count ? words->at[0] : "";
+    if (typed[0] && names_child(typed, b->pool, of->collection, b->name)) {
+        return true;
+    }
+    talk_error("'%s' names no pool", typed);
+    talk_next("write pools/POOL/%s/%s, or add --pool POOL", of->collection,
+              typed[0] ? typed : "ID");
+    return false;
+}
+
+static const struct cmd_booking_shape cmd_booking_slot = {"slots", true, false};
+static const struct cmd_booking_shape cmd_booking_hold = {"holds", false, false};
+static const struct cmd_booking_shape cmd_booking_reservation = {"reservations", false, false};
+static const struct cmd_booking_shape cmd_booking_moved = {"reservations", true, true};
+
+static int cmd_booking_parse(const struct verb *verb, int argc, char **argv,
+                             const struct cmd_booking_shape *of, struct cmd_booking *b)
 {
     struct options_words words;
     *b = (struct cmd_booking){.etag = ""};
@@ -37,20 +103,20 @@ static int cmd_booking_parse(const struct verb *verb, int argc, char **argv, con
         {"etag", 0, &b->etag, NULL},
         {"request-id", 0, &b->request_id, NULL},
         OPTIONS_CALL(&b->call),
+        {of->chooses ? "at" : NULL, 0, &b->at, NULL},
+        {"count", 0, &b->count, NULL},
+        {of->takes_slot ? "slot" : NULL, 0, &b->slot, NULL},
         {NULL},
     };
-    const struct options_rule rule = {specs, 1, 1, "a NAME"};
+    bool may_be_none = of->chooses && !of->takes_slot; /* the pool, by --pool */
+    const struct options_rule rule = {specs, may_be_none ? 0 : 1, 1, "a NAME"};
     options_call_init(&b->call);
     int r = options_parse(verb, &rule, argc, argv, &words);
     if (r != 0) {
         return r;
     }
-    if (options_call_check(verb, &b->call) != VERB_OK) {
-        return OPTIONS_E_USAGE;
-    }
-    if (!names_child(words.at[0], b->pool, collection, b->name)) {
-        talk_error("'%s' names no pool", words.at[0]);
-        talk_next("write pools/POOL/%s/%s, or add --pool POOL", collection, words.at[0]);
+    if (options_call_check(verb, &b->call) != VERB_OK || cmd_booking_choice(verb, b) != 0 ||
+        !cmd_booking_name(&words, of, b)) {
         return OPTIONS_E_USAGE;
     }
     if (b->request_id && !value_uuid_valid(b->request_id)) {
@@ -92,17 +158,22 @@ int cmd_hold_create(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
     char parent[NAMES_MAX];
-    int r = cmd_booking_parse(verb, argc, argv, "slots", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_slot, &b);
     if (r != 0) {
         return options_exit(r);
     }
-    if (!names_parent(b.name, parent)) {
+    if (!b.at && !names_parent(b.name, parent)) {
         return options_wrong(verb, "pool", b.name, "a slot's name is pools/POOL/slots/SLOT");
     }
     Fairslot__V1__CreateHoldRequest request = FAIRSLOT__V1__CREATE_HOLD_REQUEST__INIT;
-    request.parent = parent;
-    request.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT;
-    request.slot = b.name;
+    request.parent = b.at ? b.name : parent;
+    if (b.at) {
+        request.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR;
+        request.selector = &b.selector;
+    } else {
+        request.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT;
+        request.slot = b.name;
+    }
     request.request_id = (char *)b.request_id;
     return cmd_booking_send(&b, "CreateHold", &request.base, true);
 }
@@ -110,7 +181,7 @@ int cmd_hold_create(const struct verb *verb, int argc, char **argv)
 int cmd_hold_show(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    int r = cmd_booking_parse(verb, argc, argv, "holds", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_hold, &b);
     if (r != 0) {
         return options_exit(r);
     }
@@ -122,7 +193,7 @@ int cmd_hold_show(const struct verb *verb, int argc, char **argv)
 int cmd_hold_confirm(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    int r = cmd_booking_parse(verb, argc, argv, "holds", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_hold, &b);
     if (r != 0) {
         return options_exit(r);
     }
@@ -136,7 +207,7 @@ int cmd_hold_confirm(const struct verb *verb, int argc, char **argv)
 int cmd_hold_drop(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    int r = cmd_booking_parse(verb, argc, argv, "holds", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_hold, &b);
     if (r != 0) {
         return options_exit(r);
     }
@@ -149,7 +220,7 @@ int cmd_hold_drop(const struct verb *verb, int argc, char **argv)
 int cmd_reservation_show(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    int r = cmd_booking_parse(verb, argc, argv, "reservations", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_reservation, &b);
     if (r != 0) {
         return options_exit(r);
     }
@@ -161,7 +232,7 @@ int cmd_reservation_show(const struct verb *verb, int argc, char **argv)
 int cmd_reservation_cancel(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    int r = cmd_booking_parse(verb, argc, argv, "reservations", &b);
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_reservation, &b);
     if (r != 0) {
         return options_exit(r);
     }
@@ -170,6 +241,51 @@ int cmd_reservation_cancel(const struct verb *verb, int argc, char **argv)
     request.etag = (char *)b.etag;
     request.request_id = (char *)b.request_id;
     return cmd_booking_send(&b, "CancelReservation", &request.base, false);
+}
+
+int cmd_reservation_reschedule(const struct verb *verb, int argc, char **argv)
+{
+    struct cmd_booking b;
+    char pool[NAMES_MAX], slot[NAMES_MAX];
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_moved, &b);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!b.slot == !b.at) {
+        return options_wrong(verb, "at", b.at ? b.at : "TIME", "or --slot SLOT, one of the two");
+    }
+    Fairslot__V1__RescheduleReservationRequest request =
+        FAIRSLOT__V1__RESCHEDULE_RESERVATION_REQUEST__INIT;
+    if (b.slot) {
+        bool has_pool = names_parent(b.name, pool);
+        if (!has_pool || !names_child(b.slot, pool + strlen("pools/"), "slots", slot)) {
+            return options_wrong(verb, "slot", b.slot, "a slot's name");
+        }
+        request.want_case = FAIRSLOT__V1__RESCHEDULE_RESERVATION_REQUEST__WANT_SLOT;
+        request.slot = slot;
+    } else {
+        request.want_case = FAIRSLOT__V1__RESCHEDULE_RESERVATION_REQUEST__WANT_SELECTOR;
+        request.selector = &b.selector;
+    }
+    request.name = b.name;
+    request.etag = (char *)b.etag;
+    request.request_id = (char *)b.request_id;
+    return cmd_booking_send(&b, "RescheduleReservation", &request.base, false);
+}
+
+int cmd_reservation_reconfirm(const struct verb *verb, int argc, char **argv)
+{
+    struct cmd_booking b;
+    int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_reservation, &b);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    Fairslot__V1__ReconfirmReservationRequest request =
+        FAIRSLOT__V1__RECONFIRM_RESERVATION_REQUEST__INIT;
+    request.name = b.name;
+    request.etag = (char *)b.etag;
+    request.request_id = (char *)b.request_id;
+    return cmd_booking_send(&b, "ReconfirmReservation", &request.base, false);
 }
 
 static int cmd_reservation_pages(struct session *session, const char *parent, struct show *show)

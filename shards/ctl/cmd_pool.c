@@ -12,6 +12,7 @@
 #include "ctl/cmd.h"
 #include "ctl/names.h"
 #include "ctl/options.h"
+#include "ctl/policy.h"
 #include "ctl/session.h"
 #include "ctl/show.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
@@ -29,6 +30,7 @@ struct cmd_pool {
     const char *hold_ttl;
     const char *max_live;
     bool scarce;
+    struct policy limits; /* the options that `pool update` has, too */
 };
 
 static int cmd_pool_fill(const struct verb *verb, const struct cmd_pool *p,
@@ -101,6 +103,7 @@ int cmd_pool_create(const struct verb *verb, int argc, char **argv)
         {"hold-ttl", 0, &p.hold_ttl, NULL},
         {"max-live", 0, &p.max_live, NULL},
         {"scarce", 0, NULL, &p.scarce},
+        POLICY_LIMITS(&p.limits),
         OPTIONS_CALL(&call),
         {NULL},
     };
@@ -117,6 +120,9 @@ int cmd_pool_create(const struct verb *verb, int argc, char **argv)
     r = options_call_check(verb, &call);
     if (r == VERB_OK) {
         r = cmd_pool_fill(verb, &p, &pool);
+    }
+    if (r == VERB_OK) {
+        r = policy_fill(verb, &p.limits, &pool);
     }
     return r == VERB_OK ? cmd_pool_send(&call, p.id, &pool) : r;
 }

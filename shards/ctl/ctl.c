@@ -7,6 +7,7 @@
 
 #include "ctl/cmd.h"
 #include "ctl/options.h"
+#include "ctl/policy.h"
 
 #define CTL_NAME_HELP                                                                             \
     "  --pool POOL         when NAME is an id alone\n"                                            \
@@ -37,9 +38,68 @@ static const char ctl_pool_create_help[] =
     "  --min-assurance LEVEL low, substantial or high (low)\n"
     "  --hold-ttl TIME       how long a hold waits to be confirmed: 90s, 10m, 1h (10m)\n"
     "  --max-live N          holds and reservations of an identity in the class, 1 to 16 (1)\n"
-    "  --scarce              slots leave only through releases\n" OPTIONS_CALL_HELP
+    "  --scarce              slots leave only through releases\n" POLICY_LIMITS_HELP
+    OPTIONS_CALL_HELP
     "example:\n"
     "  fairslot pool create passports --display-name 'Passports, City Hall' --hold-ttl 10m\n";
+
+static const char ctl_pool_update_help[] =
+    "usage: fairslot pool update ID [options]\n"
+    "Changes what is named of a pool's policy, for what comes.  (default: it stays as it is)\n"
+    "  --display-name TEXT   as people read it\n"
+    "  --office TEXT         where\n"
+    "  --service TEXT        what for\n"
+    "  --time-zone ZONE      IANA name\n"
+    "  --min-assurance LEVEL none, low, substantial or high\n"
+    "  --hold-ttl TIME       how long a hold waits to be confirmed: 90s, 10m, 1h\n"
+    "  --max-live N          holds and reservations of an identity in the class, 1 to 16\n"
+    "  --scarce yes|no       slots leave only through releases\n" POLICY_LIMITS_HELP
+    "  --etag ETAG           only while it is as it was read (any)\n"
+    "  --request-id UUID     to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot pool update passports --max-changes 1 --reconfirm-open 72h --reconfirm-by 24h\n";
+
+static const char ctl_pool_restock_help[] =
+    "usage: fairslot pool restock ID [options]\n"
+    "Frees a pool's returned slots, without a release.  Waits until it is done (10 minutes).\n"
+    "  --reason TEXT       for the audit (empty)\n"
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot pool restock passports --reason 'the release was cancelled'\n";
+
+static const char ctl_slot_block_help[] =
+    "usage: fairslot slot block SLOT... [options]\n"
+    "Takes slots out of use, all or nothing: none of them may be held or reserved.\n"
+    "  SLOT...             1 to 256 pools/POOL/slots/ID, or ID with --pool\n"
+    "  --pool POOL         when SLOT is an id alone\n"
+    "  --reason TEXT       for the audit (empty)\n"
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot slot block --pool passports s20310303t0800-desk-1 --reason 'water damage'\n";
+
+static const char ctl_slot_unblock_help[] =
+    "usage: fairslot slot unblock SLOT... [options]\n"
+    "Gives blocked slots back to what they were: free, or returned.\n"
+    "  SLOT...             1 to 256 pools/POOL/slots/ID, or ID with --pool\n"
+    "  --pool POOL         when SLOT is an id alone\n"
+    "  --reason TEXT       for the audit (empty)\n"
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot slot unblock --pool passports s20310303t0800-desk-1\n";
+
+static const char ctl_slot_watch_help[] =
+    "usage: fairslot slot watch --pool ID [options]\n"
+    "A pool's coming slots, and every change of them, a line each, until it is stopped.  There is\n"
+    "one snapshot a second, the same for everybody.\n"
+    "  --pool ID           the pool\n"
+    "  --limit N           end after N snapshots in which something changed (no end)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot slot watch --pool passports --limit 1\n";
 
 static const char ctl_pool_list_help[] =
     "usage: fairslot pool list [options]\n"
@@ -85,8 +145,12 @@ static const char ctl_slot_list_help[] =
 
 static const char ctl_hold_create_help[] =
     "usage: fairslot hold create SLOT [options]\n"
-    "Keeps a slot for the token's person until it is confirmed or expires.\n"
-    "  SLOT                pools/POOL/slots/ID, or ID with --pool\n" CTL_NAME_HELP
+    "       fairslot hold create POOL --at TIME [--count N] [options]\n"
+    "Keeps a slot, or neighbours at any desk at a time, for the token's person until it is\n"
+    "confirmed or expires.\n"
+    "  SLOT                pools/POOL/slots/ID, or ID with --pool\n"
+    "  --at TIME           any free desk then: 2026-12-01T09:00:00+01:00\n"
+    "  --count N           neighbours at one desk, 1 to 8, all or nothing (1)\n" CTL_NAME_HELP
     OPTIONS_CALL_HELP
     "example:\n"
     "  fairslot hold create pools/passports/slots/s20310303t0800-desk-1 --token-file ada.token\n";
@@ -129,6 +193,27 @@ static const char ctl_reservation_show_help[] =
     "  --pool POOL         when NAME is an id alone\n" OPTIONS_CALL_HELP
     "example:\n"
     "  fairslot reservation show pools/passports/reservations/r0123456789abcdef-1 "
+    "--token-file ada.token\n";
+
+static const char ctl_reservation_reschedule_help[] =
+    "usage: fairslot reservation reschedule NAME --at TIME|--slot SLOT [options]\n"
+    "Moves a reservation in one step; its old slots wait as returned.  Counts as a change.\n"
+    "  NAME                pools/POOL/reservations/ID, or ID with --pool\n"
+    "  --at TIME           any free desk then: 2026-12-01T09:00:00+01:00\n"
+    "  --count N           neighbours, 1 to 8 (as many as it has)\n"
+    "  --slot SLOT         this slot of the same pool, and its neighbours\n" CTL_NAME_HELP
+    "  --etag ETAG         only while it is as it was read (any)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot reservation reschedule pools/passports/reservations/r0123456789abcdef-1 "
+    "--at 2031-03-03T09:00:00+01:00 --token-file ada.token\n";
+
+static const char ctl_reservation_reconfirm_help[] =
+    "usage: fairslot reservation reconfirm NAME [options]\n"
+    "Says again that the token's person will come.\n"
+    "  NAME                pools/POOL/reservations/ID, or ID with --pool\n" CTL_NAME_HELP
+    "  --etag ETAG         only while it is as it was read (any)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot reservation reconfirm pools/passports/reservations/r0123456789abcdef-1 "
     "--token-file ada.token\n";
 
 static const char ctl_reservation_cancel_help[] =
@@ -217,9 +302,14 @@ const struct verb ctl_verbs[] = {
     {"config", "events", "every event of the log", ctl_config_events_help, cmd_config_events},
     {"token", NULL, "sign tokens with the development issuer", ctl_token_help, cmd_token},
     {"pool", "create", "make a pool", ctl_pool_create_help, cmd_pool_create},
+    {"pool", "update", "change a pool's policy", ctl_pool_update_help, cmd_pool_update},
+    {"pool", "restock", "free a pool's returned slots", ctl_pool_restock_help, cmd_pool_restock},
     {"pool", "list", "every pool", ctl_pool_list_help, cmd_pool_list},
     {"pool", "show", "one pool's policy", ctl_pool_show_help, cmd_pool_show},
     {"slot", "import", "create slots from a CSV file", ctl_slot_import_help, cmd_slot_import},
+    {"slot", "watch", "a pool's slots as they change", ctl_slot_watch_help, cmd_slot_watch},
+    {"slot", "block", "take slots out of use", ctl_slot_block_help, cmd_slot_block},
+    {"slot", "unblock", "give blocked slots back", ctl_slot_unblock_help, cmd_slot_unblock},
     {"slot", "list", "a pool's slots", ctl_slot_list_help, cmd_slot_list},
     {"hold", "create", "keep a slot for the token's person", ctl_hold_create_help, cmd_hold_create},
     {"hold", "show", "one hold", ctl_hold_show_help, cmd_hold_show},
@@ -228,6 +318,10 @@ const struct verb ctl_verbs[] = {
     {"reservation", "list", "the token's person's reservations", ctl_reservation_list_help,
      cmd_reservation_list},
     {"reservation", "show", "one reservation", ctl_reservation_show_help, cmd_reservation_show},
+    {"reservation", "reschedule", "move a reservation", ctl_reservation_reschedule_help,
+     cmd_reservation_reschedule},
+    {"reservation", "reconfirm", "say again that one will come", ctl_reservation_reconfirm_help,
+     cmd_reservation_reconfirm},
     {"reservation", "cancel", "cancel a reservation", ctl_reservation_cancel_help,
      cmd_reservation_cancel},
     {"release", "verify", "recompute a release from its bundle, offline", cmd_release_verify_help,

@@ -27,7 +27,7 @@ struct options_spec {
 };
 
 /* Positional words, in their order. */
-#define OPTIONS_WORDS_MAX 8
+#define OPTIONS_WORDS_MAX 256 /* slots to be blocked */
 struct options_words {
     const char *at[OPTIONS_WORDS_MAX];
     size_t count;

@@ -201,16 +201,26 @@ int render_flush(void)
     return VERB_OK;
 }
 
-int render_print_json(json_t *value)
+static int render_print(json_t *value, size_t flags)
 {
     if (!value) {
         talk_error("out of memory");
         return VERB_FAILED;
     }
-    json_dumpf(value, stdout, JSON_INDENT(2));
+    json_dumpf(value, stdout, flags);
     json_decref(value);
     putchar('\n');
     return render_flush();
+}
+
+int render_print_json(json_t *value)
+{
+    return render_print(value, JSON_INDENT(2));
+}
+
+int render_print_line(json_t *value)
+{
+    return render_print(value, JSON_COMPACT);
 }
 
 const char *render_last(const char *name)

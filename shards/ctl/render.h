@@ -13,6 +13,8 @@
 json_t *render_json(const ProtobufCMessage *message);
 /* Writes it with a line end and takes the reference.  VERB_OK, or VERB_FAILED (told). */
 int render_print_json(json_t *value);
+/* The same on one line, for streams. */
+int render_print_line(json_t *value);
 /* The last part of a resource name: "passports" of "pools/passports". */
 const char *render_last(const char *name);
 

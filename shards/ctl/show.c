@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/names.h"
 #include "ctl/render.h"
 #include "ctl/value.h"
 #include "ctl/zone.h"
@@ -126,6 +127,13 @@ void show_slot_add(struct show *s, const Fairslot__V1__Slot *slot)
     show_add(s, &slot->base, cells);
 }
 
+void show_slot_line(const Fairslot__V1__Slot *slot)
+{
+    char state[SHOW_TEXT];
+    show_enum(&fairslot__v1__slot__state__descriptor, (int)slot->state, "STATE_", state);
+    printf("%-32s %-9s %s\n", render_last(slot->name), state, slot->desk);
+}
+
 void show_reservations_begin(struct show *s, const struct options_call *call)
 {
     static const char *const titles[] = {"RESERVATION", "START", "DESK", "STATE", "CODE"};
@@ -155,13 +163,36 @@ static int show_fields(const char *const (*rows)[2])
     return grid_print(g);
 }
 
+/* Empty for none: such a line is left out. */
+static const char *show_span(const Google__Protobuf__Duration *d, char *out)
+{
+    return d ? show_duration(d, out) : "";
+}
+
+/* "s20310303t0800-desk-1" and how many follow it. */
+static const char *show_run(Fairslot__V1__Slot *const *slots, size_t count, char *out, size_t size)
+{
+    if (count == 0) {
+        return "";
+    }
+    snprintf(out, size, "%s", slots[0]->name);
+    if (count > 1) {
+        size_t n = strlen(out);
+        snprintf(out + n, size - n, " and %zu more", count - 1);
+    }
+    return out;
+}
+
 int show_pool(const struct options_call *call, const Fairslot__V1__Pool *pool)
 {
-    char assurance[SHOW_TEXT], hold[SHOW_TEXT], live[SHOW_TEXT];
+    char assurance[SHOW_TEXT], hold[SHOW_TEXT], live[SHOW_TEXT], slots[SHOW_TEXT];
+    char changes[SHOW_TEXT], cool[SHOW_TEXT], open[SHOW_TEXT], by[SHOW_TEXT];
     if (options_json(call)) {
         return render_print_json(render_json(&pool->base));
     }
     snprintf(live, sizeof(live), "%d", pool->max_live_per_identity);
+    snprintf(slots, sizeof(slots), "%d", pool->max_slots_per_hold);
+    snprintf(changes, sizeof(changes), "%d", pool->max_changes < 0 ? 0 : pool->max_changes);
     const char *const rows[][2] = {
         {"name", pool->name},
         {"display name", pool->display_name},
@@ -173,6 +204,11 @@ int show_pool(const struct options_call *call, const Fairslot__V1__Pool *pool)
                                         (int)pool->min_assurance, "ASSURANCE_", assurance)},
         {"hold time", show_duration(pool->hold_ttl, hold)},
         {"live per identity", live},
+        {"slots per hold", slots},
+        {"changes", changes},
+        {"cool-down", show_span(pool->cancel_cool_down, cool)},
+        {"reconfirm from", show_span(pool->reconfirm_open, open)},
+        {"reconfirm by", show_span(pool->reconfirm_by, by)},
         {"scarce", pool->scarce ? "yes, leaves only through releases" : "no"},
         {"etag", pool->etag},
         {NULL, NULL},
@@ -182,7 +218,7 @@ int show_pool(const struct options_call *call, const Fairslot__V1__Pool *pool)
 
 int show_hold(const struct options_call *call, const Fairslot__V1__Hold *hold)
 {
-    char start[SHOW_TEXT], state[SHOW_TEXT], expire[SHOW_TEXT];
+    char start[SHOW_TEXT], state[SHOW_TEXT], expire[SHOW_TEXT], run[NAMES_MAX];
     if (options_json(call)) {
         return render_print_json(render_json(&hold->base));
     }
@@ -191,7 +227,7 @@ int show_hold(const struct options_call *call, const Fairslot__V1__Hold *hold)
         {"name", hold->name},
         {"state", show_enum(&fairslot__v1__hold__state__descriptor, (int)hold->state, "STATE_",
                             state)},
-        {"slot", slot ? slot->name : NULL},
+        {"slot", show_run(hold->slots, hold->n_slots, run, sizeof(run))},
         {"start", show_time(slot ? slot->start_time : NULL, NULL, start)},
         {"desk", slot ? slot->desk : NULL},
         {"confirm before", show_time(hold->expire_time, NULL, expire)},
@@ -204,20 +240,24 @@ int show_hold(const struct options_call *call, const Fairslot__V1__Hold *hold)
 
 int show_reservation(const struct options_call *call, const Fairslot__V1__Reservation *r)
 {
-    char start[SHOW_TEXT], state[SHOW_TEXT], create[SHOW_TEXT];
+    char start[SHOW_TEXT], state[SHOW_TEXT], create[SHOW_TEXT], run[NAMES_MAX];
+    char changes[SHOW_TEXT], by[SHOW_TEXT];
     if (options_json(call)) {
         return render_print_json(render_json(&r->base));
     }
     const Fairslot__V1__Slot *slot = r->n_slots ? r->slots[0] : NULL;
+    snprintf(changes, sizeof(changes), "%d", r->changes_left);
     const char *const rows[][2] = {
         {"name", r->name},
         {"state", show_enum(&fairslot__v1__reservation__state__descriptor, (int)r->state, "STATE_",
                             state)},
-        {"slot", slot ? slot->name : NULL},
+        {"slot", show_run(r->slots, r->n_slots, run, sizeof(run))},
         {"start", show_time(slot ? slot->start_time : NULL, NULL, start)},
         {"desk", slot ? slot->desk : NULL},
         {"code", r->display_code},
         {"made", show_time(r->create_time, NULL, create)},
+        {"changes left", changes},
+        {"reconfirm before", show_time(r->reconfirm_by_time, NULL, by)},
         {"etag", r->etag},
         {NULL, NULL},
     };

@@ -24,6 +24,8 @@ void show_slots_begin(struct show *s, const struct options_call *call, const cha
 void show_slot_add(struct show *s, const Fairslot__V1__Slot *slot);
 void show_reservations_begin(struct show *s, const struct options_call *call);
 void show_reservation_add(struct show *s, const Fairslot__V1__Reservation *reservation);
+/* One slot on a line of its own, for streams. */
+void show_slot_line(const Fairslot__V1__Slot *slot);
 /* Prints and ends the list.  An exit code. */
 int show_end(struct show *s);
 /* Ends it without printing. */

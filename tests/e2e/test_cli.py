@@ -155,7 +155,7 @@ def test_denied_is_5():
                   'cli,2031-03-03,09:00,15,Desk 1,Europe/Berlin\n'))):
         done = call(*words, token=PERSON, check=DENIED)
         assert done.stdout == '' and 'operator' in done.stderr, done.stderr
-    run('pool', 'list', *TARGET, check=DENIED, env={'FAIRSLOT_TOKEN_FILE': ''})
+    run('reservation', 'list', *TARGET, check=DENIED, env={'FAIRSLOT_TOKEN_FILE': ''})
     call('pool', 'list', token=write('bad.token', 'no.such.token'), check=DENIED)
 
 
@@ -320,6 +320,61 @@ def test_reservations():
     other = write('other.token', SERVER.tokens('other')[0])
     call('reservation', 'show', taken.name, token=other, check=DENIED)
     assert client.GetReservation(api.GetReservationRequest(name=taken.name)) == taken
+
+
+def test_times_moves_and_stock():
+    """hold create --at, reservation reschedule and reconfirm, slot block and watch, pool update
+    and restock: each on its own line, and what it prints."""
+    call('pool', 'create', 'desk', '--max-slots', '3', '--max-changes', '1', '--max-live', '4')
+    client = house.Client(SERVER.target, open(OPERATOR, encoding='utf-8').read().strip())
+    names = client.make_slots('pools/desk', 12, first=1924992000 + 28800, desks=2)
+    at = '2031-01-01T09:00:00+01:00'
+    held = call_json('hold', 'create', 'desk', '--at', at, '--count', '2', token=PERSON)
+    assert [s['state'] for s in held['slots']] == ['STATE_HELD'] * 2, held
+    same = call_json('hold', 'create', '--pool', 'desk', '--at', at, token=PERSON)
+    assert len(same['slots']) == 1
+    call('hold', 'drop', same['name'], token=PERSON)
+    call('hold', 'create', 'desk', '--at', at, '--count', '4', token=PERSON, check=PRECONDITION)
+    taken = call_json('hold', 'confirm', held['name'], token=PERSON)
+    assert 'and 1 more' in call('reservation', 'show', taken['name'], token=PERSON).stdout
+    moved = call_json('reservation', 'reschedule', taken['name'], '--at',
+                      '2031-01-01T09:30:00+01:00', token=PERSON)
+    assert moved['name'] == taken['name'] and moved['changesLeft'] == 0, moved
+    call('reservation', 'reschedule', taken['name'], '--slot', names[-1].split('/')[-1],
+         token=PERSON, check=PRECONDITION)
+    sure = call_json('reservation', 'reconfirm', taken['name'], token=PERSON)
+    assert sure['state'] == 'STATE_RECONFIRMED'
+    for words in (('hold', 'create', 'desk', '--at', 'noon'), ('hold', 'create', '--at', at),
+                  ('hold', 'create', 'desk', '--count', '2'),
+                  ('hold', 'create', 'desk', '--at', at, '--count', '9'),
+                  ('reservation', 'reschedule', taken['name']),
+                  ('reservation', 'reschedule', taken['name'], '--at', at, '--slot', 'x'),
+                  ('reservation', 'cancel', taken['name'], '--at', at),
+                  ('pool', 'update', 'desk'), ('pool', 'update', 'desk', '--scarce', 'perhaps'),
+                  ('pool', 'update', 'desk', '--cool-down', 'soon'), ('slot', 'block'),
+                  ('slot', 'block', 'x'), ('slot', 'watch')):
+        call(*words, token=PERSON, check=USAGE)
+    free = [s['name'] for s in call_json('slot', 'list', '--pool', 'desk', '--free')['slots']]
+    done = call('slot', 'block', *free[-2:], '--reason', 'water')
+    assert done.stdout == '2 slots blocked\n', done.stdout
+    call('slot', 'block', moved['slots'][0]['name'], check=None)
+    short = [name.split('/')[-1] for name in free[-2:]]
+    assert call_json('slot', 'unblock', '--pool', 'desk', *short)['changedCount'] == 2
+    assert call('pool', 'restock', 'desk').stdout == '3 slots are free again\n'
+    assert call_json('pool', 'restock', 'desk')['restockedCount'] == 0
+    changed = call_json('pool', 'update', 'desk', '--office', 'Annex', '--max-changes', '0',
+                        '--reconfirm-by', '24h')
+    assert changed['office'] == 'Annex' and changed['maxChanges'] == -1, changed
+    assert changed['reconfirmBy'] == '86400s'
+    assert 'reconfirm by' in call('pool', 'show', 'desk').stdout
+    back = call_json('pool', 'update', 'desk', '--reconfirm-by', 'none')
+    assert 'reconfirmBy' not in back
+    call('pool', 'update', 'desk', '--office', 'X', '--etag', '"v1"', check=None)
+    lines = call('slot', 'watch', '--pool', 'desk', '--limit', '1').stdout.splitlines()
+    assert len(lines) == 12 and sum(' taken ' in line for line in lines) == 2, lines
+    part = json.loads(call('slot', 'watch', '--pool', 'desk', '--limit', '1', '-o',
+                           'json').stdout.splitlines()[0])
+    assert len(part['changed']) == 12 and part['complete'] is True
 
 
 if __name__ == '__main__':
