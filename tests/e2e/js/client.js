@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Goal: @grpc/grpc-js books, is refused with details, keeps deadlines, and survives 2,000 calls.
-// usage: FAIRSLOT_TOKEN=... node client.js PROTO_DIR HOST:PORT
+// usage: FAIRSLOT_TOKEN=... node client.js PROTO_DIR HOST:PORT [CA.pem]     with a CA: over TLS
 'use strict';
 const assert = require('assert');
 const crypto = require('crypto');
+const fs = require('fs');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
-const [protoDir, target] = process.argv.slice(2);
+const [protoDir, target, ca] = process.argv.slice(2);
 const definition = loader.loadSync('fairslot/v1/services.proto', {
   includeDirs: [protoDir], keepCase: true, longs: Number, enums: String, defaults: true,
 });
 const api = grpc.loadPackageDefinition(definition).fairslot.v1;
-const credentials = grpc.credentials.createInsecure();
+const credentials = ca ? grpc.credentials.createSsl(fs.readFileSync(ca))
+  : grpc.credentials.createInsecure();
 const catalog = new api.CatalogService(target, credentials);
 const booking = new api.ReservationService(target, credentials);
 const me = new grpc.Metadata();
@@ -60,7 +62,7 @@ async function main() {
   console.log('refused:', error.details);
 
   await refused(grpc.status.UNAUTHENTICATED,
-    call(catalog, 'ListPools', {}, new grpc.Metadata()));
+    call(booking, 'ListReservations', { parent: 'pools/-' }, new grpc.Metadata()));
   await refused(grpc.status.DEADLINE_EXCEEDED,
     call(catalog, 'ListPools', {}, me, { deadline: Date.now() - 1 }));
 
