@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import urllib.parse
 
 import house
 import jskit
+import readme
 import tap
 
 SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot browser ')
@@ -42,13 +44,13 @@ class Site:
     """One origin: the page, its script, and where it reports to."""
 
     def __init__(self, script):
-        self.reports = queue.Queue()
+        self.page, self.script, self.reports = PAGE, script, queue.Queue()
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 is_script = self.path == '/page.js'
-                self.reply(script if is_script else PAGE,
+                self.reply(site.script if is_script else site.page,
                            'text/javascript' if is_script else 'text/html')
 
             def do_POST(self):
@@ -109,14 +111,12 @@ def judge(report, least):
 def before():
     jskit.need_node()
     chromium()
-    folder = os.path.join(os.path.realpath(SCRATCH.name), 'generated')
-    os.mkdir(folder)
-    script = jskit.bundle('browser.mjs', jskit.generated(folder),
-                          os.path.join(SCRATCH.name, 'page.js'))
-    with open(script, 'rb') as file:
-        script = file.read()
-    global SERVER, LISTED, STRANGER
-    LISTED, STRANGER = Site(script), Site(script)
+    global GENERATED, SCRIPT, SERVER, LISTED, STRANGER
+    GENERATED = os.path.join(os.path.realpath(SCRATCH.name), 'generated')
+    os.mkdir(GENERATED)
+    SCRIPT = jskit.read(jskit.bundle('browser.mjs', jskit.generated(GENERATED),
+                                     os.path.join(SCRATCH.name, 'page.js'))).encode()
+    LISTED, STRANGER = Site(SCRIPT), Site(SCRIPT)
     SERVER = house.Server(options=('--set', 'cors.origins=' + LISTED.origin)).start()
     operator = SERVER.operator()
     operator.make_pool('web')
@@ -139,6 +139,40 @@ def test_a_listed_page_books():
 
 def test_another_page_gets_nothing():
     judge(look(SERVER, STRANGER, 'refused'), 6)
+
+
+WITNESS = """<!doctype html><head><script>
+sessionStorage.token = new URLSearchParams(location.search).get('token');
+const look = () => document.body.textContent.trim()
+  ? fetch('/report', { method: 'POST', body: JSON.stringify(document.body.textContent) })
+  : setTimeout(look, 50);
+addEventListener('unhandledrejection', ({ reason }) => { document.body.textContent = reason; });
+addEventListener('load', look);
+</script><script type="module" src="/page.js"></script></head><body></body>"""
+
+
+def test_the_readmes_page():
+    """README's page as it stands, but for the server's port."""
+    folder = os.path.join(SCRATCH.name, 'readme')
+    os.mkdir(folder)
+    address = 'http://127.0.0.1:17700'
+    page = readme.code('page')
+    assert page.count(address) == 1, page
+    with open(os.path.join(folder, 'page.js'), 'w', encoding='utf-8') as file:
+        file.write(page.replace(address, f'http://{SERVER.target}'))
+    os.symlink(GENERATED, os.path.join(folder, 'gen'))
+    os.symlink(jskit.MODULES, os.path.join(folder, 'node_modules'))
+    script = jskit.bundle(os.path.join(folder, 'page.js'), GENERATED,
+                          os.path.join(folder, 'bundle.js'))
+    operator = SERVER.operator()
+    operator.make_pool('passports')
+    operator.make_slots('pools/passports', 2)
+    LISTED.page, LISTED.script = WITNESS.encode(), jskit.read(script).encode()
+    said = visit(LISTED, token=SERVER.tokens('reader')[0])
+    LISTED.page, LISTED.script = PAGE, SCRIPT
+    assert re.fullmatch(r'reserved Desk \d+, code [A-Z0-9]{6}', said.strip()), said
+    size = os.path.getsize(script)
+    print(f'# bundled: {size} bytes before compression and minification')
 
 
 def test_over_tls():

@@ -14,6 +14,7 @@ import tempfile
 import house
 import jskit
 import rawh2
+import readme
 import tap
 from grpc.health.v1 import health_pb2 as health
 from house import api
@@ -78,14 +79,6 @@ def test_grpc_js():
 
 # -- the README -----------------------------------------------------------------------------------
 
-FENCE = re.compile(r'^<!-- (run|client)(?:: (\S+))? -->\n```\w+\n(.*?)^```$', re.M | re.S)
-
-
-def readme_steps():
-    with open(os.path.join(house.ROOT, 'README.md'), encoding='utf-8') as file:
-        return [match.groups() for match in FENCE.finditer(file.read())]
-
-
 def port_is_free(port):
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,19 +94,20 @@ def shell_script(steps):
     what they left running ends with the script."""
     script = "set -e\ntrap 'kill $(jobs -p); wait' EXIT\n"
     for kind, path, block in steps:
+        if kind == 'page':
+            continue  # test_browser.py runs it
         script += block if kind == 'run' else f'cat > {path} <<"README_END"\n{block}README_END\n'
     return script
 
 
-def test_readme_client_is_twenty_lines():
-    clients = [block for kind, _, block in readme_steps() if kind == 'client']
-    assert len(clients) == 1, 'README.md has one client'
-    code = [line for line in clients[0].split('\n') if line.strip()]
-    assert 10 <= len(code) <= 20, f'{len(code)} lines of code'
+def test_readme_clients_are_twenty_lines():
+    for kind in ('client', 'page'):
+        code = [line for line in readme.code(kind).split('\n') if line.strip()]
+        assert 10 <= len(code) <= 20, f'{kind}: {len(code)} lines of code'
 
 
 def test_readme_runs_as_it_stands():
-    steps = readme_steps()
+    steps = readme.steps()
     assert sum(kind == 'run' for kind, _, _ in steps) >= 3, steps
     if not port_is_free(17700):
         raise tap.Skip('another server listens on 127.0.0.1:17700, the README\'s port')
@@ -129,6 +123,7 @@ def test_readme_runs_as_it_stands():
         assert done.returncode == 0, said
         assert re.search(r'^reserved 2\S+Z?, code \S+$', said, re.M), said
         assert re.search(r'^Passports, City Hall: 3 slots are free$', said, re.M), said
+        assert '{"pools":[{"name":"pools/passports"' in said, 'curl: ' + said
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -240,20 +240,21 @@ def test_javascript_over_tls():
                    env={'FAIRSLOT_TOKEN': secure.token, 'NODE_EXTRA_CA_CERTS': secure.ca})
 
 
-def test_cancelled_calls_cost_nothing():
-    """nghttp gives up after its timeout with RST_STREAM; the gateway counts none as waiting."""
-    need('nghttp')
-    url = f'http://{PLAIN.target}{WATCH}'
-    for _ in range(3):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(rawh2.message(b''))
-            file.flush()
-            child = subprocess.Popen(['nghttp', '-d', file.name, '-H',
-                                      'content-type: application/grpc', url],
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(0.3)
-            child.kill()
-            child.wait()
+def test_clients_that_give_up():
+    """They vanish in the middle of a stream; the server notices and serves the others."""
+    need('curl')
+    body = os.path.join(SCRATCH.name, 'frame')
+    with open(body, 'wb') as file:
+        file.write(rawh2.message(b''))
+    for version in ('--http1.1', '--http2-prior-knowledge'):
+        leaver = subprocess.Popen(
+            ['curl', '-sSN', version, '--data-binary', '@' + body, '-H',
+             'content-type: application/grpc-web', f'http://{PLAIN.target}{WATCH}'],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert leaver.stdout.read(7) == b'\0\0\0\0\2\x08\1', 'it left before it heard'
+        leaver.kill()
+        leaver.wait()
+        leaver.stdout.close()
     assert 'grpc-status: 0' in nghttp(f'http://{PLAIN.target}{CHECK}', b'')
 
 
