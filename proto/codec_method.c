@@ -33,7 +33,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.admin.v1.PoolAdminService/RestockPool", COMMAND_RESTOCK, true, false},
     {"/fairslot.admin.v1.PoolAdminService/UnblockSlots", COMMAND_UNBLOCK_SLOTS, true, false},
     {"/fairslot.admin.v1.PoolAdminService/UpdatePool", COMMAND_UPDATE_POOL, true, false},
-    {"/fairslot.admin.v1.ReleaseAdminService/AddReleasePart", COMMAND_ADD_PART, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/AddReleasePart", COMMAND_ADD_PART, false, false},
     {"/fairslot.admin.v1.ReleaseAdminService/CancelRelease", COMMAND_CHANGE_RELEASE, true,
      false, RELEASE_ACTION_CANCEL},
     {"/fairslot.admin.v1.ReleaseAdminService/CloseRelease", COMMAND_CHANGE_RELEASE, true,

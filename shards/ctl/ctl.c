@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 
 #include "ctl/cmd.h"
+#include "ctl/cmd_release.h"
 #include "ctl/options.h"
 #include "ctl/policy.h"
 
@@ -324,7 +325,26 @@ const struct verb ctl_verbs[] = {
      cmd_reservation_reconfirm},
     {"reservation", "cancel", "cancel a reservation", ctl_reservation_cancel_help,
      cmd_reservation_cancel},
+    {"release", "create", "announce a release", cmd_release_create_help, cmd_release_create},
+    {"release", "list", "a pool's releases", cmd_release_list_help, cmd_release_list},
+    {"release", "show", "one release", cmd_release_show_help, cmd_release_show},
+    {"release", "open", "open entry now", cmd_release_open_help, cmd_release_open},
+    {"release", "close", "end a release that is served", cmd_release_close_help,
+     cmd_release_close},
+    {"release", "cancel", "end a release before it is served", cmd_release_cancel_help,
+     cmd_release_cancel},
+    {"release", "pause", "serve nobody for a while", cmd_release_pause_help, cmd_release_pause},
+    {"release", "resume", "go on", cmd_release_resume_help, cmd_release_resume},
+    {"release", "drain", "take no further tickets", cmd_release_drain_help, cmd_release_drain},
+    {"release", "report", "write the bundle that anybody can verify", cmd_release_report_help,
+     cmd_release_report},
     {"release", "verify", "recompute a release from its bundle, offline", cmd_release_verify_help,
      cmd_release_verify},
+    {"ticket", "create", "take a place in a release", cmd_ticket_create_help, cmd_ticket_create},
+    {"ticket", "show", "the token's person's ticket", cmd_ticket_show_help, cmd_ticket_show},
+    {"ticket", "delete", "leave a release", cmd_ticket_delete_help, cmd_ticket_delete},
+    {"ticket", "proof", "that the ticket was in, and its rank", cmd_ticket_proof_help,
+     cmd_ticket_proof},
+    {"cosign", NULL, "a trustee's part of a release's seed", cmd_cosign_help, cmd_cosign},
     {0},
 };

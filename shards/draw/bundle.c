@@ -448,8 +448,9 @@ static bool bundle_turn(struct bundle_run *run, struct lines *l)
 {
     bool turn = span_equal(l->line, span_of("turn - -"));
     bool waiting = span_equal(l->line, span_of("waiting - -"));
+    bool left = span_equal(l->line, span_of("left - -"));
     l->line.len = 0;
-    bool ok = turn ? !run->has_waiting : waiting;
+    bool ok = turn ? !run->has_waiting : waiting || left;
     run->has_waiting = run->has_waiting || waiting;
     run->sum->winners += turn;
     return ok;
@@ -469,6 +470,9 @@ static bool bundle_outcome_line(struct bundle_run *run, const struct draw_place 
     if (l->bad || cohort != c->number || reader_u64(&r) != place->rank ||
         memcmp(&id, &c->ids[place->index], sizeof id) != 0) {
         return false;
+    }
+    if (c->number > 0 && span_equal(l->line, span_of("later - -"))) {
+        return true; /* in its order; what was left for it depends on what came back */
     }
     bool ok = run->manifest.serving == DRAW_BY_TURN ? bundle_turn(run, l)
               : c->preferences[place->index]        ? bundle_serve(run, l,

@@ -382,7 +382,10 @@ static int ticket_withdraw(struct ledger_step *s, struct ticket_scene *t)
         now.state != TICKET_STANDBY && now.state != TICKET_TURN) {
         return REASON_TICKET_ENDED;
     }
-    if (t->release.phase > PHASE_ENTRY && t->release.phase < PHASE_SERVING) {
+    /* By preference the whole set is served at once: nobody steps out of it half way. */
+    enum ledger_phase served =
+        t->release.serving == RELEASE_BY_PREFERENCE ? PHASE_STANDBY : PHASE_SERVING;
+    if (t->release.phase > PHASE_ENTRY && t->release.phase < served) {
         return REASON_RELEASE_SEALED;
     }
     if (ticket->state == TICKET_TURN) {
