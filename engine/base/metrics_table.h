@@ -97,6 +97,12 @@
     M(hop_batch_calls, HISTOGRAM_OF, none, none, none, "Calls in a batch to the shard.")          \
     M(hop_round_trip_seconds, HISTOGRAM, none, none, none,                                        \
       "Time of a batch to the shard and back.")                                                   \
+    /* -- who watches slots ------------------------------------------------------------------- */ \
+    M(watch_streams, GAUGE, none, none, none, "WatchSlots streams.")                              \
+    M(watch_pools, GAUGE, none, none, none, "Pools that are read once a second for watchers.")    \
+    M(watch_snapshots_total, COUNTER, outcome, none, none,                                        \
+      "Snapshots of watched pools that the shard answered, or that were lost.")                   \
+    M(watch_snapshot_seconds, HISTOGRAM, none, none, none, "Time to read a snapshot.")            \
     /* -- the shard --------------------------------------------------------------------------- */ \
     M(shard_rounds_total, COUNTER, way, none, none,                                               \
       "Rounds of the writer: of reads alone, or with an entry in the log.")                       \

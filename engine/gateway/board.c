@@ -25,6 +25,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "gateway/edition.h"
 #include "proto/codec.h"
 #include "rpc/rpc.h"
@@ -207,15 +208,18 @@ static int board_fill(struct board *b, struct span pool, struct edition *e)
 static struct board_pool *board_next(struct board *b)
 {
     struct board_pool *first = NULL;
+    int64_t watched = 0;
     for (size_t i = 0; i < WATCH_POOLS_MAX; i++) {
         struct board_pool *p = &b->pools[i];
         if (p->watchers == 0) {
             edition_drop(p->edition);
             *p = (struct board_pool){0};
-        } else if (first == NULL || p->due_us < first->due_us) {
-            first = p;
+            continue;
         }
+        watched++;
+        first = first == NULL || p->due_us < first->due_us ? p : first;
     }
+    METRIC_SET(watch_pools, watched);
     return first;
 }
 
@@ -248,6 +252,8 @@ static void board_make(struct board *b, struct board_pool *p)
     p->due_us = begun_us + BOARD_EVERY_US;
     pthread_mutex_unlock(&b->lock);
     int r = e ? board_fill(b, pool, e) : err_origin(-ENOMEM);
+    METRIC_ADD1(watch_snapshots_total, outcome, r ? 1 : 0, 1);
+    METRIC_TIME(watch_snapshot_seconds, clock_mono_us() - begun_us);
     pthread_mutex_lock(&b->lock);
     /* Its place may be another pool's by now. */
     bool is_same = p->watchers > 0 && span_equal((struct span){p->id, p->id_len}, pool);

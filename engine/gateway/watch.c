@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "gateway/answer.h"
 #include "gateway/board.h"
 #include "gateway/call.h"
@@ -214,6 +215,7 @@ void watch_begin(struct call *call, struct span pool)
     w->read_ms = w->said_ms = uv_now(&g->loop);
     w->begun_us = clock_mono_us();
     call->watcher = w;
+    METRIC_ADD(watch_streams, 1);
     list_push(&g->watch.watchers, &w->link);
     if (!g->watch.is_timing) {
         g->watch.is_timing = true;
@@ -226,6 +228,7 @@ void watch_leave(struct call *call)
     struct gateway *g = call_gateway(call);
     struct watcher *w = call->watcher;
     call->watcher = NULL;
+    METRIC_ADD(watch_streams, -1);
     list_remove(&w->link);
     edition_drop(w->edition);
     board_leave(g->front->board, w->seat);

@@ -550,6 +550,9 @@ def test_nothing_moves_when_somebody_cancels_in_a_scarce_pool():
     ANNA.cancel(taken.name)
     assert BERT.slots(pool) == seen
     assert states(pool) == {'returned': 1, 'held': 1, 'free': 2}  # operators see it
+    stranger = house.Client(SERVER.target)
+    refused(16, 'TOKEN_MISSING', stranger.slots, pool)
+    assert len(stranger.slots(pool_with_slots('plenty', 2)[0])) == 2
 
 
 def test_page_tokens_are_opaque():
