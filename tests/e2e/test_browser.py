@@ -134,7 +134,7 @@ def look(server, site, mode, scheme='http'):
 
 
 def test_a_listed_page_books():
-    judge(look(SERVER, LISTED, 'allowed'), 14)
+    judge(look(SERVER, LISTED, 'allowed'), 16)
 
 
 def test_another_page_gets_nothing():
@@ -188,7 +188,7 @@ def test_over_tls():
         '--set', 'cors.origins=' + LISTED.origin, '--set', 'tls.certificate=' + certificate,
         '--set', 'tls.key=' + key)).start()
     try:
-        judge(look(secure, LISTED, 'allowed', 'https'), 14)
+        judge(look(secure, LISTED, 'allowed', 'https'), 16)
     finally:
         secure.close()
 

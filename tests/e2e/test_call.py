@@ -94,6 +94,8 @@ def test_request_from_file_and_stdin():
 def test_a_stream_is_a_line_an_answer():
     said = call('Health/Watch', '--limit', '1').stdout
     assert json.loads(said) == {'status': 'SERVING'}, said
+    said = call('WatchSlots', '{"parent":"pools/call"}', '--limit', '1').stdout
+    assert len(json.loads(said)['changed']) == 5, said
     began = time.monotonic()
     done = call('Health/Watch', '--timeout', '1s', check=UNREACHABLE)
     assert json.loads(done.stdout) == {'status': 'SERVING'}, done.stdout

@@ -10,7 +10,9 @@ import * as grpcWeb from 'grpc-web';
 import {
   CatalogService, GetPoolRequestSchema, ReservationService,
 } from 'generated/fairslot/v1/services_pb.js';
-import { Hold_State, PoolSchema, Reservation_State } from 'generated/fairslot/v1/resources_pb.js';
+import {
+  Hold_State, PoolSchema, Reservation_State, Slot_State,
+} from 'generated/fairslot/v1/resources_pb.js';
 import { ErrorInfoSchema } from 'generated/google/rpc/error_details_pb.js';
 import { StatusSchema } from 'generated/google/rpc/status_pb.js';
 import {
@@ -88,6 +90,26 @@ async function streams(transport) {
   await refused(Code.DeadlineExceeded, (async () => {
     for await (const _ of health.watch({}, { timeoutMs: 400 }));
   })());
+}
+
+// Somebody else's booking is seen by who watches.
+async function watches(transport) {
+  const booking = createClient(ReservationService, transport);
+  const known = new Map();
+  let hold = null;
+  for await (const part of createClient(CatalogService, transport).watchSlots({ parent: pool })) {
+    for (const slot of part.changed) known.set(slot.name, slot.state);
+    const wish = hold?.slots[0].name;
+    if (part.complete && wish && known.get(wish) === Slot_State.HELD) break;
+    if (!part.complete || hold) continue;
+    const [value] = [...known].find(([, state]) => state === Slot_State.FREE);
+    const wanted = { parent: pool, want: { case: 'slot', value }, requestId: crypto.randomUUID() };
+    hold = await booking.createHold(wanted).catch((error) => {
+      check(ConnectError.from(error).code === Code.Aborted, String(error));
+      return null; // a snapshot is up to a second old; the next one says so
+    });
+  }
+  await booking.dropHold({ name: hold.name, requestId: crypto.randomUUID() });
 }
 
 async function usesGet() {
@@ -176,6 +198,8 @@ async function fails(promise) {
 const allowed = {
   ...Object.fromEntries(Object.entries(transports).flatMap(([name, transport]) => [
     [name + ' books', () => books(transport)], [name + ' streams', () => streams(transport)]])),
+  'connect json watches': () => watches(transports['connect json']), // takes seconds
+  'grpc-web watches': () => watches(transports['grpc-web']),
   'connect get is a GET': usesGet,
   'the server ends a stream by itself': serverEndsIt,
   'fetch alone reads the catalogue': anonymousFetch,

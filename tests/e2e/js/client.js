@@ -66,6 +66,16 @@ async function main() {
   await refused(grpc.status.DEADLINE_EXCEEDED,
     call(catalog, 'ListPools', {}, me, { deadline: Date.now() - 1 }));
 
+  const watch = catalog.WatchSlots({ parent: pool.name }, me);
+  const first = await new Promise((heard, failed) => {
+    watch.once('data', heard);
+    watch.on('error', failed);
+  });
+  assert(first.complete && first.changed.length >= slots.length, JSON.stringify(first));
+  const ended = new Promise((over) => watch.on('error', over));
+  watch.cancel();
+  assert.strictEqual((await ended).code, grpc.status.CANCELLED);
+
   const calls = [];
   let done = 0;
   for (let i = 0; i < 2000; i++) {

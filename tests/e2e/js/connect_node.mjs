@@ -14,7 +14,7 @@ import {
 const [generated, baseUrl, ...faces] = process.argv.slice(2);
 const load = (file) => import(pathToFileURL(`${generated}/${file}_pb.js`).href);
 const { CatalogService, ReservationService } = await load('fairslot/v1/services');
-const { Hold_State, Reservation_State } = await load('fairslot/v1/resources');
+const { Hold_State, Reservation_State, Slot_State } = await load('fairslot/v1/resources');
 const { ErrorInfoSchema, RetryInfoSchema } = await load('google/rpc/error_details');
 const { Health, HealthCheckResponse_ServingStatus } = await load('grpc/health/v1/health');
 
@@ -104,6 +104,41 @@ async function streams(health) {
   assert(messages <= 1 && Date.now() - began >= 290, `${messages}, ${refusal.message}`);
 }
 
+const WATCHING = ['connect-json-h1', 'connect-proto-h2', 'grpc-h2', 'grpc-web-h1']; // takes seconds
+
+// A snapshot is up to a second old; the next one says so.
+function notFreeAnyMore(error) {
+  assert.strictEqual(ConnectError.from(error).code, Code.Aborted, String(error));
+  return null;
+}
+
+// Somebody else's booking is seen by who watches.
+async function watches(catalog, booking) {
+  const stop = new AbortController();
+  const known = new Map();
+  let wish = null;
+  let hold = null;
+  try {
+    for await (const part of catalog.watchSlots({ parent: 'pools/clients' },
+      { signal: stop.signal })) {
+      for (const slot of part.changed) known.set(slot.name, slot.state);
+      if (!part.complete) continue;
+      if (hold) {
+        if (known.get(wish) !== Slot_State.HELD) continue;
+        stop.abort();
+        break;
+      }
+      wish = [...known].find(([, state]) => state === Slot_State.FREE)[0];
+      hold = await booking.createHold({ parent: 'pools/clients',
+        want: { case: 'slot', value: wish }, requestId: randomUUID() }).catch(notFreeAnyMore);
+    }
+  } catch (error) {
+    assert.strictEqual(ConnectError.from(error).code, Code.Canceled, String(error));
+  }
+  assert.strictEqual(known.get(wish), Slot_State.HELD);
+  await booking.dropHold({ name: hold.name, requestId: randomUUID() });
+}
+
 async function walkThrough(face) {
   const over = transport(face);
   const catalog = createClient(CatalogService, over);
@@ -115,6 +150,7 @@ async function walkThrough(face) {
   await books(catalog, booking);
   await isRefused(catalog, booking);
   await streams(createClient(Health, over));
+  if (WATCHING.includes(face)) await watches(catalog, booking);
   const gets = seen.filter(([, cache]) => cache?.includes('max-age=1')).length;
   assert(face.startsWith('connect-get') ? gets > 0 : gets === 0, `${gets} by GET`);
   console.log(`${face}: booked, refused, streamed; ${seen[0][0]}`);
