@@ -327,6 +327,7 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .tenant_key = s->key,
         .loops = (int)s->config->gateway_loops,
         .frontends = frontends,
+        .connections_max = (size_t)s->config->gateway_connections,
         .memory_bytes = (size_t)s->config->gateway_memory,
         .state = &s->ops.state,
         .hangup = serve_hangup,

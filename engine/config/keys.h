@@ -75,6 +75,8 @@
     X(gateway, unread, DURATION, "10s", RANGE(100, 600000), RELOAD,                               \
       "How long a client may leave an answer unread before its call, or a connection that takes " \
       "nothing at all, is ended.")                                                                \
+    X(gateway, connections, COUNT, "16000", RANGE(1, 16000), RESTART,                             \
+      "Most connections at once; the next one gets a good-bye.")                                  \
     X(gateway, memory, SIZE, "1GiB", RANGE(INT64_C(8) << 20, INT64_C(1) << 40), RESTART,          \
       "Most that connections and calls may hold; near it the greediest connection is ended and "  \
       "new calls are refused (GATEWAY_FULL).")                                                    \

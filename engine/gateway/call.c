@@ -197,7 +197,7 @@ static void call_cut(struct call *call)
     if (unread + UNREAD_PROGRESS <= call->unread_bytes || !limit_is_on("unread")) {
         call_linger(call);
     } else if (call->is_cut) {
-        conn_fail(call->conn);
+        conn_stalled(call->conn, CONN_END_STALL);
     } else {
         call->is_cut = true;
         METRIC_ADD(calls_cut_total, 1);
@@ -211,6 +211,8 @@ void call_expired(struct call *call)
 {
     if (call->is_away) {
         errand_expire(call); /* call_linger() follows with its answer */
+    } else if (call->state != CALL_ANSWERED && !limit_is_on("deadline")) {
+        call_linger(call);
     } else if (call->state != CALL_ANSWERED) {
         answer_reason(call, REASON_DEADLINE_EXCEEDED, NULL);
         call_linger(call);

@@ -41,6 +41,7 @@ struct gateway_options {
     const char *frontends;   /* networks (cidr.h) of web frontends that speak for many people: who
                                 comes from there is in no group of addresses; NULL: none */
     _Atomic int unread_ms;   /* for an answer that its client does not take; 0: UNREAD_MS */
+    size_t connections_max;  /* open at once; 0: CONNECTIONS_MAX, which is the most */
     size_t memory_bytes;     /* that connections and calls may hold; 0: MEMORY_BYTES */
     /* TLS for clients. */
     const char *tls_certificate; /* PEM; NULL: none, bytes come in the clear */

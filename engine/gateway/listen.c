@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "gateway/conn.h"
 #include "gateway/inside.h"
@@ -67,7 +68,8 @@ static void listen_ready(uv_stream_t *listener, int status)
         return;
     }
     size_t count = atomic_load_explicit(&g->front->conns_count, memory_order_relaxed);
-    if (count >= CONNECTIONS_MAX) {
+    size_t most = g->options->connections_max ? g->options->connections_max : CONNECTIONS_MAX;
+    if (count >= most && limit_is_on("connections")) {
         conn_refuse(g, listener);
         return;
     }

@@ -27,21 +27,23 @@ def link_command():
     return shlex.split(done.stdout.rstrip('\n').split('\n')[-1])
 
 
-def build(plant, folder):
-    """Path of a program that was compiled with -D`plant`."""
+def build(plant, folder, mark=None):
+    """Path of a program that was compiled with -D`plant`; files that say `mark` know it, too."""
     objects = []
     for entry in compile_commands():
         source = os.path.join(entry['directory'], entry['file'])
         if '/tests/' in source or not os.path.exists(source):
             continue
         with open(source, encoding='utf-8') as file:
-            if plant not in file.read():
-                continue
+            text = file.read()
+        if plant not in text and (mark is None or mark not in text):
+            continue
         words = shlex.split(entry['command'])
-        target = os.path.join(folder, os.path.basename(source) + '.o')
+        target = os.path.join(folder, os.path.relpath(source, '/').replace('/', '_') + '.o')
         words[words.index('-o') + 1] = target
         subprocess.run([*words, '-D' + plant], cwd=entry['directory'], check=True)
-        objects.append(target)
+        if target not in objects:
+            objects.append(target)
     assert objects, f'no file knows {plant}'
     words = link_command()
     if '-o' not in words:
