@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Holds docs/limits.md to the tree: every row names a test, a limit, a metric, a reason and a switch
+"""Holds docs/limits.md to the tree: each row names a test, a limit, a metric, a reason and a switch
 that exist, and every attack and every switch has its row.
 
 usage: limits.py SOURCE       prints TAP
