@@ -13,7 +13,6 @@
  * without --insecure, unless there is TLS: a token on the wire is a person's. */
 #include "serve.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -38,8 +37,9 @@
 #include "ctl/value.h"
 #include "gateway/gateway.h"
 #include "node/node.h"
-#include "serve_issuers.h"
+#include "serve_check.h"
 #include "serve_config.h"
+#include "serve_issuers.h"
 #include "serve_front.h"
 #include "serve_ops.h"
 
@@ -84,29 +84,13 @@ static void serve_harden(void)
     signal(SIGHUP, SIG_IGN); /* also while starting; whoever waits for signals says so then */
 }
 
-/* IP:PORT of key `name`: checked by its type, so only localhost and strangers are looked at. */
-static int serve_address(struct serve *s, const char *name, const char *address, bool insecure)
+static int serve_address(struct serve *s, const char *name, const char *text, bool insecure)
 {
-    unsigned char unused[sizeof(struct in6_addr)];
-    const char *bare = strncmp(address, "tcp://", 6) == 0 ? address + 6 : address;
-    if (!value_target(bare, s->host, &s->port)) {
-        return serve_config_wrong(&s->sc, s->verb, name, address,
-                                  "write HOST:PORT (port 0: any free one)");
-    }
-    if (strcmp(s->host, "localhost") == 0) {
-        strcpy(s->host, "127.0.0.1");
-    }
-    if (inet_pton(AF_INET, s->host, unused) != 1 && inet_pton(AF_INET6, s->host, unused) != 1) {
-        return serve_config_wrong(&s->sc, s->verb, name, address,
-                                  "the host must be an IP address or localhost");
-    }
-    if (!value_loopback(s->host) && !insecure) {
-        return serve_config_wrong(&s->sc, s->verb, name, address,
-                                  "not a loopback address, and there is no TLS: tokens would "
-                                  "travel in the clear (set tls.certificate and tls.key; "
-                                  "--insecure allows it as it is)");
-    }
-    return VERB_OK;
+    struct serve_address address = {.name = name, .text = text, .insecure = insecure};
+    int r = serve_check_address(&s->sc, s->verb, &address);
+    memcpy(s->host, address.host, sizeof(s->host));
+    s->port = address.port;
+    return r;
 }
 
 static int serve_gateway_address(struct serve *s)
@@ -586,5 +570,6 @@ const struct verb serve_verbs[] = {
     {"serve", NULL, "everything in one process", serve_serve_help, serve_serve},
     {"gateway", NULL, "the gateway alone", serve_gateway_help, serve_gateway},
     {"shard", NULL, "the shard alone", serve_shard_help, serve_shard},
+    {"config", "check", "every mistake in a configuration file", serve_check_help, serve_check},
     {0},
 };

@@ -232,7 +232,11 @@ int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, c
 {
     char origin[512];
     config_origin(sc->now, name, origin, sizeof(origin));
-    talk_error("%s %s: %s (%s)", origin, value, why, name);
+    if (sc->is_check) {
+        talk_say("%s: %s %s: %s", origin, name, value, why);
+        return VERB_USAGE;
+    }
+    talk_error("%s: %s %s: %s", origin, name, value, why);
     talk_next("%s --help, or fairslot config explain %s", options_verb_name(verb), name);
     return VERB_USAGE;
 }

@@ -44,15 +44,18 @@ static uint32_t front_role(const char *name)
 }
 
 /* The table of names, from all [role NAME]. */
-static int front_roles(struct serve_front *front, const struct config *c, size_t *ret_count)
+static int front_roles(struct serve_front *front, const struct serve_config *sc,
+                       const struct verb *verb, size_t *ret_count)
 {
+    const struct config *c = sc->now;
+    char name[96];
     size_t count = 0;
     for (size_t i = 0; i < c->roles_count; i++) {
         uint32_t role = front_role(c->roles[i].name);
         if (role == 0) {
-            talk_error("[role %s]: there is no such role", c->roles[i].name);
-            talk_next("the roles are operator, viewer, clerk and auditor");
-            return VERB_USAGE;
+            snprintf(name, sizeof(name), "role.%s.certificates", c->roles[i].name);
+            return serve_config_wrong(sc, verb, name, c->roles[i].name,
+                                      "the roles are operator, viewer, clerk and auditor");
         }
         for (size_t k = 0; k < c->roles[i].certificates.count; k++) {
             if (count == SERVE_FRONT_ROLES) {
@@ -104,7 +107,7 @@ static int front_admin(struct serve_front *front, const struct serve_config *sc,
     }
     o->admin_client_ca = c->admin_client_ca;
     o->admin_roles = front->roles;
-    return front_roles(front, c, &o->admin_roles_count);
+    return front_roles(front, sc, verb, &o->admin_roles_count);
 }
 
 static int front_network(struct serve_front *front, const struct serve_config *sc,
@@ -146,9 +149,10 @@ int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
 {
     const struct config *c = sc->now;
     *front = (struct serve_front){.exempt = ""};
+    int pair = VERB_OK;
     if (!c->tls_certificate[0] != !c->tls_key[0]) {
         const char *is = c->tls_key[0] ? "tls.key" : "tls.certificate";
-        return serve_config_wrong(sc, verb, is, c->tls_key[0] ? c->tls_key : c->tls_certificate,
+        pair = serve_config_wrong(sc, verb, is, c->tls_key[0] ? c->tls_key : c->tls_certificate,
                                   "tls.certificate and tls.key go together");
     }
     o->tls_certificate = front_file(c->tls_certificate);
@@ -157,8 +161,9 @@ int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
     o->tls_allows_12 = c->tls_tls12;
     o->ping_ms = (int)c->connection_client_ping;
     serve_front_limits(c, o);
-    int r = front_network(front, sc, verb, o);
-    return r == VERB_OK ? front_admin(front, sc, verb, o) : r;
+    /* All three, so that all that is wrong is told at once. */
+    int network = front_network(front, sc, verb, o), admin = front_admin(front, sc, verb, o);
+    return pair != VERB_OK ? pair : network != VERB_OK ? network : admin;
 }
 
 void serve_front_next(int verdict)

@@ -6,7 +6,6 @@
 #include "verb.h"
 
 int cmd_call(const struct verb *verb, int argc, char **argv);
-int cmd_config_check(const struct verb *verb, int argc, char **argv);
 int cmd_config_show(const struct verb *verb, int argc, char **argv);
 int cmd_config_explain(const struct verb *verb, int argc, char **argv);
 int cmd_config_default(const struct verb *verb, int argc, char **argv);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fairslot config: what a configuration says, before a server reads it.
- *   check    every mistake as FILE:LINE: what, on stderr; exit 2
+/* fairslot config: what a configuration says, before a server reads it (check: engine/serve_check).
  *   show     effective values, with --origin where each came from; a file that reads back
  *   explain  one key, one section, everything     default  a commented file of every key
  *   manual   fairslot.conf(5)         metrics, events: tables of docs/
@@ -42,26 +41,6 @@ static int cmd_config_load(const char *file, const struct options_many *sets,
                file ? file : "--set");
     talk_next("correct each line above; fairslot config explain KEY says what a key takes");
     return VERB_USAGE;
-}
-
-int cmd_config_check(const struct verb *verb, int argc, char **argv)
-{
-    struct options_many sets = {0};
-    struct options_words words;
-    struct config *config;
-    const struct options_spec specs[] = {{"set", 0, .many = &sets}, {NULL}};
-    const struct options_rule rule = {specs, 1, 1, "FILE"};
-    int r = options_parse(verb, &rule, argc, argv, &words);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    r = cmd_config_load(words.at[0], &sets, &config);
-    if (r == VERB_OK) {
-        printf("%s: right\n", words.at[0]);
-        config_free(config);
-        r = render_flush();
-    }
-    return r;
 }
 
 int cmd_config_show(const struct verb *verb, int argc, char **argv)

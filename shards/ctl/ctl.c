@@ -239,14 +239,6 @@ static const char ctl_call_help[] =
     "example:\n"
     "  fairslot call CatalogService/ListSlots '{\"parent\": \"pools/passports\"}'\n";
 
-static const char ctl_config_check_help[] =
-    "usage: fairslot config check FILE [--set SECTION.KEY=VALUE]...\n"
-    "Reads FILE and its drop-ins (FILE.d/*.conf in name order) as a server would; tells every\n"
-    "mistake as FILE:LINE: what, and exits 2 when there is one.  Run it before a reload.\n"
-    "  --set SECTION.KEY=VALUE   over the files, as on the server's command line (none)\n"
-    "example:\n"
-    "  fairslot config check fairslot.conf\n";
-
 static const char ctl_config_show_help[] =
     "usage: fairslot config show [FILE] [options]\n"
     "Effective values: defaults, FILE, its drop-ins, --set.  Secrets are paths, never values.\n"
@@ -289,8 +281,6 @@ static const char ctl_config_events_help[] =
 
 const struct verb ctl_verbs[] = {
     {"call", NULL, "any method of the API, in JSON", ctl_call_help, cmd_call},
-    {"config", "check", "every mistake in a configuration file", ctl_config_check_help,
-     cmd_config_check},
     {"config", "show", "effective values, and where they are from", ctl_config_show_help,
      cmd_config_show},
     {"config", "explain", "what a key is for and takes", ctl_config_explain_help,

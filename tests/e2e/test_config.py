@@ -30,6 +30,16 @@ def test_check_says_line_and_neighbour():
     assert run('config', 'check', right).stdout == f'{right}: right\n'
 
 
+def test_check_finds_what_a_start_would_refuse():
+    path = write('apart.conf', '[gateway]\nlisten = 0.0.0.0:1\n[tls]\nkey = apart.conf\n'
+                 '[issuer munich]\nurl = https://m.example\n')
+    lines = run('config', 'check', path, check=USAGE).stderr.splitlines()
+    assert lines[0].startswith(f'{path}:2: gateway.listen 0.0.0.0:1: not a loopback'), lines
+    assert any(line.startswith(f'{path}:4: tls.key ') for line in lines), lines
+    assert any(line.startswith(f'{path}:6: ') and 'munich' in line for line in lines), lines
+    assert lines[3] == f'error: {path} is not right', lines
+
+
 def test_show_names_origins():
     path = write('shown.conf', '[gateway]\ndrain = 9s\n')
     write('shown.conf.d/10-more.conf', '[gateway]\nhello = 8s\n')
@@ -79,7 +89,7 @@ def test_beyond_loopback_names_the_line():
     path = write('open.conf', '[gateway]\nlisten = 0.0.0.0:0\n')
     done = run('serve', '--dev', '--config', path, '--data', os.path.join(FOLDER, 'open'),
                check=USAGE)
-    assert f'{path}:2 0.0.0.0:0: not a loopback address' in done.stderr, done.stderr
+    assert f'{path}:2: gateway.listen 0.0.0.0:0: not a loopback address' in done.stderr, done.stderr
 
 
 def test_manual_page():

@@ -98,7 +98,7 @@ def room_of_include(name, rooms):
     first = name.split('/')[0]
     if name == 'verb.h':
         return rooms['verb']
-    if name in ('serve.h', 'serve_config.h', 'serve_front.h', 'serve_issuers.h', 'serve_ops.h'):
+    if name == 'serve.h' or name.startswith('serve_') and '/' not in name:
         return rooms['main']
     return rooms.get(first) if '/' in name and first not in ('gen', 'verb', 'main') else None
 
