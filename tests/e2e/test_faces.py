@@ -10,6 +10,7 @@ import base64
 import json
 import subprocess
 import time
+import urllib.request
 
 import house
 import rawh1
@@ -436,6 +437,41 @@ def test_upgrade_and_http_1_0():
                                f'http://{SERVER.target}{CHECK}'], capture_output=True, check=True)
         assert done.stdout.startswith(b'HTTP/1.1 200 OK\r\n'), done.stdout
         assert (b'connection: close\r\n' in done.stdout) == closes, done.stdout
+
+
+# -- counted --------------------------------------------------------------------------------------
+
+def test_each_face_and_refusal_is_counted():
+    server = house.Server(options=('--set', 'ops.listen=127.0.0.1:0')).start()
+
+    def counted():
+        url = f'http://{server.process.ready["ops"]}/metrics'
+        lines = urllib.request.urlopen(url, timeout=20).read().decode().splitlines()
+        return {line.rpartition(' ')[0]: float(line.rpartition(' ')[2]) for line in lines
+                if line.startswith(('fairslot_refusals_total', 'fairslot_rpc_requests_total'))}
+
+    link = rawh1.Connection(server.port)
+    link.post(CHECK, {})
+    link.post(CHECK, envelope(b''), WEB)
+    link.post(CHECK, base64.b64encode(envelope(b'')), TEXT)
+    link.post(WATCH, envelope(b'{}'), STREAM, [('connect-timeout-ms', '10')])
+    link.post(CHECK, b'', 'text/plain')
+    link.get('/nowhere')
+    link.get(RESERVE + 'CreateHold')
+    link.send(rawh1.request('OPTIONS', CHECK, None, [
+        ('origin', OTHER_PAGE), ('access-control-request-method', 'POST')])).answer()
+    link.send(b'nonsense\r\n\r\n').answer()
+    link.close()
+    counts = counted()
+    for reason in ('CONTENT_TYPE_UNSUPPORTED', 'METHOD_UNKNOWN', 'HTTP_METHOD_WRONG',
+                   'ORIGIN_NOT_ALLOWED', 'HTTP_MALFORMED', 'DEADLINE_EXCEEDED'):
+        assert counts.get(f'fairslot_refusals_total{{reason="{reason}"}}') == 1, (reason, counts)
+    for protocol, reason in (('connect', 'OK'), ('grpc-web', 'OK'), ('grpc-web-text', 'OK'),
+                             ('connect-stream', 'DEADLINE_EXCEEDED')):
+        asked = (f'fairslot_rpc_requests_total{{class="open",protocol="{protocol}",'
+                 f'reason="{reason}"}}')
+        assert counts.get(asked) == 1, (asked, counts)
+    server.close()
 
 
 # -- pages of other origins -----------------------------------------------------------------------
