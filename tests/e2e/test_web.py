@@ -4,6 +4,7 @@
 buf curl over three protocols with reflection.  Browsers: test_browser.py.
 """
 import concurrent.futures
+import http.client
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ SERVER = house.Server()
 SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot web ')
 FACES = ('connect-json-h1', 'connect-json-h2', 'connect-proto-h1', 'connect-proto-h2',
          'connect-get-h1', 'connect-get-h2', 'grpc-h2', 'grpc-web-h1', 'grpc-web-h2')
+CHECK = '/grpc.health.v1.Health/Check'
+GET_POOL = '/fairslot.v1.CatalogService/GetPool'
 
 
 def before():
@@ -59,6 +62,39 @@ def test_connect_node_over_every_face():
     assert said.count('booked, refused, streamed') == len(FACES), said
 
 
+# -- JSON that is wrong ---------------------------------------------------------------------------
+
+WRONG = (  # body, and what is said of it
+    (b'', 'an empty body is no JSON'), (b'{', 'no JSON'), (b'null', 'no JSON'), (b'[]', 'an object'),
+    (b'{"name": 1}', 'name: a string is wanted'), (b'{"name":"a"}x', 'no JSON'),
+    (b'{"name":"a","name":"b"}', 'a member is given twice'), (b'{"name":"\xff"}', 'no UTF-8'),
+    (b'{"name":"\\ud800"}', 'no JSON'), (b'{"name":"\\u0000"}', 'NUL'), (b'{"a":NaN}', 'no JSON'),
+    (b'{"a":1e999}', 'a number is too large'), (b'{"a":' + b'9' * 1000 + b'}', 'too large'),
+    (b'{"a":' + b'[' * 30000 + b']' * 30000 + b'}', 'nested too deeply'),
+    (b'{"a":' + b'{"a":' * 10000 + b'1' + b'}' * 10001, 'nested too deeply'))
+
+
+def test_wrong_json_is_told():
+    """Each is a refusal that names what is wrong; what is no more than unknown is passed over."""
+    line = http.client.HTTPConnection(SERVER.target, timeout=20)
+
+    def post(body):
+        line.request('POST', GET_POOL, body, {'content-type': 'application/json'})
+        answer = line.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    for body, about in WRONG:
+        status, said = post(body)
+        assert status == 400 and said['code'] == 'invalid_argument', (body[:60], status, said)
+        assert about in said['message'], (body[:60], said)
+        assert said['details'][0]['debug']['reason'] == 'MESSAGE_MALFORMED', said
+    status, said = post(b'{"nmae": {"a": [[1], null]}, "name": "pools/clients"}')
+    assert status == 200 and said['name'] == 'pools/clients', said
+    status, said = post(b'{"a":"' + b'x' * 70000 + b'"}')
+    assert said['code'] == 'resource_exhausted', said
+    line.close()
+
+
 # -- buf curl -------------------------------------------------------------------------------------
 
 def buf(*words, path='', check=True):
@@ -77,8 +113,6 @@ def buf(*words, path='', check=True):
 
 # h1 has no trailers for gRPC; reflection is a stream both ways, which buf asks of h2 alone.
 BUF = (('grpc', 'h2'), ('grpcweb', 'h2'), ('connect', 'h2'), ('grpcweb', 'h1'), ('connect', 'h1'))
-CHECK = '/grpc.health.v1.Health/Check'
-GET_POOL = '/fairslot.v1.CatalogService/GetPool'
 
 
 def how(protocol, version):
