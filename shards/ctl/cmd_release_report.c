@@ -3,7 +3,7 @@
  *   GetRelease, ListReleaseSlots, ListReleaseTickets (pages) -> files of docs/draw.md, "Bundle"
  * What it writes is what the server says; whether that is true is for `release verify`, which this
  * verb does not call: a report that checked itself would prove nothing.
- * Owns the tickets while it writes (about 500 bytes each).  A report that is broken off leaves files
+ * Owns the tickets while it writes (some 500 bytes each).  A report that is broken off leaves files
  * that verify finds incomplete.  Every failure was told. */
 #include <errno.h>
 #include <inttypes.h>

@@ -65,7 +65,8 @@ def test_connect_node_over_every_face():
 # -- JSON that is wrong ---------------------------------------------------------------------------
 
 WRONG = (  # body, and what is said of it
-    (b'', 'an empty body is no JSON'), (b'{', 'no JSON'), (b'null', 'no JSON'), (b'[]', 'an object'),
+    (b'', 'an empty body is no JSON'), (b'{', 'no JSON'), (b'null', 'no JSON'),
+    (b'[]', 'an object is wanted'),
     (b'{"name": 1}', 'name: a string is wanted'), (b'{"name":"a"}x', 'no JSON'),
     (b'{"name":"a","name":"b"}', 'a member is given twice'), (b'{"name":"\xff"}', 'no UTF-8'),
     (b'{"name":"\\ud800"}', 'no JSON'), (b'{"name":"\\u0000"}', 'NUL'), (b'{"a":NaN}', 'no JSON'),
