@@ -106,6 +106,7 @@ struct reply_view {
     uint32_t credit;
     struct answer *answers;
     size_t answers_count;
+    uint32_t pause_us; /* for each item of the batch, before the next one leaves; 0: none */
 };
 
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);

@@ -119,6 +119,7 @@ int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct
     Shard__V1__BatchReply m = SHARD__V1__BATCH_REPLY__INIT;
     m.map_epoch = reply->map_epoch;
     m.credit = reply->credit;
+    m.pause_us = reply->pause_us;
     m.n_answers = count;
     m.answers = pointers;
     return err_trace(codec_pack(&m.base, arena, ret_bytes));
@@ -158,7 +159,9 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
             return REASON_MESSAGE_MALFORMED;
         }
     }
-    *ret_reply = (struct reply_view){m->map_epoch, m->credit, answers, m->n_answers};
+    *ret_reply = (struct reply_view){.map_epoch = m->map_epoch, .credit = m->credit,
+                                     .pause_us = m->pause_us,
+                                     .answers = answers, .answers_count = m->n_answers};
     return 0;
 }
 

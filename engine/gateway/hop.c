@@ -41,6 +41,7 @@
 #define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
 #define HOP_LOOK_MS    500  /* the same while it is connected */
+#define HOP_PAUSE_MS   500  /* longest pause for want of credit */
 #define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
 #define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
                                round, one for the next */
@@ -89,7 +90,7 @@ struct hop {
     struct list lost;      /* errands in ERRAND_LOST */
     uint64_t away_since_ms; /* 0: connected when last seen */
     bool said_away;         /* the log has a line about it */
-    uint64_t hold_until_ms; /* no sending before this: the peer was just lost */
+    uint64_t hold_until_ms; /* nothing leaves before: the peer was just lost, or credit is scarce */
     struct deadline tick;   /* armed while away, or while holding */
     struct arena arena;     /* one batch or reply at a time */
     struct batch_call batch[BATCH_ITEMS_MAX];
@@ -171,6 +172,17 @@ static struct errand *hop_named(const struct hop_context *c, uint32_t number)
     return number / BATCH_ITEMS_MAX == c->batch_number ? c->errands[seat] : NULL;
 }
 
+/* Credit for a part of one item: nothing leaves until the pause after this batch is over. */
+static void hop_pace(struct hop *hop, const struct hop_context *c, uint32_t pause_us)
+{
+    uint64_t pause_ms = (uint64_t)pause_us * c->items_count / 1000;
+    pause_ms = pause_ms < HOP_PAUSE_MS ? pause_ms : HOP_PAUSE_MS;
+    if (pause_us && c->sent_ms + pause_ms > hop_now(hop)) {
+        hop->hold_until_ms = c->sent_ms + pause_ms;
+        deadline_arm(&hop->gateway->deadlines, &hop->tick, hop->hold_until_ms);
+    }
+}
+
 static void hop_reply(struct hop *hop, unsigned context)
 {
     struct hop_context *c = &hop->contexts[context];
@@ -184,6 +196,7 @@ static void hop_reply(struct hop *hop, unsigned context)
         return;
     }
     hop->credit = reply.credit;
+    hop_pace(hop, c, reply.pause_us);
     METRIC_SET(hop_credit, reply.credit);
     hop->map_epoch = reply.map_epoch;
     for (size_t i = 0; i < reply.answers_count; i++) {

@@ -152,11 +152,12 @@ int answers_verdict(struct answers *a, const struct verdict *verdict)
     return err_trace(answers_meta(a, verdict, x));
 }
 
-int answers_end(struct answers *a, uint32_t credit, struct span *ret_reply)
+int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply)
 {
     CHECK(a->count == a->batch->view.items_count);
     struct reply_view reply = {.map_epoch = a->batch->view.map_epoch,
-                               .credit = credit,
+                               .credit = grant.items,
+                               .pause_us = grant.pause_us,
                                .answers = a->items,
                                .answers_count = a->count};
     int r = codec_reply_pack(&reply, &a->reply, ret_reply);

@@ -5,6 +5,7 @@
 #define FAIRSLOT_NODE_ANSWERS_H
 
 #include "ledger/ledger.h"
+#include "node/credit.h"
 #include "node/intake.h"
 
 struct answers;
@@ -23,6 +24,6 @@ bool answers_takes_read(const struct answers *a);
 int answers_verdict(struct answers *a, const struct verdict *verdict);
 void answers_refusal(struct answers *a, const struct intake_refusal *refusal);
 /* The packed reply, borrowed until the next answers_begin().  0 or < 0. */
-int answers_end(struct answers *a, uint32_t credit, struct span *ret_reply);
+int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply);
 
 #endif

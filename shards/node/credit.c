@@ -11,13 +11,25 @@
 
 void credit_init(struct credit *c, int64_t now_us)
 {
-    *c = (struct credit){.total = CREDIT_START, .changed_us = now_us};
+    *c = (struct credit){.total = CREDIT_START, .changed_us = now_us, .counted_us = now_us};
 }
 
-void credit_observe(struct credit *c, int64_t delay_us, int64_t now_us)
+static void credit_count(struct credit *c, size_t items, int64_t now_us)
+{
+    int64_t took_us = now_us - c->counted_us;
+    c->items += items;
+    if (took_us >= CREDIT_RATE_US) {
+        c->rate = c->items * (uint64_t)SECOND_US / (uint64_t)took_us;
+        c->items = 0;
+        c->counted_us = now_us;
+    }
+}
+
+void credit_observe(struct credit *c, int64_t delay_us, size_t items, int64_t now_us)
 {
     CHECK(delay_us >= 0);
     CHECK(c->total >= CREDIT_MIN);
+    credit_count(c, items, now_us);
     c->delay_us += (delay_us - c->delay_us) / 8;
     if (now_us - c->changed_us < CREDIT_STEP_US) {
         return;
@@ -49,7 +61,13 @@ static struct credit_gateway *credit_find(struct credit *c, uint64_t id)
     return oldest;
 }
 
-uint32_t credit_share(struct credit *c, uint64_t gateway, uint32_t waiting, int64_t now_us)
+/* A gateway where nobody waits counts as one person: somebody may come. */
+static uint64_t credit_people(const struct credit_gateway *gateway)
+{
+    return gateway->waiting > 0 ? gateway->waiting : 1;
+}
+
+struct credit_grant credit_share(struct credit *c, uint64_t gateway, uint32_t waiting, int64_t now_us)
 {
     struct credit_gateway *mine = credit_find(c, gateway);
     mine->heard_us = now_us;
@@ -57,10 +75,15 @@ uint32_t credit_share(struct credit *c, uint64_t gateway, uint32_t waiting, int6
     uint64_t sum = 0;
     for (size_t i = 0; i < c->gateways_count; i++) {
         if (now_us - c->gateways[i].heard_us <= CREDIT_HEARD_US) {
-            sum += (uint64_t)c->gateways[i].waiting + 1;
+            sum += credit_people(&c->gateways[i]);
         }
     }
     CHECK(sum > 0);
-    uint64_t share = c->total * ((uint64_t)waiting + 1) / sum;
-    return share > CREDIT_MIN ? (uint32_t)share : CREDIT_MIN;
+    struct credit_grant grant = {.items = (uint32_t)(c->total * credit_people(mine) / sum)};
+    if (grant.items < CREDIT_MIN) {
+        uint64_t each = sum * (uint64_t)SECOND_US / (credit_people(mine) * (c->rate ? c->rate : 1));
+        grant.items = CREDIT_MIN;
+        grant.pause_us = each < CREDIT_PAUSE_US ? (uint32_t)each : CREDIT_PAUSE_US;
+    }
+    return grant;
 }

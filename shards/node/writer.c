@@ -109,9 +109,9 @@ static int writer_batch(struct writer *w, struct round *round, struct intake_bat
         }
     }
     struct span reply;
-    uint32_t credit = credit_share(&w->credit, b->view.gateway, b->view.waiting_identities,
-                                   w->time.mono_us);
-    int r = answers_end(w->answers, credit, &reply);
+    struct credit_grant grant = credit_share(&w->credit, b->view.gateway,
+                                             b->view.waiting_identities, w->time.mono_us);
+    int r = answers_end(w->answers, grant, &reply);
     if (r) {
         return err_trace(r);
     }
@@ -202,7 +202,7 @@ static void writer_observe(struct writer *w, const struct round *round, int64_t 
     for (struct list *l = round->batches.next; l != &round->batches; l = l->next) {
         const struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
         int64_t delay_us = now_us - b->arrival_us;
-        credit_observe(&w->credit, delay_us > 0 ? delay_us : 0, now_us);
+        credit_observe(&w->credit, delay_us > 0 ? delay_us : 0, b->view.items_count, now_us);
     }
 }
 

@@ -9,7 +9,7 @@ static void observe(struct credit *c, int64_t delay_us, int times)
 {
     for (int i = 0; i < times; i++) {
         now_us += 1000;
-        credit_observe(c, delay_us, now_us);
+        credit_observe(c, delay_us, 10, now_us);
     }
 }
 
@@ -17,7 +17,7 @@ static void test_grows_slowly_shrinks_fast(void)
 {
     struct credit c;
     credit_init(&c, now_us);
-    EQ(credit_share(&c, 1, 0, now_us), CREDIT_START);
+    EQ(credit_share(&c, 1, 0, now_us).items, CREDIT_START);
     observe(&c, 100, 10);
     EQ(c.total, CREDIT_START + CREDIT_STEP); /* one step in 10 ms */
     observe(&c, 100, 100000);
@@ -27,7 +27,7 @@ static void test_grows_slowly_shrinks_fast(void)
     OK(c.total >= CREDIT_MAX / 2);
     observe(&c, 100000, 100000);
     EQ(c.total, CREDIT_MIN);
-    EQ(credit_share(&c, 1, 1000, now_us), CREDIT_MIN); /* never zero: somebody must ask */
+    EQ(credit_share(&c, 1, 1000, now_us).items, CREDIT_MIN); /* never zero: somebody must ask */
     observe(&c, 100, 200);
     OK(c.total > CREDIT_MIN); /* and back again */
 }
@@ -58,12 +58,31 @@ static void test_shared_by_waiting_identities(void)
     struct credit c;
     credit_init(&c, now_us);
     c.total = 1000;
-    credit_share(&c, 7, 299, now_us);
-    EQ(credit_share(&c, 8, 99, now_us), 250); /* 100 of 400 */
-    EQ(credit_share(&c, 7, 299, now_us), 750);
-    EQ(credit_share(&c, 7, 99, now_us), 500); /* as it says now */
-    EQ(credit_share(&c, 9, UINT32_MAX, now_us), 999);
-    EQ(credit_share(&c, 8, 99, now_us), CREDIT_MIN);
+    credit_share(&c, 7, 300, now_us);
+    EQ(credit_share(&c, 8, 100, now_us).items, 250); /* 100 of 400 */
+    EQ(credit_share(&c, 7, 300, now_us).items, 750);
+    EQ(credit_share(&c, 7, 100, now_us).items, 500); /* as it says now */
+    EQ(credit_share(&c, 9, UINT32_MAX, now_us).items, 999);
+    EQ(credit_share(&c, 8, 100, now_us).items, CREDIT_MIN); /* never nothing */
+}
+
+/* One person at one gateway and 999 at another, 10,000 items a second: his next is due after 100 ms,
+ * whatever time each takes. */
+static void test_parts_of_one(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    observe(&c, 10000, 1000); /* ten items a millisecond */
+    c.total = 150;
+    credit_share(&c, 7, 1, now_us);
+    EQ(credit_share(&c, 8, 999, now_us).items, 149);
+    EQ(credit_share(&c, 8, 999, now_us).pause_us, 0);
+    EQ(credit_share(&c, 7, 1, now_us).items, 1);
+    EQ(credit_share(&c, 7, 1, now_us).pause_us, 100000);
+    EQ(credit_share(&c, 7, 0, now_us).pause_us, 100000); /* nobody waits: somebody may come */
+    EQ(credit_share(&c, 7, 5, now_us).pause_us, 20080);
+    c.rate = 0;
+    EQ(credit_share(&c, 7, 1, now_us).pause_us, CREDIT_PAUSE_US);
 }
 
 static void test_silent_gateways_have_no_share(void)
@@ -72,9 +91,9 @@ static void test_silent_gateways_have_no_share(void)
     credit_init(&c, now_us);
     c.total = 1000;
     credit_share(&c, 7, 9, now_us);
-    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US), 500);
-    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US + 1), 1000);
-    EQ(credit_share(&c, 7, 9, now_us + CREDIT_HEARD_US + 2), 500); /* back */
+    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US).items, 500);
+    EQ(credit_share(&c, 8, 9, now_us + CREDIT_HEARD_US + 1).items, 1000);
+    EQ(credit_share(&c, 7, 9, now_us + CREDIT_HEARD_US + 2).items, 500); /* back */
 }
 
 static void test_more_gateways_than_places(void)
@@ -83,11 +102,11 @@ static void test_more_gateways_than_places(void)
     credit_init(&c, now_us);
     c.total = 1000;
     for (uint64_t id = 1; id <= 10 * CREDIT_GATEWAYS_MAX; id++) {
-        EQ(credit_share(&c, id, 0, now_us + (int64_t)id) > 0, 1);
+        OK(credit_share(&c, id, 0, now_us + (int64_t)id).items > 0);
     }
     EQ(c.gateways_count, CREDIT_GATEWAYS_MAX);
     uint64_t newest = 10 * CREDIT_GATEWAYS_MAX;
-    EQ(credit_share(&c, newest, 0, now_us + (int64_t)newest), 1000 / CREDIT_GATEWAYS_MAX);
+    EQ(credit_share(&c, newest, 0, now_us + (int64_t)newest).items, 1000 / CREDIT_GATEWAYS_MAX);
     EQ(c.gateways_count, CREDIT_GATEWAYS_MAX);
 }
 
@@ -97,6 +116,7 @@ int main(void)
     TAP_RUN(test_rests_in_between);
     TAP_RUN(test_one_slow_batch_changes_little);
     TAP_RUN(test_shared_by_waiting_identities);
+    TAP_RUN(test_parts_of_one);
     TAP_RUN(test_silent_gateways_have_no_share);
     TAP_RUN(test_more_gateways_than_places);
     return tap_done();
