@@ -67,7 +67,8 @@ static uint64_t credit_people(const struct credit_gateway *gateway)
     return gateway->waiting > 0 ? gateway->waiting : 1;
 }
 
-struct credit_grant credit_share(struct credit *c, uint64_t gateway, uint32_t waiting, int64_t now_us)
+struct credit_grant credit_share(struct credit *c, uint64_t gateway, uint32_t waiting,
+                                 int64_t now_us)
 {
     struct credit_gateway *mine = credit_find(c, gateway);
     mine->heard_us = now_us;
@@ -81,7 +82,8 @@ struct credit_grant credit_share(struct credit *c, uint64_t gateway, uint32_t wa
     CHECK(sum > 0);
     struct credit_grant grant = {.items = (uint32_t)(c->total * credit_people(mine) / sum)};
     if (grant.items < CREDIT_MIN) {
-        uint64_t each = sum * (uint64_t)SECOND_US / (credit_people(mine) * (c->rate ? c->rate : 1));
+        uint64_t rate = credit_people(mine) * (c->rate ? c->rate : 1);
+        uint64_t each = sum * (uint64_t)SECOND_US / rate;
         grant.items = CREDIT_MIN;
         grant.pause_us = each < CREDIT_PAUSE_US ? (uint32_t)each : CREDIT_PAUSE_US;
     }

@@ -45,8 +45,8 @@ struct credit {
 void credit_init(struct credit *c, int64_t now_us);
 /* A batch of so many items waited this long for its round. */
 void credit_observe(struct credit *c, int64_t delay_us, size_t items, int64_t now_us);
-/* Notes that the gateway was heard and returns its share now, at least one item.  A gateway with few
- * people beside one with many has only a part of one: it makes pauses. */
+/* Notes that the gateway was heard and returns its share now, at least one item.  A gateway with
+ * few people beside one with many has only a part of one: it makes pauses. */
 struct credit_grant credit_share(struct credit *c, uint64_t gateway, uint32_t waiting,
                                  int64_t now_us);
 

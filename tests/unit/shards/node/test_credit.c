@@ -66,7 +66,7 @@ static void test_shared_by_waiting_identities(void)
     EQ(credit_share(&c, 8, 100, now_us).items, CREDIT_MIN); /* never nothing */
 }
 
-/* One person at one gateway and 999 at another, 10,000 items a second: his next is due after 100 ms,
+/* One person at one gateway and 999 at another, 10,000 items a second: his next is due in 100 ms,
  * whatever time each takes. */
 static void test_parts_of_one(void)
 {
