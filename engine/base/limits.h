@@ -90,6 +90,7 @@
 /* -- the gateway ------------------------------------------------------------------------------- */
 #define LOOPS_MAX             64    /* threads of a gateway that meet clients */
 #define CONNECTIONS_MAX       16000 /* descriptors are the scarce thing: 20,000 minus a reserve */
+#define ADMIN_CONNECTIONS_MAX 256     /* by the operators' listener, besides */
 #define STREAMS_PER_CONNECTION 1024 /* HTTP/2 MAX_CONCURRENT_STREAMS */
 #define CALLS_MAX             65536 /* live calls over all connections of a gateway */
 #define MEMORY_BYTES          ((size_t)1 << 30) /* that connections and calls may hold, all loops:

@@ -81,6 +81,7 @@ static void conn_close(struct conn *conn)
     g->conns_count--;
     METRIC_ADD(connections, -1);
     atomic_fetch_sub_explicit(&g->front->conns_count, 1, memory_order_relaxed);
+    g->admin_count -= conn->is_admin;
     uv_close((uv_handle_t *)&conn->tcp, conn_freed);
 }
 
@@ -429,6 +430,7 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
         return err_origin(-ENOMEM);
     }
     conn->is_admin = listener == (uv_stream_t *)&g->admin_listener;
+    g->admin_count += conn->is_admin;
     int r = uv_accept(listener, (uv_stream_t *)&conn->tcp);
     if (r < 0) {
         goto close_conn;
@@ -471,8 +473,13 @@ void conn_refuse(struct gateway *g, uv_stream_t *listener)
         return;
     }
     struct conn *conn = CONTAINER_OF(g->conns.prev, struct conn, link);
-    METRIC_ADD(connections_refused_total, 1);
     log_event(LOG_CONNECTIONS_FULL, NULL, "gateway: %d connections: no more", CONNECTIONS_MAX);
+    conn_turn_away(conn);
+}
+
+void conn_turn_away(struct conn *conn)
+{
+    METRIC_ADD(connections_refused_total, 1);
     if (conn->cipher) {
         conn_reset(conn); /* a good-bye in TLS costs a handshake */
         return;

@@ -65,6 +65,8 @@ enum { CONN_E_REJECTED = 1 };
 int conn_accept(struct gateway *g, uv_stream_t *listener);
 /* Says good-bye in HTTP/2 and closes: there are enough. */
 void conn_refuse(struct gateway *g, uv_stream_t *listener);
+/* The same to one that was accepted a moment ago. */
+void conn_turn_away(struct conn *conn);
 /* It has something to send: flushed once, before the loop sleeps. */
 void conn_dirty(struct conn *conn);
 /* Closed at the next flush.  Allowed inside wire's callbacks. */

@@ -57,6 +57,7 @@ struct gateway {
     uv_signal_t sigint;
     uv_signal_t sighup;
     uv_tcp_t listener;
+    size_t admin_count;        /* connections by it */
     uv_tcp_t admin_listener;   /* first loop's; not initialised: there is none */
     enum gateway_phase phase;
     struct deadline drain;     /* when the next phase begins */

@@ -3,8 +3,9 @@
  * Happy path: accept, hand over to conn.c.
  * Fails: an address that cannot be had is a verdict with a text; with CONNECTIONS_MAX connections a
  * new one gets HTTP/2's good-bye and is closed, so that its client knows to come back and does not
- * wait.  When descriptors run out (fewer than LISTEN_RESERVE are left), the log has a line
- * and the oldest connection that never greeted goes, so that silent ones cannot keep clients out.
+ * wait.  When descriptors run out (fewer than LISTEN_RESERVE are left), the log has a line and the
+ * oldest connection that never greeted goes, so that silent ones cannot keep clients out; where all
+ * have greeted, the new one is turned away, so that an operator still comes in.
  * Where all have greeted and none is left, libuv gives up the one it keeps in reserve for this,
  * accepts and closes (uv__emfile_trick, which tells nobody), so that the backlog does not spin the
  * loop.  The same for the operators' listener, which the first loop alone has. */
@@ -26,7 +27,8 @@
 #define LISTEN_RESERVE 16    /* descriptors that silent connections may not have */
 #define LISTEN_SAY_MS  60000 /* between two lines about descriptors */
 
-static void listen_descriptors_low(struct gateway *g)
+/* newest: accepted a moment ago, and alive; NULL: none was. */
+static void listen_descriptors_low(struct gateway *g, struct conn *newest)
 {
     uint64_t now = uv_now(&g->loop);
     if (g->descriptors_said_ms == 0 || now - g->descriptors_said_ms >= LISTEN_SAY_MS) {
@@ -35,7 +37,9 @@ static void listen_descriptors_low(struct gateway *g)
                   "gateway: descriptors run out with %zu connections: raise the limit (ulimit -n)",
                   g->conns_count);
     }
-    conn_close_stranger(g);
+    if (!conn_close_stranger(g) && newest && !newest->is_admin) {
+        conn_turn_away(newest); /* the last ones are for operators, the shard and files */
+    }
 }
 
 /* Descriptors are given out lowest first, so the one that comes next tells how many are left. */
@@ -49,7 +53,7 @@ static void listen_count(struct gateway *g)
     }
     int next = dup(fd); /* not fcntl(): TSan knows this one */
     if (next < 0 || (rlim_t)next + LISTEN_RESERVE >= limit.rlim_cur) {
-        listen_descriptors_low(g);
+        listen_descriptors_low(g, newest);
     }
     if (next >= 0) {
         close(next);
@@ -60,7 +64,7 @@ static void listen_ready(uv_stream_t *listener, int status)
 {
     struct gateway *g = listener->data;
     if (status == UV_EMFILE || status == UV_ENFILE) {
-        listen_descriptors_low(g);
+        listen_descriptors_low(g, NULL);
         return;
     }
     if (status < 0) {
@@ -69,7 +73,11 @@ static void listen_ready(uv_stream_t *listener, int status)
     }
     size_t count = atomic_load_explicit(&g->front->conns_count, memory_order_relaxed);
     size_t most = g->options->connections_max ? g->options->connections_max : CONNECTIONS_MAX;
-    if (count >= most && limit_is_on("connections")) {
+    bool is_full = count >= most && limit_is_on("connections");
+    if (listener == (uv_stream_t *)&g->admin_listener) {
+        is_full = g->admin_count >= ADMIN_CONNECTIONS_MAX;
+    }
+    if (is_full) {
         conn_refuse(g, listener);
         return;
     }

@@ -52,10 +52,11 @@ class Control(kit.Server):
         self.address = line.split()[1].split("=", 1)[1]
 
 
-def gateway(work, certificate, key, number=0, *more):
+def gateway(work, certificate, key, number=0):
+    """Without TLS when there is no certificate."""
     words = ["--set", "tls.certificate=" + certificate, "--set", "tls.key=" + key]
     return kit.Server("serve", "--dev", "--data", os.path.join(work, "data%d" % number),
-                      "--listen", "127.0.0.1:0", *(words if certificate else []), *more)
+                      "--listen", "127.0.0.1:0", *(words if certificate else ()))
 
 
 def shake(server, count, *how):
@@ -113,7 +114,7 @@ def idle(work):
     for what, how, target in (("h2c", [], 20), ("TLS", ["tls"], 42)):
         values = []
         for _ in range(kit.RUNS):
-            servers = [gateway(work, certificate if how else None, key, number)
+            servers = [gateway(work, certificate if how else "", key, number)
                        for number in range(PROCESSES)]
             for server in servers:
                 shake(server, 50, "rpc", *how)  # what the first ones take is no connection's

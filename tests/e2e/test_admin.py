@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Operators' own listener: who may come in, as what, and that nobody gets there by another door."""
 import os
+import resource
 import signal
+import socket
 import subprocess
 
 import house
@@ -170,6 +172,31 @@ def test_what_the_configuration_must_have():
         file.write('no certificate\n')
     assert 'client CA' in house.run(*start, *ours, '--set', 'admin.client_ca=' + wrong,
                                     check=1).stderr
+
+
+def test_an_operator_comes_in_when_clients_took_all():
+    """Greeted, idle clients may have every descriptor but a few."""
+    pid = SERVER.process.pid
+    before_us = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = max(int(fd) for fd in os.listdir(f'/proc/{pid}/fd'))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (taken + 50, before_us[1]))
+    links, inside = [], 0
+    for _ in range(100):
+        link = socket.create_connection(('127.0.0.1', SERVER.port), timeout=10)
+        links.append(link)
+        try:
+            link.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0')
+            goaway = b'\7\0\0\0\0\0' in link.recv(1000)
+            inside += not goaway
+        except ConnectionError:
+            pass
+    assert 20 <= inside <= 50, inside
+    ada = operator('ada')
+    assert ada.ListPools(api.ListPoolsRequest()).pools
+    ada.close()
+    for link in links:
+        link.close()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before_us)
 
 
 def test_another_authority_after_a_reload():

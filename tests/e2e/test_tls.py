@@ -19,7 +19,8 @@ from house import api, grpc
 CA = papers.authority('ca')
 CERTIFICATE, KEY = papers.issue('server', 'ca', 'DNS:localhost,IP:127.0.0.1')
 WORDS = ('--set', 'tls.certificate=' + papers.path('live.pem'),
-         '--set', 'tls.key=' + papers.path('live.key'), '--set', 'ops.listen=127.0.0.1:0')
+         '--set', 'tls.key=' + papers.path('live.key'), '--set', 'ops.listen=127.0.0.1:0',
+         '--set', 'gateway.loops=2')
 SERVER = house.Server(options=WORDS)
 OPS = None
 
