@@ -4,12 +4,14 @@
  * Owns: the level, the form, a counter an event, the journal's socket.
  * Fails silently: a process that cannot log still serves.  Without the journal's socket its lines
  * go to stderr as JSON, which the journal takes as well.
+ * A stderr that takes nothing (a pipe whose reader stopped) loses lines, and nobody waits for it.
  * Invariants: a line is written by one system call, so lines of threads never mix; an event that
  * comes too often costs two atomic additions, and is told with the next line of its kind. */
 #include "base/log.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <linux/limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@
 #include "base/clock.h"
 #include "base/log_form.h"
 #include "base/metrics.h"
+
+_Static_assert(LOG_FORM_BYTES <= PIPE_BUF, "a line goes into a pipe in one piece");
 
 static const struct {
     const char *name;
@@ -97,6 +101,8 @@ static bool log_admit(enum log_event event, int64_t *ret_dropped)
 {
     *ret_dropped = 0;
     if (log_rows[event].burst == 0) {
+        *ret_dropped = log_counts[event].dropped ? atomic_exchange(&log_counts[event].dropped, 0)
+                                                 : 0;
         return true;
     }
     int64_t window = clock_mono_us() / (LOG_INTERVAL_S * SECOND_US) + 1;
@@ -133,7 +139,8 @@ static int log_journal(void)
     return fd;
 }
 
-static void log_write(const struct log_form *form)
+/* False: it could not be written now. */
+static bool log_write(const struct log_form *form)
 {
     char line[LOG_FORM_BYTES];
     enum log_format format = log_form_now();
@@ -141,12 +148,14 @@ static void log_write(const struct log_form *form)
         int fd = log_journal();
         size_t n = log_form_journal(form, line);
         if (fd >= 0 && send(fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n) {
-            return;
+            return true;
         }
     }
     size_t n = format == LOG_FORMAT_TEXT ? log_form_text(form, line) : log_form_json(form, line);
-    ssize_t ignored = write(STDERR_FILENO, line, n);
-    (void)ignored;
+    /* A pipe that says so takes PIPE_BUF bytes: nobody who does not read our lines holds us up. */
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
+           write(STDERR_FILENO, line, n) == (ssize_t)n;
 }
 
 void log_event(enum log_event event, const struct log_field *fields, const char *format, ...)
@@ -162,7 +171,6 @@ void log_event(enum log_event event, const struct log_field *fields, const char 
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    METRIC_ADD1(log_lines_total, level, level, 1);
     const struct log_form form = {.level = log_levels[level],
                                   .name = log_rows[event].name,
                                   .message = message,
@@ -171,7 +179,12 @@ void log_event(enum log_event event, const struct log_field *fields, const char 
                                   .dropped = dropped,
                                   .number = log_rows[event].number,
                                   .priority = log_priorities[level]};
-    log_write(&form);
+    if (log_write(&form)) {
+        METRIC_ADD1(log_lines_total, level, level, 1);
+    } else {
+        atomic_fetch_add(&log_counts[event].dropped, 1 + dropped);
+        METRIC_ADD1(log_lines_dropped_total, level, level, 1);
+    }
 }
 
 void log_describe(FILE *out)

@@ -21,6 +21,9 @@ struct form_out {
     size_t room; /* may be used */
 };
 
+#define FORM_TAIL  64  /* kept for a line's end */
+#define FORM_FIELD 160 /* a field's name, and some of it */
+
 static void form_put(struct form_out *o, const char *text, size_t len)
 {
     len = len < o->room - o->len ? len : o->room - o->len;
@@ -49,7 +52,7 @@ static void form_time(struct form_out *o, int64_t time_us)
 static void form_escaped(struct form_out *o, const char *text, size_t max, bool json)
 {
     size_t len = strnlen(text, max);
-    for (size_t i = 0; i < len;) {
+    for (size_t i = 0; i < len && o->len + 8 < o->room;) { /* one more, and a quote behind it */
         char code[8];
         unsigned char c = (unsigned char)text[i];
         size_t n = utf8_char((const uint8_t *)text + i, len - i);
@@ -76,15 +79,15 @@ static void form_number(struct form_out *o, int64_t number)
     form_words(o, text);
 }
 
-/* Room for one more field, however it is escaped? */
-static bool form_fits(const struct form_out *o, const char *text)
+/* Room for one more field, if only for its beginning? */
+static bool form_fits(const struct form_out *o)
 {
-    return o->room - o->len > 6 * strnlen(text, LOG_FORM_FIELD) + 128;
+    return o->room - o->len > FORM_FIELD;
 }
 
 size_t log_form_text(const struct log_form *form, char *out)
 {
-    struct form_out o = {out, 0, LOG_FORM_BYTES - 1};
+    struct form_out o = {out, 0, LOG_FORM_BYTES - FORM_TAIL};
     char head[48];
     form_time(&o, form->time_us);
     snprintf(head, sizeof(head), " %s FS-%04d ", form->level, form->number);
@@ -92,7 +95,7 @@ size_t log_form_text(const struct log_form *form, char *out)
     form_escaped(&o, form->message, LOG_FORM_MESSAGE, false);
     for (const struct log_field *f = form->fields; f && f->key; f++) {
         const char *text = f->text ? f->text : "";
-        if (!form_fits(&o, text)) {
+        if (!form_fits(&o)) {
             break;
         }
         form_words(&o, " ");
@@ -104,12 +107,13 @@ size_t log_form_text(const struct log_form *form, char *out)
             form_number(&o, f->number);
         }
     }
+    o.room = LOG_FORM_BYTES;
     if (form->dropped) {
         form_words(&o, " (and ");
         form_number(&o, form->dropped);
         form_words(&o, " such lines before it)");
     }
-    out[o.len++] = '\n';
+    form_words(&o, "\n");
     return o.len;
 }
 
@@ -132,7 +136,7 @@ static void form_json_number(struct form_out *o, const char *key, int64_t number
 
 size_t log_form_json(const struct log_form *form, char *out)
 {
-    struct form_out o = {out, 0, LOG_FORM_BYTES - 64};
+    struct form_out o = {out, 0, LOG_FORM_BYTES - FORM_TAIL};
     char event[16];
     snprintf(event, sizeof(event), "FS-%04d", form->number);
     form_words(&o, "{\"time\":\"");
@@ -144,7 +148,7 @@ size_t log_form_json(const struct log_form *form, char *out)
     form_json_text(&o, "message", form->message, LOG_FORM_MESSAGE);
     for (const struct log_field *f = form->fields; f && f->key; f++) {
         const char *text = f->text ? f->text : "";
-        if (!form_fits(&o, text)) {
+        if (!form_fits(&o)) {
             break;
         }
         if (f->text) {
@@ -165,6 +169,9 @@ size_t log_form_json(const struct log_form *form, char *out)
 static void form_journal(struct form_out *o, const char *key, const char *text, size_t max)
 {
     size_t len = strnlen(text, max);
+    if (o->room - o->len < strlen(key) + len + 16) {
+        return; /* all of it or nothing: its length stands before it */
+    }
     form_words(o, key);
     if (memchr(text, '\n', len) == NULL) {
         form_words(o, "=");
@@ -199,9 +206,6 @@ size_t log_form_journal(const struct log_form *form, char *out)
     }
     for (const struct log_field *f = form->fields; f && f->key; f++) {
         char key[48] = "FAIRSLOT_";
-        if (!form_fits(&o, f->text ? f->text : "")) {
-            break;
-        }
         size_t n = strlen(key);
         for (const char *at = f->key; *at && n < sizeof(key) - 1; at++) {
             key[n++] = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/types.h"
 
-#define LOG_FORM_BYTES   (16 * 1024) /* of a line, with its end */
+#define LOG_FORM_BYTES   4096        /* of a line, with its end: what a pipe takes in one piece */
 #define LOG_FORM_MESSAGE 1024        /* of a message; more is cut */
 #define LOG_FORM_FIELD   256         /* of a field's text; more is cut */
 

@@ -118,7 +118,7 @@
     /* -- operations -------------------------------------------------------------------------- */ \
     M(log_lines_total, COUNTER, level, none, none, "Lines logged.")                               \
     M(log_lines_dropped_total, COUNTER, level, none, none,                                        \
-      "Lines not logged, because one of their kind came a moment before.")                        \
+      "Lines not logged: one of their kind came a moment before, or nobody read them.")           \
     M(config_reloads_total, COUNTER, verdict, none, none,                                         \
       "Times that SIGHUP had the configuration read again.")
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/log_form.h"
+#include "base/metrics.h"
 #include "base/prng.h"
 #include "base/utf8.h"
 #include "tests/lib/tap.h"
@@ -177,6 +178,26 @@ static void test_burst(void)
     EQ(count_lines(catch_end()), 300);
 }
 
+/* Nobody reads: nobody waits, and the next line says how many were lost. */
+static void test_unread(void)
+{
+    static char junk[4096];
+    catch_begin();
+    fcntl(pipes[1], F_SETFL, O_NONBLOCK);
+    while (write(pipes[1], junk, sizeof(junk)) > 0) {
+    }
+    fcntl(pipes[1], F_SETFL, 0); /* a write would wait now */
+    for (int i = 0; i < 1000; i++) {
+        log_event(LOG_ACCESS, NULL, "lost");
+    }
+    while (read(pipes[0], junk, sizeof(junk)) > 0) {
+    }
+    log_event(LOG_ACCESS, NULL, "kept");
+    const char *text = catch_end();
+    OK(strstr(text, " info FS-2900 kept (and 1000 such lines before it)\n") && count_lines(text) == 1);
+    EQ(metrics_sum(METRICS_AT_log_lines_dropped_total + LOG_LEVEL_INFO) > 999, 1);
+}
+
 static void test_socket(void)
 {
     char folder[] = "/tmp/fairslot-log-XXXXXX", path[64];
@@ -229,6 +250,7 @@ int main(void)
     TAP_RUN(test_hostile);
     TAP_RUN(test_level_and_form);
     TAP_RUN(test_burst);
+    TAP_RUN(test_unread);
     TAP_RUN(test_socket);
     TAP_RUN(test_auto_journal);
     return tap_done();
