@@ -135,7 +135,8 @@ int64_t ledger_hold_cool_us(struct ledger_step *s, const struct ledger_scene *sc
 static int ledger_hold_made(struct ledger_step *s, struct ledger_scene *scene,
                             struct ledger_run *run)
 {
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
     CHECK(scene->account.items_count < LEDGER_ITEMS_MAX);
     struct ledger_item *item = &scene->account.items[scene->account.items_count++];
     *item = (struct ledger_item){.state = ITEM_LIVE,
@@ -297,7 +298,8 @@ int ledger_hold_change(struct ledger_step *s)
 {
     struct ledger_scene scene;
     struct ledger_item *item = NULL;
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
     int r = ledger_scene_open(s, &scene);
     if (r) {
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);
@@ -340,7 +342,8 @@ static bool ledger_hold_is_due(struct ledger_step *s, const struct ledger_item *
  * not asked about again. */
 static int ledger_hold_forget(struct ledger_step *s, const struct ledger_owned *owned)
 {
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
     struct ledger_key key = ledger_hold_key(owned, 0);
     struct ledger_slot slot;
     int r = ledger_hold_slot(s, owned, 0, SLOT_TAKEN, &slot);
@@ -360,8 +363,9 @@ int ledger_hold_end(struct ledger_step *s)
     const struct ledger_pool *pool;
     struct ledger_account account;
     struct ledger_item *item;
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
     struct ledger_key key;
+    ledger_outcome_init(&o);
     int r = ledger_pool_find(s->l, c->pool, &pool);
     if (r) {
         return r == LEDGER_NONE ? 0 : err_trace(r);

@@ -80,7 +80,8 @@ int ledger_move_reschedule(struct ledger_step *s)
     struct ledger_scene scene;
     struct ledger_run run;
     struct ledger_item *item;
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
     int r = ledger_move_open(s, &scene, &item);
     if (r) {
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);
@@ -105,7 +106,8 @@ int ledger_move_reconfirm(struct ledger_step *s)
 {
     struct ledger_scene scene;
     struct ledger_item *item;
-    struct ledger_outcome o = {.count = 0};
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
     int r = ledger_move_open(s, &scene, &item);
     if (r) {
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);

@@ -421,6 +421,11 @@ struct ledger_outcome {
     } slots[2 * SLOTS_PER_HOLD];
 };
 
+/* Not zeroed as a whole: 4 KiB, of which most use one slot. */
+static inline void ledger_outcome_init(struct ledger_outcome *o)
+{
+    o->count = 0;
+}
 void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
                         const struct ledger_slot *slot);
 int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o);
