@@ -32,9 +32,9 @@
     L(way, 2, "read write")                                                                       \
     L(outcome, 2, "answered lost")                                                                \
     L(level, 4, "error warn info debug")                                                          \
-    L(end, 17,                                                                                    \
-      "left garbage protocol frames resets cancels acks continuations pings hog memory hello "    \
-      "stall silent aged handshakes other")                                                       \
+    L(end, 18,                                                                                    \
+      "left garbage protocol frames resets cancels acks continuations pings hog memory rest "     \
+      "hello stall silent aged handshakes other")                                                 \
     L(toll, 2, "rate open")                                                                       \
     L(handshake, 12, "ok resumed not_tls version cipher alpn certificate alert gone slow flood "   \
                      "protocol")

@@ -342,6 +342,7 @@ static int h1_await_body(struct wire_h1 *h)
     /* Refused.  Whoever waits for our word may send the body or not: nobody could tell. */
     bool is_long = h->parser.content_length > WIRE_H1_REST_MAX && limit_is_on("rest");
     if (h->is_waited_for || is_long) {
+        wire_server_ends(s, is_long ? WIRE_END_REST : WIRE_END_NONE);
         h->state = H1_OVER;
         h->is_closing = true;
         return WIRE_E_CLOSE;
@@ -420,6 +421,7 @@ static int h1_eat_body(struct wire_h1 *h, const uint8_t *bytes, size_t n, size_t
         return h1_refuse(h, WIRE_REFUSAL_HTTP_INVALID);
     }
     if (h->rest_bytes > WIRE_H1_REST_MAX && limit_is_on("rest")) {
+        wire_server_ends(h->server, WIRE_END_REST);
         h->state = H1_OVER;
         h->is_closing = true;
         return WIRE_E_CLOSE;

@@ -41,7 +41,8 @@ struct wire_limits {
     X(CONTINUATIONS, "continuations") /* a header block in too many frames */            \
     X(PINGS, "pings")             /* more often than wire_limits.ping_ms */                \
     X(HOG, "hog")                 /* wire_server_expel() */                              \
-    X(MEMORY, "memory")           /* none left for it */
+    X(MEMORY, "memory")           /* none left for it */                                  \
+    X(REST, "rest")               /* HTTP/1.1: went on with a body that was refused */
 
 enum wire_end {
 #define WIRE_END_ENUM(name, label) WIRE_END_##name,

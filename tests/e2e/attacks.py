@@ -12,6 +12,8 @@ import urllib.request
 
 import hpack
 
+from attacks_h1 import h1_many_headers, h1_pipe, h1_rest
+
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 DATA, HEADERS, PRIORITY, RST, SETTINGS = range(5)
 PING, GOAWAY, WINDOW, CONTINUATION = range(6, 10)
@@ -537,6 +539,9 @@ ATTACKS = [
     (window_dribble, 'dribble', 'patient', ENDED % 'frames'),
     (many_headers, 'headers', 'patient', REFUSED % 'HEADERS_TOO_LARGE'),
     (cookie_crumbs, 'headers', 'patient', REFUSED % 'HEADERS_TOO_LARGE'),
+    (h1_many_headers, 'headers', 'patient', REFUSED % 'HEADERS_TOO_LARGE'),
+    (h1_pipe, 'pipe', 'patient', REFUSED % 'RATE_LIMITED'),
+    (h1_rest, 'rest', 'patient', ENDED % 'rest'),
     (large_message, 'message', 'patient', REFUSED % 'MESSAGE_TOO_LARGE'),
     (half_messages, 'assembly', 'patient', REFUSED % 'RATE_LIMITED'),
     (mute_streams, 'mutes', 'patient', REFUSED % 'GATEWAY_FULL'),
