@@ -65,14 +65,16 @@ static size_t serve_check_issuers(const struct serve_config *sc)
         return 0;
     }
     for (size_t i = 0; i < issuers.count; i++) {
-        char text[256] = "", name[96], origin[512];
+        char text[256] = "", name[96], origin[512], line[800];
         struct issuer_rules *rules;
         int r = issuer_new(&issuers.at[i], &rules, text);
         if (r == 0) {
             issuer_free(rules);
         } else if (r > 0) {
             snprintf(name, sizeof(name), "issuer.%s.url", sc->now->issuers[i].name);
-            talk_say("%s: %s", config_origin(sc->now, name, origin, sizeof(origin)), text);
+            snprintf(line, sizeof(line), "%s: %s",
+                     config_origin(sc->now, name, origin, sizeof(origin)), text);
+            sc->tell(NULL, line);
             wrong++;
         }
     }
@@ -80,8 +82,7 @@ static size_t serve_check_issuers(const struct serve_config *sc)
     return wrong;
 }
 
-/* What a loaded configuration has wrong beyond its grammar. */
-static size_t serve_check_all(struct serve_config *sc, const struct verb *verb)
+size_t serve_check_all(const struct serve_config *sc, const struct verb *verb)
 {
     static struct serve_front front; /* large */
     struct gateway_options options = {0};
@@ -104,7 +105,7 @@ int serve_check(const struct verb *verb, int argc, char **argv)
 {
     struct options_many sets = {0};
     struct options_words words;
-    struct serve_config sc = {.is_check = true};
+    struct serve_config sc = {.tell = serve_check_tell};
     const struct options_spec specs[] = {{"set", 0, .many = &sets}, {NULL}};
     const struct options_rule rule = {specs, 1, 1, "FILE"};
     int r = options_parse(verb, &rule, argc, argv, &words);

@@ -19,6 +19,9 @@ struct serve_address {
 int serve_check_address(const struct serve_config *sc, const struct verb *verb,
                         struct serve_address *address);
 
+/* Everything of sc->now that a start would refuse, told to sc->tell; 0: nothing. */
+size_t serve_check_all(const struct serve_config *sc, const struct verb *verb);
+
 /* The verb `fairslot config check`. */
 extern const char serve_check_help[];
 int serve_check(const struct verb *verb, int argc, char **argv);

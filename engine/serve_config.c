@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "ctl/talk.h"
 #include "ctl/value.h"
+#include "serve_check.h"
 
 #define SERVE_CONFIG_MIB_MIN 16         /* less has no room for one full round and its reserve */
 #define SERVE_CONFIG_MIB_MAX (16 << 20) /* 16 TiB, of the 128 that a process can address */
@@ -191,14 +192,18 @@ static void serve_config_changed(void *user, const char *name, bool reloads)
 bool serve_config_reload(struct serve_config *sc)
 {
     struct config_report report = {.tell = serve_config_log_wrong};
-    struct config *fresh;
+    struct config *fresh = NULL;
     size_t changed = 0;
     int r = config_load(&sc->source, &report, &fresh);
-    METRIC_ADD1(config_reloads_total, verdict, r ? 1 : 0, 1);
-    if (r) {
-        log_event(LOG_CONFIG_WRONG, NULL, "configuration: nothing was changed: %zu mistakes; run "
-                  "fairslot config check %s", report.count,
-                  sc->source.file ? sc->source.file : "");
+    const struct serve_config probe = {.now = fresh, .tell = serve_config_log_wrong};
+    size_t wrong = r == 0 ? serve_check_all(&probe, NULL) : 0;
+    if (wrong) {
+        config_free(fresh);
+    }
+    METRIC_ADD1(config_reloads_total, verdict, r || wrong ? 1 : 0, 1);
+    if (r || wrong) {
+        log_event(LOG_CONFIG_WRONG, NULL, "configuration: nothing was changed; run fairslot config "
+                  "check %s", sc->source.file ? sc->source.file : "");
         return false;
     }
     config_compare(sc->now, fresh, serve_config_changed, &changed);
@@ -232,8 +237,10 @@ int serve_config_wrong(const struct serve_config *sc, const struct verb *verb, c
 {
     char origin[512];
     config_origin(sc->now, name, origin, sizeof(origin));
-    if (sc->is_check) {
-        talk_say("%s: %s %s: %s", origin, name, value, why);
+    if (sc->tell) {
+        char line[1200];
+        snprintf(line, sizeof(line), "%s: %s %.300s: %s", origin, name, value, why);
+        sc->tell(NULL, line);
         return VERB_USAGE;
     }
     talk_error("%s: %s %s: %s", origin, name, value, why);

@@ -27,7 +27,7 @@ struct serve_config {
     struct config_source source;
     struct config *start;  /* what it began with: its texts are borrowed all the time */
     struct config *before; /* what held before `now`, which a loop may still be reading; or NULL */
-    bool is_check;         /* config check: mistakes are told by their line alone */
+    void (*tell)(void *user, const char *line); /* who hears of mistakes; NULL: the terminal */
     struct config *now;    /* what holds; at first `start` */
 };
 

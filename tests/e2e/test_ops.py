@@ -284,13 +284,17 @@ def test_hangup_applies_what_can_be():
         count = len(lines(server.process, 'ACCESS'))
         assert person.reaches()
         assert eventually(lambda: len(lines(server.process, 'ACCESS')) > count), 'the old one holds'
+        write('[log]\naccess = no\n[tls]\nkey = fairslot.conf\n')
+        os.kill(server.process.pid, signal.SIGHUP)
+        assert eventually(lambda: [x for x in lines(server.process, 'CONFIG_WRONG')
+                                   if f'{path}:4: tls.key' in x['message']])
         os.remove(path)
         os.kill(server.process.pid, signal.SIGHUP)
         assert eventually(lambda: [x for x in lines(server.process, 'CONFIG_WRONG')
                                    if 'cannot be read: No such file' in x['message']])
         text = metrics(server.process.ready['ops'])
         assert value(text, 'fairslot_config_reloads_total{verdict="good"}') == 1
-        assert value(text, 'fairslot_config_reloads_total{verdict="refused"}') == 2
+        assert value(text, 'fairslot_config_reloads_total{verdict="refused"}') == 3
     finally:
         server.close()
 
