@@ -11,6 +11,8 @@ import random
 import re
 import socket
 import subprocess
+import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -36,13 +38,27 @@ class Issuer:
     script = None
 
     def __init__(self, port=0):
+        house.atexit.register(self.stop)
+        for _ in range(5):  # a port that was left a moment ago may not be free yet
+            self.start(port)
+            line = self.child.stdout.readline()
+            if line:
+                break
+            time.sleep(0.5)
+        assert line, f'{self.script} {port} does not start: {self.trouble()}'
+        self.port = json.loads(line)['port']
+        self.base = f'http://127.0.0.1:{self.port}'
+
+    def start(self, port):
         folder = jskit.modules()
+        self.talk = tempfile.TemporaryFile('w+')
         self.child = subprocess.Popen(
             ['node', os.path.join(folder, self.script), str(port)], cwd=folder, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        house.atexit.register(self.stop)
-        self.port = json.loads(self.child.stdout.readline())['port']
-        self.base = f'http://127.0.0.1:{self.port}'
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.talk)
+
+    def trouble(self):
+        self.talk.seek(0)
+        return self.talk.read()[-500:]
 
     def ask(self, do, **more):
         self.child.stdin.write(json.dumps({'do': do, **more}) + '\n')
