@@ -170,9 +170,19 @@ class Server(house.Server):
 
     def start(self):
         self.process = house.Process('serve', '--config', self.config, '--data', self.data,
-                                     '--listen', f'127.0.0.1:{self.port}')
+                                     '--listen', f'127.0.0.1:{self.port}', '--set',
+                                     'ops.listen=127.0.0.1:0')
         self.port = int(self.process.wait_ready('grpc').rpartition(':')[2])
         return self
+
+    def metric(self, series):
+        """What /metrics says of it; None: nothing."""
+        page = f"http://{self.process.ready['ops']}/metrics"
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(f'fairslot_{series} '):
+                    return float(line.rpartition(' ')[2])
+        return None
 
     def client(self, token):
         return house.Client(self.target, token)

@@ -185,6 +185,42 @@ def test_duplicate_claims():
     refuse('TOKEN_INVALID', forge.make({'alg': 'RS256', 'kid': KEY.kid}, body.encode(), KEY.sign))
 
 
+def test_rules_and_their_twins():
+    """Each change is refused, and its twin, which is nearly the same, is not."""
+    now = int(time.time())
+    padding = 'x' * 200
+    for bad, good in (
+            ({'typ': 'dpop+jwt'}, {'typ': 'at+jwt'}), ({'typ': 'ID'}, {'typ': 'JWT'}),
+            ({'typ': 7}, {'typ': None}), ({'cty': 'JWT'}, {'cty': 'json'}),
+            ({'zip': 'DEF'}, {'x': 'DEF'}), ({'crit': []}, {'x': []}),
+            ({'b64': False, 'crit': ['b64']}, {'b64': True}), ({'enc': 'A128GCM'}, {'x': 'A'})):
+        refuse('TOKEN_INVALID', signed(bad))
+        assert speak(signed(good)), good
+    for bad, good in (
+            ({'exp': '2100000000'}, {'exp': now + 600.5}), ({'exp': 1e300}, {'exp': now + 1e3}),
+            ({'nbf': now + 120}, {'nbf': now + 30}), ({'iat': now + 120}, {'iat': now + 30}),
+            ({'nbf': [now]}, {'nbf': now - 0.5}), ({'sub': 'a\0b'}, {'sub': 'a\x01b'}),
+            ({'sub': 'ä' * 128}, {'sub': 'ä' * 127}), ({'sub': ['anna']}, {'sub': '["anna"]'}),
+            ({'aud': {'fairslot': 1}}, {'aud': ['x', 'fairslot']}), ({'aud': 'FAIRSLOT'}, {}),
+            ({'assurance': 'HIGH'}, {'assurance': 'high'}), ({'assurance': 3}, {'x': padding})):
+        refuse('TOKEN_INVALID', signed(**bad))
+        assert speak(signed(**good)), good
+    refuse('TOKEN_EXPIRED', signed(exp=now - 0.5))
+
+
+def test_one_token_one_spelling():
+    head, body, signature = GOOD.split('.')
+    for token in (f'{head}.{body}.{signature}=', f'{head}=.{body}.{signature}',
+                  f'{head}.{body}.{signature}A', f'{head}.{body}.{signature}.',
+                  f'.{head}.{body}.{signature}', f'{head}.{body}', f'{head}.{body}.',
+                  f'{head}..{signature}', f'.{body}.{signature}', f'{head} .{body}.{signature}',
+                  f'{head}.{body}.{signature[:-1]}', f'{head}.{body}.{signature[1:]}'):
+        refuse('TOKEN_INVALID', token)
+    inner = forge.make({'alg': 'RS256', 'kid': KEY.kid}, GOOD.encode(), KEY.sign)
+    refuse('TOKEN_INVALID', inner)  # a token in a token
+    refuse('TOKEN_INVALID', forge.make({'alg': 'RS256', 'kid': KEY.kid}, b'[' * 3000, KEY.sign))
+
+
 def test_two_authorization_headers():
     for second in 'x', GOOD:
         refuse('TOKEN_INVALID', None,
