@@ -12,6 +12,7 @@ struct bench_options {
     const char *target;       /* HOST:PORT of a gateway, or a shard's nng URL */
     const char *token_file;   /* operator's token, for setting up pools and slots */
     const char *tokens_file;  /* a token a line: identities that are known to the gateway */
+    const char *release;      /* pools/POOL/releases/RELEASE, for tickets */
     const char *cold_file;    /* a token a line: never seen, each used once */
     uint64_t connections;
     uint64_t streams;         /* calls in flight on each connection */
@@ -32,6 +33,7 @@ int bench_mutations(const struct bench_options *o);
 int bench_shard(const struct bench_options *o);
 int bench_idle(const struct bench_options *o);
 int bench_reads(const struct bench_options *o);
+int bench_tickets(const struct bench_options *o);
 
 /* "p50_us":..,"p99_us":..,"p999_us":..,"max_us":.. without braces. */
 void bench_print_hist(FILE *out, const struct hist *h);

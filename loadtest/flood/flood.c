@@ -21,6 +21,7 @@ static const struct flood_option {
     {"target", offsetof(struct bench_options, target), true},
     {"token-file", offsetof(struct bench_options, token_file), true},
     {"tokens-file", offsetof(struct bench_options, tokens_file), true},
+    {"release", offsetof(struct bench_options, release), true},
     {"cold-file", offsetof(struct bench_options, cold_file), true},
     {"connections", offsetof(struct bench_options, connections), false},
     {"streams", offsetof(struct bench_options, streams), false},
@@ -94,6 +95,9 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
     if (strcmp(verb->name, "reads") == 0) {
         return bench_reads(&o);
     }
+    if (strcmp(verb->name, "tickets") == 0) {
+        return bench_tickets(&o);
+    }
     return strcmp(verb->name, "shard") == 0 ? bench_shard(&o) : bench_mutations(&o);
 }
 
@@ -129,6 +133,13 @@ const struct verb flood_verbs[] = {
      "--seconds 0: stores the slots and one reservation of each identity, then ends;\n"
      "--skip N: slots are there already, begin with slot N.\n"
      "example:\n  fairslot bench shard --target tcp://127.0.0.1:17710 --rate 20000\n",
+     flood_run},
+    {"bench", "tickets", "CreateTicket through gateway and shard, closed loop",
+     "usage: fairslot bench tickets --tokens-file FILE --release NAME [--target HOST:PORT]\n"
+     "    [--connections 100] [--streams 10]\n"
+     "Every token of the file enters the release once.\n"
+     "example:\n"
+     "  fairslot bench tickets --tokens-file tokens.txt --release pools/p/releases/r\n",
      flood_run},
     {NULL, NULL, NULL, NULL, NULL},
 };
