@@ -245,6 +245,30 @@ def read(line, stream):
     return answer if answer.ended or answer.reset is not None or line.closed else None
 
 
+def test_a_shard_that_comes_back():
+    """Two processes over TCP: a shard that is killed and started again costs some seconds, and no
+    change; one that stays away ends the stream with NO_LEADER (soak)."""
+    pair = house.Pair()
+    pair.start()
+    operator, person = pair.operator(), pair.person('anna')
+    names = operator.make_slots(operator.make_pool('pair').name, 4, first=FIRST)
+    watch = watched(person, 'pools/pair')
+    pair.shard.kill()
+    time.sleep(1.5)
+    assert watch.end is None
+    pair.start_shard()
+    house.eventually(person.reaches, seconds=20)
+    person.hold(names[1])
+    house.eventually(lambda: watch.state()[names[1]] == SLOT.STATE_HELD, seconds=20)
+    if os.environ.get('FAIRSLOT_SOAK'):
+        pair.shard.kill()
+        watch.reader.join(60)
+        assert (watch.end.code, watch.end.reason) == (14, 'NO_LEADER'), watch.end
+        assert watch.end.retry_s > 0
+    watch.close()
+    pair.close()
+
+
 def test_stopping_ends_streams_with_a_retry():
     pool, _ = pool_with_slots('stop', 1)
     watch = watched(ANNA, pool)
