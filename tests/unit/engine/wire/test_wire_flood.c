@@ -212,6 +212,66 @@ static void test_time_pays(void)
     hostile_end();
 }
 
+static int pings_until_calm(uint64_t every_ms, uint32_t most)
+{
+    hostile_start();
+    p.server->limits.ping_ms = 10000;
+    EQ(hostile_send(), 0);
+    uint32_t n = 0;
+    while (n < most && got.goaways == 0) {
+        wire_server_time(p.server, 100000 + n * every_ms);
+        flood_ping(n++);
+        hostile_send();
+    }
+    return (int)n;
+}
+
+/* Once in ten seconds is allowed, two that came too early are forgiven. */
+static void test_pings_too_often(void)
+{
+    EQ(pings_until_calm(10000, 500), 500);
+    EQ(got.goaways, 0);
+    hostile_end();
+    EQ(pings_until_calm(9999, 500), 4);
+    EQ(got.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    EQ(wire_server_end(p.server), WIRE_END_PINGS);
+    OK(wire_server_done(p.server));
+    hostile_end();
+}
+
+/* Clients measure their window with one behind each answer. */
+static void test_pings_behind_data(void)
+{
+    hostile_start();
+    p.server->limits.ping_ms = 10000;
+    for (uint32_t n = 0; n < 200; n++) {
+        wire_server_time(p.server, 100000 + n);
+        raw_call(&w, 2 * n + 1);
+        raw_data(&w, 2 * n + 1, "\0\0\0\0\1x", 6, 0);
+        raw_data(&w, 2 * n + 1, NULL, 0, NGHTTP2_FLAG_END_STREAM);
+        got.headers[0] = '\0';
+        EQ(hostile_send(), 0);
+        flood_ping(n);
+        EQ(hostile_send(), 0);
+    }
+    EQ(got.goaways, 0);
+    EQ(got.acks, 200);
+    hostile_end();
+}
+
+/* A question of ours; whatever comes is an answer. */
+static void test_server_pings(void)
+{
+    hostile_start();
+    EQ(wire_server_ping(p.server), WIRE_E_CLOSE); /* it has not greeted yet */
+    EQ(hostile_send(), 0);
+    EQ(wire_server_ping(p.server), 0);
+    OK(wire_server_wants_send(p.server));
+    EQ(hostile_send(), 0);
+    hostile_still_serves(1);
+    hostile_end();
+}
+
 /* More streams than allowed before our SETTINGS came: refused one by one, which is no offence. */
 static void test_too_many_streams(void)
 {
@@ -280,6 +340,9 @@ int main(void)
     TAP_RUN(test_header_flood);
     TAP_RUN(test_dribble);
     TAP_RUN(test_time_pays);
+    TAP_RUN(test_pings_too_often);
+    TAP_RUN(test_pings_behind_data);
+    TAP_RUN(test_server_pings);
     TAP_RUN(test_too_many_streams);
     TAP_RUN(test_honest_overhead);
     TAP_RUN(test_honest_stream);
