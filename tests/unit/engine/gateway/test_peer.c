@@ -67,7 +67,7 @@ static void test_a_zero_inside(void)
 static void test_identity(void)
 {
     struct identity ada = judged("ada", NULL).identity;
-    struct identity again = judged("ada", "URI:urn:city:operator").identity; /* renewed, more names */
+    struct identity again = judged("ada", "URI:urn:city:operator").identity; /* renewed */
     struct identity bob = judged("bob", NULL).identity;
     OK(memcmp(&ada, &again, sizeof ada) == 0);
     OK(memcmp(&ada, &bob, sizeof ada) != 0);
