@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Goal: inside the window, arrival does not matter.  1,000 consecutive draws in virtual time with the
- * real ticket ids, seed and order; the crowd: 4,500 people with log-normal reaction (median 4 s,
- * sigma 0.6), 500 bots at 5 ms, 1,000 slots, window 60 s.
+/* Goal: inside the window, arrival does not matter.  1,000 consecutive draws in virtual time with
+ * the real ticket ids, seed and order; the crowd: 4,500 people with log-normal reaction (median
+ * 4 s, sigma 0.6), 500 bots at 5 ms, 1,000 slots, window 60 s.
  *
  *   advantage   mean of the bots' within 3 standard errors of the closed form 1/F(W)
  *   deciles     wins and losses by arrival decile, chi-square(9) for each seed: as many beyond the
