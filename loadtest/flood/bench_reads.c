@@ -5,6 +5,8 @@
  * Owns: its loop, the streams, each identity's times.
  * Refusals are answers here: a flooder lives on them.  They are counted apart and asked again at
  * once, with no regard for the time they name.
+ * On stderr five times a second: the monotonic time in microseconds, and calls served and
+ * refused so far.
  * The result tells what each identity got: the fewest and most calls, the worst p99 of any. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +43,9 @@ static struct reads {
     struct asker *askers; /* connections x streams */
     size_t askers_count;
     size_t busy_count;
-    uint64_t done_count;
+    uint64_t served_count; /* from the first call on */
+    uint64_t told_no_count;
+    uint64_t done_count;   /* while measuring, as what follows */
     uint64_t refused_count;
     uint64_t failed_count; /* connections that ended */
     int64_t begin_us;      /* measuring; before that it warms up */
@@ -100,6 +104,8 @@ static void reads_finish(void *user, struct wire_request *request, int status, s
     struct asker *a = wire_request_user(request);
     int64_t now = clock_mono_us();
     reads.busy_count--;
+    reads.served_count += status == 0;
+    reads.told_no_count += status != 0;
     if (now >= reads.begin_us && now < reads.stop_us) {
         reads_note(a, now, status);
     }
@@ -196,11 +202,18 @@ int bench_reads(const struct bench_options *o)
     reads.begin_us = start + SECOND_US; /* tokens are verified meanwhile */
     reads.stop_us = reads.begin_us + (int64_t)o->seconds * SECOND_US;
     bool is_said = false;
+    int64_t said_us = 0;
     while (r == VERB_OK && reads.busy_count > 0 && l.conns_open > 0 &&
            clock_mono_us() < reads.stop_us + 15 * SECOND_US) {
         if (!is_said && clock_mono_us() >= reads.begin_us) {
             is_said = true;
             fprintf(stderr, "measuring\n");
+        }
+        if (clock_mono_us() - said_us >= SECOND_US / 5) {
+            said_us = clock_mono_us();
+            fprintf(stderr, "served %lld %llu %llu\n", (long long)said_us,
+                    (unsigned long long)reads.served_count,
+                    (unsigned long long)reads.told_no_count);
         }
         r = loop_step(&l, 100) < 0 ? VERB_FAILED : VERB_OK;
     }
