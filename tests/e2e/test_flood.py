@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Goal: one identity on three hundred connections gets a share, not the house; with one loop and with
-two.  And the bound can fail: the same flood as many identities takes what it likes."""
+"""Goal: one identity on three hundred connections gets a share, not the house; with one loop and
+with two.  And the bound can fail: the same flood as many identities takes what it likes."""
 import json
 import os
 import subprocess
