@@ -12,7 +12,6 @@ import re
 import socket
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -39,12 +38,8 @@ class Issuer:
 
     def __init__(self, port=0):
         house.atexit.register(self.stop)
-        for _ in range(5):  # a port that was left a moment ago may not be free yet
-            self.start(port)
-            line = self.child.stdout.readline()
-            if line:
-                break
-            time.sleep(0.5)
+        self.start(port)
+        line = self.child.stdout.readline()
         assert line, f'{self.script} {port} does not start: {self.trouble()}'
         self.port = json.loads(line)['port']
         self.base = f'http://127.0.0.1:{self.port}'

@@ -9,6 +9,7 @@ in Keycloak's shape (realm, RS256, azp, roles in realm_access, the person in a c
 import http.server
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -372,6 +373,23 @@ def test_https_needs_a_known_authority():
                 server.close()
     finally:
         keys.shutdown()
+
+
+# -- what operators read ------------------------------------------------------------------------
+
+def test_examples_of_the_documentation():
+    with open(os.path.join(house.ROOT, 'docs', 'identity.md'), encoding='utf-8') as file:
+        examples = re.findall(r'^```ini\n(.*?)^```$', file.read(), re.M | re.S)
+    assert len(examples) == 3
+    server = issuers.Server({})
+    for example in examples:  # asked at a closed port of this machine, not out there
+        server.configure({})
+        with open(server.config, 'a', encoding='utf-8') as file:
+            file.write(re.sub(r'https://[a-z.]+', 'http://127.0.0.1:1', example))
+        house.run('config', 'check', server.config)
+        server.start()
+        assert server.stop() == 0
+    server.close()
 
 
 # -- mistakes of the operator ---------------------------------------------------------------------

@@ -49,10 +49,11 @@ function json(res, text) {
 // Listens, and hears commands once the issuer says so with ready(); the port is out by then.  Faults
 // strike at keysPath.
 export async function open(port, { handler, keysPath, keys, commands }) {
-  let fault = null;
+  let fault = null, isReady = false;
   const counts = { keys: 0, discovery: 0, elsewhere: 0 };
   const server = http.createServer((req, res) => {
     const path = req.url.split('?')[0];
+    if (!isReady) { res.writeHead(503); return res.end(); }
     if (path === '/elsewhere') counts.elsewhere++;
     if (path.endsWith('/.well-known/openid-configuration')) counts.discovery++;
     if (path === keysPath) {
@@ -74,7 +75,7 @@ export async function open(port, { handler, keysPath, keys, commands }) {
   }).on('close', () => process.exit(0));
   return {
     base: `http://127.0.0.1:${server.address().port}`,
-    ready: () => { ready(); say({ port: server.address().port }); },
+    ready: () => { isReady = true; ready(); say({ port: server.address().port }); },
   };
 }
 
