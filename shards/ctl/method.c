@@ -217,8 +217,13 @@ size_t method_add_request_id(const char *path, struct span request, uint8_t *out
     }
     size_t len = request.len;
     if (field && message && given[0] == '\0') { /* a field behind the others, as the wire has it */
-        CHECK(field->id < 16);
-        out[len++] = (uint8_t)(field->id << 3 | 2);
+        uint32_t tag = field->id << 3 | 2;
+        CHECK(tag < 1 << 14);
+        if (tag > 0x7f) {
+            out[len++] = (uint8_t)(tag | 0x80);
+            tag >>= 7;
+        }
+        out[len++] = (uint8_t)tag;
         out[len++] = VALUE_UUID_MAX - 1;
         session_request_id((char *)out + len);
         len += VALUE_UUID_MAX - 1;

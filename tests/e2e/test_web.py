@@ -22,6 +22,11 @@ CHECK = '/grpc.health.v1.Health/Check'
 GET_POOL = '/fairslot.v1.CatalogService/GetPool'
 
 
+def once_is_enough():
+    if house.SANITIZED:
+        raise tap.Skip('it is about no code of the server: the plain build shows it')
+
+
 def before():
     SERVER.start()
     operator = SERVER.operator()
@@ -36,6 +41,7 @@ def after():
 
 def test_the_build_needs_no_node():
     """node and npm that fail, and say so, stand first in PATH: configuring never asks them."""
+    once_is_enough()
     traps = os.path.join(SCRATCH.name, 'traps')
     caught = os.path.join(SCRATCH.name, 'caught')
     os.mkdir(traps)

@@ -4,6 +4,7 @@
 #include "ctl/method.h"
 #include "ctl/value.h"
 #include "fairslot/v1/services.pb-c.h"
+#include "proto/codec_json.h"
 #include "tests/lib/tap.h"
 
 static char path[METHOD_PATH_MAX];
@@ -55,10 +56,34 @@ static void test_request_ids(void)
     EQ(method_add_request_id("/fairslot.v1.CatalogService/ListPools", request, out), 0);
 }
 
+/* A later method may have its request_id anywhere. */
+static void test_every_request_id(void)
+{
+    struct arena arena;
+    const char *name;
+    size_t count = 0;
+    arena_init(&arena, 1024 * 1024);
+    for (size_t i = 0; (name = codec_json_method_path(i, &arena)) != NULL; i++) {
+        struct codec_json_method method;
+        uint8_t out[64] = "";
+        OK(codec_json_method_find(span_of(name), &method));
+        size_t len = method_add_request_id(name, (struct span){out, 0}, out);
+        bool wants = protobuf_c_message_descriptor_get_field_by_name(method.request, "request_id");
+        EQ(len > 0, wants);
+        ProtobufCMessage *m = protobuf_c_message_unpack(method.request, NULL, len, out);
+        OK(m && m->n_unknown_fields == 0);
+        protobuf_c_message_free_unpacked(m, NULL);
+        count += wants;
+    }
+    arena_fini(&arena);
+    OK(count > 10);
+}
+
 int main(void)
 {
     TAP_RUN(test_full_and_short_names);
     TAP_RUN(test_unknown_and_ambiguous);
     TAP_RUN(test_request_ids);
+    TAP_RUN(test_every_request_id);
     return tap_done();
 }
