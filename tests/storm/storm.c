@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A storm of malformed things against a gateway that runs.
  *
- * usage: storm PORT TOKEN COUNT SEED      TOKEN: a good one, in a file
+ * usage: storm PORT TOKEN COUNT SEED RATE     TOKEN: a good one, in a file
+ *                                             RATE: things a second; 0: as many as go
  *
  * Some dozens of connections at once; each sends one conversation (words.c), reads what it is told,
  * and goes when the peer ends it or says nothing for a while.  Prints one line of JSON: what was
@@ -112,21 +113,26 @@ static void storm_move(struct gust *g, short events, int64_t now)
     }
 }
 
-static bool storm_run(int port, uint64_t count)
+static bool storm_run(int port, uint64_t count, uint64_t rate)
 {
     struct pollfd fds[STORM_AT_ONCE];
+    int64_t begin = clock_mono_us();
     while (thrown_all < count) {
         for (size_t i = 0; i < STORM_AT_ONCE; i++) {
-            if (gusts[i].fd < 0 && !storm_begin(&gusts[i], port)) {
+            uint64_t due = rate * (uint64_t)(clock_mono_us() - begin) / 1000000;
+            bool is_due = rate == 0 || thrown_all < due;
+            if (gusts[i].fd < 0 && is_due && !storm_begin(&gusts[i], port)) {
                 return false;
             }
-            bool is_sending = gusts[i].sent < gusts[i].words.len;
+            bool is_sending = gusts[i].fd >= 0 && gusts[i].sent < gusts[i].words.len;
             fds[i] = (struct pollfd){gusts[i].fd, (short)(POLLIN | (is_sending ? POLLOUT : 0)), 0};
         }
         poll(fds, STORM_AT_ONCE, 5);
         int64_t now = clock_mono_us();
         for (size_t i = 0; i < STORM_AT_ONCE; i++) {
-            storm_move(&gusts[i], fds[i].revents, now);
+            if (gusts[i].fd >= 0) {
+                storm_move(&gusts[i], fds[i].revents, now);
+            }
         }
     }
     for (size_t i = 0; i < STORM_AT_ONCE; i++) {
@@ -150,8 +156,8 @@ static bool storm_token(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5 || !storm_token(argv[2])) {
-        fprintf(stderr, "usage: storm PORT TOKEN COUNT SEED\n");
+    if (argc != 6 || !storm_token(argv[2])) {
+        fprintf(stderr, "usage: storm PORT TOKEN COUNT SEED RATE\n");
         return 2;
     }
     int64_t begin = clock_mono_us();
@@ -159,7 +165,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < STORM_AT_ONCE; i++) {
         gusts[i].fd = -1;
     }
-    bool is_done = storm_run(atoi(argv[1]), strtoull(argv[3], NULL, 10));
+    bool is_done = storm_run(atoi(argv[1]), strtoull(argv[3], NULL, 10),
+                             strtoull(argv[5], NULL, 10));
     printf("{\"thrown\":%llu,\"frames\":%llu,\"tokens\":%llu,\"messages\":%llu,\"headers\":%llu,"
            "\"http1\":%llu,\"garbage\":%llu,\"connections\":%llu,\"ended_by_peer\":%llu,"
            "\"bytes_back\":%llu,\"seconds\":%.1f}\n",

@@ -228,8 +228,9 @@ static unsigned words_headers(struct words *w)
             static const char *const names[] = {":path", ":method", "te", "X-Upper", "cookie", "",
                                                 "connection", "host", ":status", "authorization",
                                                 "content-length", "grpc-timeout", "a b", "x\x01"};
-            static const char *const values[] = {"", "POST", "CONNECT", "/../../etc/passwd", "\x01",
-                                                 "http://a/b", "close", "-1", "99999999S", "x\ny",
+            static const char *const values[] = {"", "POST", "CONNECT", "/../../etc/passwd",
+                                                 "\x01", "http://a/b", "close", "-1", "x\ny",
+                                                 "99999999S",
                                                  "/fairslot.v1.CatalogService/ListPools"};
             words_header(w, names[words_draw(w, ARRAY_COUNT(names))],
                          values[words_draw(w, ARRAY_COUNT(values))]);
@@ -248,8 +249,9 @@ static unsigned words_http1(struct words *w)
     w->len = 0;
     for (unsigned n = 0; n < count; n++) {
         char head[8192], token[4096];
-        static const char *const bodies[] = {"{}", "{\"pageSize\":1}", "{\"parent\":\"pools/storm\"}",
-                                             "{\"parent\":7}", "[", "\"\\ud800\"", "AAAAAAA="};
+        static const char *const bodies[] = {"{}", "{\"pageSize\":1}", "{\"parent\":7}", "[",
+                                             "{\"parent\":\"pools/storm\"}", "\"\\ud800\"",
+                                             "AAAAAAA="};
         const char *body = bodies[words_draw(w, ARRAY_COUNT(bodies))];
         words_token(w, token, sizeof token, words_draw(w, 3) ? 0 : 3);
         int len = snprintf(head, sizeof head,
