@@ -358,18 +358,17 @@ static const struct wire_server_ops conn_ops = {
     .error_json = face_error,
 };
 
-/* The group of addresses that its peer is of. */
-static struct toll_group conn_group(const struct conn *conn)
+/* Its peer, and the group of addresses that it is of. */
+static struct toll_group conn_group(const struct conn *conn, struct sockaddr_storage *ret_peer)
 {
-    struct sockaddr_storage peer;
-    int len = sizeof peer;
-    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &len) < 0) {
+    int len = sizeof *ret_peer;
+    if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)ret_peer, &len) < 0) {
         return (struct toll_group){0};
     }
-    bool is_v4 = peer.ss_family == AF_INET;
+    bool is_v4 = ret_peer->ss_family == AF_INET;
     const uint8_t *address = is_v4
-        ? (const uint8_t *)&((const struct sockaddr_in *)&peer)->sin_addr
-        : (const uint8_t *)&((const struct sockaddr_in6 *)&peer)->sin6_addr;
+        ? (const uint8_t *)&((const struct sockaddr_in *)ret_peer)->sin_addr
+        : (const uint8_t *)&((const struct sockaddr_in6 *)ret_peer)->sin6_addr;
     size_t size = is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
     return cidr_holds(&conn->gateway->front->frontends, address, size)
         ? (struct toll_group){0} : toll_group_of(address, size);
@@ -404,9 +403,8 @@ static struct conn *conn_new(struct gateway *g)
 static int conn_pass_gate(struct conn *conn)
 {
     struct sockaddr_storage peer = {0};
-    int len = sizeof peer;
-    if (conn->group.value == 0 ||
-        uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&peer, &len) < 0) {
+    conn->group = conn_group(conn, &peer);
+    if (conn->group.value == 0) {
         return 0; /* a web frontend's, or it left before it came */
     }
     return gate_enter(conn->gateway->front->gate, (struct sockaddr *)&peer, &conn->toll);
@@ -435,7 +433,6 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
     if (r < 0) {
         goto close_conn;
     }
-    conn->group = conn_group(conn);
     r = conn_pass_gate(conn);
     if (r) {
         METRIC_ADD1(connections_rejected_total, toll, r - TOLL_E_RATE, 1);

@@ -169,12 +169,9 @@ static bool newcomer_calls(struct newcomer *n)
         if (len > 0 && newcomer_write(n, buf, (size_t)len) != len) {
             return false;
         }
-        if (n->is_answered) {
-            return true;
-        }
         got = newcomer_read(n, buf, sizeof buf);
-    } while (got > 0 && wire_client_receive(n->wire, buf, (size_t)got) == 0);
-    return n->is_answered;
+    } while (got > 0 && wire_client_receive(n->wire, buf, (size_t)got) == 0 && !n->is_answered);
+    return n->is_answered; /* and goes, without an acknowledgement of SETTINGS first */
 }
 
 static bool newcomer_comes(struct newcomer *n)

@@ -26,6 +26,7 @@ import kit
 NAMES = ("tls", "tls-idle")
 SHAKE = os.path.join(os.path.dirname(kit.FAIRSLOT), "tests", "shake")
 COUNT = 1500 if kit.QUICK else 6000
+TURNS = 5
 PROCESSES, EACH = (1, 2000) if kit.QUICK else (4, 12500)
 
 
@@ -79,11 +80,14 @@ def newcomers(work):
     alone, full, back, shaken = [], [], [], []  # (CPU of one, newcomers a second)
     shake(control, 200, "tls")  # warm
     shake(server, 200, "tls", "rpc")
+    kinds = ((alone, control, "tls"), (full, server, "tls", "rpc"),
+             (back, server, "tls", "rpc", "resume"), (shaken, server, "tls"))
     for _ in range(kit.RUNS):
-        alone.append(shake(control, COUNT, "tls"))
-        full.append(shake(server, COUNT, "tls", "rpc"))
-        back.append(shake(server, COUNT, "tls", "rpc", "resume"))
-        shaken.append(shake(server, COUNT, "tls"))
+        parts = [[shake(who, COUNT // TURNS, *how) for _, who, *how in kinds]
+                 for _ in range(TURNS)]  # in turns, so that a busy moment is everybody's
+        for (values, *_), own in zip(kinds, zip(*parts)):
+            values.append((statistics.mean(cpu for cpu, _ in own),
+                           statistics.harmonic_mean([rate for _, rate in own])))
     server.stop()
     control.stop()
     limit = statistics.median(cpu for cpu, _ in alone) / 0.85
