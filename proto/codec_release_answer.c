@@ -12,6 +12,7 @@
 #include "fairslot/v1/services.pb-c.h"
 #include "proto/codec_parts.h"
 
+#define PART_NAME 24     /* bytes of "trustee 5" */
 #define POLL_US SECOND_US /* asking a ticket faster changes nothing */
 
 static ProtobufCBinaryData answer_bytes(const void *ptr, size_t len)
@@ -54,7 +55,7 @@ static bool answer_parts(const struct release_view *v, struct arena *arena,
                          Fairslot__V1__Release *m)
 {
     uint32_t n = v->policy.trustees_count;
-    char *texts = arena_alloc(arena, (RELEASE_TRUSTEES_MAX + 1) * 16);
+    char *texts = arena_alloc(arena, (RELEASE_TRUSTEES_MAX + 1) * PART_NAME);
     m->trustee_parts = arena_alloc(arena, (n + 1) * sizeof *m->trustee_parts);
     m->missing_parts = arena_alloc(arena, (n + 1) * sizeof *m->missing_parts);
     if (texts == NULL || m->trustee_parts == NULL || m->missing_parts == NULL) {
@@ -63,8 +64,8 @@ static bool answer_parts(const struct release_view *v, struct arena *arena,
     for (uint32_t i = 0; i < n; i++) {
         m->trustee_parts[i] = answer_span(v->parts[i]);
         if (v->is_ranked && v->parts[i].len == 0) {
-            snprintf(texts + 16 * i, 16, "trustee %u", i + 1);
-            m->missing_parts[m->n_missing_parts++] = texts + 16 * i;
+            snprintf(texts + PART_NAME * i, PART_NAME, "trustee %u", i + 1);
+            m->missing_parts[m->n_missing_parts++] = texts + PART_NAME * i;
         }
     }
     m->n_trustee_parts = n;

@@ -230,7 +230,9 @@ static enum reason ledger_release_check(struct ledger_step *s, const struct ledg
 static void ledger_release_text(uint8_t *out, uint8_t *ret_len, struct span text)
 {
     *ret_len = (uint8_t)text.len;
-    memcpy(out, text.ptr, text.len);
+    if (text.len > 0) {
+        memcpy(out, text.ptr, text.len);
+    }
 }
 
 static void ledger_release_make(struct ledger_step *s, const struct ledger_pool *pool,

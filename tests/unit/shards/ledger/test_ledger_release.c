@@ -195,6 +195,7 @@ static void audit_open(struct kit *k)
 static void act(struct kit *k, struct prng *p, unsigned person)
 {
     struct command c;
+    struct slot_key slot;
     if (ticket(k, COMMAND_GET_TICKET, person, 0) != REASON_OK) {
         return;
     }
@@ -203,7 +204,7 @@ static void act(struct kit *k, struct prng *p, unsigned person)
     enum ticket_state state = t->state;
     bool is_reservation = t->reservation != 0;
     if (state == TICKET_TURN && prng_below(p, 3)) {
-        struct slot_key slot = kit_slot((unsigned)prng_below(p, SLOTS));
+        slot = kit_slot((unsigned)prng_below(p, SLOTS));
         c = kit_command(k, COMMAND_CREATE_HOLD, POOL, person);
         words = (struct release_words){.id = span_of("r")};
         c.release = &words;
