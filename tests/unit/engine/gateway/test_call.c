@@ -4,6 +4,7 @@
 #include "gateway/call.h"
 
 #include "base/bytes.h"
+#include "gateway/conn.h"
 #include "gateway/health.h"
 #include "gateway/pb.h"
 #include "gateway/queue.h"
@@ -44,6 +45,26 @@ static void test_classes(void)
     EQ(queue_class(COMMAND_LIST_SLOTS), FAIRQ_SEARCH);
     EQ(queue_class(COMMAND_LIST_POOLS), FAIRQ_SEARCH);
     EQ(queue_class(COMMAND_GET_POOL), FAIRQ_SEARCH);
+}
+
+/* Who is sure to be somebody has a place of his own; who is not shares one with his address, but
+ * behind a frontend that speaks for many; who says nothing shares one with all who say nothing. */
+static void test_places(void)
+{
+    struct conn conn = {.group.value = 77}, frontend = {.group.value = 0};
+    struct call call = {.conn = &conn, .assurance = ASSURANCE_SUBSTANTIAL,
+                        .identity.bytes = {1, 2, 3}};
+    struct fairq_place place = queue_place(&call);
+    EQ(place.is_grouped, false);
+    EQ(memcmp(&place.identity, &call.identity, sizeof place.identity), 0);
+    call.assurance = ASSURANCE_LOW;
+    place = queue_place(&call);
+    EQ(place.is_grouped, true);
+    EQ(memcmp(place.group.bytes, &conn.group.value, sizeof conn.group.value), 0);
+    call.conn = &frontend;
+    EQ(queue_place(&call).is_grouped, false);
+    call = (struct call){.conn = &conn, .assurance = ASSURANCE_LOW, .is_anonymous = true};
+    EQ(queue_place(&call).is_grouped, false);
 }
 
 static struct span ask_for(const char *service)
@@ -150,6 +171,7 @@ int main(void)
     EQ(symbols_init(&symbols, (struct span){api_descriptor_set, api_descriptor_set_len}), 0);
     TAP_RUN(test_moves);
     TAP_RUN(test_classes);
+    TAP_RUN(test_places);
     TAP_RUN(test_health);
     TAP_RUN(test_reflection);
     TAP_RUN(test_reflection_without_memory);
