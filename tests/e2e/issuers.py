@@ -158,7 +158,7 @@ class Server(house.Server):
             os.chmod(key, 0o600)
         self.config = os.path.join(self.data, 'fairslot.conf')
         with open(self.config, 'w', encoding='utf-8') as file:
-            file.write(f'[auth]\ntenant_key = {key}\n')
+            file.write(f'[gateway]\nloops = 2\n[auth]\ntenant_key = {key}\n')
             for name, keys in issuers.items():
                 file.write(f'[issuer {name}]\n')
                 file.writelines(f'{key} = {value}\n' for key, value in keys.items())
