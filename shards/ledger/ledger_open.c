@@ -14,6 +14,8 @@
 
 #include "ledger/ledger_release.h"
 
+#define OPEN_STEPS 8 /* of all releases, in one round: about 2,000 records */
+
 struct ledger_open *ledger_open_find(struct ledger *l, uint64_t space)
 {
     for (size_t i = 0; i < l->open_count; i++) {
@@ -225,14 +227,22 @@ int64_t ledger_open_next_us(const struct ledger *l)
     return next;
 }
 
+/* OPEN_STEPS a round, so that it stays short; where the walk begins moves on with every step, so
+ * that each of many busy releases gets its own. */
 size_t ledger_open_due(const struct ledger *l, int64_t now_us, struct command *out, size_t max)
 {
     size_t count = 0;
+    uint64_t first = 0;
+    for (size_t i = 0; i < l->open_count; i++) {
+        first += l->open[i].version;
+    }
+    max = max < OPEN_STEPS ? max : OPEN_STEPS;
     for (size_t i = 0; i < l->open_count && count < max; i++) {
-        if (l->open[i].due_us <= now_us) {
+        const struct ledger_open *o = &l->open[(first + i) % l->open_count];
+        if (o->due_us <= now_us) {
             out[count++] = (struct command){.kind = COMMAND_STEP_RELEASE,
-                                            .owner = l->open[i].space,
-                                            .version = l->open[i].version};
+                                            .owner = o->space,
+                                            .version = o->version};
         }
     }
     return count;
