@@ -148,7 +148,7 @@ static void manifest_value_hash(struct manifest_reader *r, const char *key,
     for (int i = 0; i < 32 && !r->bad; i++) {
         int high = manifest_digit(value.ptr[2 * i]), low = manifest_digit(value.ptr[2 * i + 1]);
         r->bad = high < 0 || low < 0;
-        ret_hash->bytes[i] = (uint8_t)(high << 4 | (low & 15));
+        ret_hash->bytes[i] = r->bad ? 0 : (uint8_t)(high << 4 | low);
     }
 }
 

@@ -244,7 +244,7 @@ def test_shard_has_its_own():
     shard = house.Process('shard', '--data', data, '--listen', 'tcp://127.0.0.1:0', '--set',
                           'ops.listen=127.0.0.1:0')
     shard.wait_ready('shard')
-    assert get('/readyz', shard.ready['ops']) == (200, 'ready\n')
+    assert eventually(lambda: get('/readyz', shard.ready['ops']) == (200, 'ready\n'))
     assert 'fairslot_shard_log_index' in metrics(shard.ready['ops'])
     assert shard.stop() == 0
 
