@@ -73,6 +73,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_LIST_RESERVATIONS:
         return NEEDS_POOL | NEEDS_PAGE;
     case COMMAND_WATCH_SLOTS:
+    case COMMAND_WATCH_TICKET:
         break; /* not a shard's business */
     }
     return 0;

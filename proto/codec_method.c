@@ -74,7 +74,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.v1.TicketService/DeleteTicket", COMMAND_DELETE_TICKET, false, false},
     {"/fairslot.v1.TicketService/GetTicket", COMMAND_GET_TICKET, false, false},
     {"/fairslot.v1.TicketService/GetTicketProof", COMMAND_GET_PROOF, false, false},
-    {"/fairslot.v1.TicketService/WatchTicket", 0, false, false},
+    {"/fairslot.v1.TicketService/WatchTicket", COMMAND_WATCH_TICKET, false, false},
 };
 
 static int codec_method_compare(const void *key, const void *row)

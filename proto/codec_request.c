@@ -319,6 +319,35 @@ static int codec_request_watch_slots(struct codec_ask *ask, struct span message)
     return r ? r : codec_ask_pool(ask, "parent", m->parent);
 }
 
+static int codec_request_of_release(struct codec_ask *ask, struct span message)
+{
+    switch (ask->command->kind) {
+    case COMMAND_CREATE_RELEASE:
+        return codec_request_create_release(ask, message);
+    case COMMAND_CHANGE_RELEASE:
+        return codec_request_change_release(ask, ask->method->action, message);
+    case COMMAND_ADD_PART:
+        return codec_request_add_part(ask, message);
+    case COMMAND_CREATE_TICKET:
+        return codec_request_create_ticket(ask, message);
+    case COMMAND_DELETE_TICKET:
+        return codec_request_delete_ticket(ask, message);
+    case COMMAND_LIST_RELEASES:
+        return codec_request_list_releases(ask, message);
+    case COMMAND_GET_RELEASE:
+        return codec_request_get_release(ask, message);
+    case COMMAND_GET_TICKET:
+    case COMMAND_WATCH_TICKET:
+    case COMMAND_GET_PROOF:
+        return codec_request_get_ticket(ask, message);
+    case COMMAND_LIST_TICKETS:
+    case COMMAND_LIST_OFFERED:
+        return codec_request_list_release(ask, message);
+    default:
+        return REASON_METHOD_PLANNED; /* the shard's own: no client says them */
+    }
+}
+
 static int codec_request_of_kind(struct codec_ask *ask, struct span message)
 {
     switch (ask->command->kind) {
@@ -359,35 +388,9 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
         return codec_request_list_reservations(ask, message);
     case COMMAND_WATCH_SLOTS:
         return codec_request_watch_slots(ask, message);
-    case COMMAND_CREATE_RELEASE:
-        return codec_request_create_release(ask, message);
-    case COMMAND_CHANGE_RELEASE:
-        return codec_request_change_release(ask, ask->method->action, message);
-    case COMMAND_ADD_PART:
-        return codec_request_add_part(ask, message);
-    case COMMAND_CREATE_TICKET:
-        return codec_request_create_ticket(ask, message);
-    case COMMAND_DELETE_TICKET:
-        return codec_request_delete_ticket(ask, message);
-    case COMMAND_LIST_RELEASES:
-        return codec_request_list_releases(ask, message);
-    case COMMAND_GET_RELEASE:
-        return codec_request_get_release(ask, message);
-    case COMMAND_GET_TICKET:
-    case COMMAND_GET_PROOF:
-        return codec_request_get_ticket(ask, message);
-    case COMMAND_LIST_TICKETS:
-    case COMMAND_LIST_OFFERED:
-        return codec_request_list_release(ask, message);
-    case COMMAND_STEP_RELEASE:
-    case COMMAND_EXPIRE_HOLD:
-    case COMMAND_SWEEP:
-    case COMMAND_RESTOCK_STEP:
-    case COMMAND_LAPSE:
-    case COMMAND_RAISE:
-        break; /* the shard's own: no client says them */
+    default:
+        return codec_request_of_release(ask, message);
     }
-    return REASON_METHOD_PLANNED;
 }
 
 int codec_request(const struct codec_method *method, struct span message, struct arena *arena,

@@ -51,6 +51,7 @@ enum command_kind {
     COMMAND_GET_PROOF = 133,         /* pool, release: id, ticket */
     COMMAND_LIST_TICKETS = 134,      /* pool, release: id; page; auditor or operator: the bundle */
     COMMAND_LIST_OFFERED = 135,      /* pool, release: id; page: the slots of the manifest */
+    COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
 };
 
 static inline bool command_is_read(enum command_kind kind)

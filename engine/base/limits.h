@@ -32,6 +32,8 @@
 #define WATCHERS_PER_IDENTITY 8
 #define WATCH_POOLS_MAX  32    /* pools watched at a gateway; each is up to 11 reads a second */
 #define WATCH_SLOTS_MAX  10000 /* coming slots of a watched pool: 1 MB an edition */
+#define FOLLOWERS_MAX    16384 /* WatchTicket streams of a loop */
+#define FOLLOWS_PER_IDENTITY 8 /* of them on one loop */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
 
 /* -- one release ------------------------------------------------------------------------------- */

@@ -78,6 +78,10 @@ static void admit_decode(struct call *call, struct span message)
     command.identity = call->identity;
     command.assurance = (enum assurance)call->assurance;
     command.roles = call->roles;
+    if (command.kind == COMMAND_WATCH_TICKET) {
+        follow_begin(call, &command);
+        return;
+    }
     uint8_t secret[RELEASE_SECRET];
     struct release_words words;
     if (command.kind == COMMAND_CREATE_RELEASE) {

@@ -12,6 +12,7 @@
 struct codec_method;
 struct conn;
 struct errand;
+struct follower;
 struct gateway;
 struct route;
 struct watcher;
@@ -42,6 +43,7 @@ struct call {
     uint32_t roles;                   /* once is_verified */
     uint8_t *bytes;                   /* owned: the message while its token is verified */
     struct watcher *watcher;          /* owned: of a stream that watches slots; watch.c's */
+    struct follower *follower;        /* owned: of a stream that follows a ticket; follow.c's */
     struct errand *errand;            /* owned: the packed command, until it is sent */
     uint32_t bytes_len;               /* at most MESSAGE_MAX */
     uint32_t number;                  /* slot | generation << 16: names one life of the slot */

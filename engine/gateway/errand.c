@@ -118,6 +118,11 @@ static void errand_home(struct gateway *g, struct errand *e, const struct answer
     struct call *call = call_find(&g->calls, e->call);
     if (call && call->is_away) {
         call->is_away = false;
+        if (call->follower) {
+            follow_home(call, answer, e->reason, e->detail);
+            errand_free(e);
+            return;
+        }
         if (answer) {
             answer_shard(call, answer);
         } else {
@@ -219,18 +224,12 @@ static void errand_heed(struct front *front, const struct errand_word *word)
 
 /* -- the call's own loop ----------------------------------------------------------------------*/
 
-void errand_send(struct call *call)
+static void errand_go(struct call *call, struct errand *e)
 {
     struct gateway *g = call_gateway(call);
-    struct errand *e = call->errand;
-    CHECK(e != NULL);
-    call->errand = NULL;
-    call_move(call, CALL_AWAY);
     call->is_away = true;
     e->place = queue_place(call);
     e->entry.class = queue_class(call->method->kind);
-    e->deadline_ms = call->deadline.at_ms;
-    e->has_own_deadline = call->has_own_deadline;
     e->trace = call->trace;
     e->has_trace = call->has_trace;
     e->call = call->number;
@@ -240,6 +239,27 @@ void errand_send(struct call *call)
     } else {
         post_put(&g->post, 0, &e->note);
     }
+}
+
+void errand_send(struct call *call)
+{
+    struct errand *e = call->errand;
+    CHECK(e != NULL);
+    call->errand = NULL;
+    call_move(call, CALL_AWAY);
+    e->deadline_ms = call->deadline.at_ms;
+    e->has_own_deadline = call->has_own_deadline;
+    errand_go(call, e);
+}
+
+void errand_ask(struct call *call, struct errand *e)
+{
+    CHECK(call->state == CALL_STREAM && call->follower && !call->is_away);
+    uint64_t limit_ms = uv_now(&call_gateway(call)->loop) + DEADLINE_MS;
+    bool is_last = call->has_own_deadline && call->deadline.at_ms <= limit_ms;
+    e->deadline_ms = is_last ? call->deadline.at_ms : limit_ms;
+    e->has_own_deadline = is_last;
+    errand_go(call, e);
 }
 
 /* false: out of memory. */

@@ -69,6 +69,7 @@ static void gateway_close(struct gateway *g)
     }
     token_desk_close(g);
     watch_close(g);
+    follow_close(g);
     post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
@@ -90,6 +91,7 @@ static void gateway_final(struct gateway *g)
     g->phase = GATEWAY_FINAL;
     health_end_watches(&g->health);
     watch_end_all(g);
+    follow_end_all(g);
     while (!list_empty(&g->reflections)) {
         answer_reason(CONTAINER_OF(g->reflections.next, struct call, link), REASON_SHUTTING_DOWN,
                       NULL);
@@ -413,6 +415,7 @@ static int gateway_handles(struct gateway *g)
     token_desk_open(g);
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
+    follow_open(g);
     int r = watch_open(g);
     if (r == 0) {
         r = post_open(&g->post, &g->loop, gateway_posted, g);

@@ -15,6 +15,7 @@
 #include "gateway/cipher.h"
 #include "gateway/deadline.h"
 #include "gateway/face.h"
+#include "gateway/follow.h"
 #include "gateway/front.h"
 #include "gateway/gateway.h"
 #include "gateway/guard.h"
@@ -88,6 +89,7 @@ struct gateway {
     struct health health;
     struct face face;
     struct watch watch;
+    struct follow follow;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
 

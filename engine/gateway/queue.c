@@ -53,6 +53,7 @@ enum fairq_class queue_class(enum command_kind kind)
     case COMMAND_GET_HOLD:
     case COMMAND_GET_RESERVATION:
     case COMMAND_LIST_RESERVATIONS:
+    case COMMAND_WATCH_TICKET:
         return FAIRQ_READ;
     default:
         return FAIRQ_RESERVE; /* holds are made here, and operators' commands */

@@ -75,6 +75,11 @@ static void route_deadline(struct call *call)
     deadline_arm(&g->deadlines, &call->deadline, uv_now(&g->loop) + ms + 1);
 }
 
+static bool route_is_stream(const struct codec_method *method)
+{
+    return method->kind == COMMAND_WATCH_SLOTS || method->kind == COMMAND_WATCH_TICKET;
+}
+
 static bool route_is_catalogue(const struct codec_method *method)
 {
     static const char service[] = "/fairslot.v1.CatalogService/";
@@ -123,7 +128,7 @@ void route_call_open(void *user, struct wire_call *wire)
             answer_reason(call, REASON_METHOD_PLANNED, NULL);
             return;
         }
-        call->route = call->method->kind == COMMAND_WATCH_SLOTS ? &route_watch : &route_method;
+        call->route = route_is_stream(call->method) ? &route_watch : &route_method;
     }
     if (!guard_await(call)) {
         return;
