@@ -289,16 +289,13 @@ static void test_credits_follow_the_speed(void)
     atomic_store(&shard.item_us, 400);
     int64_t changed = clock_mono_us();
     uint32_t now = before;
-    /* It takes a fraction of a second; a busy machine gets more, and the time is printed. */
-    while (now > before * 4 / 5 && clock_mono_us() < changed + 10 * SECOND_US) {
+    /* Printed, not judged: on a busy machine the credit has come down before the shard does. */
+    while (now > before * 4 / 5 && clock_mono_us() < changed + SECOND_US) {
         crowds_run(1, 10);
         now = slow_look(&shard, &delay_us);
     }
     printf("# credit %u, after %lld ms of half the speed %u\n", before,
            (long long)(clock_mono_us() - changed) / 1000, now);
-    /* Sanitized, the crowd is slower than the shard, and no delay says anything. */
-    bool is_judged = getenv("FAIRSLOT_SANITIZED") == NULL;
-    OK(now <= before * 4 / 5 || !is_judged);
     crowds_run(1, 1000);
     uint32_t slow = credit_mean(500);
     atomic_store(&shard.item_us, 20); /* and back, twenty times as fast */
@@ -306,8 +303,15 @@ static void test_credits_follow_the_speed(void)
     for (int i = 0; i < 100 && fast < slow * 3 / 2; i++) {
         fast = credit_mean(100); /* growth is cautious, and the machine may be busy */
     }
-    printf("# slow %u, fast %u\n", slow, fast);
     OK(fast >= slow * 3 / 2);
+    atomic_store(&shard.item_us, 4000); /* slower than any crowd, sanitized or crowded out */
+    now = fast;
+    for (int i = 0; i < 200 && now > fast * 2 / 3; i++) {
+        now = credit_mean(100);
+    }
+    printf("# slow %u, fast %u, at 4 ms a mutation %u\n", slow, fast, now);
+    OK(now <= fast * 2 / 3);
+    atomic_store(&shard.item_us, 20);
     crowd_rest(&crowds[0]);
     crowd_close(&crowds[0]);
     houses_close(1);
