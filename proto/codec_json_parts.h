@@ -58,9 +58,6 @@ struct span codec_json_any_name(const char *type_url);
 
 /* -- codec_json_text.c: how values are spelled ----------------------------------------------- */
 
-/* Bytes that base64 of n bytes takes. */
-size_t codec_json_base64_len(size_t n, bool is_padded);
-void codec_json_base64(struct span bytes, bool is_padded, char *out);
 /* Standard or URL-safe, padded or not.  `out` takes 3 bytes for each 4 begun; false: no base64. */
 bool codec_json_base64_parse(struct span text, uint8_t *out, size_t *ret_len);
 /* Terminated; false: out of range. */

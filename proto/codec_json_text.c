@@ -6,48 +6,13 @@
  * capitals, as protobuf writes them), the proto3 JSON mapping. */
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "proto/codec_json_parts.h"
 
 #define SECOND_MIN   INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
 #define DURATION_MAX INT64_C(315576000000) /* seconds, either way: about 10,000 years */
 #define DAY_S        86400
 #define NANOS        1000000000
-
-size_t codec_json_base64_len(size_t n, bool is_padded)
-{
-    return is_padded ? (n + 2) / 3 * 4 : (n * 4 + 2) / 3;
-}
-
-void codec_json_base64(struct span bytes, bool is_padded, char *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-        uint32_t v = (uint32_t)bytes.ptr[i] << 16;
-        v |= n > 1 ? (uint32_t)bytes.ptr[i + 1] << 8 : 0;
-        v |= n > 2 ? (uint32_t)bytes.ptr[i + 2] : 0;
-        for (size_t k = 0; k <= n; k++) {
-            *out++ = digits[v >> (18 - 6 * k) & 63];
-        }
-        for (size_t k = n; is_padded && k < 3; k++) {
-            *out++ = '=';
-        }
-    }
-}
-
-static int codec_json_base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
 
 bool codec_json_base64_parse(struct span text, uint8_t *out, size_t *ret_len)
 {
@@ -56,25 +21,12 @@ bool codec_json_base64_parse(struct span text, uint8_t *out, size_t *ret_len)
         digits--;
     }
     size_t padding = text.len - digits;
-    if (digits % 4 == 1 || padding > 2 || (padding > 0 && text.len % 4 != 0)) {
+    if (padding > 2 || (padding > 0 && text.len % 4 != 0)) {
         return false;
     }
-    uint32_t v = 0;
-    size_t len = 0;
-    for (size_t i = 0, bits = 0; i < digits; i++) {
-        int digit = codec_json_base64_digit(text.ptr[i]);
-        if (digit < 0) {
-            return false;
-        }
-        v = (v << 6 | (uint32_t)digit) & 0xffff;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[len++] = (uint8_t)(v >> bits);
-        }
-    }
-    *ret_len = len;
-    return (v & ((1u << (digits * 6 % 8)) - 1)) == 0; /* what is left over says nothing */
+    bool is_exact;
+    return base64_decode((struct span){text.ptr, digits}, BASE64_EITHER, out, ret_len, &is_exact) &&
+           is_exact;
 }
 
 /* ".5" in 0, 3, 6 or 9 digits; returns the length. */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "google/protobuf/any.pb-c.h"
@@ -100,10 +101,10 @@ void codec_json_put_text(struct codec_json_out *out, const char *text)
 
 void codec_json_put_bytes(struct codec_json_out *out, struct span bytes, bool is_padded)
 {
-    size_t len = codec_json_base64_len(bytes.len, is_padded);
+    size_t len = base64_len(bytes.len, is_padded);
     codec_json_put(out, "\"", 1);
     if (codec_json_out_grow(out, len)) {
-        codec_json_base64(bytes, is_padded, out->text + out->len);
+        base64_encode(bytes, is_padded, (uint8_t *)out->text + out->len);
         out->len += len;
     }
     codec_json_put(out, "\"", 1);

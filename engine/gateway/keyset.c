@@ -22,10 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
-#include "gateway/base64url.h"
 #include "gateway/issuer.h"
 
 #define TEXT_SIZE     256
@@ -39,7 +39,7 @@ bool keyset_kid_valid(const char *kid)
 {
     size_t n = kid ? strlen(kid) : 0;
     for (size_t i = 0; i < n; i++) {
-        if (base64url_value((uint8_t)kid[i]) < 0 && kid[i] != '.') {
+        if (base64_value((uint8_t)kid[i], BASE64_URL) < 0 && kid[i] != '.') {
             return false;
         }
     }
@@ -75,7 +75,7 @@ static size_t rsa_bits(const json_t *key)
     uint8_t bytes[RSA_TEXT_MAX];
     size_t len;
     if (n == NULL || e == NULL || strlen(n) > sizeof bytes || strlen(e) > sizeof bytes ||
-        !base64url_decode(span_of(e), bytes, &len) || len == 0 || len > 8) {
+        !base64_decode_jose(span_of(e), bytes, &len) || len == 0 || len > 8) {
         return 0;
     }
     bool one = bytes[len - 1] == 1; /* e = 1 would make every text its own signature */
@@ -85,7 +85,7 @@ static size_t rsa_bits(const json_t *key)
     if (one || bytes[len - 1] % 2 == 0) {
         return 0;
     }
-    if (!base64url_decode(span_of(n), bytes, &len)) {
+    if (!base64_decode_jose(span_of(n), bytes, &len)) {
         return 0;
     }
     size_t first = 0, bits;
@@ -106,7 +106,7 @@ static bool ec_coordinate(const json_t *key, const char *name, size_t want)
     uint8_t bytes[EC_TEXT_MAX];
     size_t len;
     return text && strlen(text) <= sizeof bytes &&
-           base64url_decode(span_of(text), bytes, &len) && len == want;
+           base64_decode_jose(span_of(text), bytes, &len) && len == want;
 }
 
 /* The key's numbers alone, once they are known to be well spelled: libcjose asserts on base64 that

@@ -30,10 +30,10 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
-#include "gateway/base64url.h"
 
 enum { PART_HEADER, PART_PAYLOAD, PART_SIGNATURE, PARTS };
 
@@ -44,7 +44,7 @@ static bool parts_decode(struct span token, uint8_t *out, struct span ret_parts[
     for (int i = 0; i < PARTS; i++) {
         const uint8_t *dot = i < PARTS - 1 ? memchr(at, '.', (size_t)(end - at)) : end;
         size_t len;
-        if (dot == NULL || !base64url_decode((struct span){at, (size_t)(dot - at)}, out, &len) ||
+        if (dot == NULL || !base64_decode_jose((struct span){at, (size_t)(dot - at)}, out, &len) ||
             len == 0) {
             return false; /* a third dot is not in the alphabet either */
         }

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -419,7 +420,7 @@ int wire_call_finish(struct wire_call *call, int grpc_status, struct span text,
     call->trailer_text_len = (uint32_t)wire_value_percent_encode(text, trailer);
     if (details.len <= WIRE_DETAILS_MAX) {
         call->trailer_details_len =
-            (uint32_t)wire_value_base64_encode(details, trailer + call->trailer_text_len);
+            (uint32_t)base64_encode(details, false, trailer + call->trailer_text_len);
     }
     if (call->protocol != WIRE_GRPC) {
         return err_trace(call_finish_other(call, text, details, trailer));

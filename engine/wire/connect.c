@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "wire/value.h"
@@ -158,9 +159,9 @@ static bool connect_put_detail(struct writer *w, struct span any)
     connect_put(w, "{\"type\":");
     connect_put_text(w, type);
     connect_put(w, ",\"value\":\"");
-    uint8_t *at = writer_take(w, wire_value_base64_max(value.len));
+    uint8_t *at = writer_take(w, base64_len(value.len, true));
     if (at) {
-        w->at = at + wire_value_base64_encode(value, at);
+        w->at = at + base64_encode(value, false, at);
     }
     connect_put(w, "\"}");
     return !r.bad;

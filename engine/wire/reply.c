@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -44,7 +45,7 @@ size_t wire_reply_size(const struct wire_call *call, size_t message_len)
 {
     switch (call->protocol) {
     case WIRE_CONNECT: return message_len;
-    case WIRE_GRPC_WEB_TEXT: return wire_value_base64_max(WIRE_PREFIX + message_len);
+    case WIRE_GRPC_WEB_TEXT: return base64_len(WIRE_PREFIX + message_len, true);
     default: return WIRE_PREFIX + message_len;
     }
 }
@@ -62,9 +63,9 @@ static int reply_push_text(struct wire_call *call, uint8_t flags, struct span me
     if (message.len > 0) {
         memcpy(frame + WIRE_PREFIX, message.ptr, message.len);
     }
-    uint8_t *at = wire_queue_extend(&call->outgoing, wire_value_base64_max(len), mem);
+    uint8_t *at = wire_queue_extend(&call->outgoing, base64_len(len, true), mem);
     if (at) {
-        wire_value_base64_padded((struct span){frame, len}, at);
+        base64_encode((struct span){frame, len}, true, at);
     }
     mem->free(frame, mem->mem_user_data);
     return at ? 0 : err_origin(-ENOMEM);

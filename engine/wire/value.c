@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/check.h"
 
@@ -203,49 +204,6 @@ struct span wire_value_cut(struct span text, size_t max)
     return (struct span){text.ptr, len};
 }
 
-static const char base64_letters[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-size_t wire_value_base64_encode(struct span bytes, uint8_t *out)
-{
-    uint8_t *at = out;
-    uint32_t word = 0;
-    unsigned bits = 0;
-    for (size_t i = 0; i < bytes.len; i++) {
-        word = word << 8 | bytes.ptr[i];
-        for (bits += 8; bits >= 6; bits -= 6) {
-            *at++ = (uint8_t)base64_letters[word >> (bits - 6) & 63];
-        }
-    }
-    if (bits > 0) {
-        *at++ = (uint8_t)base64_letters[word << (6 - bits) & 63];
-    }
-    return (size_t)(at - out);
-}
-
-size_t wire_value_base64_padded(struct span bytes, uint8_t *out)
-{
-    size_t len = wire_value_base64_encode(bytes, out);
-    while (len % 4) {
-        out[len++] = '=';
-    }
-    return len;
-}
-
-static int value_base64(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len)
 {
     while (text.len > 0 && text.len % 4 == 0 && text.ptr[text.len - 1] == '=') {
@@ -254,24 +212,6 @@ bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len)
             text.len--;
         }
     }
-    if (text.len % 4 == 1) {
-        return false;
-    }
-    size_t len = 0;
-    uint32_t word = 0;
-    unsigned bits = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int six = value_base64(text.ptr[i]);
-        if (six < 0) {
-            return false;
-        }
-        word = word << 6 | (uint32_t)six;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[len++] = (uint8_t)(word >> bits);
-        }
-    }
-    *ret_len = len;
-    return true;
+    bool is_exact; /* bits left over are let pass, as other implementations do */
+    return base64_decode(text, BASE64_STANDARD, out, ret_len, &is_exact);
 }

@@ -39,16 +39,8 @@ size_t wire_value_percent_decode(struct span text, uint8_t *out);
 /* The longest prefix of at most `max` bytes that cuts no UTF-8 character in two. */
 struct span wire_value_cut(struct span text, size_t max);
 
-static inline size_t wire_value_base64_max(size_t len)
-{
-    return (len + 2) / 3 * 4;
-}
-/* Standard alphabet, no padding ("implementations SHOULD emit un-padded").  Returns the length. */
-size_t wire_value_base64_encode(struct span bytes, uint8_t *out);
-/* The same with padding. */
-size_t wire_value_base64_padded(struct span bytes, uint8_t *out);
-/* Padding may be there or not.  `out` takes text.len / 4 * 3 + 2 bytes, and may be the text
- * itself. */
+/* base64 in the standard alphabet, padding may be there or not.  `out` takes
+ * text.len / 4 * 3 + 2 bytes, and may be the text itself. */
 bool wire_value_base64_decode(struct span text, uint8_t *out, size_t *ret_len);
 
 #endif
