@@ -300,10 +300,10 @@ static void test_credits_follow_the_speed(void)
     uint32_t slow = credit_mean(500);
     atomic_store(&shard.item_us, 20); /* and back, twenty times as fast */
     uint32_t fast = slow;
-    for (int i = 0; i < 100 && fast < slow * 3 / 2; i++) {
+    for (int i = 0; i < 100 && fast * 2 < slow * 3; i++) {
         fast = credit_mean(100); /* growth is cautious, and the machine may be busy */
     }
-    OK(fast >= slow * 3 / 2);
+    OK(fast * 2 >= slow * 3); /* multiplied: a credit of 1 that stays must not pass */
     atomic_store(&shard.item_us, 4000); /* slower than any crowd, sanitized or crowded out */
     now = fast;
     for (int i = 0; i < 200 && now > fast * 2 / 3; i++) {
