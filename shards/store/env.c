@@ -16,6 +16,7 @@
 #include "store/env.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,15 @@
 
 #define NAMED_DBS_MAX 4
 #define READERS_MAX   16 /* the writer, a copy, an operator's mdb_stat */
+
+/* Meta pages of LMDB's data version 1 (mdb.c: MDB_page, MDB_meta), on a 64-bit machine. */
+#define META_MAGIC         0xBEEFC0DE
+#define META_VERSION       1
+#define META_AT_MAGIC      16
+#define META_AT_VERSION    20
+#define META_AT_PAGE_BYTES 40 /* md_pad of the free list's tree */
+#define META_AT_TXN        144
+#define META_BYTES         152
 
 int env_error(int rc)
 {
@@ -55,7 +65,68 @@ int env_verdict(int rc, int damaged)
     return r == -EBADMSG ? damaged : r ? err_origin(r) : 0;
 }
 
-int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
+/* Of one meta page: what decides which of the two is the newer one, and how big a page is. */
+struct meta_page {
+    uint64_t number;
+    uint32_t magic;
+    uint32_t version;
+    uint32_t page_bytes;
+    uint64_t txn;
+};
+
+static int read_at(int fd, uint64_t offset, void *to, size_t len)
+{
+    ssize_t n = pread(fd, to, len, (off_t)offset);
+    return n < 0 ? err_origin(-errno) : (size_t)n == len ? 0 : ENV_E_DAMAGED;
+}
+
+static int meta_read(int fd, uint64_t offset, struct meta_page *ret_meta)
+{
+    uint8_t head[META_BYTES];
+    int r = read_at(fd, offset, head, sizeof head);
+    if (r) {
+        return err_trace(r);
+    }
+    memcpy(&ret_meta->number, head, sizeof ret_meta->number);
+    memcpy(&ret_meta->magic, head + META_AT_MAGIC, sizeof ret_meta->magic);
+    memcpy(&ret_meta->version, head + META_AT_VERSION, sizeof ret_meta->version);
+    memcpy(&ret_meta->page_bytes, head + META_AT_PAGE_BYTES, sizeof ret_meta->page_bytes);
+    memcpy(&ret_meta->txn, head + META_AT_TXN, sizeof ret_meta->txn);
+    return 0;
+}
+
+/* A spoiled transaction number would quietly open the commit before the last one.  Commit n goes to
+ * page n % 2, so the two numbers are neighbours, each on its page; a power loss leaves the old
+ * page or the new one, for the part that matters fits a sector. */
+static int check_metas(const char *path)
+{
+    char file[FOLDER_PATH_MAX];
+    struct meta_page metas[2];
+    int r = folder_join(file, path, "/data.mdb");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : err_origin(-errno); /* a new one */
+    }
+    r = meta_read(fd, 0, &metas[0]);
+    if (r == 0) {
+        r = meta_read(fd, (uint64_t)sysconf(_SC_PAGESIZE), &metas[1]);
+    }
+    close(fd);
+    for (uint64_t i = 0; r == 0 && i < 2; i++) {
+        bool fits = metas[i].number == i && metas[i].magic == META_MAGIC &&
+                    metas[i].version == META_VERSION && metas[i].txn % 2 == i &&
+                    metas[i].page_bytes == (uint64_t)sysconf(_SC_PAGESIZE);
+        r = fits ? 0 : ENV_E_DAMAGED;
+    }
+    bool neighbours = r == 0 && (metas[0].txn + 1 == metas[1].txn ||
+                                 metas[1].txn + 1 == metas[0].txn);
+    return r ? err_trace(r) : neighbours ? 0 : ENV_E_DAMAGED;
+}
+
+static int open_any(const char *path, size_t map_bytes, MDB_env **ret_env)
 {
     MDB_env *env = NULL;
     int dead = 0;
@@ -86,12 +157,18 @@ int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
     return 0;
 }
 
+int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
+{
+    int r = check_metas(path);
+    return r ? err_trace(r) : err_trace(open_any(path, map_bytes, ret_env));
+}
+
 static int make_contents(const char *path, size_t map_bytes, const void *arg,
                          int (*fill)(MDB_txn *txn, const void *arg))
 {
     MDB_env *env;
     MDB_txn *txn;
-    int r = err_fold(env_open(path, map_bytes, &env)); /* a new file cannot be damaged */
+    int r = err_fold(open_any(path, map_bytes, &env)); /* a new file cannot be damaged */
     if (r < 0) {
         return err_trace(r);
     }

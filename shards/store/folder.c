@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/err.h"
 
 int folder_join(char ret_path[FOLDER_PATH_MAX], const char *a, const char *b)
@@ -89,9 +90,9 @@ int folder_make(const char *path)
 
 int folder_remove_env(const char *path)
 {
-    static const char *const names[] = {"/data.mdb", "/lock.mdb"};
+    static const char *const names[] = {"/data.mdb", "/lock.mdb", "/sums", "/sums.new"};
     char file[FOLDER_PATH_MAX];
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         int r = folder_join(file, path, names[i]);
         if (r < 0) {
             return err_trace(r);

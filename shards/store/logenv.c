@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "store/walk.h"
 
 #define TRIM_STEP 64 /* entries */
 #define KEY_SIZE  8
@@ -140,6 +141,39 @@ static int read_ends(struct logenv *l, MDB_cursor *cursor)
     return stat.ms_entries - 1 == l->last + 1 - l->first ? 0 : LOGENV_E_DAMAGED;
 }
 
+static bool entry_whole(uint64_t index, struct span value)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    uint64_t term = reader_u64(&r);
+    uint64_t sum = reader_u64(&r);
+    struct span entry = {r.at, reader_left(&r)};
+    return !r.bad && sum == record_entry_sum(index, term, entry);
+}
+
+/* Entries have no gap, so each index is one more than the one before it. */
+static int verify_entry(void *arg, struct span key, struct span value)
+{
+    uint64_t *next = arg;
+    uint64_t index = key.len == KEY_SIZE ? key_index(env_val(key)) : 0;
+    if (index == 0) {
+        return key.len == KEY_SIZE ? 0 : WALK_E_DAMAGED; /* the meta record has a sum of its own */
+    }
+    bool good = index == *next && entry_whole(index, value);
+    *next += 1;
+    return good ? 0 : WALK_E_DAMAGED;
+}
+
+/* All that is kept, not only what will be replayed: followers and a restore read the rest. */
+static int verify(struct logenv *l)
+{
+    uint64_t next = l->first;
+    int r = walk_tree(l->read, l->dbi, &next, verify_entry);
+    if (r == WALK_E_DAMAGED || (r == 0 && next != l->last + 1)) {
+        return LOGENV_E_DAMAGED;
+    }
+    return err_trace(r);
+}
+
 static int read_all(struct logenv *l, uint32_t *ret_format)
 {
     MDB_cursor *cursor;
@@ -156,6 +190,9 @@ static int read_all(struct logenv *l, uint32_t *ret_format)
     int r = read_meta(l, ret_format);
     if (r == 0) {
         r = read_ends(l, cursor);
+    }
+    if (r == 0) {
+        r = verify(l);
     }
     mdb_cursor_close(cursor);
     mdb_txn_reset(l->read);

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/folder.h"
+#include "store/sums.h"
 
 #define DIR_SHOWN 60 /* bytes of the directory's name in a text; the end of it says most */
 
@@ -29,6 +30,12 @@ struct paths {
 };
 
 static const uint8_t no_id[16];
+
+static int paths_of(const char *dir, struct paths *ret_paths)
+{
+    int r = folder_join(ret_paths->log, dir, "/log");
+    return r ? err_trace(r) : err_trace(folder_join(ret_paths->state, dir, "/state"));
+}
 
 /* "DIR: what" into the text; returns the verdict. */
 __attribute__((format(printf, 4, 5)))
@@ -70,11 +77,37 @@ static int refuse_cluster(const char *dir, const uint8_t found[16], const uint8_
                   "belongs to cluster %s, not %s; name its own directory", hex[0], hex[1]);
 }
 
+/* What lay closed must be what was closed. */
+static int check_sums(const struct store_options *options, const char *path, const char *name,
+                      char *ret_text)
+{
+    uint64_t page;
+    int r = sums_check(path, &page);
+    if (r == SUMS_E_DAMAGED && page == UINT64_MAX) {
+        return refuse(STORE_E_DAMAGED, options->dir, ret_text,
+                      "%s/ is not as it was closed; restore a backup (or remove %s/sums if you put "
+                      "data.mdb there)", name, name);
+    }
+    if (r == SUMS_E_DAMAGED) {
+        return refuse(STORE_E_DAMAGED, options->dir, ret_text,
+                      "%s/data.mdb: page %" PRIu64 " changed since it was closed; move the "
+                      "directory aside and restore a backup", name, page);
+    }
+    return err_trace(r);
+}
+
 static int open_state(const struct store_options *options, const char *path, struct opening *o,
                       char *ret_text)
 {
     uint32_t format = 0;
-    int r = stateenv_open(path, options->state_map_bytes, &o->state, &format);
+    int r = check_sums(options, path, "state", ret_text);
+    if (r) {
+        return err_trace(r);
+    }
+    r = stateenv_open(path, options->state_map_bytes, &o->state, &format);
+    if (r == 0) {
+        r = stateenv_verify(o->state);
+    }
     switch (r) {
     case STATEENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);
@@ -89,7 +122,11 @@ static int open_log(const struct store_options *options, const char *path, struc
                     char *ret_text)
 {
     uint32_t format = 0;
-    int r = logenv_open(path, options->log_map_bytes, &o->log, &format);
+    int r = check_sums(options, path, "log", ret_text);
+    if (r) {
+        return err_trace(r);
+    }
+    r = logenv_open(path, options->log_map_bytes, &o->log, &format);
     switch (r) {
     case LOGENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);
@@ -167,10 +204,7 @@ static int check_cluster(const struct store_options *options, const struct openi
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text)
 {
     struct paths paths;
-    int r = folder_join(paths.log, options->dir, "/log");
-    if (r == 0) {
-        r = folder_join(paths.state, options->dir, "/state");
-    }
+    int r = paths_of(options->dir, &paths);
     if (r == 0) {
         r = folder_make(options->dir);
     }
@@ -194,13 +228,32 @@ int opening_run(const struct store_options *options, struct opening *o, char *re
     if (r == 0) {
         r = check_together(options, o, ret_text);
     }
+    if (r == 0) {
+        r = sums_forget(paths.state);
+    }
+    if (r == 0) {
+        r = sums_forget(paths.log);
+    }
     return err_trace(r);
 }
 
-void opening_end(struct opening *o)
+static int write_sums(const char *dir)
+{
+    struct paths paths;
+    int r = paths_of(dir, &paths);
+    if (r == 0) {
+        r = sums_write(paths.state);
+    }
+    return r ? err_trace(r) : err_trace(sums_write(paths.log));
+}
+
+void opening_end(struct opening *o, const char *clean_dir)
 {
     logenv_close(o->log);
     stateenv_close(o->state);
+    if (clean_dir) {
+        (void)write_sums(clean_dir); /* without them a start reads the records all the same */
+    }
     if (o->lock_fd >= 0) {
         close(o->lock_fd);
     }

@@ -19,6 +19,7 @@ struct opening {
 
 /* Options with their defaults filled in.  Verdicts and `ret_text` as store_open(). */
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text);
-void opening_end(struct opening *o);
+/* `clean_dir`: the directory when all went well and what lies in it may be summed up; else NULL. */
+void opening_end(struct opening *o, const char *clean_dir);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes of the store's own records.  Pure.
  *
- *   log meta     magic u32 | format u32 | cluster 16 | term u64 | vote u64 | base u64 | sum u64
- *   state meta   magic u32 | format u32 | cluster 16 | index u64 | term u64 | time i64 | sum u64
+ *   log meta     magic u32 | format u32 | cluster 16 | term u64 | vote u64 | base u64 |
+ *                base term u64 | state number u64 | sum u64
+ *   state meta   magic u32 | format u32 | cluster 16 | index u64 | term u64 | time i64 |
+ *                effects u64 | count u64 | digest u64 | sum u64
  *   log entry    term u64 | sum u64 | bytes          (key: index u64)
  *   state record sum u64 | value                     (key: the ledger's)
  *
@@ -29,7 +31,8 @@ static void close_meta(struct writer *w, size_t size)
 }
 
 /* Magic, format and sum; leaves `r` behind the format. */
-static int open_meta(struct span bytes, uint32_t magic, struct reader *r, uint32_t *ret_format)
+static int open_meta(struct span bytes, uint32_t magic, size_t size, struct reader *r,
+                     uint32_t *ret_format)
 {
     *r = reader_of(bytes.ptr, bytes.len);
     uint32_t found_magic = reader_u32(r);
@@ -41,8 +44,7 @@ static int open_meta(struct span bytes, uint32_t magic, struct reader *r, uint32
         *ret_format = format;
         return RECORD_E_FORMAT;
     }
-    /* Both kinds have one length today; a shorter one has lost its end. */
-    if (bytes.len != RECORD_LOG_META_SIZE) {
+    if (bytes.len != size) {
         return RECORD_E_DAMAGED;
     }
     struct reader tail = reader_of(bytes.ptr + bytes.len - SUM_SIZE, SUM_SIZE);
@@ -59,6 +61,8 @@ void record_log_meta_write(const struct record_log_meta *m, uint8_t out[RECORD_L
     writer_u64(&w, m->term);
     writer_u64(&w, m->vote);
     writer_u64(&w, m->base);
+    writer_u64(&w, m->base_term);
+    writer_u64(&w, m->state_number);
     close_meta(&w, RECORD_LOG_META_SIZE);
 }
 
@@ -66,7 +70,7 @@ int record_log_meta_read(struct span bytes, struct record_log_meta *ret_meta,
                          uint32_t *ret_format)
 {
     struct reader r;
-    int v = open_meta(bytes, MAGIC_LOG, &r, ret_format);
+    int v = open_meta(bytes, MAGIC_LOG, RECORD_LOG_META_SIZE, &r, ret_format);
     if (v) {
         return v;
     }
@@ -74,6 +78,8 @@ int record_log_meta_read(struct span bytes, struct record_log_meta *ret_meta,
     ret_meta->term = reader_u64(&r);
     ret_meta->vote = reader_u64(&r);
     ret_meta->base = reader_u64(&r);
+    ret_meta->base_term = reader_u64(&r);
+    ret_meta->state_number = reader_u64(&r);
     return 0;
 }
 
@@ -87,6 +93,9 @@ void record_state_meta_write(const struct record_state_meta *m,
     writer_u64(&w, m->applied_index);
     writer_u64(&w, m->applied_term);
     writer_u64(&w, (uint64_t)m->applied_time_us);
+    writer_u64(&w, m->effects);
+    writer_u64(&w, m->count);
+    writer_u64(&w, m->digest);
     close_meta(&w, RECORD_STATE_META_SIZE);
 }
 
@@ -94,7 +103,7 @@ int record_state_meta_read(struct span bytes, struct record_state_meta *ret_meta
                            uint32_t *ret_format)
 {
     struct reader r;
-    int v = open_meta(bytes, MAGIC_STATE, &r, ret_format);
+    int v = open_meta(bytes, MAGIC_STATE, RECORD_STATE_META_SIZE, &r, ret_format);
     if (v) {
         return v;
     }
@@ -102,6 +111,9 @@ int record_state_meta_read(struct span bytes, struct record_state_meta *ret_meta
     ret_meta->applied_index = reader_u64(&r);
     ret_meta->applied_term = reader_u64(&r);
     ret_meta->applied_time_us = (int64_t)reader_u64(&r);
+    ret_meta->effects = reader_u64(&r);
+    ret_meta->count = reader_u64(&r);
+    ret_meta->digest = reader_u64(&r);
     return 0;
 }
 
@@ -125,6 +137,19 @@ void record_value_write(struct span key, struct span value, uint8_t *out)
     writer_u64(&w, value_sum(key, value));
     writer_bytes(&w, value.ptr, value.len);
     CHECK(!w.bad);
+}
+
+uint64_t record_value_sum(struct span stored)
+{
+    struct reader r = reader_of(stored.ptr, stored.len);
+    uint64_t sum = reader_u64(&r);
+    return r.bad ? 0 : sum;
+}
+
+uint64_t record_effect(uint64_t effects, struct span key, struct span value)
+{
+    uint64_t at_key = XXH3_64bits_withSeed(key.ptr, key.len, effects);
+    return value.ptr ? XXH3_64bits_withSeed(value.ptr, value.len, at_key) : ~at_key;
 }
 
 int record_value_read(struct span key, struct span stored, struct span *ret_value)

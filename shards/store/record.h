@@ -8,7 +8,7 @@
 
 #include "base/types.h"
 
-#define RECORD_FORMAT   1  /* of all that this room writes; raise it with any change of layout */
+#define RECORD_FORMAT   2  /* of all that this room writes; raise it with any change of layout */
 #define RECORD_SUM_SIZE 8 /* bytes before the value of a state record */
 #define RECORD_LOG_HEAD 16 /* bytes before a log entry: term, checksum */
 
@@ -17,6 +17,8 @@ struct record_log_meta {
     uint64_t term; /* of the vote */
     uint64_t vote; /* 0: none */
     uint64_t base; /* index that an empty log stands behind */
+    uint64_t base_term;    /* of that entry */
+    uint64_t state_number; /* which directory holds the state: an installed snapshot is the next */
 };
 
 struct record_state_meta {
@@ -24,10 +26,13 @@ struct record_state_meta {
     uint64_t applied_index; /* every effect up to here is in the environment, and none later */
     uint64_t applied_term;
     int64_t applied_time_us;
+    uint64_t effects; /* of all puts and dels up to here: record_effect() */
+    uint64_t count;   /* of the records */
+    uint64_t digest;  /* sum of their checksums, modulo 2^64: none is missing, none surplus */
 };
 
-#define RECORD_LOG_META_SIZE   56
-#define RECORD_STATE_META_SIZE 56
+#define RECORD_LOG_META_SIZE   72
+#define RECORD_STATE_META_SIZE 80
 
 enum {
     RECORD_E_FORMAT = 1,  /* another data format version: *ret_format says which */
@@ -45,6 +50,11 @@ int record_state_meta_read(struct span bytes, struct record_state_meta *ret_meta
 uint64_t record_entry_sum(uint64_t index, uint64_t term, struct span entry);
 /* The environment's bytes of a state record: sum, value.  `out` has room for both. */
 void record_value_write(struct span key, struct span value, uint8_t *out);
+/* The checksum that stands before a stored value; 0 when there is none. */
+uint64_t record_value_sum(struct span stored);
+/* Goes on from `effects` over one put, or a del (`value` with ptr NULL).  Two replicas that applied
+ * the same entries have the same number; it says nothing about the order on disk. */
+uint64_t record_effect(uint64_t effects, struct span key, struct span value);
 /* 0 and the value inside `stored`, or RECORD_E_DAMAGED. */
 int record_value_read(struct span key, struct span stored, struct span *ret_value);
 

@@ -22,8 +22,15 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "store/walk.h"
 
 #define META_KEY "meta"
+
+/* What the meta record says of all records. */
+struct tally {
+    uint64_t count;
+    uint64_t digest;
+};
 
 struct stateenv {
     MDB_env *env;
@@ -33,6 +40,7 @@ struct stateenv {
     MDB_cursor *cursor;            /* in the snapshot */
     uint64_t leaf_pages;           /* of the records in the snapshot */
     struct record_state_meta meta; /* as found at open */
+    struct tally tally;            /* flusher thread: as of its newest commit */
 };
 
 /* -- making and opening ------------------------------------------------------------------------ */
@@ -135,6 +143,7 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
     }
     if (r == 0) {
         r = open_trees(s, ret_format);
+        s->tally = (struct tally){.count = s->meta.count, .digest = s->meta.digest};
     }
     if (r == 0) {
         r = open_snapshot(s);
@@ -145,6 +154,31 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
     }
     *ret_state = s;
     return 0;
+}
+
+static int tally_in(void *arg, struct span key, struct span stored)
+{
+    struct tally *t = arg;
+    struct span value;
+    if (record_value_read(key, stored, &value) != 0) {
+        return WALK_E_DAMAGED;
+    }
+    t->count++;
+    t->digest += record_value_sum(stored);
+    return 0;
+}
+
+int stateenv_verify(struct stateenv *s)
+{
+    struct tally found = {0};
+    int r = walk_tree(s->snapshot, s->records, &found, tally_in);
+    if (r == WALK_E_DAMAGED) {
+        return STATEENV_E_DAMAGED;
+    }
+    if (r == 0 && (found.count != s->meta.count || found.digest != s->meta.digest)) {
+        return STATEENV_E_DAMAGED;
+    }
+    return err_fold(r);
 }
 
 void stateenv_close(struct stateenv *s)
@@ -245,27 +279,39 @@ uint64_t stateenv_leaf_pages(const struct stateenv *s)
 
 /* -- flusher thread ---------------------------------------------------------------------------- */
 
-static int write_entry(MDB_cursor *cursor, const struct overlay_entry *e)
+/* The record that stood there leaves the tally.  0, MDB_NOTFOUND (none stood there). */
+static int tally_out(MDB_cursor *cursor, MDB_val *key, struct tally *t)
+{
+    MDB_val value;
+    int rc = mdb_cursor_get(cursor, key, &value, MDB_SET);
+    if (rc == 0) {
+        t->count--;
+        t->digest -= record_value_sum(env_span(value));
+    }
+    return rc;
+}
+
+static int write_entry(MDB_cursor *cursor, const struct overlay_entry *e, struct tally *t)
 {
     MDB_val key = env_val(overlay_key(e)), value = {0};
-    int rc;
+    int rc = tally_out(cursor, &key, t);
     if (e->tombstone) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_SET);
-        if (rc == MDB_NOTFOUND) {
-            return 0; /* made and removed between two flushes */
-        }
-        rc = rc ? rc : mdb_cursor_del(cursor, 0);
-    } else {
+        rc = rc == 0 ? mdb_cursor_del(cursor, 0) : rc;
+        rc = rc == MDB_NOTFOUND ? 0 : rc; /* made and removed between two flushes */
+    } else if (rc == 0 || rc == MDB_NOTFOUND) {
         value.mv_size = RECORD_SUM_SIZE + e->value_len;
         rc = mdb_cursor_put(cursor, &key, &value, MDB_RESERVE);
         if (rc == 0) {
             record_value_write(overlay_key(e), overlay_value(e), value.mv_data);
+            t->count++;
+            t->digest += record_value_sum(env_span(value));
         }
     }
     return rc ? err_origin(env_error(rc)) : 0;
 }
 
-static int write_records(struct stateenv *s, MDB_txn *txn, const struct overlay *overlay)
+static int write_records(struct stateenv *s, MDB_txn *txn, const struct overlay *overlay,
+                         struct tally *t)
 {
     MDB_cursor *cursor;
     int r = 0;
@@ -275,7 +321,7 @@ static int write_records(struct stateenv *s, MDB_txn *txn, const struct overlay 
     }
     struct overlay_cursor at = overlay_seek(overlay, span_of(""), false);
     for (const struct overlay_entry *e; r == 0 && (e = overlay_at(&at)); overlay_step(&at)) {
-        r = write_entry(cursor, e);
+        r = write_entry(cursor, e, t);
     }
     mdb_cursor_close(cursor);
     return err_trace(r);
@@ -289,14 +335,22 @@ int stateenv_write(struct stateenv *s, const struct overlay *overlay,
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    int r = write_records(s, txn, overlay);
+    struct tally tally = s->tally;
+    struct record_state_meta whole = *meta;
+    int r = write_records(s, txn, overlay, &tally);
     if (r == 0) {
-        r = put_meta(txn, s->meta_dbi, meta);
+        whole.count = tally.count;
+        whole.digest = tally.digest;
+        r = put_meta(txn, s->meta_dbi, &whole);
     }
     if (r < 0) {
         mdb_txn_abort(txn);
         return err_trace(r);
     }
     rc = mdb_txn_commit(txn);
-    return rc ? err_origin(env_error(rc)) : 0;
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    s->tally = tally;
+    return 0;
 }

@@ -88,18 +88,19 @@ static int start(struct store *s)
     }
     view_init(&s->view, s->live, s->opened.state);
     s->applied = *stateenv_meta(s->opened.state);
+    s->view.effects = s->applied.effects;
     s->applied_durable = s->applied.applied_index;
     s->snapshot_at_us = clock_mono_us();
     return 0;
 }
 
-static void release(struct store *s)
+static void release(struct store *s, bool is_clean)
 {
     flusher_stop(s->flusher);
     overlay_free(s->live);
     overlay_free(s->frozen);
     overlay_free(s->spare);
-    opening_end(&s->opened);
+    opening_end(&s->opened, is_clean ? s->options.dir : NULL);
     free((char *)(uintptr_t)s->options.dir);
     free(s);
 }
@@ -119,7 +120,7 @@ int store_open(const struct store_options *options, struct store **ret_store, ch
         r = start(s);
     }
     if (r != 0) {
-        release(s);
+        release(s, false);
         return err_trace(r);
     }
     *ret_store = s;
@@ -132,10 +133,15 @@ void store_close(struct store *s)
         return;
     }
     /* A failure here loses nothing: the log still has what this flush would have saved a replay. */
-    if (!s->failed) {
-        (void)store_flush(s);
+    bool is_clean = !s->failed && store_flush(s) == 0;
+    release(s, is_clean);
+}
+
+void store_abandon(struct store *s)
+{
+    if (s) {
+        release(s, false);
     }
-    release(s);
 }
 
 void store_cluster_id(const struct store *s, uint8_t ret_id[16])
@@ -219,6 +225,7 @@ void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_t
     s->applied.applied_index = index;
     s->applied.applied_term = term;
     s->applied.applied_time_us = log_time_us;
+    s->applied.effects = s->view.effects;
     flush_want(s, clock_mono_us());
 }
 
@@ -230,6 +237,11 @@ uint64_t store_applied_index(const struct store *s)
 int64_t store_applied_time_us(const struct store *s)
 {
     return s->applied.applied_time_us;
+}
+
+uint64_t store_applied_effects(const struct store *s)
+{
+    return s->applied.effects;
 }
 
 uint64_t store_applied_durable(const struct store *s)

@@ -47,6 +47,8 @@ enum {
 int store_open(const struct store_options *options, struct store **ret_store, char *ret_text);
 /* Flushes what is applied, stops the flusher, closes.  Takes NULL. */
 void store_close(struct store *s);
+/* Lets go of everything as a kill would: nothing is flushed.  Takes NULL. */
+void store_abandon(struct store *s);
 
 /* -- the log ----------------------------------------------------------------------------------- */
 
@@ -74,6 +76,8 @@ const struct book *store_book(struct store *s);
 void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_time_us);
 uint64_t store_applied_index(const struct store *s);
 int64_t store_applied_time_us(const struct store *s);
+/* A number over every effect up to the applied index, the same on every replica. */
+uint64_t store_applied_effects(const struct store *s);
 /* Index up to which the state env is durable. */
 uint64_t store_applied_durable(const struct store *s);
 /* At the start of each round and when flushed() was called: adopts a finished flush (new snapshot,

@@ -61,6 +61,7 @@ static int view_put(void *self, struct span key, struct span value)
 {
     struct view *v = self;
     v->between = true;
+    v->effects = record_effect(v->effects, key, value);
     return err_trace(overlay_put(v->live, key, value));
 }
 
@@ -68,6 +69,7 @@ static int view_del(void *self, struct span key)
 {
     struct view *v = self;
     v->between = true;
+    v->effects = record_effect(v->effects, key, (struct span){0});
     return err_trace(overlay_del(v->live, key));
 }
 

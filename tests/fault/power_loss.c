@@ -296,7 +296,7 @@ static void one_image(uint64_t point, enum mode mode, struct prng *random)
                (unsigned long long)acked_entry, broken);
     }
     if (r == 0) {
-        store_close(s);
+        store_abandon(s);
     }
 }
 

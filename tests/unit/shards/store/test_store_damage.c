@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Is a flipped bit in a closed file ever handed out as data?  LMDB itself would: it has no sums.
- * Flips hit values, their sums and log entries; each must be found, or be in a stale copy. */
+/* Is a flipped bit ever handed out as data?  LMDB itself would: it has no sums.
+ * Below an open store: flips of values, sums and log entries; each must be found by the read, or be
+ * in a stale copy.  In closed files: any bit keeps the store from opening, the sums' own too.
+ * After a kill there are no sums: any flip is found while opening, or hits nothing that is used;
+ * LMDB may run into a spoiled page and end the process, which serves nothing either. */
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include "place.h"
 
@@ -32,7 +36,7 @@ static struct span value_of(uint8_t out[LEN], uint64_t n)
 static uint8_t *read_file(const char *name, size_t *ret_len)
 {
     char path[400];
-    snprintf(path, sizeof path, "%s/%s/data.mdb", place_dir, name);
+    snprintf(path, sizeof path, "%s/%s", place_dir, name);
     FILE *f = fopen(path, "rb");
     fseek(f, 0, SEEK_END);
     *ret_len = (size_t)ftell(f);
@@ -46,7 +50,7 @@ static uint8_t *read_file(const char *name, size_t *ret_len)
 static void write_byte(const char *name, size_t at, uint8_t byte)
 {
     char path[400];
-    snprintf(path, sizeof path, "%s/%s/data.mdb", place_dir, name);
+    snprintf(path, sizeof path, "%s/%s", place_dir, name);
     int fd = open(path, O_WRONLY);
     EQ(pwrite(fd, &byte, 1, (off_t)at), 1);
     close(fd);
@@ -109,6 +113,7 @@ static void flip(const char *name, int (*look)(struct store *s, uint64_t n), uin
     struct store_options o = place_options();
     struct prng p;
     size_t len;
+    struct store *s = place_open(&o);
     uint8_t *bytes = read_file(name, &len);
     int found = 0, wrong = 0;
     prng_init(&p, 77);
@@ -118,16 +123,15 @@ static void flip(const char *name, int (*look)(struct store *s, uint64_t n), uin
         OK(at > 16);
         at = at - 8 + prng_below(&p, LEN + 8);
         write_byte(name, at, bytes[at] ^ (uint8_t)(1 << prng_below(&p, 8)));
-        struct store *s = place_open(&o);
         int r = look(s, n);
         found += r == 1;
         wrong += r < 0;
-        store_close(s);
         write_byte(name, at, bytes[at]);
     }
     printf("# %s: %d flips, %d found\n", name, FLIPS, found);
     EQ(wrong, 0);
     OK(found > FLIPS / 2); /* the flips do hit what is read */
+    store_close(s);
     free(bytes);
 }
 
@@ -135,7 +139,7 @@ static void test_flips_in_state_values(void)
 {
     struct store_options o = place_options();
     make(&o);
-    flip("state", look_state, 1);
+    flip("state/data.mdb", look_state, 1);
 }
 
 static void test_flips_in_log_entries(void)
@@ -144,7 +148,7 @@ static void test_flips_in_log_entries(void)
     struct store *s = place_open(&o);
     uint64_t first = store_log_first(s);
     store_close(s);
-    flip("log", look_log, first);
+    flip("log/data.mdb", look_log, first);
 }
 
 /* A record that LMDB hands out under another key: the sum is seeded by the key. */
@@ -153,17 +157,118 @@ static void test_flips_in_keys(void)
     struct store_options o = place_options();
     uint8_t key[24];
     size_t len;
-    uint8_t *bytes = read_file("state", &len);
+    struct store *s = place_open(&o);
+    uint8_t *bytes = read_file("state/data.mdb", &len);
     size_t at = find(bytes, len, 100) - 8 - 17;
     OK(memcmp(bytes + at, key_of(key, 100).ptr, 17) == 0);
-    write_byte("state", at + 16, 2);
-    struct store *s = place_open(&o);
+    write_byte("state/data.mdb", at + 16, 2);
     const struct book *b = store_book(s);
     struct span next_key, value;
     OK(b->next(b->self, key_of(key, 100), false, &next_key, &value) < 0);
+    write_byte("state/data.mdb", at + 16, 1);
     store_close(s);
-    write_byte("state", at + 16, 1);
     free(bytes);
+}
+
+/* -- closed files ------------------------------------------------------------------------------ */
+
+static bool opens(const struct store_options *o)
+{
+    struct store *s;
+    int r = store_open(o, &s, place_text);
+    OK(r == 0 || r == STORE_E_DAMAGED || r == STORE_E_FORMAT);
+    if (r == 0) {
+        store_close(s);
+    }
+    return r == 0;
+}
+
+static void test_any_bit_of_a_closed_file(void)
+{
+    static const char *const names[] = {"state/data.mdb", "log/data.mdb", "state/sums", "log/sums"};
+    struct store_options o = place_options();
+    uint64_t flips = getenv("FAIRSLOT_FLIPS") ? strtoull(getenv("FAIRSLOT_FLIPS"), NULL, 10) : 2000;
+    uint8_t *bytes[4];
+    size_t len[4];
+    struct prng p;
+    uint64_t missed = 0;
+    OK(opens(&o));
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = read_file(names[i], &len[i]);
+    }
+    prng_init(&p, 4711);
+    for (uint64_t i = 0; i < flips; i++) {
+        size_t file = prng_below(&p, 4), at = prng_below(&p, len[file]);
+        write_byte(names[file], at, bytes[file][at] ^ (uint8_t)(1 << prng_below(&p, 8)));
+        missed += opens(&o);
+        write_byte(names[file], at, bytes[file][at]);
+    }
+    printf("# %llu flips, %llu not found\n", (unsigned long long)flips, (unsigned long long)missed);
+    EQ(missed, 0);
+    OK(opens(&o)); /* and each bit is back */
+    for (int i = 0; i < 4; i++) {
+        free(bytes[i]);
+    }
+}
+
+/* -- after a kill ------------------------------------------------------------------------------ */
+
+enum { KILLED_FOUND = 10, KILLED_HARMLESS, KILLED_WRONG };
+
+/* In a child: LMDB may end it. */
+static int look_all(const struct store_options *o, uint64_t log_first)
+{
+    struct store *s;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int verdict = KILLED_HARMLESS;
+        if (store_open(o, &s, place_text) != 0) {
+            _exit(KILLED_FOUND);
+        }
+        for (uint64_t n = 1; n <= RECORDS; n++) {
+            bool bad = look_state(s, n) != 0 || (n >= log_first && look_log(s, n) != 0);
+            verdict = bad ? KILLED_WRONG : verdict;
+        }
+        _exit(verdict);
+    }
+    int status;
+    EQ(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : KILLED_FOUND;
+}
+
+static void test_any_bit_after_a_kill(void)
+{
+    static const char *const names[] = {"state/data.mdb", "log/data.mdb"};
+    struct store_options o = place_options();
+    int found = 0, wrong = 0;
+    struct prng p;
+    struct store *s = place_open(&o);
+    uint64_t log_first = store_log_first(s);
+    store_close(s);
+    for (int i = 0; i < 2; i++) {
+        char path[400];
+        snprintf(path, sizeof path, "%s/%s/sums", place_dir, i ? "log" : "state");
+        EQ(unlink(path), 0);
+    }
+    prng_init(&p, 99);
+    for (int i = 0; i < FLIPS * 2; i++) {
+        size_t len, at;
+        const char *name = names[prng_below(&p, 2)];
+        uint8_t *bytes = read_file(name, &len);
+        at = prng_below(&p, len);
+        write_byte(name, at, bytes[at] ^ (uint8_t)(1 << prng_below(&p, 8)));
+        int r = look_all(&o, log_first);
+        if (r == KILLED_WRONG) {
+            printf("# served: %s, byte %zu of page %zu\n", name, at % 4096, at / 4096);
+        }
+        found += r == KILLED_FOUND;
+        wrong += r == KILLED_WRONG;
+        write_byte(name, at, bytes[at]);
+        free(bytes);
+    }
+    printf("# %d flips, %d found, the others hit nothing in use\n", FLIPS * 2, found);
+    EQ(wrong, 0);
+    OK(found > FLIPS / 10);
 }
 
 int main(void)
@@ -172,6 +277,8 @@ int main(void)
     TAP_RUN(test_flips_in_state_values);
     TAP_RUN(test_flips_in_log_entries);
     TAP_RUN(test_flips_in_keys);
+    TAP_RUN(test_any_bit_of_a_closed_file);
+    TAP_RUN(test_any_bit_after_a_kill);
     place_remove();
     return tap_done();
 }

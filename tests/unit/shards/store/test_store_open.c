@@ -7,6 +7,7 @@
 #include "place.h"
 #include "store/logenv.h"
 #include "store/stateenv.h"
+#include "store/sums.h"
 
 static int try_open(const struct store_options *o)
 {
@@ -95,6 +96,7 @@ static void test_lock(void)
 /* Writes `bytes` as the meta record of log/ or state/. */
 static void put_meta(const char *env_name, const char *tree, struct span key, struct span bytes)
 {
+    EQ(sums_forget(path(env_name)), 0);
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
@@ -113,19 +115,19 @@ static void test_other_format(void)
     struct store_options o = place_options();
     struct record_log_meta log = {.term = 1};
     struct record_state_meta state = {.applied_index = 0};
-    uint8_t bytes[RECORD_LOG_META_SIZE];
+    uint8_t bytes[RECORD_STATE_META_SIZE];
     EQ(try_open(&o), 0);
     record_log_meta_write(&log, bytes);
     bytes[7] = 9;
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, 30}); /* other length */
     EQ(try_open(&o), STORE_E_FORMAT);
-    OK(strstr(place_text, "version 9, this program reads 1"));
+    OK(strstr(place_text, "version 9, this program reads 2"));
     record_state_meta_write(&state, bytes);
-    bytes[7] = 2;
+    bytes[7] = 3;
     put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});
     EQ(try_open(&o), STORE_E_FORMAT);
-    OK(strstr(place_text, "version 2, this program reads 1"));
-    bytes[7] = 1;
+    OK(strstr(place_text, "version 3, this program reads 2"));
+    bytes[7] = 2;
     bytes[40] ^= 4; /* right format, wrong sum */
     put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});
     EQ(try_open(&o), STORE_E_DAMAGED);
@@ -203,12 +205,18 @@ static void test_broken_files(void)
     shell("cp state/data.mdb good");
     shell("dd if=/dev/zero of=state/data.mdb bs=8192 count=1 conv=notrunc 2>/dev/null");
     EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "state/data.mdb: page 0 changed since it was closed"));
+    shell("mv state/sums sums");
+    EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "state/ is damaged"));
     shell(": > state/data.mdb");
     EQ(try_open(&o), STORE_E_DAMAGED);
+    shell("mv sums state/sums");
+    EQ(try_open(&o), STORE_E_DAMAGED);
+    OK(strstr(place_text, "state/ is not as it was closed"));
     shell("cp good state/data.mdb");
     EQ(try_open(&o), 0);
-    shell("echo no environment > log/data.mdb");
+    shell("echo no environment > log/data.mdb; rm log/sums");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "log/ is damaged"));
 }
