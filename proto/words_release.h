@@ -157,7 +157,7 @@ struct ticket_proof_view {
     uint8_t (*path)[32];
     size_t path_count;
     uint64_t rank;
-    uint64_t cut_off; /* last rank that was served */
+    uint64_t cut_off; /* rank of the last one who got something; 0: nobody */
 };
 
 /* A ticket as the bundle has it. */

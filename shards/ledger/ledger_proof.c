@@ -133,7 +133,7 @@ static int proof_fill(struct ledger_step *s, const struct ledger_release *r,
     out->path_count = n;
     out->index = proof->chunk * PROOF_CHUNK + proof->place;
     out->count = r->tickets_count;
-    out->cut_off = r->rank_threshold;
+    out->cut_off = r->cut_off;
     return 0;
 }
 

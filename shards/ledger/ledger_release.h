@@ -65,7 +65,8 @@ enum ledger_phase {
     X(cohort)          /* of the last one served */                                             \
     X(turns_live)                                                                               \
     X(freed_count)     /* slots that came back since a pass over standby began */               \
-    X(lapse_us)        /* no turn lapses before: the release was paused */
+    X(lapse_us)        /* no turn lapses before: the release was paused */                      \
+    X(cut_off)         /* rank of the last of cohort 0 that the first pass gave something */
 
 #define LEDGER_RELEASE_HASHES(X) \
     X(release_key) X(operator_seed) X(manifest_hash) X(slots_hash) X(root) X(seed)

@@ -228,9 +228,13 @@ static int serve_on(struct ledger_step *s, struct serve_pass *pass, struct ledge
             r->cohort = place.cohort;
             r->rank_threshold = place.rank;
         }
+        uint32_t won_count = pass->won_count;
         status = ticket.state == pass->state ? serve_ticket(s, pass, &ticket) : 0;
         if (status) {
             return err_trace(status);
+        }
+        if (pass->state == TICKET_ENTERED && place.cohort == 0 && pass->won_count > won_count) {
+            r->cut_off = place.rank;
         }
     }
     return 0;
@@ -348,6 +352,7 @@ static int turn_give(struct ledger_step *s, struct ledger_release *r,
     r->served_count++;
     r->rank_threshold = place->rank;
     r->cohort = place->cohort;
+    r->cut_off = place->cohort == 0 ? place->rank : r->cut_off;
     return status ? err_trace(status)
                   : err_trace(ledger_release_put_bytes(s, &key, (struct span){0}));
 }

@@ -102,7 +102,7 @@ static void test_a_draw_and_its_proofs(void)
     EQ(ticket(&k, COMMAND_GET_PROOF, 0, 0), REASON_RELEASE_STATE);
     k.now_us += 71 * SECOND_US;
     settle(&k);
-    uint64_t best_lost = UINT64_MAX, worst_won = 0;
+    uint64_t best_lost = UINT64_MAX, worst_won = 0, last_won = 0;
     unsigned won = 0;
     for (unsigned i = 0; i < PEOPLE; i++) {
         EQ(ticket(&k, COMMAND_GET_PROOF, i, 0), REASON_OK);
@@ -119,6 +119,7 @@ static void test_a_draw_and_its_proofs(void)
         bool is_won = k.v.ticket->state == TICKET_OFFERED;
         bool is_any = k.v.ticket->wishes[k.v.ticket->wishes_count - 1].kind == WISH_ANY;
         won += is_won;
+        last_won = is_won && proof->rank > last_won ? proof->rank : last_won;
         if (is_any && is_won && proof->rank > worst_won) {
             worst_won = proof->rank;
         }
@@ -128,6 +129,8 @@ static void test_a_draw_and_its_proofs(void)
     }
     EQ(won, SLOTS);
     OK(worst_won < best_lost); /* of those who take whatever is left */
+    EQ(ticket(&k, COMMAND_GET_PROOF, 0, 0), REASON_OK);
+    EQ(k.v.proof->cut_off, last_won); /* behind it nobody got anything */
     kit_fini(&k);
 }
 
