@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of releases share: a city with scarce pools and releases, crowds that call many at a
-time, and the bundle of a release, read and recomputed."""
+"""What the tests of releases share: a city with scarce pools and releases, crowds that call many at
+a time, and the bundle of a release, read and recomputed."""
 import collections
 import hashlib
 import hmac

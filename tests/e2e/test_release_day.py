@@ -4,8 +4,8 @@
 reservations and a bundle that both verifiers accept.
 
 Nobody opens, seals, serves or closes anything: the schedule does.  The bots are there in the first
-milliseconds; what speed is worth is compared with a draw of the same size.  What one person who lost
-is told by one call is computed again from the bundle alone."""
+milliseconds; what they win is compared with a draw.  What one person who lost is told by one call is
+computed again from the bundle alone."""
 import csv
 import datetime
 import json
@@ -124,7 +124,7 @@ def test_the_day_by_schedule():
 
 
 def check_bots(offers):
-    """Fifty of 5,050, drawn: 3 standard deviations around their share.  First come would give 50."""
+    """Fifty of 5,050, drawn, within 5 standard deviations.  First come would give 50."""
     share = SLOTS / (BOTS + PEOPLE)
     sigma = math.sqrt(BOTS * share * (1 - share))
     won = sum(i < BOTS for i in offers)
@@ -170,7 +170,7 @@ def check_outcome(bundle, served):
 
 
 def check_loser(crowd, release, served, bundle):
-    """By one call: rank, cut-off, the preferences that were tried, and why; again, from the bundle."""
+    """By one call: rank, cut-off, the preferences tried, and why; again, from the bundle."""
     lost = {i: t for i, t in served.items() if t.state == Ticket.STATE_STANDBY and i % 3 == 1}
     who = max(lost, key=lambda i: lost[i].rank)  # wished two slots, then any
     proof = proof_of(crowd[who], release)
@@ -203,7 +203,8 @@ def test_the_same_by_turn():
     """Smaller: 40 slots, 200 people; each takes a slot when it is their turn."""
     pool, slots = CITY.pool('turns', 40, hold_ttl_s=600)
     crowd = CITY.crowd('turns', 200, channels=4)
-    release = CITY.release(pool, serving=2, open_s=1, window_s=5 * SLOW, turn_s=8 * SLOW, wait=False)
+    release = CITY.release(pool, serving=2, open_s=1, window_s=5 * SLOW, turn_s=8 * SLOW,
+                           wait=False)
     CITY.wait(release, State.STATE_ENTRY)
     answered(crowd.enter(release, lambda _: ()))
     CITY.wait(release, State.STATE_SERVING, State.STATE_STANDBY)
