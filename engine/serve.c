@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "ctl/issuer.h"
 #include "ctl/keyfile.h"
+#include "ctl/signkey.h"
 #include "ctl/options.h"
 #include "ctl/talk.h"
 #include "ctl/tenant.h"
@@ -370,12 +371,23 @@ static void serve_warn_room(const char *dir, uint64_t reserve)
 
 static int serve_node_start(const struct serve *s, const char *url, struct node **ret_node)
 {
-    char text[SERVE_TEXT] = "", dir[KEYFILE_PATH_MAX];
+    char text[SERVE_TEXT] = "", dir[KEYFILE_PATH_MAX], own[KEYFILE_PATH_MAX];
     if (!keyfile_path(dir, s->data, "shard")) {
         talk_error("the path %s is too long", s->data);
         return VERB_FAILED;
     }
+    const char *signing = s->config->shard_signing_key;
+    if (!signing[0]) {
+        if (!keyfile_path(own, s->data, "release.key") || signkey_ensure(own) < 0) {
+            talk_error("cannot make the signing key %s/release.key", s->data);
+            talk_next("correct the owner and mode of the data directory");
+            return VERB_FAILED;
+        }
+        signing = own;
+    }
+    serve_warn_mode(signing);
     const struct node_options options = {.data_dir = dir, .listen_url = url,
+                                         .signing_key = signing,
                                          .state_map_bytes = (size_t)s->config->shard_state_map,
                                          .log_map_bytes = (size_t)s->config->shard_log_map,
                                          .disk_reserve_bytes =
@@ -393,7 +405,8 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
     if (r < 0) {
         err_print(stderr);
     }
-    return r == NODE_E_STORE || r == NODE_E_VERSION ? VERB_PRECONDITION : VERB_FAILED;
+    bool is_condition = r == NODE_E_STORE || r == NODE_E_VERSION || r == NODE_E_KEY;
+    return is_condition ? VERB_PRECONDITION : VERB_FAILED;
 }
 
 /* Words and configuration.  True; else *ret_exit is the exit code. */

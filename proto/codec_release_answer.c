@@ -102,6 +102,7 @@ static Fairslot__V1__Release *answer_release(const struct release_view *v, struc
     m->ticket_root = answer_bytes(v->ticket_root, v->is_sealed ? 32 : 0);
     m->ticket_count = (int64_t)v->tickets_count;
     m->rank_threshold = v->rank_threshold;
+    m->cut_off = v->cut_off;
     m->cohort = (int32_t)v->cohort;
     m->served_count = (int64_t)v->served_count;
     m->operator_seed = answer_bytes(v->operator_seed, v->is_ranked ? 32 : 0);
@@ -116,6 +117,12 @@ static Fairslot__V1__Release *answer_release(const struct release_view *v, struc
 int codec_answer_release(const struct verdict *v, struct arena *arena, struct span *ret_message)
 {
     Fairslot__V1__Release *m = answer_release(v->releases, arena);
+    const struct verdict_signed *s = v->is_signed;
+    if (m && s && s->has_manifest) {
+        m->operator_key = answer_bytes(s->key, sizeof s->key);
+        m->manifest_signature = answer_bytes(s->manifest, sizeof s->manifest);
+        m->root_signature = answer_bytes(s->root, s->has_root ? sizeof s->root : 0);
+    }
     return m ? err_trace(codec_pack(&m->base, arena, ret_message)) : err_origin(-ENOMEM);
 }
 
@@ -183,8 +190,10 @@ static bool answer_wishes(const struct ticket_view *v, struct arena *arena,
 }
 
 /* NULL over the cap. */
-static Fairslot__V1__Ticket *answer_ticket(const struct ticket_view *v, struct arena *arena)
+static Fairslot__V1__Ticket *answer_ticket(const struct verdict *verdict, struct arena *arena)
 {
+    const struct ticket_view *v = verdict->ticket;
+    const struct verdict_signed *s = verdict->is_signed;
     Fairslot__V1__Ticket *m = arena_alloc(arena, sizeof *m);
     if (m == NULL) {
         return NULL;
@@ -199,7 +208,12 @@ static Fairslot__V1__Ticket *answer_ticket(const struct ticket_view *v, struct a
     m->ahead = (int64_t)v->ahead;
     m->min_poll_interval = codec_duration(arena, POLL_US);
     m->receipt = answer_bytes(v->leaf, sizeof v->leaf);
+    m->manifest_sha256 = answer_bytes(v->manifest_hash, answer_has(v->manifest_hash) ? 32 : 0);
+    m->nonce = answer_bytes(v->nonce, sizeof v->nonce);
     m->leaf_version = (int32_t)v->leaf_version;
+    if (s && s->has_receipt) {
+        m->receipt_signature = answer_bytes(s->receipt, sizeof s->receipt);
+    }
     m->outcome_reason = codec_text(arena, span_of(v->outcome));
     m->log_index = v->log_index;
     bool is_whole = m->name && m->etag && m->min_poll_interval && m->outcome_reason;
@@ -216,7 +230,7 @@ static Fairslot__V1__Ticket *answer_ticket(const struct ticket_view *v, struct a
 
 int codec_answer_ticket(const struct verdict *v, struct arena *arena, struct span *ret_message)
 {
-    Fairslot__V1__Ticket *m = answer_ticket(v->ticket, arena);
+    Fairslot__V1__Ticket *m = answer_ticket(v, arena);
     return m ? err_trace(codec_pack(&m->base, arena, ret_message)) : err_origin(-ENOMEM);
 }
 
@@ -225,7 +239,7 @@ int codec_answer_proof(const struct verdict *v, struct arena *arena, struct span
     const struct ticket_proof_view *p = v->proof;
     Fairslot__V1__TicketProof m = FAIRSLOT__V1__TICKET_PROOF__INIT;
     m.path = arena_alloc(arena, (p->path_count + 1) * sizeof *m.path);
-    m.ticket = answer_ticket(v->ticket, arena);
+    m.ticket = answer_ticket(v, arena);
     if (m.path == NULL || m.ticket == NULL) {
         return err_origin(-ENOMEM);
     }
@@ -239,6 +253,10 @@ int codec_answer_proof(const struct verdict *v, struct arena *arena, struct span
     m.cut_off = p->cut_off;
     m.leaf_index = p->index;
     m.leaf_count = p->count;
+    if (v->is_signed && v->is_signed->has_root) {
+        m.operator_key = answer_bytes(v->is_signed->key, sizeof v->is_signed->key);
+        m.root_signature = answer_bytes(v->is_signed->root, sizeof v->is_signed->root);
+    }
     return err_trace(codec_pack(&m.base, arena, ret_message));
 }
 

@@ -234,6 +234,15 @@ enum result_kind {
     RESULT_TICKETS,      /* rows, next_page_token */
 };
 
+/* What the operator's key signed as the answer left (docs/draw.md, "Signatures"). */
+struct verdict_signed {
+    uint8_t key[32]; /* public */
+    bool has_manifest, has_root, has_receipt;
+    uint8_t manifest[64];
+    uint8_t root[64];
+    uint8_t receipt[64];
+};
+
 #define VERDICT_META_MAX 6
 
 struct verdict_meta {
@@ -262,6 +271,7 @@ struct verdict {
     size_t releases_count;
     const struct ticket_view *ticket;
     const struct ticket_proof_view *proof;
+    const struct verdict_signed *is_signed; /* NULL: nothing is */
     const struct ticket_row *rows;
     size_t rows_count;
     uint64_t log_index;

@@ -116,6 +116,7 @@ struct release_view {
     bool is_ranked;          /* seed and operator_seed hold */
     uint64_t tickets_count;
     uint64_t rank_threshold; /* of cohort `cohort` */
+    uint64_t cut_off;        /* last rank of cohort 0 that got something when first served */
     uint32_t cohort;
     uint64_t served_count;   /* winners, or turns given */
     int64_t seal_us;         /* log time; 0: not yet */
@@ -144,6 +145,9 @@ struct ticket_view {
     const char *outcome;     /* static; "" */
     uint32_t leaf_version;   /* counts changes before sealing */
     uint8_t leaf[32];
+    uint8_t nonce[16];       /* of the leaf: its owner's */
+    uint8_t manifest_hash[32];
+    bool is_receipt;         /* to be signed: it was just written, or is being proved */
     uint64_t version;        /* goes out as the etag */
     uint64_t log_index;
 };

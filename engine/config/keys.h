@@ -155,6 +155,10 @@
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \
       "A commit that takes longer is logged with the traces that waited for it.  0: never.")      \
+    X(shard, signing_key, SECRET, "", RANGE(0, 4000), RESTART,                                    \
+      "PEM file of the operator's Ed25519 key (fairslot release key FILE): it signs manifests "    \
+      "and receipts.  Replicas of a shard need the same.  Empty: release.key in the data "        \
+      "folder, made when missing.")                                                               \
     /* -- [ops] ------------------------------------------------------------------------------- */ \
     X(ops, listen, ADDRESS, "", ANY, RESTART,                                                     \
       "Where /metrics, /livez and /readyz answer, as 127.0.0.1:17709.  Empty: nowhere.")          \

@@ -27,17 +27,20 @@ int cmd_release_cancel(const struct verb *verb, int argc, char **argv);
 int cmd_release_pause(const struct verb *verb, int argc, char **argv);
 int cmd_release_resume(const struct verb *verb, int argc, char **argv);
 int cmd_release_drain(const struct verb *verb, int argc, char **argv);
+int cmd_release_key(const struct verb *verb, int argc, char **argv);
 int cmd_release_report(const struct verb *verb, int argc, char **argv);
 int cmd_cosign(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_create(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_show(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_delete(const struct verb *verb, int argc, char **argv);
+int cmd_ticket_verify(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_proof(const struct verb *verb, int argc, char **argv);
 
 extern const char cmd_release_create_help[], cmd_release_list_help[], cmd_release_show_help[],
     cmd_release_open_help[], cmd_release_close_help[], cmd_release_cancel_help[],
     cmd_release_pause_help[], cmd_release_resume_help[], cmd_release_drain_help[],
-    cmd_release_report_help[], cmd_cosign_help[], cmd_ticket_create_help[],
-    cmd_ticket_show_help[], cmd_ticket_delete_help[], cmd_ticket_proof_help[];
+    cmd_release_key_help[], cmd_release_report_help[], cmd_cosign_help[], cmd_ticket_create_help[],
+    cmd_ticket_show_help[], cmd_ticket_delete_help[], cmd_ticket_proof_help[],
+    cmd_ticket_verify_help[];
 
 #endif

@@ -93,6 +93,14 @@ const char cmd_release_drain_help[] =
     "example:\n"
     "  fairslot release drain pools/passports/releases/march\n";
 
+const char cmd_release_key_help[] =
+    "usage: fairslot release key FILE [options]\n"
+    "Makes the key that signs manifests and receipts (Ed25519, PEM, mode 0600), and prints its\n"
+    "public half.  A file that exists is never overwritten.\n"
+    "  --show              only print the public half of FILE\n"
+    "example:\n"
+    "  fairslot release key /etc/fairslot/release.key\n";
+
 const char cmd_release_report_help[] =
     "usage: fairslot release report NAME --bundle DIR [options]\n"
     "Writes what anybody can verify: manifest, slots, parts of the seed, tickets and outcome.\n"
@@ -149,7 +157,18 @@ const char cmd_ticket_delete_help[] =
 
 const char cmd_ticket_proof_help[] =
     "usage: fairslot ticket proof RELEASE [options]\n"
-    "That the ticket was in, its rank, the cut-off, and the wishes that were tried, as JSON.\n"
+    "That the ticket was in, its rank, the cut-off, and the wishes that were tried: on one page,\n"
+    "or with -o json as the file that 'fairslot ticket verify' recomputes.\n"
     TICKET_OWN OPTIONS_CALL_HELP
     "example:\n"
     "  fairslot ticket proof pools/passports/releases/march --token-file ada.token\n";
+
+const char cmd_ticket_verify_help[] =
+    "usage: fairslot ticket verify FILE [options]\n"
+    "Recomputes a proof offline: leaf, path to the root, rank, and what the operator signed.\n"
+    "  FILE                what 'fairslot ticket proof RELEASE -o json' printed\n"
+    "  --key KEY           the operator's key as published: 64 hex digits, or a PEM file\n"
+    "  -o json             the result as JSON\n"
+    "Exit: 0 everything holds; 1 something does not, and what; 3 the file is missing.\n"
+    "example:\n"
+    "  fairslot ticket verify proof.json\n";

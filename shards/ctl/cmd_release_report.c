@@ -265,6 +265,19 @@ static int report_write_parts(struct report *r)
     return report_end(r, "parts", file);
 }
 
+static int report_write_signatures(struct report *r)
+{
+    const Fairslot__V1__Release *m = r->release;
+    FILE *file = report_open(r, "signatures");
+    if (file == NULL) {
+        return VERB_FAILED;
+    }
+    report_part(file, "operator-key", m->operator_key);
+    report_part(file, "manifest", m->manifest_signature);
+    report_part(file, "root", m->root_signature);
+    return report_end(r, "signatures", file);
+}
+
 /* A ticket's line, without its end, as tickets and late have it. */
 static void report_line(const struct report *r, FILE *file, const report_row *row)
 {
@@ -430,6 +443,7 @@ static int report_all(struct report *r)
     }
     code = code == VERB_OK ? report_write_manifest(r) : code;
     code = code == VERB_OK ? report_write_slots(r) : code;
+    code = code == VERB_OK ? report_write_signatures(r) : code;
     code = code == VERB_OK ? report_write_tickets(r) : code;
     code = code == VERB_OK ? report_write_late(r) : code;
     code = code == VERB_OK ? report_write_parts(r) : code;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "ctl/cmd.h"
 #include "ctl/keyfile.h"
 #include "ctl/options.h"
+#include "ctl/proof.h"
 #include "ctl/talk.h"
 #include "draw/bundle.h"
 
@@ -24,7 +26,10 @@ const char cmd_release_verify_help[] =
     "usage: fairslot release verify BUNDLE [options]\n"
     "Recomputes a whole release from its published bundle, offline: slots, commitments, trustees'\n"
     "signatures, the root of all tickets, the seed, everybody's rank, and who got what.\n"
-    "  BUNDLE              the folder with manifest, slots, parts, tickets, late and outcome\n"
+    "  BUNDLE              the folder with manifest, slots, parts, signatures, tickets, late and\n"
+    "                      outcome\n"
+    "  --receipt FILE      the answer of 'fairslot ticket create': is it in, and what came?\n"
+    "  --key KEY           the operator's key as published: 64 hex digits, or a PEM file\n"
     "  -o json             the result as JSON\n"
     "Exit: 0 everything holds; 1 something does not, and where; 3 a file is missing.\n"
     "example:\n"
@@ -72,6 +77,31 @@ static void verify_hex(const struct draw_hash *hash, char out[65])
     }
 }
 
+static void verify_key(const struct draw_summary *s)
+{
+    printf("key      ");
+    for (size_t i = 0; i < sizeof s->key.bytes; i++) {
+        printf("%02x", s->key.bytes[i]);
+    }
+    printf("\n");
+}
+
+/* What became of the receipt's ticket. */
+static void verify_say_receipt(const struct draw_summary *s)
+{
+    if (s->receipt_version == 0) {
+        return;
+    }
+    printf("receipt  %s: the bundle has version %" PRIu64 "\n",
+           s->is_receipt_replaced ? "replaced" : "included", s->receipt_version);
+    if (s->receipt_wish > 0) {
+        printf("         rank %016" PRIx64 ", got wish %u\n", s->receipt_rank, s->receipt_wish);
+    } else if (s->receipt_rank > 0) {
+        printf("         rank %016" PRIx64 "%s\n", s->receipt_rank,
+               s->is_receipt_lost ? ", lost" : "");
+    }
+}
+
 static void verify_say(const struct draw_summary *s)
 {
     char root[65], seed[65];
@@ -80,6 +110,7 @@ static void verify_say(const struct draw_summary *s)
     printf("everything holds: %u tickets (%u withdrawn, %u late), %u slots, %u served\n",
            s->tickets + s->late, s->withdrawn, s->late, s->slots, s->winners);
     printf("root     %s\nseed     %s\ncut-off  %016" PRIx64 "\n", root, seed, s->cut_off);
+    verify_key(s);
     printf("parts    the operator's, %u of %u trustees'%s\n",
            s->trustees - s->parts_missing, s->trustees, s->has_beacon ? ", a beacon's" : "");
     if (s->parts_missing || s->beacon_is_missing) {
@@ -92,6 +123,7 @@ static void verify_say(const struct draw_summary *s)
     if (s->is_withheld) {
         printf("preferences are withheld: the order was checked, not which slot each one got\n");
     }
+    verify_say_receipt(s);
 }
 
 static void verify_json(const struct draw_summary *s)
@@ -113,6 +145,12 @@ static void verify_json(const struct draw_summary *s)
                  {"withheld", s->is_withheld}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         printf(",\"%s\":%s", facts[i].name, facts[i].value ? "true" : "false");
+    }
+    if (s->receipt_version) {
+        printf(",\"receipt\":{\"status\":\"%s\",\"version\":%" PRIu64 ",\"rank\":\"%" PRIu64
+               "\",\"wish\":%u,\"lost\":%s}",
+               s->is_receipt_replaced ? "replaced" : "included", s->receipt_version,
+               s->receipt_rank, s->receipt_wish, s->is_receipt_lost ? "true" : "false");
     }
     printf("}\n");
 }
@@ -143,18 +181,44 @@ static int verify_bundle(const struct draw_bundle *b, bool json)
     return VERB_FAILED;
 }
 
+static int verify_receipt(const char *path, struct draw_bundle_receipt *ret_receipt)
+{
+    char *bytes;
+    size_t len;
+    const char *what = "";
+    int r = keyfile_read(path, 64 * 1024, &bytes, &len);
+    if (r != 0) {
+        talk_error("%s: %s", path, r == KEYFILE_E_MISSING ? "no such file" : "cannot be read");
+        talk_next("a receipt is the JSON that 'fairslot ticket create' prints");
+        return VERB_PRECONDITION;
+    }
+    bool ok = proof_read_receipt((struct span){(uint8_t *)bytes, len}, ret_receipt, &what);
+    free(bytes);
+    if (!ok) {
+        talk_error("%s: %s is missing or wrong", path, what);
+        talk_next("a receipt is the JSON that 'fairslot ticket create' prints");
+        return VERB_FAILED;
+    }
+    return VERB_OK;
+}
+
 int cmd_release_verify(const struct verb *verb, int argc, char **argv)
 {
     struct options_words words;
-    const char *output = "";
-    const struct options_spec specs[] = {{"output", 'o', &output, NULL}, {NULL}};
+    const char *output = "", *key_text = NULL, *receipt_path = NULL;
+    struct draw_key key;
+    struct draw_bundle_receipt receipt;
+    const struct options_spec specs[] = {{"output", 'o', &output, NULL},
+                                         {"key", 0, &key_text, NULL},
+                                         {"receipt", 0, &receipt_path, NULL}, {NULL}};
     const struct options_rule rule = {specs, 1, 1, "BUNDLE"};
     struct draw_bundle b = {{0}};
     const struct {
         const char *name;
         struct span *file;
     } files[] = {{"manifest", &b.manifest}, {"slots", &b.slots}, {"parts", &b.parts},
-                 {"tickets", &b.tickets},   {"late", &b.late},   {"outcome", &b.outcome}};
+                 {"signatures", &b.signatures}, {"tickets", &b.tickets}, {"late", &b.late},
+                 {"outcome", &b.outcome}};
     int r = options_parse(verb, &rule, argc, argv, &words);
     if (r != 0) {
         return options_exit(r);
@@ -162,7 +226,12 @@ int cmd_release_verify(const struct verb *verb, int argc, char **argv)
     if (output[0] && strcmp(output, "json") != 0) {
         return options_wrong(verb, "output", output, "json, or leave it out");
     }
-    int code = VERB_OK;
+    if (key_text && !proof_key(key_text, &key)) {
+        return options_wrong(verb, "key", key_text, "64 hex digits, or a PEM file");
+    }
+    b.key = key_text ? &key : NULL;
+    b.receipt = receipt_path ? &receipt : NULL;
+    int code = receipt_path ? verify_receipt(receipt_path, &receipt) : VERB_OK;
     for (size_t i = 0; i < sizeof files / sizeof files[0] && code == VERB_OK; i++) {
         code = verify_map(words.at[0], files[i].name, files[i].file);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fairslot ticket create|show|delete|proof, and fairslot cosign: what a person's client and a
+/* fairslot ticket create|show|delete, and fairslot cosign: what a person's client and a
  * trustee's machine do.
  *   cosign: waits until the release is sealed -> signs manifest, root and count -> sends the part
  * A trustee keeps nothing secret for a release but its one key, and may run this unattended.
@@ -132,19 +132,6 @@ int cmd_ticket_delete(const struct verb *verb, int argc, char **argv)
     request.request_id = (char *)t.request_id;
     return ticket_send(&t, &(struct session_call){TICKET_PATH "DeleteTicket", &request.base,
                                                   &google__protobuf__empty__descriptor});
-}
-
-int cmd_ticket_proof(const struct verb *verb, int argc, char **argv)
-{
-    struct ticket_told t;
-    Fairslot__V1__GetTicketProofRequest request = FAIRSLOT__V1__GET_TICKET_PROOF_REQUEST__INIT;
-    int r = ticket_parse(verb, argc, argv, &t);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    request.name = t.ticket;
-    return ticket_send(&t, &(struct session_call){TICKET_PATH "GetTicketProof", &request.base,
-                                                  &fairslot__v1__ticket_proof__descriptor});
 }
 
 /* -- cosign ------------------------------------------------------------------------------------ */

@@ -326,6 +326,7 @@ const struct verb ctl_verbs[] = {
     {"release", "pause", "serve nobody for a while", cmd_release_pause_help, cmd_release_pause},
     {"release", "resume", "go on", cmd_release_resume_help, cmd_release_resume},
     {"release", "drain", "take no further tickets", cmd_release_drain_help, cmd_release_drain},
+    {"release", "key", "make the operator's signing key", cmd_release_key_help, cmd_release_key},
     {"release", "report", "write the bundle that anybody can verify", cmd_release_report_help,
      cmd_release_report},
     {"release", "verify", "recompute a release from its bundle, offline", cmd_release_verify_help,
@@ -335,6 +336,7 @@ const struct verb ctl_verbs[] = {
     {"ticket", "delete", "leave a release", cmd_ticket_delete_help, cmd_ticket_delete},
     {"ticket", "proof", "that the ticket was in, and its rank", cmd_ticket_proof_help,
      cmd_ticket_proof},
+    {"ticket", "verify", "recompute a proof, offline", cmd_ticket_verify_help, cmd_ticket_verify},
     {"cosign", NULL, "a trustee's part of a release's seed", cmd_cosign_help, cmd_cosign},
     {0},
 };

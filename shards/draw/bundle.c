@@ -10,7 +10,7 @@
  * Owns: ids and places of the tickets, the stock; gone when it returns.
  * Fails by finding; < 0 when memory ends.  Road not taken: trusting the outcome's own order and
  * checking that it ascends, which would let an operator leave somebody out. */
-#include "draw/bundle.h"
+#include "draw/bundle_inside.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,48 +19,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
-#include "draw/lines.h"
-#include "draw/preferences.h"
 
-#define BUNDLE_NUMBER_MAX  INT64_MAX
-#define BUNDLE_TICKETS_MAX (UINT32_C(1) << 28)
-
-/* A cohort's tickets that entered, ascending by id. */
-struct bundle_cohort {
-    uint32_t number;
-    uint32_t count;
-    uint32_t size;
-    struct ticket_id *ids;
-    const uint8_t **preferences; /* where each one's hex stands in its file; NULL: withheld */
-    struct draw_place *places;   /* once ordered */
-    struct draw_place *scratch;
-};
-
-struct bundle_run {
-    const struct draw_bundle *b;
-    struct draw_summary *sum;
-    struct draw_finding *finding;
-    struct draw_manifest manifest;
-    struct draw_stock *stock;
-    struct draw_tree tree;
-    struct draw_hash claimed_root, claimed_seed;
-    uint64_t claimed_count;
-    unsigned long root_line; /* of parts */
-    uint8_t operator_seed[32];
-    struct span parts[DRAW_TRUSTEES_MAX]; /* bytes, in part_bytes */
-    uint8_t part_bytes[DRAW_TRUSTEES_MAX][DRAW_PART_MAX];
-    struct span keys[DRAW_TRUSTEES_MAX];
-    uint8_t key_bytes[DRAW_TRUSTEES_MAX][DRAW_KEY_BYTES_MAX];
-    unsigned long part_lines[DRAW_TRUSTEES_MAX];
-    uint8_t beacon[DRAW_PART_MAX];
-    size_t beacon_len;
-    struct bundle_cohort cohort; /* the one being read or served */
-    struct lines outcome;
-    bool has_waiting; /* by turn: somebody without a turn has been met */
-};
-
-static int bundle_found(struct bundle_run *run, const char *file, unsigned long line,
-                        const char *what)
+int bundle_found(struct bundle_run *run, const char *file, unsigned long line, const char *what)
 {
     *run->finding = (struct draw_finding){file, line, what};
     return 1;
@@ -262,9 +222,7 @@ static bool bundle_preferences_fit(struct bundle_run *run, struct span preferenc
     return memcmp(&computed, hash, sizeof computed) == 0;
 }
 
-/* One ticket's fields into the cohort and, of cohort 0, into the tree.  0, LINE_WRONG, < 0. */
-enum { LINE_WRONG = 1 };
-static int bundle_ticket_read(struct bundle_run *run, struct lines *l)
+int bundle_ticket_read(struct bundle_run *run, struct lines *l)
 {
     struct bundle_cohort *c = &run->cohort;
     struct draw_hash hash = {{0}}, leaf;
@@ -295,8 +253,9 @@ static int bundle_ticket_read(struct bundle_run *run, struct lines *l)
     if (!lines_is_over(l)) {
         return LINE_WRONG;
     }
+    draw_leaf(&id, version, entered ? DRAW_LEAF_ENTERED : DRAW_LEAF_WITHDRAWN, &hash, &leaf);
+    bundle_receipt_meet(run, &(struct draw_receipt){.id = id, .version = version, .leaf = leaf});
     if (c->number == 0) {
-        draw_leaf(&id, version, entered ? DRAW_LEAF_ENTERED : DRAW_LEAF_WITHDRAWN, &hash, &leaf);
         draw_tree_add(&run->tree, &leaf);
     }
     run->sum->withdrawn += !entered && c->number == 0;
@@ -371,180 +330,6 @@ static int bundle_seed_check(struct bundle_run *run)
     return 0;
 }
 
-/* -- outcome ----------------------------------------------------------------------------------- */
-
-/* By preference: is the line what serial dictatorship gives this ticket now? */
-static bool bundle_serve(struct bundle_run *run, struct lines *l, const uint8_t *preferences)
-{
-    struct draw_preferences p;
-    struct draw_wish wishes[DRAW_WISHES_MAX];
-    uint8_t bytes[DRAW_PREFERENCES_MAX];
-    size_t n = 0, wish = 0;
-    struct span text = {preferences, 0};
-    while (preferences[text.len] != ' ') {
-        text.len++;
-    }
-    if (!lines_hex_of(text, bytes, sizeof bytes, &n) ||
-        !draw_preferences_read((struct span){bytes, n}, &p)) {
-        return false; /* was read before: never */
-    }
-    draw_preferences_wishes(&p, run->stock, wishes);
-    uint32_t slot = draw_stock_serve(run->stock, wishes, p.count, p.slot_count, &wish);
-    if (slot == DRAW_NONE) {
-        bool lost = span_equal(l->line, span_of("lost - -"));
-        l->line.len = 0;
-        return lost;
-    }
-    run->sum->winners++;
-    if (!span_equal(lines_field(l), span_of("won")) ||
-        lines_number(l, DRAW_WISHES_MAX) != wish + 1) {
-        return false;
-    }
-    struct span list = lines_field(l);
-    for (uint32_t i = 0; i < p.slot_count && !l->bad; i++) {
-        const uint8_t *comma = list.len ? memchr(list.ptr, ',', list.len) : NULL;
-        size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
-        uint64_t number = lines_number_of((struct span){list.ptr, len}, UINT32_MAX, &l->bad);
-        l->bad = l->bad || number != slot;
-        list.ptr += comma ? len + 1 : len;
-        list.len -= comma ? len + 1 : len;
-        slot = draw_stock_next(run->stock, slot);
-    }
-    return lines_is_over(l) && list.len == 0;
-}
-
-/* Without preferences: a winner's slots must be there and nobody else's. */
-static bool bundle_serve_withheld(struct bundle_run *run, struct lines *l)
-{
-    if (span_equal(l->line, span_of("lost - -"))) {
-        l->line.len = 0;
-        return true;
-    }
-    if (!span_equal(lines_field(l), span_of("won")) || lines_number(l, DRAW_WISHES_MAX) == 0) {
-        return false;
-    }
-    struct span list = lines_field(l);
-    run->sum->winners++;
-    while (!l->bad) {
-        const uint8_t *comma = memchr(list.ptr, ',', list.len);
-        size_t len = comma ? (size_t)(comma - list.ptr) : list.len;
-        uint64_t slot = lines_number_of((struct span){list.ptr, len}, UINT32_MAX, &l->bad);
-        l->bad = l->bad || slot >= run->sum->slots ||
-                 !draw_stock_is_free(run->stock, (uint32_t)slot);
-        if (l->bad) {
-            break;
-        }
-        draw_stock_take(run->stock, (uint32_t)slot);
-        if (comma == NULL) {
-            break;
-        }
-        list.ptr += len + 1;
-        list.len -= len + 1;
-    }
-    return lines_is_over(l);
-}
-
-static bool bundle_turn(struct bundle_run *run, struct lines *l)
-{
-    bool turn = span_equal(l->line, span_of("turn - -"));
-    bool waiting = span_equal(l->line, span_of("waiting - -"));
-    bool left = span_equal(l->line, span_of("left - -"));
-    l->line.len = 0;
-    bool ok = turn ? !run->has_waiting : waiting || left;
-    run->has_waiting = run->has_waiting || waiting;
-    run->sum->winners += turn;
-    return ok;
-}
-
-static bool bundle_outcome_line(struct bundle_run *run, const struct draw_place *place)
-{
-    const struct bundle_cohort *c = &run->cohort;
-    struct lines *l = &run->outcome;
-    uint8_t rank_bytes[8];
-    struct ticket_id id;
-    uint32_t winners = run->sum->winners;
-    uint64_t cohort = lines_number(l, UINT32_MAX);
-    lines_hex(l, rank_bytes, sizeof rank_bytes);
-    lines_hex(l, &id, sizeof id);
-    struct reader r = reader_of(rank_bytes, sizeof rank_bytes);
-    if (l->bad || cohort != c->number || reader_u64(&r) != place->rank ||
-        memcmp(&id, &c->ids[place->index], sizeof id) != 0) {
-        return false;
-    }
-    if (c->number > 0 && span_equal(l->line, span_of("later - -"))) {
-        return true; /* in its order; what was left for it depends on what came back */
-    }
-    bool ok = run->manifest.serving == DRAW_BY_TURN ? bundle_turn(run, l)
-              : c->preferences[place->index]        ? bundle_serve(run, l,
-                                                                   c->preferences[place->index])
-                                                    : bundle_serve_withheld(run, l);
-    if (run->sum->winners > winners && c->number == 0) {
-        run->sum->cut_off = place->rank;
-    }
-    return ok && !l->bad;
-}
-
-static int bundle_places_grow(struct bundle_cohort *c)
-{
-    free(c->places);
-    free(c->scratch);
-    c->places = malloc((c->count + (size_t)1) * sizeof *c->places);
-    c->scratch = malloc((c->count + (size_t)1) * sizeof *c->scratch);
-    return c->places && c->scratch ? 0 : err_origin(-ENOMEM);
-}
-
-/* The cohort that was read, in its order, against the next lines of the outcome. */
-static int bundle_cohort_serve(struct bundle_run *run)
-{
-    struct bundle_cohort *c = &run->cohort;
-    int r = bundle_places_grow(c);
-    if (r) {
-        return err_trace(r);
-    }
-    draw_order(&run->sum->seed, c->ids, c->count, c->places, c->scratch);
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (!lines_next(&run->outcome) || !bundle_outcome_line(run, &c->places[i])) {
-            return bundle_found(run, "outcome", run->outcome.number,
-                                "is not what the order and the wishes give");
-        }
-    }
-    c->count = 0;
-    return 0;
-}
-
-static int bundle_late_serve(struct bundle_run *run)
-{
-    struct lines l = lines_of(run->b->late);
-    while (lines_next(&l)) {
-        uint64_t number = lines_number(&l, UINT32_MAX);
-        if (l.bad || number == 0 || number < run->cohort.number) {
-            return bundle_found(run, "late", l.number, "is no ticket of a later cohort");
-        }
-        if (number > run->cohort.number) {
-            int r = run->cohort.count ? bundle_cohort_serve(run) : 0;
-            if (r) {
-                return r;
-            }
-            run->cohort.number = (uint32_t)number;
-        }
-        uint32_t count = run->cohort.count;
-        int r = bundle_ticket_read(run, &l);
-        if (r == 0 && count > 0 && run->cohort.count > count &&
-            memcmp(&run->cohort.ids[count - 1], &run->cohort.ids[count], 16) >= 0) {
-            r = LINE_WRONG;
-        }
-        if (r) {
-            return r < 0 ? err_trace(r)
-                         : bundle_found(run, "late", l.number, "is no ticket in its order");
-        }
-        run->sum->late += run->cohort.count - count;
-    }
-    if (l.bad) {
-        return bundle_found(run, "late", l.number, "the line has no end");
-    }
-    return run->cohort.count ? bundle_cohort_serve(run) : 0;
-}
-
 static int bundle_steps(struct bundle_run *run)
 {
     unsigned line = 0;
@@ -559,13 +344,14 @@ static int bundle_steps(struct bundle_run *run)
     r = r ? r : bundle_slots_new(run);
     r = r ? r : bundle_tickets_read(run);
     r = r ? r : bundle_seed_check(run);
+    r = r ? r : bundle_signatures_check(run);
     run->outcome = lines_of(run->b->outcome);
     r = r ? r : bundle_cohort_serve(run);
     r = r ? r : bundle_late_serve(run);
     if (r == 0 && run->outcome.rest.len > 0) {
         r = bundle_found(run, "outcome", run->outcome.number + 1, "nobody is left for this line");
     }
-    return r;
+    return r ? r : bundle_receipt_check(run);
 }
 
 static struct bundle_run *bundle_run_new(void)

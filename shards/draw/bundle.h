@@ -6,6 +6,13 @@
 #define FAIRSLOT_DRAW_BUNDLE_H
 
 #include "draw/manifest.h"
+#include "draw/sign.h"
+
+/* A receipt that somebody kept. */
+struct draw_bundle_receipt {
+    struct draw_receipt is;
+    struct draw_signature signature;
+};
 
 /* The files by their names; borrowed. */
 struct draw_bundle {
@@ -15,6 +22,9 @@ struct draw_bundle {
     struct span tickets;
     struct span late;
     struct span outcome;
+    struct span signatures;
+    const struct draw_key *key;                  /* the operator's, from elsewhere; NULL: unknown */
+    const struct draw_bundle_receipt *receipt;   /* NULL: none to look for */
 };
 
 /* The first thing that does not hold. */
@@ -41,6 +51,12 @@ struct draw_summary {
     bool rests_on_operator; /* neither a trustee's part nor a beacon: its word alone */
     bool is_withheld;       /* preferences are not published: the order was checked, not who got
                                which slot */
+    struct draw_key key;        /* the operator's, as the bundle has it */
+    uint64_t receipt_version;   /* of the receipt's ticket in the bundle; 0: not there */
+    bool is_receipt_replaced;   /* by a later version */
+    uint64_t receipt_rank;      /* 0: it left */
+    uint32_t receipt_wish;      /* that it got; 0: none */
+    bool is_receipt_lost;       /* by preference: nothing was left of its wishes */
 };
 
 /* 0: everything holds; 1: *ret_finding says what does not; < 0: out of memory.

@@ -170,6 +170,7 @@ int ledger_proof_get(struct ledger_step *s)
         memcpy(proof->seed, release.seed, 32);
         proof->rank = view->rank;
     }
+    view->is_receipt = true;
     s->v->result = RESULT_PROOF;
     s->v->proof = proof;
     s->v->ticket = view;

@@ -105,6 +105,7 @@ static int ledger_release_fill(struct ledger_step *s, const struct ledger_releas
                                               r->phase != PHASE_CANCELLED,
                                  .tickets_count = r->tickets_count,
                                  .rank_threshold = r->rank_threshold,
+                                 .cut_off = r->cut_off,
                                  .cohort = (uint32_t)r->cohort,
                                  .served_count = r->served_count,
                                  .seal_us = (int64_t)r->seal_us,

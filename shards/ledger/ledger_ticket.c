@@ -124,6 +124,7 @@ static int ticket_answer(struct ledger_step *s, const struct ledger_release *r,
     struct ticket_view *view;
     int status = ledger_ticket_view(s, r, t, &view);
     if (status == 0) {
+        view->is_receipt = s->c->kind == COMMAND_CREATE_TICKET;
         s->v->result = RESULT_TICKET;
         s->v->ticket = view;
     }

@@ -22,6 +22,7 @@
 #define REPLY_BYTES_MAX    (BATCH_BYTES_MAX - 1024)
 
 struct answers {
+    struct signer *signer;            /* borrowed; NULL: nothing is signed */
     const struct intake_batch *batch; /* the one that is being answered */
     size_t count;                     /* items answered */
     size_t bytes;                     /* of their messages */
@@ -41,7 +42,7 @@ static int answers_warm(struct arena *a)
     return 0;
 }
 
-int answers_new(struct answers **ret_answers)
+int answers_new(struct signer *signer, struct answers **ret_answers)
 {
     struct answers *a = calloc(1, sizeof *a);
     int r = a ? answers_warm(&a->reply) : err_origin(-ENOMEM);
@@ -50,6 +51,7 @@ int answers_new(struct answers **ret_answers)
         answers_free(a);
         return err_trace(r);
     }
+    a->signer = signer;
     *ret_answers = a;
     return 0;
 }
@@ -135,7 +137,12 @@ int answers_verdict(struct answers *a, const struct verdict *verdict)
 {
     struct span message = {0};
     if (verdict->reason == REASON_OK) {
-        int r = codec_answer(verdict, &a->reply, &message);
+        struct verdict said = *verdict;
+        struct verdict_signed signatures;
+        if (a->signer) {
+            signer_sign(a->signer, &said, &signatures);
+        }
+        int r = codec_answer(&said, &a->reply, &message);
         if (r) {
             return err_fold(r);
         }

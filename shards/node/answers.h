@@ -7,10 +7,12 @@
 #include "ledger/ledger.h"
 #include "node/credit.h"
 #include "node/intake.h"
+#include "node/signer.h"
 
 struct answers;
 
-int answers_new(struct answers **ret_answers);
+/* `signer` may be NULL: nothing is signed. */
+int answers_new(struct signer *signer, struct answers **ret_answers);
 /* Takes NULL. */
 void answers_free(struct answers *a);
 

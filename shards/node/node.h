@@ -15,6 +15,7 @@ struct node;
 struct node_options {
     const char *data_dir;   /* shard's directory */
     const char *listen_url; /* inproc://... or tcp://... */
+    const char *signing_key; /* PEM file of the operator's key; NULL or "": nothing is signed */
     uint8_t cluster_id[16]; /* zero: as store_open() */
     /* Called once from the writer thread when the node cannot go on (disk error, damage): the
      * process must end, unsuccessfully and at once.  NULL: the node logs and calls _exit(1). */
@@ -32,6 +33,7 @@ enum {
     NODE_E_STORE = 1,   /* the directory cannot be used: locked, foreign, damaged */
     NODE_E_VERSION = 2, /* the state was written by newer rules than this program has */
     NODE_E_ADDRESS = 3, /* listen_url is no address of ours, or in use */
+    NODE_E_KEY = 4,     /* signing_key holds no key */
 };
 
 /* Opens the store, replays the log, listens.  0, a verdict above with `ret_text` (at least 256

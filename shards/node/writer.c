@@ -56,6 +56,7 @@ struct writer {
     struct replica *replica;
     struct ledger *ledger;
     struct answers *answers;
+    struct signer *signer; /* NULL: nothing is signed */
     struct replay replay;
     struct logtime time;
     struct credit credit;
@@ -438,9 +439,20 @@ static int writer_replay(struct writer *w)
     return err_trace(r);
 }
 
+static int writer_open_signer(struct writer *w)
+{
+    const char *path = w->options->signing_key;
+    if (path == NULL || path[0] == '\0') {
+        return 0;
+    }
+    int r = signer_open(path, &w->signer, w->text);
+    return r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
+}
+
 static int writer_open(struct writer *w)
 {
-    int r = writer_open_store(w);
+    int r = writer_open_signer(w);
+    r = r ? r : writer_open_store(w);
     r = r ? r : err_fold(replica_new(w->store, &w->replica));
     if (r) {
         return err_trace(r);
@@ -452,7 +464,7 @@ static int writer_open(struct writer *w)
         return NODE_E_VERSION;
     }
     r = r ? err_fold(r) : writer_replay(w);
-    r = r ? r : err_fold(answers_new(&w->answers));
+    r = r ? r : err_fold(answers_new(w->signer, &w->answers));
     for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
         r = err_fold(round_new(&w->rounds[i]));
     }
@@ -472,6 +484,7 @@ static void writer_close(struct writer *w)
         round_free(w->rounds[i]);
     }
     answers_free(w->answers);
+    signer_close(w->signer);
     replay_fini(&w->replay);
     ledger_free(w->ledger);
     replica_free(w->replica);

@@ -4,13 +4,19 @@ independent program.  Trustees' keys are made with the openssl command.
 
     make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True)
 """
+import base64
 import hashlib
 import hmac
+import json
 import os
 import random
 import struct
 import subprocess
+import sys
 import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ed25519  # noqa: E402
 
 
 def h(*parts):
@@ -188,12 +194,34 @@ def outcome(cohorts, seed, slots, fields):
     return lines
 
 
+def signatures(key, manifest_hash, root, count):
+    head = prefixed(manifest_hash)
+    return "operator-key: %s\nmanifest: %s\nroot: %s\n" % (
+        ed25519.public(key).hex(),
+        ed25519.sign(key, prefixed(b"fairslot/manifest/v1") + head).hex(),
+        ed25519.sign(key, prefixed(b"fairslot/root/v1") + head + prefixed(root) +
+                     prefixed(u64(count))).hex())
+
+
+def receipt(key, manifest_hash, ticket, version=None, leaf=None):
+    """The answer of CreateTicket that its owner kept, as JSON."""
+    version, leaf = version or ticket.version, leaf or ticket.leaf
+    message = (prefixed(b"fairslot/receipt/v1") + prefixed(manifest_hash) + prefixed(ticket.id) +
+               prefixed(u64(version)) + prefixed(leaf))
+    text = lambda x: base64.b64encode(x).decode()  # noqa: E731
+    return json.dumps({"name": "pools/passports/releases/march/tickets/" + ticket.id.hex(),
+                       "leafVersion": version, "receipt": text(leaf),
+                       "manifestSha256": text(manifest_hash),
+                       "receiptSignature": text(ed25519.sign(key, message))})
+
+
 def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True,
          missing=False, people=120, slots=60):
     rng = random.Random(seed)
     fields = {"serving": serving}
     os.makedirs(folder, exist_ok=True)
     release_key, operator_seed = rng.randbytes(32), rng.randbytes(32)
+    operator_key = rng.randbytes(32)
     slots = make_slots(rng, slots)
     with tempfile.TemporaryDirectory() as secret:
         keys = [rsa_key(secret, "key%d" % i) for i in range(trustees)]
@@ -227,9 +255,11 @@ def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beac
         "parts": "\n".join(lines) + "\n",
         "tickets": "".join(t.line(withheld) + "\n" for t in tickets),
         "late": late,
+        "signatures": signatures(operator_key, h(text.encode()), root, len(tickets)),
         "outcome": "".join(line + "\n" for line in
                            outcome([(0, tickets)] + late_cohorts, drawn, slots, fields)),
     }
     for name, content in files.items():
         with open(os.path.join(folder, name), "w") as f:
             f.write(content)
+    return operator_key, h(text.encode()), tickets

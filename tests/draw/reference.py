@@ -11,6 +11,9 @@ import json
 import os
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ed25519  # noqa: E402
+
 
 def h(data):
     return hashlib.sha256(data).digest()
@@ -88,7 +91,18 @@ def vectors():
     roots = [root(leaves[:n]).hex() for n in range(len(leaves) + 1)]
     s = seed(h(b"manifest"), root(leaves), len(leaves), b"operator",
              [b"trustee one", b"", b"trustee three"], b"beacon")
+    operator = bytes(range(100, 132))
+    signed = {
+        "manifest": prefixed(b"fairslot/manifest/v1") + prefixed(h(b"manifest")),
+        "root": prefixed(b"fairslot/root/v1") + prefixed(h(b"manifest")) +
+        prefixed(root(leaves)) + prefixed(u64(len(leaves))),
+        "receipt": prefixed(b"fairslot/receipt/v1") + prefixed(h(b"manifest")) +
+        prefixed(tickets[3]) + prefixed(u64(4)) + prefixed(leaves[3]),
+    }
     return {
+        "operator_key": ed25519.public(operator).hex(),
+        "signed": {k: v.hex() for k, v in signed.items()},
+        "signatures": {k: ed25519.sign(operator, v).hex() for k, v in signed.items()},
         "release_key": key.hex(),
         "identities": [i.hex() for i in identities],
         "ticket_ids": [ticket_id(key, i).hex() for i in identities],

@@ -19,7 +19,7 @@ import tap  # noqa: E402
 import verify  # noqa: E402
 
 FAIRSLOT = os.environ.get("FAIRSLOT_BINARY", "build/fairslot")
-FILES = ("manifest", "slots", "parts", "tickets", "late", "outcome")
+FILES = ("manifest", "slots", "parts", "signatures", "tickets", "late", "outcome")
 scratch = tempfile.TemporaryDirectory()
 
 
@@ -82,6 +82,89 @@ def test_says_when_the_order_rests_on_the_operator():
 def test_takes_empty_releases():
     both_take("nobody", 15, people=0, late=False)
     both_take("nothing", 16, slots=1)
+
+
+def receipt_of(folder, *words):
+    """What both verifiers say of the receipt: "included", "replaced", or None when refused."""
+    file, made = path("receipt.json"), verify_words(words)
+    p = subprocess.run([FAIRSLOT, "release", "verify", folder, "--receipt", file, "-o", "json",
+                        *words], capture_output=True, text=True, timeout=120)
+    answer = json.loads(p.stdout)
+    try:
+        theirs = verify.verify(folder, file, **made)
+    except verify.Finding as finding:
+        assert (finding.file, finding.line) == (answer.get("file"), answer.get("line")), answer
+        return None
+    assert answer["valid"] and answer["receipt"]["status"] in theirs, (answer, theirs)
+    return answer["receipt"]
+
+
+def verify_words(words):
+    return {"key": bytes.fromhex(words[1])} if words else {}
+
+
+def keep(text):
+    with open(path("receipt.json"), "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def test_a_receipt_is_included_or_named_as_replaced():
+    key, manifest, tickets = bundle.make(path("receipts"), 21, people=30)
+    for ticket in tickets[:5]:
+        keep(bundle.receipt(key, manifest, ticket))
+        assert receipt_of(path("receipts"))["status"] == "included"
+    changed = next(t for t in tickets if t.version > 1)
+    keep(bundle.receipt(key, manifest, changed, version=changed.version - 1, leaf=bytes(32)))
+    said = receipt_of(path("receipts"))
+    assert said["status"] == "replaced" and said["version"] == changed.version, said
+
+
+def test_a_receipt_speaks_against_the_bundle():
+    key, manifest, tickets = bundle.make(path("against"), 22, people=30)
+    folder, ticket = path("against"), tickets[3]
+    keep(bundle.receipt(key, manifest, ticket, version=ticket.version + 1))
+    assert receipt_of(folder) is None, "the bundle has an older version"
+    keep(bundle.receipt(key, manifest, ticket, leaf=bytes(32)))
+    assert receipt_of(folder) is None, "the bundle has another leaf"
+    ticket.id = bytes(16)
+    keep(bundle.receipt(key, manifest, ticket))
+    assert receipt_of(folder) is None, "the ticket was left out"
+    keep(bundle.receipt(bytes(32), manifest, tickets[4]))
+    assert receipt_of(folder) is None, "signed with another key"
+    keep(bundle.receipt(key, bytes(32), tickets[4]))
+    assert receipt_of(folder) is None, "of another release"
+
+
+def test_a_receipt_with_one_changed_byte():
+    key, manifest, tickets = bundle.make(path("bytes"), 23, people=12, late=False)
+    honest = bundle.receipt(key, manifest, tickets[2])
+    rng = random.Random(5)
+    for name in ("name", "leafVersion", "receipt", "manifestSha256", "receiptSignature"):
+        kept = json.loads(honest)
+        if name == "leafVersion":
+            kept[name] += 1
+        else:
+            at = len(kept[name]) - rng.randint(5, 20)
+            other = another(kept[name][at].encode()[0], rng)
+            kept[name] = kept[name][:at] + chr(other) + kept[name][at + 1:]
+        keep(json.dumps(kept))
+        assert receipt_of(path("bytes")) is None, kept
+
+
+def test_another_key_than_the_one_given():
+    key, manifest, tickets = bundle.make(path("key"), 24, people=12, late=False)
+    keep(bundle.receipt(key, manifest, tickets[0]))
+    assert receipt_of(path("key"), "--key", bundle.ed25519.public(key).hex())
+    assert receipt_of(path("key"), "--key", bundle.ed25519.public(bytes(32)).hex()) is None
+
+
+def test_a_receipt_that_is_none():
+    bundle.make(path("none"), 25, people=5, late=False)
+    for text in ("", "{}", "[]", "null", '{"name": 5}', "{" * 3000, "\0" * 9):
+        keep(text)
+        p = subprocess.run([FAIRSLOT, "release", "verify", path("none"), "--receipt",
+                            path("receipt.json")], capture_output=True, text=True, timeout=60)
+        assert p.returncode == 1 and "missing or wrong" in p.stderr and "next:" in p.stderr, p
 
 
 def another(byte, rng):

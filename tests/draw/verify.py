@@ -3,14 +3,19 @@
 """A second verifier of a release's bundle, written from docs/draw.md: it shares no code with the
 engine.  Slow and plain on purpose.
 
-usage: verify.py BUNDLE      prints what holds and ends with 0, or the place that does not and 1
+usage: verify.py BUNDLE [--receipt FILE] [--key HEX]
+prints what holds and ends with 0, or the place that does not and 1
 """
+import argparse
+import base64
 import hashlib
+import json
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ed25519  # noqa: E402
 from bundle import Stock, h, mac, prefixed, root_of, u64  # noqa: E402  the formulas of docs/draw.md
 
 MANIFEST = ["fairslot-manifest", "release", "serving", "entry-open-us", "entry-close-us",
@@ -169,14 +174,15 @@ def read_wishes(data, file, line):
 
 
 def read_ticket(fields, file, line):
-    """(ticket id, leaf, (slot count, wishes) or None); a withdrawn one has False as its wishes."""
+    """(ticket id, leaf, wishes, version); wishes are (slot count, list), None: withheld, or False
+    of a withdrawn one."""
     need(len(fields) == 6 and re.fullmatch(r"[0-9a-f]{32}", fields[0]) and
          re.fullmatch(r"[1-9][0-9]{0,18}", fields[1]), file, line, "is no ticket")
     tid, version = bytes.fromhex(fields[0]), int(fields[1])
     head = b"\0fairslot/leaf/v1" + tid + u64(version)
     if fields[2] == "withdrawn":
         need(fields[3:] == ["-", "-", "-"], file, line, "is no withdrawn ticket")
-        return tid, h(head, b"\2", bytes(32)), False
+        return tid, h(head, b"\2", bytes(32)), False, version
     need(fields[2] == "entered" and HASH.fullmatch(fields[3]), file, line, "is no ticket")
     wishes = None
     if fields[4:] != ["withheld", "withheld"]:
@@ -184,7 +190,7 @@ def read_ticket(fields, file, line):
         computed = h(prefixed(b"fairslot/preferences/v1"), prefixed(data), prefixed(nonce))
         need(computed.hex() == fields[3], file, line, "not the preferences of the leaf")
         wishes = read_wishes(data, file, line)
-    return tid, h(head, b"\1", bytes.fromhex(fields[3])), wishes
+    return tid, h(head, b"\1", bytes.fromhex(fields[3])), wishes, version
 
 
 def read_tickets(folder):
@@ -227,6 +233,40 @@ def check_seed(m, manifest_hash, p, tickets):
     return seed
 
 
+def check_signatures(folder, manifest_hash, p, tickets, key):
+    _, lines = read(folder, "signatures")
+    found = [unhex(value(lines, i, name, "signatures"), "signatures", i + 1)
+             for i, name in enumerate(("operator-key", "manifest", "root"))]
+    need([len(x) for x in found] == [32, 64, 64], "signatures", 3, "is no signature")
+    need(len(lines) == 3, "signatures", 4, "is too much")
+    need(key is None or key == found[0], "signatures", 1, "not the operator's key that was given")
+    signed = prefixed(b"fairslot/manifest/v1") + prefixed(manifest_hash)
+    need(ed25519.verify(found[0], signed, found[1]), "signatures", 2, "not its signature")
+    signed = (prefixed(b"fairslot/root/v1") + prefixed(manifest_hash) +
+              prefixed(bytes.fromhex(p["root"])) + prefixed(u64(len(tickets))))
+    need(ed25519.verify(found[0], signed, found[2]), "signatures", 3, "not its signature")
+    return found[0]
+
+
+def check_receipt(file, manifest_hash, key, cohorts):
+    """"included", or "replaced": the bundle has a later version of the same ticket."""
+    with open(file, encoding="utf-8") as f:
+        kept = json.load(f)
+    kept = kept.get("ticket", kept)
+    manifest, leaf, signature = (base64.b64decode(kept[k]) for k in
+                                 ("manifestSha256", "receipt", "receiptSignature"))
+    tid, version = bytes.fromhex(kept["name"][-32:]), int(kept["leafVersion"])
+    need(manifest == manifest_hash, "receipt", 0, "of another release or manifest")
+    signed = (prefixed(b"fairslot/receipt/v1") + prefixed(manifest) + prefixed(tid) +
+              prefixed(u64(version)) + prefixed(leaf))
+    need(ed25519.verify(key, signed, signature), "receipt", 0, "not signed by the bundle's key")
+    found = [t for _, tickets in cohorts for t in tickets if t[0] == tid]
+    need(found, "receipt", 0, "is signed, and its ticket is not in the bundle")
+    need(found[0][3] >= version, "receipt", 0, "is signed, and the bundle has an older version")
+    need(found[0][3] > version or found[0][1] == leaf, "receipt", 0, "has another leaf")
+    return "included" if found[0][3] == version else "replaced by version %d" % found[0][3]
+
+
 def serve(stock, wishes, taken, result):
     """Is the result what this ticket gets now?"""
     if wishes is None:  # withheld: only that nobody else has the slots
@@ -264,22 +304,31 @@ def check_outcome(folder, m, seed, cohorts, slots):
     return at
 
 
-def verify(folder):
+def verify(folder, receipt=None, key=None):
     manifest_hash, m = read_manifest(folder)
     p = read_parts(folder, m, manifest_hash)
     slots = read_slots(folder, m)
     late = read_late(folder, p)
     tickets = read_tickets(folder)
     seed = check_seed(m, manifest_hash, p, tickets)
+    signed_by = check_signatures(folder, manifest_hash, p, tickets, key)
     served = check_outcome(folder, m, seed, [(0, tickets)] + late, slots)
-    return "everything holds: %d in order, seed %s" % (served, seed.hex())
+    says = "everything holds: %d in order, seed %s, signed by %s" % (served, seed.hex(),
+                                                                    signed_by.hex())
+    if receipt:
+        says += ", receipt " + check_receipt(receipt, manifest_hash, signed_by,
+                                             [(0, tickets)] + late)
+    return says
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("bundle")
+    words.add_argument("--receipt")
+    words.add_argument("--key", type=bytes.fromhex)
+    words = words.parse_args()
     try:
-        print(verify(sys.argv[1]))
+        print(verify(words.bundle, words.receipt, words.key))
     except Finding as finding:
         print("does not hold: %s" % finding)
         sys.exit(1)

@@ -32,7 +32,8 @@ PURE_FOREIGN = re.compile(
     r'|crypto_(shorthash|auth_hmacsha256|hash_sha256|generichash)|protobuf_c_|XXH|sodium_memcmp$'
     r'|SHA256(_Init|_Update|_Final)?$|HMAC$|EVP_sha256$|CRYPTO_memcmp$'
     # checking a signature: key and bytes in, yes or no out
-    r'|d2i_PUBKEY$|BN_(free|is_word)$|EVP_PKEY_(free|get_\w+)$|EVP_MD_CTX_(new|free)$'
+    r'|d2i_PUBKEY$|BN_(free|is_word)$|EVP_MD_CTX_(new|free)$'
+    r'|EVP_PKEY_(free|get_\w+|new_raw_public_key)$'
     r'|EVP_DigestVerify(Init)?$')
 PURE_HEADERS = {'errno.h', 'inttypes.h', 'limits.h', 'stdalign.h', 'stdbool.h', 'stddef.h',
                 'stdint.h', 'stdio.h', 'stdlib.h', 'string.h'}  # errno.h for its numbers alone

@@ -2,6 +2,7 @@
 /* Goal: every byte of docs/draw.md.  The vectors come from the independent Python of tests/draw;
  * the path check must refuse every altered byte. */
 #include "draw/draw.h"
+#include "draw/sign.h"
 
 #include <jansson.h>
 
@@ -169,6 +170,56 @@ static void test_seed_and_ranks(void)
     OK(memcmp(&want, &got, 32) != 0);
 }
 
+/* -- signatures -------------------------------------------------------------------------------- */
+
+static const char *vector_member(const char *object, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(vectors, object), key));
+}
+
+/* The message is the vector's, its signature holds, and no bit of either may change. */
+static void check_signed(const char *key, const uint8_t *message, size_t len)
+{
+    uint8_t want[DRAW_SIGNED_MAX], bent[DRAW_SIGNED_MAX];
+    struct draw_signature signature;
+    struct draw_key public;
+    const char *text = vector_member("signed", key);
+    OK(strlen(text) == 2 * len);
+    unhex(text, want, len);
+    OK(memcmp(message, want, len) == 0);
+    unhex(vector_member("signatures", key), signature.bytes, 64);
+    unhex(json_string_value(json_object_get(vectors, "operator_key")), public.bytes, 32);
+    OK(draw_signature_ok(&public, (struct span){message, len}, &signature));
+    memcpy(bent, message, len);
+    for (size_t i = 0; i < len; i++) {
+        bent[i] ^= 1;
+        OK(!draw_signature_ok(&public, (struct span){bent, len}, &signature));
+        bent[i] ^= 1;
+    }
+    for (size_t i = 0; i < 64; i++) {
+        signature.bytes[i] ^= 4;
+        OK(!draw_signature_ok(&public, (struct span){message, len}, &signature));
+        signature.bytes[i] ^= 4;
+    }
+    public.bytes[7] ^= 1;
+    OK(!draw_signature_ok(&public, (struct span){message, len}, &signature));
+}
+
+static void test_signatures_of_the_vectors(void)
+{
+    uint8_t message[DRAW_SIGNED_MAX];
+    struct draw_hash manifest, root;
+    struct draw_receipt receipt = {.version = 4};
+    SHA256((const uint8_t *)"manifest", 8, manifest.bytes);
+    check_signed("manifest", message, draw_signed_manifest(&manifest, message));
+    hash_at("roots", LEAVES, &root);
+    check_signed("root", message, draw_signed_root(&manifest, &root, LEAVES, message));
+    receipt.manifest = manifest;
+    unhex(text_at("sorted_ticket_ids", 3), receipt.id.bytes, 16);
+    unhex(text_at("leaves", 3), receipt.leaf.bytes, 32);
+    check_signed("receipt", message, draw_signed_receipt(&receipt, message));
+}
+
 int main(void)
 {
     json_error_t error;
@@ -183,6 +234,7 @@ int main(void)
     TAP_RUN(test_paths_of_the_vectors);
     TAP_RUN(test_every_size_and_every_altered_path);
     TAP_RUN(test_seed_and_ranks);
+    TAP_RUN(test_signatures_of_the_vectors);
     json_decref(vectors);
     return tap_done();
 }

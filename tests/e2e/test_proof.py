@@ -1,0 +1,207 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Can one person check, offline, what the office said about one ticket?
+
+Signed manifest and receipts, the page-sized proof, and receipts held against the bundle: through
+the command line as somebody would, and once more by tests/draw/ed25519.py, which shares no code."""
+import json
+import os
+import stat
+import subprocess
+import sys
+
+from google.protobuf import json_format
+
+from drawn import City, State, enter, mine, proof
+from house import BINARY, ROOT, new_id, resources, run, scratch_folder
+import tap
+
+sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
+import ed25519  # noqa: E402
+import verify  # noqa: E402
+
+CITY = None
+FOLDER = scratch_folder()
+
+
+def before():
+    global CITY
+    CITY = City()
+
+
+def after():
+    CITY.close()
+
+
+def path(name):
+    return os.path.join(FOLDER, name)
+
+
+def keep(name, message):
+    with open(path(name), 'w', encoding='utf-8') as file:
+        file.write(json_format.MessageToJson(message))
+    return path(name)
+
+
+def say(*words, token=None, **more):
+    """The process of one verb, against the server."""
+    env = dict(os.environ, FAIRSLOT_TARGET=CITY.server.target)
+    env['FAIRSLOT_TOKEN_FILE'] = token or os.path.join(CITY.server.data, 'operator.token')
+    return subprocess.run([BINARY, *words], capture_output=True, text=True, env=env, timeout=60,
+                          check=False, **more)
+
+
+def bundle_of(release):
+    folder = path(release.replace('/', '-'))
+    p = say('release', 'report', release, '--bundle', folder)
+    assert p.returncode == 0, p
+    return folder
+
+
+def signed(tag, *fields):
+    return b''.join(len(x).to_bytes(8, 'big') + x for x in (tag,) + fields)
+
+
+def number(n):
+    return n.to_bytes(8, 'big')
+
+
+def test_the_manifest_is_signed_before_entry_and_the_root_after_it():
+    pool, _ = CITY.pool('signed', 2)
+    release = CITY.release(pool)
+    open_now = CITY.get(release)
+    assert open_now.state == State.STATE_ENTRY and len(open_now.operator_key) == 32
+    key = open_now.operator_key
+    message = signed(b'fairslot/manifest/v1', open_now.manifest_sha256)
+    assert ed25519.verify(key, message, open_now.manifest_signature)
+    assert open_now.root_signature == b''
+    enter(CITY.server.person('signed'), release, 'any')
+    CITY.wait(release, State.STATE_STANDBY)
+    sealed = CITY.get(release)
+    assert (sealed.operator_key, sealed.manifest_signature) == (key, open_now.manifest_signature)
+    message = signed(b'fairslot/root/v1', sealed.manifest_sha256, sealed.ticket_root, number(1))
+    assert ed25519.verify(key, message, sealed.root_signature)
+    listed = run('release', 'key', '--show', os.path.join(CITY.server.data, 'release.key'))
+    assert listed.stdout.strip() == key.hex()
+    mode = stat.S_IMODE(os.stat(os.path.join(CITY.server.data, 'release.key')).st_mode)
+    assert mode == 0o600, oct(mode)
+
+
+def test_a_receipt_names_its_version_and_is_signed():
+    pool, slots = CITY.pool('receipt', 2)
+    release = CITY.release(pool)
+    who, key = CITY.server.person('receipt'), CITY.get(release).operator_key
+    same = new_id()
+    first = enter(who, release, slots[0], request_id=same)
+    assert first == enter(who, release, slots[0], request_id=same), 'byte for byte the same'
+    second = enter(who, release, slots[1])
+    assert (first.leaf_version, second.leaf_version) == (1, 2)
+    for ticket in (first, second):
+        assert ed25519.verify(key, signed(
+            b'fairslot/receipt/v1', ticket.manifest_sha256, bytes.fromhex(ticket.name[-32:]),
+            number(ticket.leaf_version), ticket.receipt), ticket.receipt_signature)
+    CITY.wait(release, State.STATE_STANDBY)
+    folder = bundle_of(release)
+    for ticket, status in ((first, 'replaced'), (second, 'included')):
+        file = keep(status, ticket)
+        ours = say('release', 'verify', folder, '--receipt', file, '--key', key.hex(), '-o', 'json')
+        assert ours.returncode == 0, ours
+        assert json.loads(ours.stdout)['receipt']['status'] == status, ours.stdout
+        assert 'receipt ' + status in verify.verify(folder, file, key)
+    wrong = say('release', 'verify', folder, '--key', '00' * 32)
+    assert wrong.returncode == 1 and 'signatures:1' in wrong.stderr, wrong
+
+
+def test_a_ticket_that_the_bundle_leaves_out_is_proved_by_its_receipt():
+    release, crowd = CITY.drawn('omitted', slots=2, people=5)
+    kept = keep('omitted', proof(crowd[1], release).ticket)
+    folder = bundle_of(release)
+    said = json.loads(say('release', 'verify', folder, '--receipt', kept, '-o', 'json').stdout)
+    assert said['receipt']['status'] == 'included', said
+    other, _ = CITY.drawn('elsewhere', slots=2, people=3)
+    p = say('release', 'verify', bundle_of(other), '--receipt', kept)
+    assert p.returncode == 1 and 'receipt: is of another release' in p.stderr, p
+
+
+def test_who_lost_gets_rank_cut_off_and_wishes_by_one_call():
+    release, crowd = CITY.drawn('lost', slots=4, people=12, wishes=(1, 3, 'any'))
+    folder = bundle_of(release)
+    won = [mine(p, release).rank for p in crowd if mine(p, release).hold]
+    for who in crowd:
+        page = proof(who, release)
+        assert page.cut_off == max(won) and len(page.ticket.preferences) == 3
+        lost = page.ticket.state == resources.Ticket.STATE_STANDBY
+        assert lost == (page.rank > page.cut_off), page
+        file = keep('page', page)
+        ours = say('ticket', 'verify', file, '-o', 'json')
+        answer = json.loads(ours.stdout)
+        assert answer['valid'] and answer['rank'] == str(page.rank), ours
+        kept = json.loads(say('release', 'verify', folder, '--receipt', file, '-o', 'json').stdout)
+        assert kept['cutOff'] == '%016x' % page.cut_off
+        assert kept['receipt']['rank'] == str(page.rank) and kept['receipt']['lost'] == lost, kept
+
+
+def test_the_page_fits_a_page_and_says_it_in_words():
+    release, _ = CITY.drawn('page', slots=2, people=1)
+    token = path('page.token')
+    with open(token, 'w', encoding='utf-8') as file:
+        file.write(CITY.server.tokens('page', count=1)[0])
+    p = say('ticket', 'proof', release, token=token)
+    assert p.returncode == 0, p
+    for word in ('rank ', 'cut-off ', 'wish 1  any', 'seed ', 'leaf ', 'root ', 'signed '):
+        assert word in p.stdout, (word, p.stdout)
+    assert len(p.stdout.splitlines()) < 60 and max(map(len, p.stdout.splitlines())) < 140
+    whole = say('ticket', 'proof', release, '-o', 'json', token=token)
+    with open(path('page.json'), 'w', encoding='utf-8') as file:
+        file.write(whole.stdout)
+    p = say('ticket', 'verify', path('page.json'))
+    assert p.returncode == 0 and 'everything holds' in p.stdout and 'compare it' in p.stdout, p
+    key = CITY.get(release).operator_key.hex()
+    p = say('ticket', 'verify', path('page.json'), '--key', key)
+    assert p.returncode == 0 and 'compare it' not in p.stdout, p
+
+
+def test_a_proof_with_one_changed_field_is_refused_by_its_name():
+    release, crowd = CITY.drawn('bent', slots=2, people=4)
+    honest = json.loads(json_format.MessageToJson(proof(crowd[0], release)))
+    bent = [('rank', '5'), ('leafCount', '9'), ('leafIndex', str(3 - int(
+        honest.get('leafIndex', 0)))), ('cutOff', 'x'), ('path', []), ('seed', 'A' * 43 + '='),
+        ('ticketRoot', 'A' * 43 + '='), ('operatorKey', 'A' * 43 + '='),
+        ('rootSignature', 'A' * 86 + '==')]
+    for name, text in bent:
+        refuse(dict(honest, **{name: text}), name)
+    for name, text in (('leafVersion', 7), ('nonce', 'A' * 22 + '=='), ('slotCount', 2),
+                       ('receipt', 'A' * 43 + '='), ('receiptSignature', 'A' * 86 + '=='),
+                       ('manifestSha256', 'A' * 43 + '='), ('preferences', [])):
+        refuse(dict(honest, ticket=dict(honest['ticket'], **{name: text})), name)
+    for garbage in ('', '{', '[1]', '{"ticket": 5}', '\0\0', '{}'):
+        with open(path('garbage'), 'w', encoding='utf-8') as file:
+            file.write(garbage)
+        p = say('ticket', 'verify', path('garbage'))
+        assert p.returncode == 1 and 'next:' in p.stderr, (garbage, p)
+    p = say('ticket', 'verify', path('nowhere'))
+    assert p.returncode == 3 and 'no such file' in p.stderr, p
+
+
+def refuse(changed, name):
+    with open(path('bent'), 'w', encoding='utf-8') as file:
+        json.dump(changed, file)
+    p = say('ticket', 'verify', path('bent'))
+    assert p.returncode == 1 and 'next:' in p.stderr, (name, p)
+
+
+def test_making_a_key():
+    file = path('made.key')
+    made = run('release', 'key', file)
+    assert len(made.stdout.strip()) == 64 and stat.S_IMODE(os.stat(file).st_mode) == 0o600
+    assert run('release', 'key', file, '--show').stdout == made.stdout
+    again = subprocess.run([BINARY, 'release', 'key', file], capture_output=True, text=True,
+                           check=False)
+    assert again.returncode == 3 and 'left as it is' in again.stderr, again
+    pub = subprocess.run(['openssl', 'pkey', '-in', file, '-pubout', '-outform', 'DER'],
+                         capture_output=True, check=True).stdout
+    assert pub[-32:].hex() == made.stdout.strip(), 'openssl reads it alike'
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
