@@ -4,6 +4,8 @@ a time, and the bundle of a release, read and recomputed."""
 import collections
 import hashlib
 import hmac
+import http.client
+import json
 import math
 import os
 import shutil
@@ -14,7 +16,8 @@ import time
 
 import grpc
 
-from house import (BINARY, ROOT, Client, Refused, api, cluster, eventually, new_id, resources)
+from house import (BINARY, ROOT, Client, Pair, Process, Refused, api, cluster, eventually, new_id,
+                   resources)
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
 import verify  # noqa: E402
@@ -75,6 +78,9 @@ class City:
     def wait(self, release, *states, seconds=60):
         return eventually(lambda: self.get(release).state in states, seconds=seconds)
 
+    def standby(self, release):
+        self.wait(release, State.STATE_STANDBY)
+
     def person(self, name, **claims):
         return self.server.person(name, **claims)
 
@@ -85,7 +91,44 @@ class City:
         return Bundle(self.server, release, *options)
 
 
-def make_release(serving=BY_PREFERENCE, open_s=0, window_s=3, grace_s=1, close_s=None, **fields):
+class TwoDoors(Pair):
+    """One shard behind two gateways, all processes of their own."""
+
+    def start(self):
+        super().start()
+        self.second = Process('gateway', '--data', self.data, '--shard', self.shard_url,
+                              '--listen', '127.0.0.1:0')
+        self.doors = [self.target, self.second.wait_ready('grpc')]
+        return self
+
+    def at(self, door, subject, **claims):
+        """A person, through that gateway."""
+        return Client(self.doors[door], self.tokens(subject, **claims)[0])
+
+    def connect(self, address, method, token, body, door=0, headers_out=None):
+        """Connect with JSON over HTTP/1.1, from a source address of one's choice; what it said."""
+        host, port = self.doors[door].split(':')
+        line = http.client.HTTPConnection(host, int(port), timeout=20, source_address=(address, 0))
+        headers = {'Content-Type': 'application/json', 'Connect-Protocol-Version': '1'}
+        if token:
+            headers['Authorization'] = 'Bearer ' + token
+        line.request('POST', '/fairslot.v1.' + method, json.dumps(body), headers)
+        answer = line.getresponse()
+        if headers_out is not None:
+            headers_out.update({k.lower(): v for k, v in answer.getheaders()})
+        said = json.loads(answer.read())
+        line.close()
+        return said
+
+    def close(self):
+        try:
+            code = self.second.stop()
+            assert code == 0, f'second gateway: exit code {code}: {self.second.talk[-20:]}'
+        finally:
+            super().close()
+
+
+def make_release(serving=BY_PREFERENCE, open_s=0, window_s=3, grace_s=0, close_s=None, **fields):
     """The message; times in seconds from now, lengths in seconds (turn_s, accept_s, cohort_s,
     parts_wait_s)."""
     now = time.time()
@@ -113,6 +156,10 @@ def enter(who, release, *wanted, slot_count=1, request_id=None):
 
 def mine(who, release):
     return who.GetTicket(api.GetTicketRequest(name=release + '/tickets/me'))
+
+
+def ranked(people, release):
+    return sorted(people, key=lambda p: mine(p, release).rank)
 
 
 def leave(who, release):

@@ -4,8 +4,8 @@
 reservations and a bundle that both verifiers accept.
 
 Nobody opens, seals, serves or closes anything: the schedule does.  The bots are there in the first
-milliseconds; what they win is compared with a draw.  What one person who lost is told by one call is
-computed again from the bundle alone."""
+milliseconds; what they win is compared with a draw.  What one person who lost is told by one call
+is computed again from the bundle alone."""
 import csv
 import datetime
 import json

@@ -21,7 +21,7 @@ import seeds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, 'corpus')
-AT_ONCE = 5             # on two cores: 60 seconds are 24 of a processor, and all are done in 3 minutes
+AT_ONCE = 5             # on two cores: 60 seconds are 24 of a processor, all done in 3 minutes
 KEPT_BYTES = 11 * 1024  # of one target
 KEPT_INPUT = 2048       # bytes of one input
 KEPT_COUNT = 100
