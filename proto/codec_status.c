@@ -128,6 +128,11 @@ static const char *codec_status_resource(enum reason reason)
         return "fairslot.v1.Hold";
     case REASON_RESERVATION_UNKNOWN:
         return "fairslot.v1.Reservation";
+    case REASON_RELEASE_UNKNOWN:
+    case REASON_RELEASE_EXISTS:
+        return "fairslot.v1.Release";
+    case REASON_TICKET_UNKNOWN:
+        return "fairslot.v1.Ticket";
     default:
         return NULL;
     }

@@ -192,10 +192,17 @@ static int ledger_release_remember(struct ledger_step *s, const struct ledger_ke
     return err_trace(status);
 }
 
+/* Anybody may bring a trustee's part: kept are the refusals of operators alone, so that nobody
+ * fills the book with request ids. */
 static int ledger_release_refuse(struct ledger_step *s, const struct ledger_key *request,
                                  enum reason reason)
 {
+    bool is_body = reason == REASON_FIELD_INVALID || reason == REASON_PART_INVALID;
     ledger_refuse(s, reason);
+    s->v->field = reason == REASON_PART_INVALID ? "part" : s->v->field;
+    if (is_body || !(s->c->roles & ROLE_OPERATOR)) { /* a field is not remembered either */
+        return 0;
+    }
     return err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, (struct span){0}));
 }
 
@@ -226,6 +233,31 @@ static enum reason ledger_release_check(struct ledger_step *s, const struct ledg
         return REASON_RELEASE_OVERLAPS;
     }
     return s->l->open_count == RELEASES_OPEN_MAX ? REASON_RELEASES_FULL : REASON_OK;
+}
+
+#define RELEASE_LOOK 1024 /* slots looked at for one to offer; more is left to the listing */
+
+/* REASON_OK when the interval has a slot to offer, RELEASE_EMPTY, or < 0. */
+static int ledger_release_check_slots(struct ledger_step *s, uint64_t pool_space)
+{
+    const struct release_policy *p = s->c->release->policy;
+    struct slot_key from = {.start_us = p->slots_from_us}, at;
+    struct ledger_key first = ledger_key_slot(pool_space, &from);
+    struct ledger_slots_walk walk = {pool_space, ledger_key_span(&first), false};
+    for (int i = 0; i < RELEASE_LOOK; i++) {
+        struct ledger_slot slot;
+        int r = ledger_slots_step(s, &walk, &at, &slot);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        if (r == LEDGER_NONE || at.start_us >= p->slots_to_us) {
+            return REASON_RELEASE_EMPTY;
+        }
+        if (slot.state == SLOT_FREE || slot.state == SLOT_RETURNED) {
+            break;
+        }
+    }
+    return REASON_OK;
 }
 
 static void ledger_release_text(uint8_t *out, uint8_t *ret_len, struct span text)
@@ -295,6 +327,13 @@ int ledger_release_create(struct ledger_step *s)
         return err_trace(r);
     }
     enum reason reason = r == 0 ? REASON_RELEASE_EXISTS : ledger_release_check(s, pool);
+    if (reason == REASON_OK) {
+        r = ledger_release_check_slots(s, pool->space);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        reason = (enum reason)r;
+    }
     if (s->c->validate_only) {
         ledger_release_make(s, pool, &release);
         s->v->reason = reason;
@@ -400,6 +439,15 @@ static int ledger_release_part_check(struct ledger_step *s, const struct ledger_
     if (words->part >= r->trustees_count) {
         return REASON_PART_INVALID;
     }
+    if (r->parts_mask & 1u << words->part) { /* there is only one: no need to compute it again */
+        struct ledger_key there = ledger_release_key_number(r->space, 'P',
+                                                            PART_RECORD + words->part);
+        struct span part;
+        int found = ledger_release_get_bytes(s, &there, &part);
+        return found ? found == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(found)
+               : span_equal(part, words->bytes) ? REASON_OK
+                                                : REASON_PART_INVALID;
+    }
     int status = ledger_release_get_bytes(s, &key, &trustee_key);
     if (status) {
         return status == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(status);
@@ -434,6 +482,9 @@ int ledger_release_add_part(struct ledger_step *s)
     if (r) {
         return r < 0 ? err_trace(r)
                      : err_trace(ledger_release_refuse(s, &request, (enum reason)r));
+    }
+    if (release.parts_mask & bit) { /* brought before: nothing to write or to remember */
+        return err_trace(ledger_release_answer(s, &release));
     }
     struct ledger_key key = ledger_release_key_number(
         release.space, 'P', is_beacon ? RELEASE_PART_BEACON : PART_RECORD + words->part);

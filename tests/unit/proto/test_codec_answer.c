@@ -235,7 +235,10 @@ static void test_status_resources(void)
                {REASON_SLOT_UNKNOWN, "fairslot.v1.Slot", ""},
                {REASON_SLOT_EXISTS, "fairslot.v1.Slot", "s0"},
                {REASON_HOLD_UNKNOWN, "fairslot.v1.Hold", ""},
-               {REASON_RESERVATION_UNKNOWN, "fairslot.v1.Reservation", ""}};
+               {REASON_RESERVATION_UNKNOWN, "fairslot.v1.Reservation", ""},
+               {REASON_RELEASE_UNKNOWN, "fairslot.v1.Release", ""},
+               {REASON_RELEASE_EXISTS, "fairslot.v1.Release", ""},
+               {REASON_TICKET_UNKNOWN, "fairslot.v1.Ticket", ""}};
     size_t found = 0, failures = 0;
     struct verdict_meta meta = {"slot", span_of("s0")};
     for (int reason = REASON_OK + 1; reason < REASON_COUNT; reason++) {

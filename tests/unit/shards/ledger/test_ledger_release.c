@@ -134,6 +134,55 @@ static void test_a_draw_and_its_proofs(void)
     kit_fini(&k);
 }
 
+/* -- refusals ---------------------------------------------------------------------------------- */
+
+/* A person may bring a trustee's part.  What is refused of that is not kept: else anybody could
+ * fill the book, one request id after the other. */
+static void test_wrong_parts_leave_nothing(void)
+{
+    struct kit k;
+    open_pool(&k, SLOTS);
+    announce(&k, RELEASE_BY_PREFERENCE);
+    size_t records = k.m.count;
+    for (unsigned i = 0; i < 50; i++) {
+        struct command c = kit_command(&k, COMMAND_ADD_PART, POOL, 7);
+        words = (struct release_words){.id = span_of(i % 2 ? "r" : "none"),
+                                       .bytes = span_of("no signature")};
+        c.release = &words;
+        EQ(kit_apply(&k, &c), i % 2 ? REASON_RELEASE_STATE : REASON_RELEASE_UNKNOWN);
+    }
+    EQ(k.m.count, records);
+    kit_fini(&k);
+}
+
+static int announce_between(struct kit *k, int64_t from_us, int64_t to_us)
+{
+    struct command c = kit_command(k, COMMAND_CREATE_RELEASE, POOL, 9999);
+    policy = (struct release_policy){.serving = RELEASE_BY_PREFERENCE,
+                                     .entry_open_us = k->now_us,
+                                     .entry_close_us = k->now_us + 60 * SECOND_US,
+                                     .slots_from_us = from_us,
+                                     .slots_to_us = to_us};
+    words = (struct release_words){.id = span_of("r"),
+                                   .policy = &policy,
+                                   .secret = {secret, sizeof secret}};
+    c.roles = ROLE_OPERATOR;
+    c.release = &words;
+    return kit_apply(k, &c);
+}
+
+static void test_nothing_to_release(void)
+{
+    struct kit k;
+    open_pool(&k, 4);
+    EQ(announce_between(&k, KIT_START + DAY_US, KIT_START + 2 * DAY_US), REASON_RELEASE_EMPTY);
+    EQ(announce_between(&k, KIT_START - DAY_US, KIT_START), REASON_RELEASE_EMPTY);
+    EQ(k.l->open_count, 0);
+    EQ(announce_between(&k, KIT_START, KIT_START + DAY_US), REASON_OK);
+    EQ(k.l->open_count, 1);
+    kit_fini(&k);
+}
+
 /* -- audit ------------------------------------------------------------------------------------- */
 
 /* Live items of all accounts against the slots: each names the other. */
@@ -359,6 +408,8 @@ static void test_confirm_against_expire(void)
 int main(void)
 {
     TAP_RUN(test_a_draw_and_its_proofs);
+    TAP_RUN(test_wrong_parts_leave_nothing);
+    TAP_RUN(test_nothing_to_release);
     TAP_RUN(test_crowds_by_preference);
     TAP_RUN(test_crowds_by_turn);
     TAP_RUN(test_confirm_against_expire);
