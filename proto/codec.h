@@ -85,6 +85,8 @@ struct batch_view {
     struct batch_item *items;
     struct span *commands; /* the packed command of each item, in the arena */
     size_t items_count;
+    bool is_feed; /* a call for news: no items */
+    uint64_t feed_epoch, feed_after;
 };
 
 struct batch_call {
@@ -101,12 +103,26 @@ int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_iden
  * that only the shard itself may say). */
 int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
 
+/* A call for news, to be parked by the shard: what came after `after` in the shard's `epoch`. */
+int codec_feed_pack(uint64_t gateway, uint64_t epoch, uint64_t after, struct arena *arena,
+                    struct span *ret_bytes);
+
+/* Who should look at a ticket again. */
+struct feed_news {
+    uint64_t epoch, next;
+    bool missed;                /* everybody should */
+    struct span identities;     /* 16 bytes each */
+    const uint64_t *releases;   /* codec_release_hash() */
+    size_t releases_count;      /* at most FEED_NEWS_MAX */
+};
+
 struct reply_view {
     uint64_t map_epoch;
     uint32_t credit;
     struct answer *answers;
     size_t answers_count;
     uint32_t pause_us; /* for each item of the batch, before the next one leaves; 0: none */
+    const struct feed_news *feed; /* NULL: this is no reply to a call for news */
 };
 
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);
@@ -122,6 +138,8 @@ int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_
 
 /* -- names (public: the command line and tests use them too) ----------------------------------- */
 
+/* 61 bits that name a release of a pool: its space in the state, and what news speak of. */
+uint64_t codec_release_hash(struct span pool, struct span id);
 /* "s20261201t0900-c3" for a slot key; UTC, with seconds only where they are not 0.
  * `out` takes at least 48 bytes.  Returns the length. */
 size_t codec_slot_id(const struct slot_key *key, char *out);

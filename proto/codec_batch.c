@@ -65,7 +65,25 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
     }
     *ret_batch = (struct batch_view){m->map_epoch, m->gateway, m->waiting_identities,
                                      items,        commands,   m->n_requests};
+    if (m->feed) {
+        ret_batch->is_feed = true;
+        ret_batch->feed_epoch = m->feed->epoch;
+        ret_batch->feed_after = m->feed->after;
+        return m->n_requests ? REASON_MESSAGE_MALFORMED : 0;
+    }
     return 0;
+}
+
+int codec_feed_pack(uint64_t gateway, uint64_t epoch, uint64_t after, struct arena *arena,
+                    struct span *ret_bytes)
+{
+    Shard__V1__FeedCall feed = SHARD__V1__FEED_CALL__INIT;
+    Shard__V1__Batch m = SHARD__V1__BATCH__INIT;
+    feed.epoch = epoch;
+    feed.after = after;
+    m.gateway = gateway;
+    m.feed = &feed;
+    return err_trace(codec_pack(&m.base, arena, ret_bytes));
 }
 
 /* -- replies ----------------------------------------------------------------------------------- */
@@ -122,6 +140,16 @@ int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct
     m.pause_us = reply->pause_us;
     m.n_answers = count;
     m.answers = pointers;
+    Shard__V1__FeedNews feed = SHARD__V1__FEED_NEWS__INIT;
+    if (reply->feed) {
+        feed.epoch = reply->feed->epoch;
+        feed.next = reply->feed->next;
+        feed.missed = reply->feed->missed;
+        feed.identities = codec_batch_data(reply->feed->identities);
+        feed.releases = (uint64_t *)(uintptr_t)reply->feed->releases;
+        feed.n_releases = reply->feed->releases_count;
+        m.feed = &feed;
+    }
     return err_trace(codec_pack(&m.base, arena, ret_bytes));
 }
 
@@ -143,6 +171,24 @@ static bool codec_batch_answer(const Shard__V1__Answer *m, struct answer *a)
     return true;
 }
 
+/* NULL: out of memory, or none of ours. */
+static const struct feed_news *codec_batch_news(const Shard__V1__FeedNews *m, struct arena *arena)
+{
+    struct feed_news *news = arena_alloc(arena, sizeof *news);
+    if (news == NULL || m->n_releases > FEED_NEWS_MAX ||
+        m->identities.len > FEED_NEWS_MAX * sizeof(struct identity) ||
+        m->identities.len % sizeof(struct identity) != 0) {
+        return NULL;
+    }
+    *news = (struct feed_news){.epoch = m->epoch,
+                               .next = m->next,
+                               .missed = m->missed,
+                               .identities = {m->identities.data, m->identities.len},
+                               .releases = m->releases,
+                               .releases_count = m->n_releases};
+    return news;
+}
+
 int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply)
 {
     Shard__V1__BatchReply *m;
@@ -162,6 +208,10 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
     *ret_reply = (struct reply_view){.map_epoch = m->map_epoch, .credit = m->credit,
                                      .pause_us = m->pause_us,
                                      .answers = answers, .answers_count = m->n_answers};
+    if (m->feed) {
+        ret_reply->feed = codec_batch_news(m->feed, arena);
+        return ret_reply->feed ? 0 : REASON_MESSAGE_MALFORMED;
+    }
     return 0;
 }
 

@@ -113,6 +113,18 @@ static char *codec_names_digits(char *out, int64_t value, int width)
     return out + width;
 }
 
+uint64_t codec_release_hash(struct span pool, struct span id)
+{
+    uint8_t bytes[1 + POOL_ID_MAX + RELEASE_ID_MAX];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u8(&w, (uint8_t)pool.len);
+    writer_bytes(&w, pool.ptr, pool.len);
+    writer_bytes(&w, id.ptr, id.len);
+    CHECK(!w.bad);
+    return XXH3_64bits_withSeed(bytes, writer_len(&w), 0x72656c65617365) &
+           ((UINT64_C(1) << 61) - 1);
+}
+
 size_t codec_slot_id(const struct slot_key *key, char *out)
 {
     int64_t second = key->start_us / SECOND_US;

@@ -32,6 +32,9 @@
 #define WATCHERS_PER_IDENTITY 8
 #define WATCH_POOLS_MAX  32    /* pools watched at a gateway; each is up to 11 reads a second */
 #define WATCH_SLOTS_MAX  10000 /* coming slots of a watched pool: 1 MB an edition */
+#define FEED_NEWS_MAX    2048  /* identities, and releases, in one answer to a call for news */
+#define FEED_KEPT        65536 /* news that a shard remembers; a power of two */
+#define FEED_PARKED_MAX  16    /* calls for news that wait at a shard: one a gateway */
 #define FOLLOWERS_MAX    16384 /* WatchTicket streams of a loop */
 #define FOLLOWS_PER_IDENTITY 8 /* of them on one loop */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */

@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/metrics.h"
+#include "gateway/asking.h"
 #include "gateway/edition.h"
 #include "proto/codec.h"
 #include "rpc/rpc.h"
@@ -61,82 +62,17 @@ struct board {
     uv_async_t *loops[LOOPS_MAX];
     pthread_t thread;
     /* The thread's own: */
-    struct rpc_client *client; /* NULL: not opened yet */
+    struct asking asking;
     struct arena arena;
     uint64_t map_epoch, gateway_id;
-    /* Between nng's thread and ours, under `reply_lock`: */
-    pthread_mutex_t reply_lock;
-    pthread_cond_t replied;
-    bool has_reply;
-    int status;
-    uint8_t *reply; /* BATCH_BYTES_MAX */
-    size_t reply_len;
 };
-
-static struct timespec board_until(int64_t mono_us)
-{
-    return (struct timespec){mono_us / SECOND_US, mono_us % SECOND_US * 1000};
-}
-
-static void board_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-/* -- the line to the shard --------------------------------------------------------------------- */
-
-static void board_replied(void *user, unsigned context, int status, struct span bytes)
-{
-    struct board *b = user;
-    pthread_mutex_lock(&b->reply_lock);
-    b->status = bytes.len > BATCH_BYTES_MAX ? RPC_E_GONE : status;
-    b->reply_len = b->status ? 0 : bytes.len;
-    if (b->reply_len) {
-        memcpy(b->reply, bytes.ptr, bytes.len);
-    }
-    b->has_reply = true;
-    pthread_cond_signal(&b->replied);
-    pthread_mutex_unlock(&b->reply_lock);
-}
-
-/* Sends and waits. 0 with b->reply, or RPC_E_GONE. */
-static int board_exchange(struct board *b, struct span batch)
-{
-    struct timespec until = board_until(clock_mono_us() + BOARD_WAIT_US);
-    pthread_mutex_lock(&b->reply_lock);
-    b->has_reply = false;
-    pthread_mutex_unlock(&b->reply_lock);
-    if (rpc_client_send(b->client, 0, batch)) {
-        return RPC_E_GONE;
-    }
-    pthread_mutex_lock(&b->reply_lock);
-    int r = 0;
-    while (!b->has_reply && r == 0) {
-        r = pthread_cond_timedwait(&b->replied, &b->reply_lock, &until);
-    }
-    if (!b->has_reply) {
-        pthread_mutex_unlock(&b->reply_lock);
-        rpc_client_abort(b->client, 0);
-        pthread_mutex_lock(&b->reply_lock);
-        while (!b->has_reply) { /* it comes: exactly once for each send */
-            pthread_cond_wait(&b->replied, &b->reply_lock);
-        }
-    }
-    r = b->status;
-    pthread_mutex_unlock(&b->reply_lock);
-    return r ? RPC_E_GONE : 0;
-}
 
 /* One page, asked and answered. 0 with *ret_answer in the arena; RPC_E_GONE; < 0. */
 static int board_ask(struct board *b, const struct command *command, struct answer *ret_answer)
 {
     struct batch_call call = {.deadline_ms = BOARD_WAIT_US / 1000};
     struct reply_view reply;
-    struct span batch;
+    struct span batch, bytes;
     int r = codec_command_pack(command, &b->arena, &call.command);
     if (r == 0) {
         r = codec_batch_pack(b->map_epoch, b->gateway_id, 0, &call, 1, &b->arena, &batch);
@@ -144,11 +80,11 @@ static int board_ask(struct board *b, const struct command *command, struct answ
     if (r) {
         return err_fold(r);
     }
-    r = board_exchange(b, batch);
+    r = asking_exchange(&b->asking, batch, BOARD_WAIT_US, &bytes);
     if (r) {
         return r;
     }
-    if (codec_reply_unpack((struct span){b->reply, b->reply_len}, &b->arena, &reply) ||
+    if (codec_reply_unpack(bytes, &b->arena, &reply) ||
         reply.answers_count != 1) {
         return RPC_E_GONE;
     }
@@ -273,13 +209,12 @@ static void *board_main(void *arg)
     while (!b->is_stopping) {
         struct board_pool *p = board_next(b);
         int64_t now_us = clock_mono_us();
-        if (p && b->client == NULL &&
-            rpc_client_open(b->shard_url, 1, board_replied, b, &b->client)) {
+        if (p && asking_open(&b->asking, b->shard_url)) {
             p->due_us = now_us + SECOND_US; /* out of something: later */
         } else if (p && p->due_us <= now_us) {
             board_make(b, p);
         } else {
-            struct timespec until = board_until(p ? p->due_us : now_us + HOUR_US);
+            struct timespec until = asking_until(p ? p->due_us : now_us + HOUR_US);
             pthread_cond_timedwait(&b->wake, &b->lock, &until);
         }
     }
@@ -406,15 +341,13 @@ int board_new(const char *shard_url, struct board **ret_board)
         return err_origin(-ENOMEM);
     }
     b->shard_url = shard_url;
-    b->reply = malloc(BATCH_BYTES_MAX);
-    if (b->reply == NULL) {
+    int r = asking_init(&b->asking);
+    if (r) {
         free(b);
-        return err_origin(-ENOMEM);
+        return err_trace(r);
     }
     pthread_mutex_init(&b->lock, NULL);
-    pthread_mutex_init(&b->reply_lock, NULL);
-    board_cond_init(&b->wake);
-    board_cond_init(&b->replied);
+    asking_cond_init(&b->wake);
     arena_init(&b->arena, BOARD_ARENA_MAX);
     clock_random(&b->gateway_id, sizeof b->gateway_id);
     *ret_board = b;
@@ -430,18 +363,16 @@ void board_free(struct board *b)
     b->is_stopping = true;
     pthread_cond_signal(&b->wake);
     pthread_mutex_unlock(&b->lock);
+    asking_end(&b->asking);
     if (b->has_thread) {
         pthread_join(b->thread, NULL);
     }
-    rpc_client_close(b->client);
+    asking_fini(&b->asking);
     for (size_t i = 0; i < WATCH_POOLS_MAX; i++) {
         edition_drop(b->pools[i].edition);
     }
     pthread_cond_destroy(&b->wake);
-    pthread_cond_destroy(&b->replied);
     pthread_mutex_destroy(&b->lock);
-    pthread_mutex_destroy(&b->reply_lock);
     arena_fini(&b->arena);
-    free(b->reply);
     free(b);
 }

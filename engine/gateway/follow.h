@@ -15,16 +15,24 @@ struct command;
 struct follower;
 struct gateway;
 
+struct news_take;
+
 struct follow {
+    uv_async_t async;      /* there are news */
     uv_timer_t timer;      /* while there are followers */
     struct list followers; /* all of this loop, who asked last at the end */
+    struct list *buckets;  /* owned: the same by identity */
+    struct list woken;     /* who is to ask as soon as there is room */
+    struct news_take *take; /* owned: what was taken last */
     size_t count;
+    size_t asking;         /* questions out */
     bool is_open;
     bool is_timing;
+    bool is_pumping;
 };
 
-/* Its handle, once the loop is there. */
-void follow_open(struct gateway *g);
+/* Its handles, once the loop is there.  0 or < 0. */
+int follow_open(struct gateway *g);
 /* Lets the loop end. */
 void follow_close(struct gateway *g);
 /* Ends every stream: this process stops. */

@@ -18,6 +18,7 @@
 #include "gateway/auth.h"
 #include "gateway/board.h"
 #include "gateway/gate.h"
+#include "gateway/news.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
 
@@ -48,6 +49,9 @@ int front_new(const struct gateway_options *options, struct front **ret_front, c
                                                         api_descriptor_set_len});
     if (r == 0) {
         r = board_new(options->shard_url, &front->board);
+    }
+    if (r == 0) {
+        r = news_new(options->shard_url, &front->news);
     }
     for (unsigned i = 0; i < front->loops_count && r == 0; i++) {
         front->errands[i] = calloc(CALLS_MAX, sizeof *front->errands[i]);
@@ -146,6 +150,7 @@ void front_free(struct front *front)
     gate_free(front->gate);
     auth_free(front->auth);
     board_free(front->board);
+    news_free(front->news);
     symbols_fini(&front->symbols);
     free(front);
 }

@@ -17,6 +17,7 @@
 
 struct auth;
 struct board;
+struct news;
 struct gate;
 struct tls;
 struct errand;
@@ -37,6 +38,7 @@ struct front {
     struct tls *admin_tls;     /* any loop; NULL: operators have no listener of their own */
     int admin_port;            /* of that listener; 0: there is none */
     struct board *board;       /* any loop: it locks */
+    struct news *news;         /* the same */
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */
     /* Of the first loop's thread: */
     struct fairq *queue;

@@ -415,8 +415,8 @@ static int gateway_handles(struct gateway *g)
     token_desk_open(g);
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
-    follow_open(g);
-    int r = watch_open(g);
+    int r = follow_open(g);
+    r = r ? r : watch_open(g);
     if (r == 0) {
         r = post_open(&g->post, &g->loop, gateway_posted, g);
     }

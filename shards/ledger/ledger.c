@@ -368,6 +368,35 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
     return err_fold(r);
 }
 
+/* -- who should look again ---------------------------------------------------------------------- */
+
+static void ledger_touch(struct ledger *l, struct ledger_touch touch)
+{
+    if (l->touches_count == LEDGER_TOUCH_MAX) {
+        l->touches[0] = (struct ledger_touch){.release = 0}; /* everybody: the others do no harm */
+        return;
+    }
+    l->touches[l->touches_count++] = touch;
+}
+
+void ledger_touch_identity(struct ledger *l, const struct identity *identity)
+{
+    ledger_touch(l, (struct ledger_touch){.identity = *identity});
+}
+
+void ledger_touch_release(struct ledger *l, uint64_t space)
+{
+    ledger_touch(l, (struct ledger_touch){.release = space & (LEDGER_SPACE_RELEASES - 1)});
+}
+
+size_t ledger_touched(struct ledger *l, const struct ledger_touch **ret_touches)
+{
+    size_t count = l->touches_count;
+    l->touches_count = 0;
+    *ret_touches = l->touches;
+    return count;
+}
+
 /* -- what the shard says by itself ------------------------------------------------------------- */
 
 static bool ledger_wants_raise(const struct ledger *l)

@@ -40,6 +40,17 @@ void ledger_free(struct ledger *l);
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
                  int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
 
+/* Somebody whose ticket may look different now, or (identity all zero) whoever has a ticket in the
+ * release; neither: everybody. */
+struct ledger_touch {
+    struct identity identity;
+    uint64_t release; /* codec_release_hash() */
+};
+#define LEDGER_TOUCH_MAX 1024 /* more between two looks become "everybody" */
+
+/* What was applied since the last call; borrowed until the next ledger_apply().  The count. */
+size_t ledger_touched(struct ledger *l, const struct ledger_touch **ret_touches);
+
 /* The instant at which ledger_due() has something to say; INT64_MAX for none. */
 int64_t ledger_next_expiry_us(const struct ledger *l);
 /* Up to `max` commands of the shard itself that are due at log_time_us, without changing anything:

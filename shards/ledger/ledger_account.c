@@ -140,7 +140,17 @@ void ledger_account_trim(struct ledger_account *account, int64_t now_us,
 int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
                        const struct writer *account, const struct ledger_spill *spill)
 {
+    const struct ledger_pool *pool;
+    struct ledger_key_parts parts;
     int r = ledger_put(s->l, key, account);
+    bool may_have_tickets = r == 0 && s->c->pool.len > 0 &&
+                            ledger_pool_find(s->l, s->c->pool, &pool) == 0 && pool->scarce;
+    if (may_have_tickets && ledger_key_parse(ledger_key_span(key), &parts) &&
+        parts.suffix.len == sizeof(struct identity)) {
+        struct identity identity;
+        memcpy(identity.bytes, parts.suffix.ptr, sizeof identity.bytes);
+        ledger_touch_identity(s->l, &identity);
+    }
     for (size_t i = 0; r == 0 && i < spill->count; i++) {
         uint8_t *bytes = (uint8_t *)spill->items[i].bytes;
         struct ledger_key beside = ledger_key_ended(key, spill->items[i].number);

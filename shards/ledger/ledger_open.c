@@ -206,6 +206,10 @@ void ledger_open_follow(struct ledger *l, const struct ledger_release *r)
     if (o == NULL) {
         return;
     }
+    if (o->phase != r->phase) {
+        o->phase = r->phase;
+        ledger_touch_release(l, r->space);
+    }
     if (ledger_release_is_over(r)) {
         ledger_open_remove(l, r->space);
         return;

@@ -259,6 +259,8 @@ struct ledger {
     struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
     size_t open_count;
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
+    size_t touches_count; /* not of the state: whoever answers wants to know */
+    struct ledger_touch touches[LEDGER_TOUCH_MAX];
 };
 
 /* One command being applied. */
@@ -279,6 +281,10 @@ int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span 
 /* Puts what the writer has; a writer that turned bad is -EMSGSIZE. */
 int ledger_put(struct ledger *l, const struct ledger_key *key, const struct writer *w);
 int ledger_del(struct ledger *l, const struct ledger_key *key);
+
+/* For ledger_touched(). */
+void ledger_touch_identity(struct ledger *l, const struct identity *identity);
+void ledger_touch_release(struct ledger *l, uint64_t space);
 
 /* Sets the verdict's reason; returns 0. */
 int ledger_refuse(struct ledger_step *s, enum reason reason);

@@ -126,6 +126,7 @@ struct ledger_open {
     uint64_t space;
     uint64_t pool_space;
     uint64_t version;
+    enum ledger_phase phase;
     int64_t from_us, to_us; /* of its slots' starts */
     int64_t due_us;         /* when its next step is to be proposed; INT64_MAX: never */
     struct draw_slot *listed; /* while its slots are being listed */

@@ -15,14 +15,7 @@
 
 uint64_t ledger_release_space(struct span pool, struct span id)
 {
-    uint8_t bytes[1 + POOL_ID_MAX + RELEASE_ID_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, (uint8_t)pool.len);
-    writer_bytes(&w, pool.ptr, pool.len);
-    writer_bytes(&w, id.ptr, id.len);
-    CHECK(!w.bad);
-    uint64_t hash = XXH3_64bits_withSeed(bytes, writer_len(&w), 0x72656c65617365);
-    return LEDGER_SPACE_RELEASES | (hash & (LEDGER_SPACE_RELEASES - 1));
+    return LEDGER_SPACE_RELEASES | (codec_release_hash(pool, id) & (LEDGER_SPACE_RELEASES - 1));
 }
 
 struct ledger_key ledger_release_key(uint64_t space, uint8_t tag)

@@ -35,6 +35,7 @@ int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger
     struct writer w = writer_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key_ticket(space, &t->id);
     ledger_record_ticket(&w, t);
+    ledger_touch_identity(s->l, &t->identity);
     return err_trace(ledger_put(s->l, &key, &w));
 }
 

@@ -32,6 +32,7 @@ struct intake {
     struct list waiting;  /* intake_batch.node, oldest first */
     size_t waiting_items;
     size_t items_max;
+    struct list feeds;    /* intake_batch.node: calls for news */
     struct list pool;
     bool is_sleeping; /* the writer waits for `wake` */
     bool is_woken;
@@ -65,6 +66,7 @@ int intake_new(unsigned batches, size_t items_max, struct intake **ret_intake)
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&in->lock, NULL);
     list_init(&in->waiting);
+    list_init(&in->feeds);
     list_init(&in->pool);
     in->items_max = items_max;
     in->batches = calloc(batches, sizeof *in->batches);
@@ -147,8 +149,9 @@ static enum reason intake_queue(struct intake *in, struct intake_batch *b)
     } else if (in->waiting_items + b->view.items_count > in->items_max && !in->is_dead) {
         reason = REASON_RATE_LIMITED;
     } else {
-        list_push(&in->waiting, &b->node);
+        list_push(b->view.is_feed ? &in->feeds : &in->waiting, &b->node);
         in->waiting_items += b->view.items_count;
+        in->is_woken = in->is_woken || b->view.is_feed;
         if (in->is_sleeping) {
             in->is_sleeping = false;
             pthread_cond_signal(&in->wake);
@@ -252,6 +255,16 @@ void intake_wait(struct intake *in, int64_t until_us)
 void intake_pause(struct intake *in, int64_t until_us)
 {
     intake_sleep(in, until_us, false);
+}
+
+void intake_take_feeds(struct intake *in, struct list *out)
+{
+    struct list *node;
+    pthread_mutex_lock(&in->lock);
+    while ((node = list_pull(&in->feeds)) != NULL) {
+        list_push(out, node);
+    }
+    pthread_mutex_unlock(&in->lock);
 }
 
 size_t intake_take(struct intake *in, struct list *out, size_t items_max, size_t bytes_max)

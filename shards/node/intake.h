@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where nng's threads and the writer meet: batches wait here for a round, decoded already.
- * intake_push() on any thread; everything else on the writer's, unless said. */
+ * A call for news waits apart: it is in no round.  intake_push() on any thread; everything else on the writer's, unless said. */
 #ifndef FAIRSLOT_NODE_INTAKE_H
 #define FAIRSLOT_NODE_INTAKE_H
 
@@ -53,6 +53,8 @@ void intake_pause(struct intake *in, int64_t until_us);
 /* Moves whole batches to the end of `out`, oldest first: at most items_max items, and no further
  * one once bytes_max bytes are passed.  Returns their number. */
 size_t intake_take(struct intake *in, struct list *out, size_t items_max, size_t bytes_max);
+/* Moves every call for news to the end of `out`. */
+void intake_take_feeds(struct intake *in, struct list *out);
 /* Answers the batch and takes it back. */
 void intake_reply(struct intake *in, struct intake_batch *batch, struct span reply);
 

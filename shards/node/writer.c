@@ -38,6 +38,7 @@
 #include "base/trace.h"
 #include "node/answers.h"
 #include "node/credit.h"
+#include "node/feed.h"
 #include "node/logtime.h"
 #include "node/replay.h"
 #include "node/replica.h"
@@ -57,6 +58,7 @@ struct writer {
     struct ledger *ledger;
     struct answers *answers;
     struct signer *signer; /* NULL: nothing is signed */
+    struct feed *feed;
     struct replay replay;
     struct logtime time;
     struct credit credit;
@@ -371,12 +373,24 @@ static void writer_sleep(struct writer *w)
     }
 }
 
+/* What the rounds so far decided is durable: whoever waits for news may look. */
+static void writer_tell(struct writer *w)
+{
+    const struct ledger_touch *touches;
+    size_t count = ledger_touched(w->ledger, &touches);
+    feed_note(w->feed, touches, count);
+    feed_turn(w->feed, clock_mono_us());
+}
+
 static int writer_run(struct writer *w)
 {
     int r = 0;
     while (r == 0 && !intake_is_stopping(w->intake)) {
         writer_sleep(w);
         r = writer_round(w);
+        if (r == 0) {
+            writer_tell(w);
+        }
     }
     /* Nothing comes in any more: answer what waits. */
     while (r == 0 && intake_has_waiting(w->intake)) {
@@ -384,6 +398,10 @@ static int writer_run(struct writer *w)
         if (r == 0 && store_overlay_full(w->store)) {
             writer_sleep(w);
         }
+    }
+    if (r == 0) {
+        writer_tell(w);
+        feed_end(w->feed);
     }
     return err_trace(r);
 }
@@ -465,6 +483,7 @@ static int writer_open(struct writer *w)
     }
     r = r ? err_fold(r) : writer_replay(w);
     r = r ? r : err_fold(answers_new(w->signer, &w->answers));
+    r = r ? r : err_fold(feed_new(w->intake, &w->feed));
     for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
         r = err_fold(round_new(&w->rounds[i]));
     }
@@ -485,6 +504,7 @@ static void writer_close(struct writer *w)
     }
     answers_free(w->answers);
     signer_close(w->signer);
+    feed_free(w->feed);
     replay_fini(&w->replay);
     ledger_free(w->ledger);
     replica_free(w->replica);
