@@ -3,7 +3,8 @@
  *
  *   begin -> GetTicket in the follower's own name, through the fair queue
  *         -> other than what he was told last? a part -> can it change no more? the end, with OK
- *   news  -> whoever they speak of asks again, at once, FOLLOW_ASKING_MAX at a time
+ *   news  -> whoever they speak of asks again at once; when they speak of a release all its
+ *            followers do, FOLLOW_ASKING_MAX at a time
  *   tick  -> whoever is due and has read what he was told asks again, FOLLOW_ASKS a tick
  *
  * Owns: the followers, each with its packed question and a copy of what was told last, in a list by
@@ -40,7 +41,7 @@
 #define FOLLOW_ASKS     50    /* questions of a loop in one tick: a thousand a second */
 #define FOLLOW_EVERY_MS 1000  /* between two looks of one follower, and up to a quarter more */
 #define FOLLOW_CALM_MS  15000 /* the same while news come */
-#define FOLLOW_ASKING_MAX 512 /* questions out because of news: the queue is for others too */
+#define FOLLOW_ASKING_MAX 128 /* questions out of those who were woken together */
 #define FOLLOW_BUCKETS  4096  /* a power of two; identities are hashes already */
 #define FOLLOW_SLOW_MS  30000
 
@@ -151,14 +152,20 @@ static void follow_asked(struct gateway *g, struct follower *w)
     }
 }
 
-static void follow_wake(struct gateway *g, struct follower *w)
+/* `own`: the news speak of this person, not of a release with all its tickets. */
+static void follow_wake(struct gateway *g, struct follower *w, bool own)
 {
     if (w->call->is_away) {
         w->is_stale = true;
-    } else if (!w->is_woken) {
-        w->is_woken = true;
-        list_push(&g->follow.woken, &w->wake);
+        return;
     }
+    if (w->is_woken && own) {
+        list_remove(&w->wake); /* it goes before all who were woken together */
+    }
+    if (!w->is_woken || own) {
+        list_push(own ? &g->follow.called : &g->follow.woken, &w->wake);
+    }
+    w->is_woken = true;
 }
 
 static void follow_pump(struct gateway *g);
@@ -191,7 +198,7 @@ void follow_home(struct call *call, const struct answer *answer, enum reason rea
     follow_asked(g, w);
     follow_answer(call, answer, reason, detail);
     if (call->follower == w && is_stale) { /* the stream goes on */
-        follow_wake(g, w);
+        follow_wake(g, w, true);
     }
     follow_pump(g);
 }
@@ -233,15 +240,21 @@ static bool follow_serve(struct gateway *g, struct follower *w)
 
 /* -- news -------------------------------------------------------------------------------------- */
 
-/* Whoever was woken asks, as far as there is room; one that does not read is met by the tick. */
+/* Whoever was called asks, and whoever was woken with all others as far as there is room; one that
+ * does not read is met by the tick. */
 static void follow_pump(struct gateway *g)
 {
     if (g->follow.is_pumping) {
         return; /* a question came home before it was out: refused at the door */
     }
     g->follow.is_pumping = true;
-    while (g->follow.asking < FOLLOW_ASKING_MAX && !list_empty(&g->follow.woken)) {
-        struct follower *w = CONTAINER_OF(list_pull(&g->follow.woken), struct follower, wake);
+    for (;;) {
+        bool has_called = !list_empty(&g->follow.called);
+        if (!has_called && (g->follow.asking >= FOLLOW_ASKING_MAX || list_empty(&g->follow.woken))) {
+            break;
+        }
+        struct list *from = has_called ? &g->follow.called : &g->follow.woken;
+        struct follower *w = CONTAINER_OF(list_pull(from), struct follower, wake);
         w->is_woken = false;
         if (wire_call_queued_bytes(w->call->wire) == 0) {
             follow_ask(g, w);
@@ -265,7 +278,7 @@ static void follow_wake_identity(struct gateway *g, const struct identity *ident
     for (struct list *l = bucket->next; l != bucket; l = l->next) {
         struct follower *w = CONTAINER_OF(l, struct follower, bucket);
         if (memcmp(&w->call->identity, identity, sizeof *identity) == 0) {
-            follow_wake(g, w);
+            follow_wake(g, w, true);
         }
     }
 }
@@ -277,7 +290,7 @@ static void follow_wake_release(struct gateway *g, uint64_t release)
     for (struct list *l = all->next; l != all; l = l->next) {
         struct follower *w = CONTAINER_OF(l, struct follower, link);
         if (release == 0 || w->release == release) {
-            follow_wake(g, w);
+            follow_wake(g, w, false);
         }
     }
 }
@@ -326,6 +339,7 @@ int follow_open(struct gateway *g)
 {
     struct follow *f = &g->follow;
     list_init(&f->followers);
+    list_init(&f->called);
     list_init(&f->woken);
     f->buckets = malloc(FOLLOW_BUCKETS * sizeof *f->buckets);
     f->take = malloc(sizeof *f->take);

@@ -22,6 +22,7 @@ struct follow {
     uv_timer_t timer;      /* while there are followers */
     struct list followers; /* all of this loop, who asked last at the end */
     struct list *buckets;  /* owned: the same by identity */
+    struct list called;    /* who is to ask at once */
     struct list woken;     /* who is to ask as soon as there is room */
     struct news_take *take; /* owned: what was taken last */
     size_t count;

@@ -24,6 +24,7 @@ struct bench_options {
     uint64_t rate;            /* open loop, mutations a second; 0: closed loop */
     uint64_t run;             /* number of this run: picks fresh slots and pools */
     uint64_t cold_permille;   /* calls by never seen tokens */
+    uint64_t turn_ms;         /* length of a turn of the release, for watch */
     uint64_t skip;            /* slots that earlier runs used up; > 0: nothing is set up */
 };
 
@@ -34,6 +35,7 @@ int bench_shard(const struct bench_options *o);
 int bench_idle(const struct bench_options *o);
 int bench_reads(const struct bench_options *o);
 int bench_tickets(const struct bench_options *o);
+int bench_watch(const struct bench_options *o);
 
 /* "p50_us":..,"p99_us":..,"p999_us":..,"max_us":.. without braces. */
 void bench_print_hist(FILE *out, const struct hist *h);

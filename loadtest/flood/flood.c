@@ -33,6 +33,7 @@ static const struct flood_option {
     {"rate", offsetof(struct bench_options, rate), false},
     {"run", offsetof(struct bench_options, run), false},
     {"cold-permille", offsetof(struct bench_options, cold_permille), false},
+    {"turn-ms", offsetof(struct bench_options, turn_ms), false},
     {"skip", offsetof(struct bench_options, skip), false},
 };
 
@@ -98,6 +99,9 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
     if (strcmp(verb->name, "tickets") == 0) {
         return bench_tickets(&o);
     }
+    if (strcmp(verb->name, "watch") == 0) {
+        return bench_watch(&o);
+    }
     return strcmp(verb->name, "shard") == 0 ? bench_shard(&o) : bench_mutations(&o);
 }
 
@@ -140,6 +144,14 @@ const struct verb flood_verbs[] = {
      "Every token of the file enters the release once.\n"
      "example:\n"
      "  fairslot bench tickets --tokens-file tokens.txt --release pools/p/releases/r\n",
+     flood_run},
+    {"bench", "watch", "how long until a turn reaches a WatchTicket stream",
+     "usage: fairslot bench watch --tokens-file FILE --release NAME --turn-ms N\n"
+     "    [--target HOST:PORT] [--connections 100] [--streams 10] [--seconds 5]\n"
+     "Line i of the file, which has its ticket already, watches on stream i.\n"
+     "example:\n"
+     "  fairslot bench watch --tokens-file tokens.txt --release pools/p/releases/r "
+     "--turn-ms 3000\n",
      flood_run},
     {NULL, NULL, NULL, NULL, NULL},
 };
