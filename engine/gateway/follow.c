@@ -74,6 +74,11 @@ static void follow_ask(struct gateway *g, struct follower *w)
 {
     struct errand *e = errand_new((struct span){w->question, w->question_len});
     uint64_t now = uv_now(&g->loop);
+    CHECK(!w->call->is_away);
+    if (w->is_woken) { /* the clock was faster than its turn among the woken */
+        w->is_woken = false;
+        list_remove(&w->wake);
+    }
     list_remove(&w->link);
     list_push(&g->follow.followers, &w->link);
     w->asked_ms = now;

@@ -37,6 +37,7 @@ static struct watch_bench {
     size_t asked_count, first_count;
     uint64_t turns_count, ended_count, failed_count, undecoded_count;
     bool is_measuring;
+    bool is_closing; /* what ends now does so because of us */
     struct hist hist;
 } watching;
 
@@ -74,6 +75,9 @@ static void watch_finish(void *user, struct wire_request *request, int status, s
     (void)user;
     (void)request;
     (void)details;
+    if (watching.is_closing) {
+        return;
+    }
     watching.ended_count++;
     if (status != 0 && watching.failed_count++ < 3) {
         fprintf(stderr, "bench: status %d: %.*s\n", status, (int)text.len, text.ptr);
@@ -169,6 +173,10 @@ int bench_watch(const struct bench_options *o)
            (unsigned long long)watching.ended_count, (unsigned long long)watching.failed_count);
     bench_print_hist(stdout, &watching.hist);
     printf("}\n");
+    watching.is_closing = true;
     loop_close(&watching.loop);
+    free(watching.streams);
+    free(tokens[0]);
+    free(tokens);
     return r;
 }

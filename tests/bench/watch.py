@@ -59,7 +59,8 @@ def one(kit, connections, streams, seconds):
         stream_bytes = (server.rss_bytes() - before) / count
         out = load.stdout.read()
         if load.wait() != 0:
-            raise SystemExit("figures: bench watch failed: %s" % load.stderr.read().decode())
+            raise SystemExit("figures: bench watch failed: %s%s" %
+                             (load.stderr.read().decode(), out.decode()))
         server.stop()
         return json.loads(out), stream_bytes
 

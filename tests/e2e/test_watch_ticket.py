@@ -5,7 +5,9 @@
 Method: python3-grpcio against a real server; Connect over HTTP/1.1 by hand."""
 import http.client
 import json
+import os
 import struct
+import subprocess
 import threading
 import time
 
@@ -182,6 +184,65 @@ def test_connect_over_http_1():
     flags, end = part()
     assert flags == 2 and 'error' not in end, end
     line.close()
+
+
+def test_news_come_before_the_clock():
+    """Without news a follower looks every 15 s; a change is told long before."""
+    release = make_release(OPERATOR, 'news', window_s=600)
+    people = people_of(SERVER, 'news', release, 3)
+    watches = [Watch(who, me(release)) for who in people]
+    for watch in watches:
+        watch.reaches(Ticket.STATE_ENTERED)
+    for who, watch in zip(people, watches):
+        time.sleep(1)
+        who.DeleteTicket(api.DeleteTicketRequest(name=me(release), request_id=new_id()))
+        eventually(lambda: watch.is_over, 8)
+        watch.ends_ok(Ticket.STATE_WITHDRAWN)
+
+
+def test_a_shard_that_was_killed():
+    """Its news are gone with it; its followers are told what changed all the same."""
+    house_of_two = house.Pair().start()
+    try:
+        operator = house_of_two.operator()
+        release = make_release(operator, 'killed', window_s=600)
+        who, other = people_of(house_of_two, 'killed', release, 2)
+        watch = Watch(who, me(release))
+        watch.reaches(Ticket.STATE_ENTERED)
+        house_of_two.kill_shard()
+        for _ in range(40):  # NO_LEADER ends a stream; a client comes again
+            if watch.is_over:
+                watch = Watch(who, me(release))
+            if Ticket.STATE_ENTERED in watch.states():
+                break
+            time.sleep(0.5)
+        who.DeleteTicket(api.DeleteTicketRequest(name=me(release), request_id=new_id()))
+        watch.ends_ok(Ticket.STATE_WITHDRAWN)
+    finally:
+        house_of_two.close()
+
+
+def test_two_thousand_streams():
+    """All woken at once by the release, and their clocks at work: nobody is asked twice at a time."""
+    server = house.Server().start()
+    try:
+        count = 600 if house.SANITIZED else 2000
+        tokens = os.path.join(server.data, 'tokens')
+        with open(tokens, 'w') as f:
+            f.writelines(t + '\n' for t in house.mint(server.data, 'many', count=count))
+        release = make_release(server.operator(), 'many', slots=20, serving=2, window_s=14,
+                               turn_s=3)
+        for words in (['tickets', '--connections', '20'],
+                      ['watch', '--connections', str(count // 50), '--streams', '50', '--turn-ms', '3000',
+                       '--seconds', '16']):
+            done = subprocess.run(
+                [house.BINARY, 'bench', *words, '--target', server.target, '--tokens-file', tokens,
+                 '--release', release], capture_output=True, text=True, timeout=200)
+            assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told['failed'] == 0 and told['turns'] >= 20, told
+    finally:
+        server.close()
 
 
 def test_drain_ends_it():

@@ -318,6 +318,38 @@ static void test_batch_with_inner_kinds(void)
     }
 }
 
+static void test_news(void)
+{
+    struct identity people[2] = {{{1}}, {{2}}};
+    uint64_t releases[] = {7, 8, 9};
+    struct feed_news news = {5, 6, true, {people[0].bytes, sizeof people}, releases, 3};
+    struct reply_view reply = {.feed = &news}, got;
+    struct batch_view batch;
+    struct span bytes;
+    arena_reset(&arena);
+    EQ(codec_feed_pack(1, 2, 3, &arena, &bytes), 0);
+    EQ(codec_batch_unpack(bytes, &arena, &batch), 0);
+    OK(batch.is_feed && batch.items_count == 0);
+    EQ(batch.gateway, 1);
+    EQ(batch.feed_epoch, 2);
+    EQ(batch.feed_after, 3);
+    EQ(codec_reply_pack(&reply, &arena, &bytes), 0);
+    EQ(codec_reply_unpack(bytes, &arena, &got), 0);
+    OK(got.feed && got.feed->missed);
+    EQ(got.feed->epoch, 5);
+    EQ(got.feed->next, 6);
+    OK(span_equal(got.feed->identities, news.identities));
+    EQ(got.feed->releases_count, 3);
+    EQ(got.feed->releases[2], 9);
+    news.identities.len--; /* half an identity */
+    EQ(codec_reply_pack(&reply, &arena, &bytes), 0);
+    EQ(codec_reply_unpack(bytes, &arena, &got), REASON_MESSAGE_MALFORMED);
+    static uint64_t many[FEED_NEWS_MAX + 1];
+    news = (struct feed_news){.releases = many, .releases_count = FEED_NEWS_MAX + 1};
+    EQ(codec_reply_pack(&reply, &arena, &bytes), 0);
+    EQ(codec_reply_unpack(bytes, &arena, &got), REASON_MESSAGE_MALFORMED);
+}
+
 static void test_reply(void)
 {
     struct answer answers[3] = {
@@ -425,6 +457,7 @@ int main(void)
     TAP_RUN(test_batch);
     TAP_RUN(test_batch_too_long);
     TAP_RUN(test_batch_with_inner_kinds);
+    TAP_RUN(test_news);
     TAP_RUN(test_reply);
     TAP_RUN(test_entry);
     TAP_RUN(test_entry_damage);

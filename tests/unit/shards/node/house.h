@@ -187,15 +187,27 @@ static inline struct command house_command(enum command_kind kind, const char *p
                             .body_hash = 17, .pool = span_of(pool)};
 }
 
-static inline enum reason house_pool(struct house *h, const char *id, int64_t ttl_us)
+static inline enum reason house_make_pool(struct house *h, const char *id, int64_t ttl_us,
+                                          bool scarce)
 {
     struct pool_view pool = {.id = span_of(id), .display_name = span_of("Office"),
                              .service_class = span_of(id), .time_zone = span_of("UTC"),
-                             .hold_ttl_us = ttl_us, .max_live = LIVE_PER_IDENTITY_MAX};
+                             .hold_ttl_us = ttl_us, .max_live = LIVE_PER_IDENTITY_MAX,
+                             .scarce = scarce};
     struct command c = house_command(COMMAND_CREATE_POOL, id, 0);
     c.roles = ROLE_OPERATOR;
     c.new_pool = &pool;
     return house_call(h, &c);
+}
+
+static inline enum reason house_pool(struct house *h, const char *id, int64_t ttl_us)
+{
+    return house_make_pool(h, id, ttl_us, false);
+}
+
+static inline enum reason house_scarce_pool(struct house *h, const char *id)
+{
+    return house_make_pool(h, id, HOUR_US, true);
 }
 
 static inline int64_t house_slot_us(uint64_t slot)

@@ -76,6 +76,43 @@ static void test_one_batch_of_everything(void)
     house_fini(&h);
 }
 
+/* The news after `after`, or NULL when no answer came. */
+static const struct feed_news *house_news(struct house *h, uint64_t epoch, uint64_t after)
+{
+    struct span bytes;
+    arena_reset(&h->arena);
+    CHECK(codec_feed_pack(1, epoch, after, &h->arena, &bytes) == 0);
+    return house_send(h, bytes) ? h->reply.feed : NULL;
+}
+
+/* A call for news is parked until a round changes something, and says who should look. */
+static void test_news(void)
+{
+    struct house h;
+    uint64_t a[2];
+    house_init(&h);
+    EQ(house_open(&h, NULL), 0);
+    EQ(house_scarce_pool(&h, "town"), REASON_OK);
+    EQ(house_slots(&h, "town", 0, 4), REASON_OK);
+    const struct feed_news *news = house_news(&h, 0, 0);
+    OK(news && news->missed && news->epoch != 0); /* it knew nothing */
+    uint64_t epoch = news ? news->epoch : 0, next = news ? news->next : 0;
+    int64_t began_us = clock_mono_us();
+    news = house_news(&h, epoch, next); /* nothing happens: an empty answer after a while */
+    OK(news && !news->missed && news->identities.len == 0 && news->next == next);
+    OK(clock_mono_us() - began_us >= 4 * SECOND_US);
+    EQ(house_hold(&h, "town", 0, 1, a), REASON_NOT_YOUR_TURN); /* remembered beside the person */
+    news = house_news(&h, epoch, next);
+    struct identity who = house_person(1);
+    OK(news && !news->missed && news->next == next + 1);
+    OK(news && news->identities.len == 16 && memcmp(news->identities.ptr, who.bytes, 16) == 0);
+    house_reopen(&h);
+    news = house_news(&h, epoch, next + 1); /* another process */
+    OK(news && news->missed && news->epoch != epoch);
+    house_close(&h);
+    house_fini(&h);
+}
+
 static void test_same_request_same_answer(void)
 {
     struct house h;
@@ -352,6 +389,7 @@ int main(void)
 {
     TAP_RUN(test_books_and_remembers);
     TAP_RUN(test_one_batch_of_everything);
+    TAP_RUN(test_news);
     TAP_RUN(test_same_request_same_answer);
     TAP_RUN(test_holds_expire_by_time);
     TAP_RUN(test_many_expire_at_once);
