@@ -255,7 +255,8 @@ static void follow_pump(struct gateway *g)
     g->follow.is_pumping = true;
     for (;;) {
         bool has_called = !list_empty(&g->follow.called);
-        if (!has_called && (g->follow.asking >= FOLLOW_ASKING_MAX || list_empty(&g->follow.woken))) {
+        bool has_room = g->follow.asking < FOLLOW_ASKING_MAX && !list_empty(&g->follow.woken);
+        if (!has_called && !has_room) {
             break;
         }
         struct list *from = has_called ? &g->follow.called : &g->follow.woken;

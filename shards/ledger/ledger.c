@@ -368,7 +368,7 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
     return err_fold(r);
 }
 
-/* -- who should look again ---------------------------------------------------------------------- */
+/* -- who should look again --------------------------------------------------------------------- */
 
 static void ledger_touch(struct ledger *l, struct ledger_touch touch)
 {

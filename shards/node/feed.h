@@ -18,7 +18,7 @@ void feed_free(struct feed *f);
 
 /* What a round changed; after it is durable, before feed_turn(). */
 void feed_note(struct feed *f, const struct ledger_touch *touches, size_t count);
-/* Takes the calls that came, answers those that have waited for what is there, or for long enough. */
+/* Takes the calls that came; answers those for whom there are news, or that waited long enough. */
 void feed_turn(struct feed *f, int64_t now_us);
 /* Answers every call with what there is: nothing will come any more. */
 void feed_end(struct feed *f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where nng's threads and the writer meet: batches wait here for a round, decoded already.
- * A call for news waits apart: it is in no round.  intake_push() on any thread; everything else on the writer's, unless said. */
+ * A call for news waits apart: it is in no round.
+ * intake_push() on any thread; everything else on the writer's, unless said. */
 #ifndef FAIRSLOT_NODE_INTAKE_H
 #define FAIRSLOT_NODE_INTAKE_H
 

@@ -223,7 +223,7 @@ def test_a_shard_that_was_killed():
 
 
 def test_two_thousand_streams():
-    """All woken at once by the release, and their clocks at work: nobody is asked twice at a time."""
+    """All woken at once by the release, and their clocks at work: nobody asks twice at a time."""
     server = house.Server().start()
     try:
         count = 600 if house.SANITIZED else 2000
@@ -233,8 +233,8 @@ def test_two_thousand_streams():
         release = make_release(server.operator(), 'many', slots=20, serving=2, window_s=14,
                                turn_s=3)
         for words in (['tickets', '--connections', '20'],
-                      ['watch', '--connections', str(count // 50), '--streams', '50', '--turn-ms', '3000',
-                       '--seconds', '16']):
+                      ['watch', '--connections', str(count // 50), '--streams', '50',
+                       '--turn-ms', '3000', '--seconds', '16']):
             done = subprocess.run(
                 [house.BINARY, 'bench', *words, '--target', server.target, '--tokens-file', tokens,
                  '--release', release], capture_output=True, text=True, timeout=200)
