@@ -29,7 +29,7 @@ struct timespec asking_until(int64_t mono_us);
 int asking_init(struct asking *a);
 /* The first time it dials, in the background.  0 or < 0. */
 int asking_open(struct asking *a, const char *shard_url);
-/* Sends, waits for wait_us at most.  0 with the answer, borrowed until the next call; RPC_E_GONE. */
+/* Sends and waits, wait_us at most.  0 with the answer, valid until the next call; RPC_E_GONE. */
 int asking_exchange(struct asking *a, struct span batch, int64_t wait_us, struct span *ret_reply);
 /* The exchange under way, and every later one, ends at once with RPC_E_GONE. */
 void asking_end(struct asking *a);
