@@ -106,6 +106,20 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
 }
 
 const struct verb flood_verbs[] = {
+    {"demo", NULL, "one release three times against one crowd: who gets the slots?",
+     "usage: fairslot demo [options]\n"
+     "Starts a server in a temporary folder and runs one release three times against the same\n"
+     "crowd: first come first served, a live window, a draw.  Prints who got the slots, writes a\n"
+     "page with figures, and leaves nothing else behind.  Loopback only; about a minute.\n"
+     "  --people N      people, a tenth of them refreshing all the time (2000)\n"
+     "  --firm N        identities of the firm with fast bots (400)\n"
+     "  --slots N       slots on offer (200)\n"
+     "  --seconds N     length of each run: window and reaction times shrink alike (20)\n"
+     "  --seed N        another crowd (1)\n"
+     "  --html FILE     the page (fairslot-demo.html)\n"
+     "  --json [FILE]   every number, to a file or to stdout\n"
+     "example:\n  fairslot demo --seconds 10 --html demo.html\n",
+     demo_run},
     {"bench", "health", "unary RPCs that need no shard, closed loop",
      "usage: fairslot bench health [--target HOST:PORT] [--connections 100] [--streams 10] "
      "[--seconds 5]\n"

@@ -6,7 +6,10 @@
 
 #include "verb.h"
 
-/* bench gateway|mutations|shard|idle|...  Ends with noun NULL. */
+/* fairslot demo */
+int demo_run(const struct verb *verb, int argc, char **argv);
+
+/* demo, bench gateway|mutations|shard|idle|...  Ends with noun NULL. */
 extern const struct verb flood_verbs[];
 
 #endif

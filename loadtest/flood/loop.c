@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -31,6 +32,9 @@ static int loop_connect(const char *target)
     }
     memcpy(host, target, (size_t)(colon - target));
     host[colon - target] = 0;
+    if (strcmp(host, "localhost") == 0) {
+        strcpy(host, "127.0.0.1");
+    }
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
     if (inet_pton(AF_INET, host, &addr.sin_addr) != 1) {
         return -EINVAL;
@@ -63,6 +67,31 @@ static void loop_drop(struct loop_conn *c)
     }
 }
 
+int loop_reopen(struct loop_conn *c, const char *target, const struct wire_client_ops *ops)
+{
+    CHECK(c->fd < 0);
+    int fd = loop_connect(target);
+    if (fd < 0) {
+        c->loop->failure = -fd;
+        return LOOP_E_CONNECT;
+    }
+    int r = wire_client_new(ops, c, &c->client);
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+    if (r == 0 && epoll_ctl(c->loop->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
+        r = err_origin(-errno);
+        wire_client_free(c->client);
+    }
+    if (r) {
+        close(fd);
+        return err_fold(r);
+    }
+    c->fd = fd;
+    c->wants_write = false;
+    c->loop->conns_open++;
+    loop_touch(c);
+    return 0;
+}
+
 int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops)
 {
     *l = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
@@ -75,23 +104,14 @@ int loop_open(struct loop *l, const char *target, size_t count, const struct wir
         l->conns[i].fd = -1;
     }
     for (size_t i = 0; i < count; i++) {
-        struct loop_conn *c = &l->conns[i];
-        c->loop = l;
-        c->fd = loop_connect(target);
-        if (c->fd < 0) {
-            fprintf(stderr, "connection %zu to %s: %s\n", i, target, strerror(-c->fd));
-            return LOOP_E_CONNECT;
+        l->conns[i].loop = l;
+        int r = loop_reopen(&l->conns[i], target, ops);
+        if (r == LOOP_E_CONNECT) {
+            fprintf(stderr, "connection %zu to %s: %s\n", i, target, strerror(l->failure));
         }
-        l->conns_open++;
-        int r = wire_client_new(ops, c, &c->client);
         if (r) {
-            return err_fold(r);
+            return r;
         }
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-        if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) {
-            return err_origin(-errno);
-        }
-        loop_touch(c);
     }
     return 0;
 }
@@ -189,7 +209,24 @@ static int loop_read(struct loop_conn *c)
     return 0;
 }
 
+/* Microseconds where the kernel can, else whole milliseconds. */
+static int loop_wait(struct loop *l, struct epoll_event *events, int max, int64_t timeout_us)
+{
+    struct timespec wait = {.tv_sec = timeout_us / 1000000,
+                            .tv_nsec = timeout_us % 1000000 * 1000};
+    int n = epoll_pwait2(l->epoll_fd, events, max, &wait, NULL);
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
+        n = epoll_wait(l->epoll_fd, events, max, (int)(timeout_us / 1000));
+    }
+    return n;
+}
+
 int loop_step(struct loop *l, int timeout_ms)
+{
+    return loop_step_us(l, (int64_t)timeout_ms * 1000);
+}
+
+int loop_step_us(struct loop *l, int64_t timeout_us)
 {
     int r = 0;
     while (l->dirty && r == 0) {
@@ -199,7 +236,7 @@ int loop_step(struct loop *l, int timeout_ms)
         r = c->fd >= 0 ? loop_flush(c) : 0;
     }
     struct epoll_event events[256];
-    int n = r == 0 ? epoll_wait(l->epoll_fd, events, ARRAY_COUNT(events), timeout_ms) : 0;
+    int n = r == 0 ? loop_wait(l, events, ARRAY_COUNT(events), timeout_us) : 0;
     for (int i = 0; i < n && r == 0; i++) {
         struct loop_conn *c = events[i].data.ptr;
         if (c->fd >= 0 && (events[i].events & EPOLLOUT)) {

@@ -26,14 +26,18 @@ struct loop {
     size_t conns_count;
     size_t conns_open;
     struct loop_conn *dirty; /* connections with something to send */
+    int failure;             /* errno of the last connection that could not be made */
 };
 
 /* Connects `count` times to "HOST:PORT" (numeric host).  0, LOOP_E_CONNECT, or < 0. */
 enum { LOOP_E_CONNECT = 1 };
 int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops);
+/* A connection that is closed (fd < 0), again; never from a callback.  As loop_open(). */
+int loop_reopen(struct loop_conn *c, const char *target, const struct wire_client_ops *ops);
 void loop_close(struct loop *l);
 /* Sends what is due, waits at most timeout_ms for bytes, feeds them.  0 or < 0. */
 int loop_step(struct loop *l, int timeout_ms);
+int loop_step_us(struct loop *l, int64_t timeout_us);
 /* The connection has something to send: call after wire_client_call(). */
 void loop_touch(struct loop_conn *c);
 

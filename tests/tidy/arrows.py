@@ -43,10 +43,10 @@ PURE_LIBC = {'memcpy', 'memcmp', 'memset', 'memmove', 'memchr', 'memmem', 'strle
              'strtod'}  # without setlocale(), which no room calls, it reads numbers as C does
 IMPURE_BASE = {'clock', 'log'}  # files of base that a pure room may not touch
 SHELL_HEADERS = re.compile(
-    r'(arpa|net|netinet|sys|linux|bits)/|(assert|ctype|dirent|endian|errno|fcntl|fnmatch|getopt'
-    r'|glob|ifaddrs|inttypes|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|regex|sched'
-    r'|semaphore|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings'
-    r'|syslog|termios|threads|time|ucontext|unistd|wchar|execinfo|spawn|byteswap)\.h$')
+    r'(arpa|net|netinet|sys|linux|bits)/|(assert|ctype|dirent|endian|errno|fcntl|fnmatch|ftw'
+    r'|getopt|glob|ifaddrs|inttypes|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|regex'
+    r'|sched|semaphore|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string'
+    r'|strings|syslog|termios|threads|time|ucontext|unistd|wchar|execinfo|spawn|byteswap)\.h$')
 COMPILER = re.compile(
     r'__(asan|ubsan|tsan|msan|sanitizer|gcov|stack_chk|udiv|umod|mul|popcount|clz|ctz)'
     r'|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|llvm_')

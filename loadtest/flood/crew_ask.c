@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* What clients ask: one small request each, packed by protobuf-c.
+ * Owns: nothing.
+ * Fails never: every text of a plan fits CREW_PACKED_MAX. */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "fairslot/v1/services.pb-c.h"
+#include "flood/crew_inside.h"
+
+#define CREW_UUID_MAX 37
+
+static void crew_format_id(uint64_t a, uint64_t b, char out[CREW_UUID_MAX])
+{
+    snprintf(out, CREW_UUID_MAX, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)(a >> 32),
+             (unsigned)(a >> 16) & 0xffff, (unsigned)a & 0xfff, (unsigned)(b >> 48) & 0xfff,
+             (unsigned long long)(b & 0xffffffffffff));
+}
+
+static void crew_request_id(struct crew *c, char out[CREW_UUID_MAX])
+{
+    uint64_t a = prng_next(&c->prng), b = prng_next(&c->prng);
+    crew_format_id(a, b, out);
+}
+
+/* One id for one confirmation, however often it is sent: a lost answer costs nothing. */
+static void crew_same_id(const char *hold, char out[CREW_UUID_MAX])
+{
+    uint64_t x = 0;
+    for (const char *at = hold; *at; at++) {
+        x = (x ^ (uint8_t)*at) * 0x100000001b3;
+    }
+    uint64_t a = prng_splitmix(&x), b = prng_splitmix(&x);
+    crew_format_id(a, b, out);
+}
+
+static const char *crew_pack_list(struct crew *c, uint8_t *out, size_t *ret_len)
+{
+    Fairslot__V1__ListSlotsRequest q = FAIRSLOT__V1__LIST_SLOTS_REQUEST__INIT;
+    q.parent = (char *)c->plan->pool;
+    q.free_only = true;
+    q.page_size = 20;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.CatalogService/ListSlots";
+}
+
+static const char *crew_pack_ticket(struct crew *c, uint8_t *out, size_t *ret_len)
+{
+    Fairslot__V1__CreateTicketRequest q = FAIRSLOT__V1__CREATE_TICKET_REQUEST__INIT;
+    Fairslot__V1__Preference any = FAIRSLOT__V1__PREFERENCE__INIT, *preferences[] = {&any};
+    char request_id[CREW_UUID_MAX];
+    crew_request_id(c, request_id);
+    any.want_case = FAIRSLOT__V1__PREFERENCE__WANT_ANY;
+    any.any = true;
+    q.parent = (char *)c->plan->release;
+    q.preferences = preferences;
+    q.n_preferences = 1;
+    q.request_id = request_id;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.TicketService/CreateTicket";
+}
+
+static const char *crew_pack_poll(struct crew *c, uint8_t *out, size_t *ret_len)
+{
+    Fairslot__V1__GetTicketRequest q = FAIRSLOT__V1__GET_TICKET_REQUEST__INIT;
+    char name[224];
+    snprintf(name, sizeof name, "%s/tickets/me", c->plan->release);
+    q.name = name;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.TicketService/GetTicket";
+}
+
+static const char *crew_pack_hold(struct crew *c, const struct client *who, uint8_t *out,
+                                  size_t *ret_len)
+{
+    Fairslot__V1__CreateHoldRequest q = FAIRSLOT__V1__CREATE_HOLD_REQUEST__INIT;
+    char request_id[CREW_UUID_MAX];
+    crew_request_id(c, request_id);
+    CHECK(who->slot < c->plan->slots_count);
+    q.parent = (char *)c->plan->pool;
+    q.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT;
+    q.slot = c->plan->slots[who->slot];
+    q.request_id = request_id;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.ReservationService/CreateHold";
+}
+
+static const char *crew_pack_confirm(struct crew *c, const struct client *who, uint8_t *out,
+                                     size_t *ret_len)
+{
+    Fairslot__V1__ConfirmHoldRequest q = FAIRSLOT__V1__CONFIRM_HOLD_REQUEST__INIT;
+    char request_id[CREW_UUID_MAX], name[160];
+    crew_same_id(who->paper, request_id);
+    snprintf(name, sizeof name, "%s/holds/%s", c->plan->pool, who->paper);
+    q.name = name;
+    q.request_id = request_id;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.ReservationService/ConfirmHold";
+}
+
+const char *crew_pack(struct crew *c, const struct event *e, uint8_t *out, size_t *ret_len)
+{
+    const struct client *who = &c->plan->clients[e->client];
+    switch ((enum plan_call)e->call) {
+    case PLAN_CALL_LIST:
+        return crew_pack_list(c, out, ret_len);
+    case PLAN_CALL_TICKET:
+        return crew_pack_ticket(c, out, ret_len);
+    case PLAN_CALL_POLL:
+        return crew_pack_poll(c, out, ret_len);
+    case PLAN_CALL_HOLD:
+        return crew_pack_hold(c, who, out, ret_len);
+    case PLAN_CALL_CONFIRM:
+        return crew_pack_confirm(c, who, out, ret_len);
+    case PLAN_CALL_COUNT:
+        break;
+    }
+    CHECK(!"a call of the table");
+    return NULL;
+}

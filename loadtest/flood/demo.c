@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* fairslot demo: the same release three times against the same crowd, on a server of its own.
+ *   server -> tokens -> first come | live window | draw -> table, JSON, page -> all gone again
+ * A real window of 60 s with people who need some seconds to react is squeezed: window and reaction
+ * times shrink by the same factor, which is printed; shares do not change by that.
+ * Owns: the house and what it measures in.  Fails with what failed, after cleaning up. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "ctl/options.h"
+#include "ctl/talk.h"
+#include "ctl/value.h"
+#include "flood/flood.h"
+#include "flood/house.h"
+#include "flood/mint.h"
+#include "flood/output.h"
+#include "flood/report.h"
+#include "flood/run.h"
+#include "flood/stage.h"
+
+#define DEMO_REAL_WINDOW_S  60.0 /* what is squeezed */
+#define DEMO_REAL_MEDIAN_S  6.0  /* people's reaction; sigma 1 */
+#define DEMO_REAL_THINK_S   2.0
+#define DEMO_BOT_INTERVAL_US 200000
+#define DEMO_LATE_US        250000
+#define DEMO_LEAD_US        1500000
+
+struct demo {
+    long people, firm, slots, seconds, seed;
+    const char *html;
+    struct output json;
+    char scale[96];
+    struct plan plan;                 /* common to the three */
+    struct plan plans[PLAN_MODES];
+    struct report *reports[PLAN_MODES];
+    struct house house;
+};
+
+static volatile sig_atomic_t demo_stopped;
+
+static void demo_stop(int number)
+{
+    (void)number;
+    demo_stopped = 1;
+}
+
+static void demo_party(struct plan *p, const char *name, long count, uint32_t connections)
+{
+    struct party *party = &p->parties[p->parties_count++];
+    *party = (struct party){.first = p->clients_count, .count = (uint32_t)count,
+                            .connections = connections};
+    snprintf(party->name, sizeof party->name, "%s", name);
+    p->clients_count += (uint32_t)count;
+}
+
+/* Everything that does not depend on the mode. */
+static void demo_crowd(struct demo *d)
+{
+    struct plan *p = &d->plan;
+    double window_s = (double)d->seconds * 0.6, scale = DEMO_REAL_WINDOW_S / window_s;
+    snprintf(d->scale, sizeof d->scale, "1 s here is %.1f s of a real release day", scale);
+    p->window_us = (int64_t)(window_s * 1e6);
+    p->grace_us = d->seconds >= 10 ? 1000000 : 500000;
+    p->end_us = p->window_us + p->grace_us + d->seconds * 200000 + 1000000;
+    p->timeout_us = 10000000;
+    p->late_us = DEMO_LATE_US;
+    p->seed = (uint64_t)d->seed;
+    p->processes = 1;
+    long refreshing = d->people / 10;
+    demo_party(p, "people", d->people - refreshing, 64);
+    demo_party(p, "refreshing", refreshing, 16);
+    demo_party(p, "firm", d->firm, 8);
+    for (uint32_t i = 0; i < p->parties_count; i++) {
+        struct party *party = &p->parties[i];
+        party->median_us = (int64_t)(DEMO_REAL_MEDIAN_S * 1e6 / scale);
+        party->sigma = 1;
+        party->think_us = (int64_t)(DEMO_REAL_THINK_S * 1e6 / scale);
+        party->tries = 8;
+    }
+    p->parties[1].interval_us = 1000000;
+    p->parties[2].is_bot = true;
+    p->parties[2].interval_us = DEMO_BOT_INTERVAL_US;
+    p->parties[2].early_us = 1000000;
+    p->parties[2].think_us = 0;
+}
+
+static void demo_mode(struct demo *d, enum plan_mode mode)
+{
+    struct plan *p = &d->plans[mode];
+    *p = d->plan;
+    p->mode = mode;
+    p->slots = NULL;
+    p->slots_count = 0;
+    p->clients = run_clients(p->clients_count);
+    CHECK(p->clients != NULL);
+    p->cohort_us = mode == PLAN_LIVE ? SECOND_US : 0;
+    snprintf(p->pool, sizeof p->pool, "pools/demo-%s", plan_mode_name(mode));
+    snprintf(p->release, sizeof p->release, "%s/releases/day", p->pool);
+    for (uint32_t i = 0; i < p->parties_count && mode == PLAN_DRAW; i++) {
+        if (!p->parties[i].is_bot) { /* a draw is open for days: people come when they like */
+            p->parties[i].spread_us = p->window_us * 95 / 100;
+        }
+    }
+}
+
+/* One release, from its pool to its audit. */
+static int demo_release(struct demo *d, enum plan_mode mode, struct stage *stage)
+{
+    struct plan *p = &d->plans[mode];
+    struct report *report = calloc(1, sizeof *report);
+    CHECK(report != NULL);
+    d->reports[mode] = report;
+    report->plan = p;
+    report->scenario = "demo";
+    report->scale = d->scale;
+    report->started_wall_us = clock_wall_us();
+    fprintf(stderr, "%s\n", plan_mode_words(mode));
+    int r = stage_set(stage, p, (uint32_t)d->slots, DEMO_LEAD_US);
+    r = r ? r : run_flood(p, &report->result);
+    r = r ? r : stage_audit(stage, p, &report->audit);
+    if (r == 0) {
+        report_fill(report);
+    }
+    return r;
+}
+
+static int demo_three(struct demo *d)
+{
+    struct stage *stage = NULL;
+    int r = stage_open(d->house.target, d->house.operator_token, &stage);
+    for (int mode = 0; mode < PLAN_MODES && r == 0; mode++) {
+        demo_mode(d, (enum plan_mode)mode);
+        r = demo_release(d, (enum plan_mode)mode, stage);
+        if (r == 0 && (demo_stopped || d->reports[mode]->result.is_stopped)) {
+            r = 128 + SIGINT;
+        } else if (r == 0 && !report_is_honest(d->reports[mode])) {
+            talk_error("%.1f %% of the requests were sent over %d ms late: the generator was too "
+                       "slow for an honest result", 100 * d->reports[mode]->late_share,
+                       DEMO_LATE_US / 1000);
+            talk_next("run it on a machine that has nothing else to do, or with fewer --people");
+            r = VERB_FAILED;
+        }
+    }
+    stage_close(stage);
+    return r;
+}
+
+/* -- what is printed -------------------------------------------------------------------------- */
+
+static double demo_wait(const struct demo *d, int mode)
+{
+    double s = 0;
+    CHECK(report_metric(d->reports[mode], "wait_p95", "people", &s));
+    return s;
+}
+
+static void demo_table(const struct demo *d, FILE *out)
+{
+    const struct share *fair = &d->reports[PLAN_LIVE]->bots;
+    fprintf(out, "\n%-34s%18s%18s%18s\n", "", "first come", "live window", "draw");
+    fprintf(out, "  slots taken by the firm's %-6ld", d->firm);
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "%*llu", i == 0 ? 20 : 18,
+                (unsigned long long)d->reports[i]->bots.slots);
+    }
+    fprintf(out, "   fair share %.1f, in 95 of 100 draws %u to %u\n", fair->fair_mean,
+            fair->fair_low, fair->fair_high);
+    fprintf(out, "  advantage of the firm           ");
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "%17.2fx", d->reports[i]->bots.advantage);
+    }
+    fprintf(out, "   fair is 1.00x\n  people's time to decision, p95  ");
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "%16.1f s", demo_wait(d, i));
+    }
+    fprintf(out, "   on this run's clock\n  requests (all accounted for)    ");
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "%18llu", (unsigned long long)d->reports[i]->sent);
+    }
+    fprintf(out, "\n  slots with two holders          ");
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "%18llu", (unsigned long long)d->reports[i]->audit.double_booked);
+    }
+    fputs("   as the shard itself has it\n", out);
+}
+
+static int demo_json(const struct demo *d, FILE *out)
+{
+    fprintf(out, "{\n  \"demo\": 1,\n  \"scale\": ");
+    report_json_text(out, d->scale);
+    fprintf(out, ",\n  \"slots\": %ld,\n  \"people\": %ld,\n  \"firm_identities\": %ld,\n"
+            "  \"modes\": {\n", d->slots, d->people, d->firm);
+    for (int i = 0; i < PLAN_MODES; i++) {
+        fprintf(out, "    \"%s\": ", plan_mode_name((enum plan_mode)i));
+        report_json(out, d->reports[i], 4);
+        fputs(i + 1 < PLAN_MODES ? ",\n" : "\n", out);
+    }
+    fputs("  }\n}\n", out);
+    return 0;
+}
+
+static int demo_tell(const struct demo *d)
+{
+    FILE *words = d->json.is_stdout ? stderr : stdout;
+    int r = output_write(d->html, "page", d->reports, PLAN_MODES);
+    demo_table(d, words);
+    if (d->json.path && r == 0) {
+        FILE *out = output_open(&d->json);
+        r = out ? demo_json(d, out) : VERB_FAILED;
+        r = out ? output_close(&d->json, out) : r;
+    }
+    fprintf(words,
+            "\n  The page with the figures: %s\n  Next:\n"
+            "    fairslot demo --seed 2             another crowd, another draw\n"
+            "    fairslot serve --dev --data demo   a server that stays (fairslot --help: verbs)\n"
+            "    fairslot flood --help              the same against it, with your own scenario\n",
+            d->html);
+    return r;
+}
+
+static int demo_parse(const struct verb *verb, struct demo *d, int argc, char **argv)
+{
+    const char *people = "2000", *firm = "400", *slots = "200", *seconds = "20", *seed = "1";
+    const char *json = NULL;
+    char *args[OPTIONS_WORDS_MAX];
+    const struct options_spec specs[] = {
+        {"people", 0, &people, NULL}, {"firm", 0, &firm, NULL}, {"slots", 0, &slots, NULL},
+        {"seconds", 0, &seconds, NULL}, {"seed", 0, &seed, NULL}, {"html", 0, &d->html, NULL},
+        {"json", 0, &json, NULL}, {NULL}};
+    const struct options_rule rule = {specs, 0, 0, ""};
+    struct options_words words;
+    int count = output_words(argc, argv, args, ARRAY_COUNT(args));
+    int r = options_parse(verb, &rule, count, args, &words);
+    if (r) {
+        return options_exit(r);
+    }
+    if (!value_count(people, 10, 1000000, &d->people)) {
+        return options_wrong(verb, "people", people, "a whole number from 10 to 1000000");
+    }
+    if (!value_count(firm, 1, 100000, &d->firm)) {
+        return options_wrong(verb, "firm", firm, "a whole number from 1 to 100000");
+    }
+    if (!value_count(slots, 1, 100000, &d->slots)) {
+        return options_wrong(verb, "slots", slots, "a whole number from 1 to 100000");
+    }
+    if (!value_count(seconds, 3, 600, &d->seconds)) {
+        return options_wrong(verb, "seconds", seconds, "a whole number from 3 to 600");
+    }
+    if (!value_count(seed, 0, 1000000000, &d->seed)) {
+        return options_wrong(verb, "seed", seed, "a whole number from 0 to 1000000000");
+    }
+    output_init(&d->json, json);
+    r = output_check(d->html);
+    return r ? r : output_check(json);
+}
+
+static void demo_free(struct demo *d)
+{
+    mint_free(&d->plan);
+    for (int i = 0; i < PLAN_MODES; i++) {
+        stage_free_slots(&d->plans[i]);
+        run_clients_free(d->plans[i].clients, d->plans[i].clients_count);
+        free(d->reports[i]);
+    }
+    house_close(&d->house);
+}
+
+int demo_run(const struct verb *verb, int argc, char **argv)
+{
+    static struct demo d;
+    d.html = "fairslot-demo.html";
+    int r = demo_parse(verb, &d, argc, argv);
+    if (r) {
+        return r;
+    }
+    sigaction(SIGINT, &(struct sigaction){.sa_handler = demo_stop}, NULL);
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = demo_stop}, NULL);
+    demo_crowd(&d);
+    r = house_open(&d.house);
+    if (r == 0) {
+        d.plan.target = d.house.target;
+        fprintf(stderr,
+                "server ready in %.1f s at %s (loopback only, gone at the end)\n"
+                "release: %ld slots, %ld people (a tenth of them refreshing), one firm with %ld "
+                "clients and fast bots\nscale: %s (window and reaction times alike)\n",
+                d.house.ready_s, d.house.target, d.slots, d.people, d.firm, d.scale);
+        r = mint_tokens(d.house.data, &d.plan);
+    }
+    r = r ? r : demo_three(&d);
+    r = r ? r : demo_tell(&d);
+    if (demo_stopped || r == 128 + SIGINT) {
+        talk_say("stopped; the server and its data are gone");
+    }
+    demo_free(&d);
+    return demo_stopped ? 128 + SIGINT : r;
+}

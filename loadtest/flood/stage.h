@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the harness does as an operator: a pool, its slots, a release; and, afterwards, the audit
+ * from the shard's own records.  Blocking; every failure was told on stderr. */
+#ifndef FAIRSLOT_FLOOD_STAGE_H
+#define FAIRSLOT_FLOOD_STAGE_H
+
+#include "flood/plan.h"
+
+struct stage;
+
+/* What the shard says afterwards, against what the clients were told. */
+struct audit {
+    uint64_t slots, free, held, taken, other; /* of the pool, by state */
+    uint64_t reservations;   /* that clients were told of */
+    uint64_t double_booked;  /* slots that two of them have */
+    uint64_t double_won;     /* identities with two of them */
+    uint64_t lost;           /* told to a client, unknown to the shard or not confirmed there */
+    uint64_t unheard;        /* slots taken at the shard that no client was told of */
+    uint64_t oversold;       /* reservations over the number of slots */
+    bool is_done;            /* the shard could be asked */
+};
+
+/* operator_token: a file.  0 or an exit code. */
+int stage_open(const char *target, const char *operator_token, struct stage **ret_stage);
+void stage_close(struct stage *s);
+/* Makes pool, slots and release as the plan names them; waits until it is announced; fills
+ * plan->slots, opens_wall_us and opens_mono_us.  lead_us: from now to the opening, at least. */
+int stage_set(struct stage *s, struct plan *plan, uint32_t slots, int64_t lead_us);
+void stage_free_slots(struct plan *plan);
+/* Reads every slot and every reservation back. */
+int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audit);
+
+#endif
