@@ -225,6 +225,10 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_ticket(verdict, arena, ret_message));
     case RESULT_PROOF:
         return err_trace(codec_answer_proof(verdict, arena, ret_message));
+    case RESULT_REPORT:
+        return err_trace(codec_answer_report(verdict, arena, ret_message));
+    case RESULT_OUTCOME:
+        return err_trace(codec_answer_outcome(verdict, arena, ret_message));
     case RESULT_TICKETS:
         return err_trace(codec_answer_rows(verdict, arena, ret_message));
     }

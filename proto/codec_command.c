@@ -57,9 +57,11 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_GET_RELEASE:
     case COMMAND_GET_TICKET:
     case COMMAND_GET_PROOF:
+    case COMMAND_GET_REPORT:
         return NEEDS_POOL | NEEDS_RELEASE;
     case COMMAND_LIST_TICKETS:
     case COMMAND_LIST_OFFERED:
+    case COMMAND_GET_RESULT:
         return NEEDS_POOL | NEEDS_RELEASE | NEEDS_PAGE;
     case COMMAND_LIST_RELEASES:
         return NEEDS_POOL | NEEDS_PAGE;

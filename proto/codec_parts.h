@@ -135,6 +135,8 @@ int codec_request_delete_ticket(struct codec_ask *ask, struct span message);
 int codec_request_get_ticket(struct codec_ask *ask, struct span message);
 int codec_request_get_release(struct codec_ask *ask, struct span message);
 int codec_request_list_releases(struct codec_ask *ask, struct span message);
+int codec_request_get_report(struct codec_ask *ask, struct span message);
+int codec_request_get_result(struct codec_ask *ask, struct span message);
 int codec_request_list_release(struct codec_ask *ask, struct span message);
 int codec_request_create_release(struct codec_ask *ask, struct span message);
 int codec_request_change_release(struct codec_ask *ask, enum release_action action,
@@ -158,6 +160,8 @@ int codec_answer_release(const struct verdict *v, struct arena *arena, struct sp
 int codec_answer_releases(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_ticket(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_proof(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_report(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_outcome(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span *ret_message);
 
 /* -- codec_command.c ------------------------------------------------------------------------- */

@@ -166,6 +166,35 @@ int codec_request_get_release(struct codec_ask *ask, struct span message)
     return r ? r : release_name(ask, "name", span_of(m->name));
 }
 
+/* The name of the release with "/report" behind it, or without. */
+int codec_request_get_report(struct codec_ask *ask, struct span message)
+{
+    static const char tail[] = "/report";
+    Fairslot__V1__GetReleaseReportRequest *m;
+    int r = codec_unpack(&fairslot__v1__get_release_report_request__descriptor, message,
+                         ask->arena, &m);
+    if (r) {
+        return r;
+    }
+    struct span name = span_of(m->name);
+    if (name.len > sizeof tail - 1 &&
+        memcmp(name.ptr + name.len - (sizeof tail - 1), tail, sizeof tail - 1) == 0) {
+        name.len -= sizeof tail - 1;
+    }
+    return release_name(ask, "name", name);
+}
+
+int codec_request_get_result(struct codec_ask *ask, struct span message)
+{
+    Fairslot__V1__GetReleaseResultRequest *m;
+    int r = codec_unpack(&fairslot__v1__get_release_result_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = release_name(ask, "name", span_of(m->name));
+    }
+    return r ? r : codec_ask_page(ask, 0, m->page_token);
+}
+
 int codec_request_list_releases(struct codec_ask *ask, struct span message)
 {
     Fairslot__V1__ListReleasesRequest *m;

@@ -51,6 +51,8 @@ enum command_kind {
     COMMAND_GET_PROOF = 133,         /* pool, release: id, ticket */
     COMMAND_LIST_TICKETS = 134,      /* pool, release: id; page; auditor or operator: the bundle */
     COMMAND_LIST_OFFERED = 135,      /* pool, release: id; page: the slots of the manifest */
+    COMMAND_GET_REPORT = 137,        /* pool, release: id */
+    COMMAND_GET_RESULT = 138,        /* pool, release: id; page */
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
 };
 
@@ -232,6 +234,8 @@ enum result_kind {
     RESULT_TICKET,       /* ticket */
     RESULT_PROOF,        /* proof, ticket */
     RESULT_TICKETS,      /* rows, next_page_token */
+    RESULT_REPORT,       /* report */
+    RESULT_OUTCOME,      /* releases[0], outcomes, next_page_token */
 };
 
 /* What the operator's key signed as the answer left (docs/draw.md, "Signatures"). */
@@ -274,6 +278,8 @@ struct verdict {
     const struct verdict_signed *is_signed; /* NULL: nothing is */
     const struct ticket_row *rows;
     size_t rows_count;
+    const struct report_view *report;
+    const struct outcome_view *outcomes;
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;

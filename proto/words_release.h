@@ -180,4 +180,47 @@ struct ticket_row {
     uint32_t assurance;
 };
 
+/* A group of identities in a report.  Counts below 5 are -1; ratios are millionths. */
+struct report_population {
+    const char *label; /* static: names the rule */
+    int64_t identities, requests, slots;
+    bool is_known;     /* the ratio is */
+    bool is_hidden;    /* a count is below 5: low to high is all that is said */
+    uint64_t advantage, low, high;
+};
+
+#define REPORT_POPULATIONS 6 /* the last one is the suspected */
+#define REPORT_DECILES     10
+
+struct report_view {
+    struct span pool, release;
+    int64_t as_of_us;
+    uint64_t slots_offered;
+    int64_t slots_given, slots_taken, identities;
+    struct report_population populations[REPORT_POPULATIONS];
+    int64_t entered[REPORT_DECILES], wins[REPORT_DECILES]; /* by arrival */
+    uint64_t jain;                                         /* millionths */
+    uint64_t wait_p50_us, wait_p95_us;
+    uint64_t hold_waste;                                   /* millionths */
+    bool is_alarm;
+};
+
+/* A page of a release's result: as many ids, outcomes and slots. */
+struct outcome_view {
+    size_t count;
+    uint8_t (*ids)[16];
+    uint8_t *outcomes;      /* enum outcome */
+    struct slot_key *slots; /* the first one of who won */
+};
+
+/* Stand in answers: never renumber.  Won: OUTCOME_WON and the number of the wish, from 1. */
+enum outcome {
+    OUTCOME_WITHDRAWN = 1,
+    OUTCOME_LOST = 2,
+    OUTCOME_TURN = 3,    /* had a turn */
+    OUTCOME_WAITING = 4, /* had none */
+    OUTCOME_LEFT = 5,    /* gave its place up after sealing */
+    OUTCOME_WON = 16,
+};
+
 #endif

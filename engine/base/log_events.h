@@ -53,6 +53,8 @@
     E(ACCESS, 2900, INFO, 0, "A call (log.access): method, protocol, status, reason, time.")      \
     /* -- 3000: the shard --------------------------------------------------------------------- */ \
     E(SHARD_REPLAYED, 3000, INFO, 1, "The log was replayed at the start.")                        \
+    E(RELEASE_ALARM, 3010, WARN, 0, "Being fast bought slots in a release: its report says how "  \
+      "much, and by which rule somebody counts as suspected.")                                    \
     E(SHARD_ENDS, 3001, ERROR, 0, "The shard cannot go on and ends; the log will be replayed.")   \
     E(BATCH_DAMAGED, 3002, WARN, 1, "Bytes that are no batch came from a gateway.")               \
     E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.")

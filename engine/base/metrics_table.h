@@ -110,6 +110,11 @@
     M(shard_round_commands, HISTOGRAM_OF, none, none, none, "Commands in a round's entry.")       \
     M(shard_commit_duration_seconds, HISTOGRAM, none, none, none,                                 \
       "Time to make a round's entry durable: one commit, one fsync.")                             \
+    M(release_reports_total, COUNTER, none, none, none, "Releases that were closed and counted.") \
+    M(release_alarms_total, COUNTER, none, none, none,                                            \
+      "Of them, those with a bot advantage whose 95 % interval begins above 1.2.")                \
+    M(release_bot_advantage_percent, GAUGE, none, none, none,                                     \
+      "Bot advantage of the release closed last: 100 means that speed bought nothing.")           \
     M(shard_log_index, GAUGE, none, none, none, "Index of the last entry that was applied.")      \
     M(shard_storage_room, GAUGE, none, none, none,                                                \
       "2: plenty; 1: new pools, slots and holds are refused; 0: every write is.")                 \

@@ -72,6 +72,13 @@ static unsigned face_method_facts(struct span method)
     return facts & WIRE_PATH_STREAM ? facts & ~(unsigned)WIRE_PATH_GET : facts;
 }
 
+/* What came of a release that is over: big, asked by everybody at once, and it stands. */
+static bool face_is_kept(struct span path)
+{
+    return span_equal(path, span_of(FACE_CATALOG "GetReleaseResult")) ||
+           span_equal(path, span_of(FACE_CATALOG "GetReleaseReport"));
+}
+
 /* Counts a method, and fills its row once there is a table; false: out of memory. */
 static bool face_add(struct face *face, struct span package, struct span service,
                      struct span method)
@@ -97,6 +104,7 @@ static bool face_add(struct face *face, struct span package, struct span service
     bool is_catalog = memcmp(path, FACE_CATALOG, len < sizeof FACE_CATALOG - 1
                                                      ? len : sizeof FACE_CATALOG - 1) == 0;
     facts |= is_catalog && facts & WIRE_PATH_GET ? WIRE_PATH_CACHE : 0;
+    facts |= face_is_kept((struct span){path, len}) ? WIRE_PATH_KEEP : 0;
     struct codec_json_method is_ours; /* imported files define services that are not */
     facts = codec_json_method_find((struct span){path, len}, &is_ours) ? facts : 0;
     face->paths[at] = (struct face_path){{path, len}, facts};

@@ -95,6 +95,7 @@ void wire_call_end(struct wire_call *call)
     call_release(&call->authorization);
     call_release(&call->traceparent);
     call_release(&call->origin);
+    call_release(&call->none_match);
     CHECK(s->queued_bytes >= wire_queue_len(&call->outgoing));
     s->queued_bytes -= wire_queue_len(&call->outgoing);
     wire_queue_fini(&call->outgoing, &s->mem);
@@ -281,7 +282,7 @@ static int call_answer_head(struct wire_call *call, const nghttp2_data_provider 
     for (size_t i = 0; i < head.count; i++) {
         headers[count++] = call_field(&head.fields[i]);
     }
-    if (call->is_finished && head.status != 204) {
+    if (call->is_finished && head.status != 204 && head.status != 304) {
         size_t n = (size_t)snprintf(length, sizeof(length), "%zu",
                                     wire_queue_len(&call->outgoing));
         headers[count++] = (nghttp2_nv){(uint8_t *)"content-length", (uint8_t *)length, 14, n,

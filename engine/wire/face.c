@@ -127,6 +127,8 @@ void wire_face_header(struct wire_call *call, struct span name, struct span valu
             /* Which of two would count is a guess that another hop may make differently. */
             call->is_twice_authorized |= call->authorization.bytes.ptr != NULL;
             face_keep(&call->authorization, value, held);
+        } else if (face_is(name, "if-none-match")) {
+            face_keep(&call->none_match, value, held);
         }
         return;
     default:

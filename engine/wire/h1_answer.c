@@ -27,6 +27,7 @@ static const char *answer_phrase(uint16_t status)
     switch (status) {
     case 200: return "OK";
     case 204: return "No Content";
+    case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
@@ -70,7 +71,7 @@ static void answer_framing(struct wire_h1 *h, const struct wire_head *head, stru
     h->is_chunked = false;
     if (call->is_finished) {
         snprintf(length, sizeof(length), "%zu", wire_queue_len(&call->outgoing));
-        if (head->status != 204) {
+        if (head->status != 204 && head->status != 304) {
             answer_field(w, "content-length", span_of(length));
         }
     } else if (h->parser.http_minor == 1) {

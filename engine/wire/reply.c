@@ -149,12 +149,43 @@ static int reply_end_stream(struct wire_call *call, struct span text, struct spa
     return err_trace(reply_push_frame(call, FLAG_END, (struct span){json, writer_len(&w)}));
 }
 
+/* A tag of the whole answer (FNV-1a, 64 bits: nobody gains by a collision that he cannot choose),
+ * and the answer is dropped for a caller who has it.  A weak tag names the same bytes here. */
+static void reply_tag(struct wire_call *call)
+{
+    const struct wire_queue *q = &call->outgoing;
+    const uint8_t *bytes = q->heap ? q->heap : q->store;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    char tag[19];
+    for (size_t i = q->head; i < q->tail; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+    snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)hash);
+    memcpy(call->etag, tag, sizeof call->etag);
+    struct span has = call->none_match.bytes;
+    bool is_same = has.len && (memmem(has.ptr, has.len, tag, sizeof call->etag) ||
+                               span_equal(has, span_of("*")));
+    if (is_same) {
+        call->server->queued_bytes -= wire_queue_len(&call->outgoing);
+        wire_queue_fini(&call->outgoing, &call->server->mem);
+        call->http_status = 304;
+    }
+}
+
+static bool reply_is_kept(const struct wire_call *call)
+{
+    return call->method == WIRE_METHOD_GET && call->facts & WIRE_PATH_KEEP && call->status == 0;
+}
+
 static int reply_end_unary(struct wire_call *call, struct span text, struct span details)
 {
     if (call->http_status == 0) {
         call->http_status = wire_connect_http(call->status);
     }
     if (call->status == 0) {
+        if (reply_is_kept(call)) {
+            reply_tag(call);
+        }
         return 0; /* its message is queued; a preflight has none */
     }
     struct wire_server *s = call->server;
@@ -174,7 +205,7 @@ int wire_reply_end(struct wire_call *call, struct span text, struct span details
     switch (call->protocol) {
     case WIRE_CONNECT:
         r = reply_end_unary(call, text, details);
-        before = call->status == 0 ? before : 0;
+        before = call->status == 0 && call->http_status != 304 ? before : 0;
         break;
     case WIRE_CONNECT_STREAM:
         r = reply_end_stream(call, text, details);
@@ -280,7 +311,10 @@ void wire_reply_head(const struct wire_call *call, struct wire_head *ret_head)
     }
     bool is_cached = call->method == WIRE_METHOD_GET && call->facts & WIRE_PATH_CACHE &&
                      call->status == 0;
-    if (is_cached) {
+    if (reply_is_kept(call) && call->etag[0]) {
+        reply_field(head, "etag", (struct span){call->etag, sizeof call->etag}, false);
+        reply_static(head, "cache-control", "public, max-age=60");
+    } else if (is_cached) {
         reply_static(head, "cache-control", "max-age=1, s-maxage=1");
     } else if (call->method != WIRE_METHOD_OPTIONS) {
         reply_static(head, "cache-control", "no-store");

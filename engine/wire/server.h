@@ -33,6 +33,7 @@ struct wire_call {
     struct wire_value authorization;
     struct wire_value traceparent;
     struct wire_value origin;      /* whose page calls */
+    struct wire_value none_match;  /* if-none-match: what its caller has already */
     struct span query;             /* of path, after '?' */
     int64_t timeout_us;            /* grpc-timeout or connect-timeout-ms; -1: none */
     int32_t stream_id;             /* HTTP/2's */
@@ -50,6 +51,7 @@ struct wire_call {
     uint8_t origin_verdict;        /* enum wire_origin */
     uint8_t refusal;               /* enum wire_refusal, once is_refused */
     uint8_t text_have;             /* letters of base64 in text_rest */
+    uint8_t etag[18];              /* of an answer that may be kept; 0: none */
     uint8_t text_rest[4];          /* gRPC-Web text: letters of a group that is not whole */
     bool is_typed : 1;             /* content-type is one of ours */
     bool is_form : 1;              /* ... or a form's, which `curl -d '{}'` says by itself */

@@ -27,6 +27,8 @@ int cmd_release_cancel(const struct verb *verb, int argc, char **argv);
 int cmd_release_pause(const struct verb *verb, int argc, char **argv);
 int cmd_release_resume(const struct verb *verb, int argc, char **argv);
 int cmd_release_drain(const struct verb *verb, int argc, char **argv);
+/* What came of the release, by its report; `suspected` (NULL: none): a list of one's own. */
+int cmd_release_summary(const struct options_call *call, const char *name, const char *suspected);
 int cmd_release_key(const struct verb *verb, int argc, char **argv);
 int cmd_release_report(const struct verb *verb, int argc, char **argv);
 int cmd_cosign(const struct verb *verb, int argc, char **argv);

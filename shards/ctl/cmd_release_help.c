@@ -102,14 +102,18 @@ const char cmd_release_key_help[] =
     "  fairslot release key /etc/fairslot/release.key\n";
 
 const char cmd_release_report_help[] =
-    "usage: fairslot release report NAME --bundle DIR [options]\n"
-    "Writes what anybody can verify: manifest, slots, parts of the seed, tickets and outcome.\n"
+    "usage: fairslot release report NAME [options]\n"
+    "What came of a closed release: the bot advantage, who got how much, whether being early was\n"
+    "worth anything.  With --out instead what anybody can verify: manifest, slots, parts of the\n"
+    "seed, signatures, tickets and outcome.\n"
     RELEASE_NAME
-    "  --bundle DIR        where the files go (made when missing)\n"
+    "  --out DIR           write the bundle there (made when missing); --bundle is the same\n"
     "  --withhold          leave the preferences out: the order can be verified, not the slots\n"
+    "  --summary           the summary, beside the bundle (alone it is what is printed anyway)\n"
+    "  --suspected FILE    count these tickets as the suspected: 32 hex digits a line\n"
     OPTIONS_CALL_HELP
     "example:\n"
-    "  fairslot release report pools/passports/releases/march --bundle march/ &&\n"
+    "  fairslot release report pools/passports/releases/march --out march/ &&\n"
     "      fairslot release verify march/\n";
 
 const char cmd_cosign_help[] =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fairslot release report NAME --output DIR: writes the bundle that anybody can verify.
+/* fairslot release report NAME --out DIR: writes the bundle that anybody can verify.
  *   GetRelease, ListReleaseSlots, ListReleaseTickets (pages) -> files of docs/draw.md, "Bundle"
  * What it writes is what the server says; whether that is true is for `release verify`, which this
  * verb does not call: a report that checked itself would prove nothing.
@@ -54,7 +54,7 @@ static FILE *report_open(const struct report *r, const char *name)
     FILE *file = keyfile_path(path, r->dir, name) ? fopen(path, "we") : NULL;
     if (file == NULL) {
         talk_error("%s/%s: %s", r->dir, name, strerror(errno));
-        talk_next("choose a folder that can be written with --output");
+        talk_next("choose a folder that can be written with --out");
     }
     return file;
 }
@@ -467,22 +467,28 @@ int cmd_release_report(const struct verb *verb, int argc, char **argv)
 {
     struct options_call call;
     struct options_words words;
-    const char *pool = NULL, *dir = NULL;
+    const char *pool = NULL, *dir = NULL, *out = NULL, *suspected = NULL;
+    bool is_summary = false;
     struct report r = {.call = &call};
     const struct options_spec specs[] = {
-        {"pool", 0, &pool, NULL}, {"bundle", 0, &dir, NULL},
-        {"withhold", 0, NULL, &r.is_withheld}, OPTIONS_CALL(&call), {NULL}};
+        {"pool", 0, &pool, NULL}, {"bundle", 0, &dir, NULL}, {"out", 0, &out, NULL},
+        {"withhold", 0, NULL, &r.is_withheld}, {"summary", 0, NULL, &is_summary},
+        {"suspected", 0, &suspected, NULL}, OPTIONS_CALL(&call), {NULL}};
     const struct options_rule rule = {specs, 1, 1, "a NAME"};
     options_call_init(&call);
     int code = options_parse(verb, &rule, argc, argv, &words);
     if (code != 0) {
         return options_exit(code);
     }
+    dir = dir ? dir : out;
     code = options_call_check(verb, &call);
-    if (code == VERB_OK && dir == NULL) {
-        code = options_wrong(verb, "bundle", "DIR", "is needed");
-    }
     code = code == VERB_OK ? cmd_release_name(words.at[0], pool, r.name) : code;
+    if (code == VERB_OK && (dir == NULL || is_summary || suspected)) {
+        code = cmd_release_summary(&call, r.name, suspected);
+    }
+    if (dir == NULL) {
+        return code;
+    }
     if (code == VERB_OK) {
         r.dir = dir;
         code = report_all(&r);

@@ -327,7 +327,7 @@ const struct verb ctl_verbs[] = {
     {"release", "resume", "go on", cmd_release_resume_help, cmd_release_resume},
     {"release", "drain", "take no further tickets", cmd_release_drain_help, cmd_release_drain},
     {"release", "key", "make the operator's signing key", cmd_release_key_help, cmd_release_key},
-    {"release", "report", "write the bundle that anybody can verify", cmd_release_report_help,
+    {"release", "report", "what came of a release; its bundle", cmd_release_report_help,
      cmd_release_report},
     {"release", "verify", "recompute a release from its bundle, offline", cmd_release_verify_help,
      cmd_release_verify},

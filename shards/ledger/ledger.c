@@ -282,6 +282,10 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_ticket_get(s));
     case COMMAND_GET_PROOF:
         return err_trace(ledger_proof_get(s));
+    case COMMAND_GET_RESULT:
+        return err_trace(ledger_result_get(s));
+    case COMMAND_GET_REPORT:
+        return err_trace(ledger_report_get(s));
     case COMMAND_LIST_TICKETS:
         return err_trace(ledger_bundle_tickets(s));
     case COMMAND_LIST_OFFERED:

@@ -16,8 +16,7 @@
 
 /* -- a page of tickets ------------------------------------------------------------------------- */
 
-/* The ticket behind the key, which moves to it: 0, LEDGER_NONE, < 0. */
-static int proof_next(struct ledger_step *s, uint64_t space, struct ledger_key *at,
+int ledger_proof_next(struct ledger_step *s, uint64_t space, struct ledger_key *at,
                       struct ledger_ticket *out)
 {
     struct ledger_key_parts parts;
@@ -90,7 +89,7 @@ static int proof_chunk(struct ledger_step *s, const struct ledger_release *r,
     bool is_found = false;
     while (proof->leaves_count < PROOF_CHUNK) {
         struct ledger_ticket ticket;
-        status = proof_next(s, r->space, &at, &ticket);
+        status = ledger_proof_next(s, r->space, &at, &ticket);
         if (status) {
             break;
         }
@@ -199,8 +198,7 @@ static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
                   : err_trace(ledger_keep(s->arena, t->first_slug, &out->first_slug));
 }
 
-/* The key of the page token: a ticket id in hex; or the first ticket. */
-static int bundle_from(struct ledger_step *s, uint64_t space, struct ledger_key *ret_key)
+int ledger_proof_from(struct ledger_step *s, uint64_t space, struct ledger_key *ret_key)
 {
     struct span text = {0};
     struct ticket_id id;
@@ -228,9 +226,19 @@ static int bundle_from(struct ledger_step *s, uint64_t space, struct ledger_key 
     return 0;
 }
 
-int ledger_bundle_tickets(struct ledger_step *s)
+int ledger_proof_token(struct ledger_step *s, const uint8_t id[16])
 {
     static const char hex[] = "0123456789abcdef";
+    char token[32];
+    for (int i = 0; i < 16; i++) {
+        token[2 * i] = hex[id[i] >> 4];
+        token[2 * i + 1] = hex[id[i] & 15];
+    }
+    return err_trace(ledger_page_write(s, (struct span){(uint8_t *)token, sizeof token}));
+}
+
+int ledger_bundle_tickets(struct ledger_step *s)
+{
     struct ledger_release release;
     struct ledger_key at;
     if (!(s->c->roles & (ROLE_OPERATOR | ROLE_AUDITOR))) {
@@ -240,7 +248,7 @@ int ledger_bundle_tickets(struct ledger_step *s)
     if (r) {
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_RELEASE_UNKNOWN) : err_trace(r);
     }
-    r = bundle_from(s, release.space, &at);
+    r = ledger_proof_from(s, release.space, &at);
     if (r) {
         return ledger_refuse(s, REASON_PAGE_TOKEN_INVALID);
     }
@@ -253,18 +261,12 @@ int ledger_bundle_tickets(struct ledger_step *s)
     s->v->rows = rows;
     for (;;) {
         struct ledger_ticket ticket;
-        r = proof_next(s, release.space, &at, &ticket);
+        r = ledger_proof_next(s, release.space, &at, &ticket);
         if (r) {
             return r == LEDGER_NONE ? 0 : err_trace(r);
         }
         if (s->v->rows_count == max) {
-            char token[32];
-            const uint8_t *id = rows[max - 1].id;
-            for (int i = 0; i < 16; i++) {
-                token[2 * i] = hex[id[i] >> 4];
-                token[2 * i + 1] = hex[id[i] & 15];
-            }
-            return err_trace(ledger_page_write(s, (struct span){(uint8_t *)token, 32}));
+            return err_trace(ledger_proof_token(s, rows[max - 1].id));
         }
         r = bundle_row(s, &release, &ticket, &rows[s->v->rows_count++]);
         if (r) {

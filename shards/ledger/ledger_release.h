@@ -10,6 +10,7 @@
  *   (release, 0)                'N' number         a slot that it offers
  *   (release, 0)                'P' part           a trustee's key, then its part
  *   (release, 0)                'U' act-by id      a turn that somebody has
+ *   (release, 0)                'V' number         what its report counts
  *   (release, 0)                'Y'                the tree while it is sealed
  *   (release, id's first 8)     'T' ticket id      a ticket
  * and   (pool, 1) 'L' release id  the pool's catalogue of releases,
@@ -66,7 +67,8 @@ enum ledger_phase {
     X(turns_live)                                                                               \
     X(freed_count)     /* slots that came back since a pass over standby began */               \
     X(lapse_us)        /* no turn lapses before: the release was paused */                      \
-    X(cut_off)         /* rank of the last of cohort 0 that the first pass gave something */
+    X(cut_off)         /* rank of the last of cohort 0 that the first pass gave something */    \
+    X(counting)        /* stage of the report (ledger_report.c); 0: not begun */
 
 #define LEDGER_RELEASE_HASHES(X) \
     X(release_key) X(operator_seed) X(manifest_hash) X(slots_hash) X(root) X(seed)
@@ -215,6 +217,9 @@ int ledger_open_freed(struct ledger_step *s, uint64_t pool_space, const struct s
 /* -- ledger_release_step.c, ledger_release_serve.c --------------------------------------------- */
 
 int ledger_release_step(struct ledger_step *s);
+/* The ticket behind the cursor, which moves to it: 0, LEDGER_NONE at the end, < 0. */
+int ledger_release_next_ticket(struct ledger_step *s, struct ledger_release *r,
+                               struct ledger_ticket *out);
 int ledger_release_serve(struct ledger_step *s, struct ledger_release *r, struct ledger_open *o);
 int ledger_release_turns(struct ledger_step *s, struct ledger_release *r, struct ledger_open *o);
 /* Cohort whose window has ended last at now_us. */
@@ -223,6 +228,12 @@ uint32_t ledger_release_cohort_closed(const struct ledger_release *r, int64_t no
 /* The chain's slots as they stand in the book, whose first is number `first`. */
 int ledger_release_run(struct ledger_step *s, const struct ledger_open *o, uint32_t first,
                        uint32_t count, struct ledger_run *run);
+
+/* -- ledger_report.c --------------------------------------------------------------------------- */
+
+/* The next part of the report: 0 when it is whole, LEDGER_NONE when there is more to do, < 0. */
+int ledger_report_step(struct ledger_step *s, struct ledger_release *r);
+int ledger_report_get(struct ledger_step *s);
 
 /* -- ledger_turn.c ----------------------------------------------------------------------------- */
 
@@ -271,6 +282,14 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
 /* The command's ticket of the release: 0 with it, or answered (LEDGER_ANSWERED), < 0. */
 int ledger_ticket_pick(struct ledger_step *s, struct ledger_release *r, struct ledger_ticket *t);
 int ledger_proof_get(struct ledger_step *s);
+/* The ticket behind the key, which moves to it: 0, LEDGER_NONE, < 0. */
+int ledger_proof_next(struct ledger_step *s, uint64_t space, struct ledger_key *at,
+                      struct ledger_ticket *out);
+/* The key of the page token, a ticket id in hex, or before the first ticket: 0, a reason, < 0. */
+int ledger_proof_from(struct ledger_step *s, uint64_t space, struct ledger_key *ret_key);
+/* A page token: goes on behind this ticket. */
+int ledger_proof_token(struct ledger_step *s, const uint8_t id[16]);
+int ledger_result_get(struct ledger_step *s);
 int ledger_bundle_tickets(struct ledger_step *s);
 int ledger_bundle_slots(struct ledger_step *s);
 

@@ -9,7 +9,7 @@
  *   SEALED    every part is there, or parts_wait is over -> seed -> RANKING
  *   RANKING   256 ranks a step into the order; all -> SERVING
  *   SERVING, STANDBY  ledger_release_serve.c;  close_time -> CLOSING
- *   CLOSING   what nobody has goes to the return pool, 256 slots a step -> CLOSED
+ *   CLOSING   what nobody has goes to the return pool, 256 slots a step; ledger_report.c -> CLOSED
  *
  * A step names the version it goes on from; any other does nothing, so a step proposed twice or
  * late is harmless.  Sealing is decided here, by the order of the log: a ticket before the first
@@ -164,9 +164,8 @@ static int step_tree_put(struct ledger_step *s, const struct ledger_release *r,
     return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, writer_len(&w)}));
 }
 
-/* The ticket behind the cursor, which moves to it: 0, LEDGER_NONE at the end, < 0. */
-static int step_next_ticket(struct ledger_step *s, struct ledger_release *r,
-                            struct ledger_ticket *out)
+int ledger_release_next_ticket(struct ledger_step *s, struct ledger_release *r,
+                               struct ledger_ticket *out)
 {
     struct ledger_key begin = ledger_release_key(r->space, 'T');
     const struct ledger_key *from = r->cursor.len ? &r->cursor : &begin;
@@ -218,7 +217,7 @@ static int step_seal(struct ledger_step *s, struct ledger_release *r)
     while (status == 0 && chunk.count < RELEASE_STEP) {
         struct ledger_ticket ticket;
         struct draw_hash leaf;
-        status = step_next_ticket(s, r, &ticket);
+        status = ledger_release_next_ticket(s, r, &ticket);
         if (status == 0) {
             first = chunk.count ? first : ticket.id;
             ledger_ticket_leaf(r, &ticket, &leaf);
@@ -284,7 +283,7 @@ static int step_rank(struct ledger_step *s, struct ledger_release *r)
     draw_mac_init(&mac, r->seed);
     for (int i = 0; i < RELEASE_STEP && status == 0; i++) {
         struct ledger_ticket ticket;
-        status = step_next_ticket(s, r, &ticket);
+        status = ledger_release_next_ticket(s, r, &ticket);
         if (status == 0 && ticket.state == TICKET_ENTERED) {
             struct ledger_key key = ledger_release_key_order(
                 r->space, ticket.cohort, draw_rank(&mac, &ticket.id), &ticket.id);
@@ -328,10 +327,23 @@ static int step_close_slot(struct ledger_step *s, struct ledger_release *r, stru
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
+/* The slots are back: the report, where something was drawn, and the end. */
+static int step_report(struct ledger_step *s, struct ledger_release *r)
+{
+    int status = r->serving == RELEASE_FIRST_COME ? 0 : ledger_report_step(s, r);
+    if (status == 0) {
+        r->phase = PHASE_CLOSED;
+    }
+    return status == LEDGER_NONE ? 0 : err_trace(status);
+}
+
 static int step_close(struct ledger_step *s, struct ledger_release *r, struct ledger_open *o)
 {
     struct ledger_key_parts parts;
     uint64_t number = 0;
+    if (r->counting) {
+        return err_trace(step_report(s, r));
+    }
     if (r->cursor.len) {
         if (!ledger_key_parse(ledger_key_span(&r->cursor), &parts)) {
             return err_origin(-EBADMSG);
@@ -346,10 +358,7 @@ static int step_close(struct ledger_step *s, struct ledger_release *r, struct le
         }
     }
     r->cursor = ledger_release_key_number(r->space, 'N', number);
-    if (number == r->slots_count) {
-        r->phase = PHASE_CLOSED;
-    }
-    return 0;
+    return number == r->slots_count ? err_trace(step_report(s, r)) : 0;
 }
 
 /* -- dispatch ---------------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
 
 struct signer;
 
-/* Reads a PEM file with an Ed25519 private key.  0, SIGNER_E_KEY with `ret_text` (256 bytes) saying
+/* Reads a PEM file with an Ed25519 private key; NULL or "" as the path: *ret_signer stays, and
+ * nothing is signed.  0, SIGNER_E_KEY with `ret_text` (256 bytes) saying
  * what is wrong and what to do, or < 0. */
 enum { SIGNER_E_KEY = 1 };
 int signer_open(const char *path, struct signer **ret_signer, char *ret_text);

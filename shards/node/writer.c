@@ -37,6 +37,7 @@
 #include "base/metrics.h"
 #include "base/trace.h"
 #include "node/answers.h"
+#include "node/alarm.h"
 #include "node/credit.h"
 #include "node/feed.h"
 #include "node/logtime.h"
@@ -134,6 +135,9 @@ static int writer_answer(struct writer *w, struct round *round)
         struct verdict verdict = {0};
         r = ledger_apply(w->ledger, &round->own[i], round->index, place++, round->log_time_us,
                          answers_scratch(w->answers), &verdict);
+        if (r == 0 && verdict.report) {
+            alarm_report(verdict.report);
+        }
     }
     struct list *node;
     while (r == 0 && (node = list_pull(&round->batches)) != NULL) {
@@ -457,19 +461,10 @@ static int writer_replay(struct writer *w)
     return err_trace(r);
 }
 
-static int writer_open_signer(struct writer *w)
-{
-    const char *path = w->options->signing_key;
-    if (path == NULL || path[0] == '\0') {
-        return 0;
-    }
-    int r = signer_open(path, &w->signer, w->text);
-    return r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
-}
-
 static int writer_open(struct writer *w)
 {
-    int r = writer_open_signer(w);
+    int r = signer_open(w->options->signing_key, &w->signer, w->text);
+    r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
     r = r ? r : writer_open_store(w);
     r = r ? r : err_fold(replica_new(w->store, &w->replica));
     if (r) {

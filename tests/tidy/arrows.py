@@ -48,7 +48,7 @@ SHELL_HEADERS = re.compile(
     r'|sched|semaphore|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string'
     r'|strings|syslog|termios|threads|time|ucontext|unistd|wchar|execinfo|spawn|byteswap)\.h$')
 COMPILER = re.compile(
-    r'__(asan|ubsan|tsan|msan|sanitizer|gcov|stack_chk|udiv|umod|mul|popcount|clz|ctz)'
+    r'__(asan|ubsan|tsan|msan|sanitizer|gcov|stack_chk|u?div|umod|mul|popcount|clz|ctz)'
     r'|_GLOBAL_OFFSET_TABLE_$|__tls_get_addr$|llvm_')
 
 
