@@ -157,6 +157,7 @@ static int64_t ledger_open_serving_us(struct ledger *l, const struct ledger_rele
                                       const struct ledger_open *o)
 {
     int64_t due = INT64_MAX, next = ledger_open_served_us(l, r);
+    bool is_through = r->phase == PHASE_SERVING && next == INT64_MAX;
     if (r->serving == RELEASE_BY_TURN) {
         uint32_t free_count = o->stock ? draw_stock_free_count(o->stock) : 0;
         due = ledger_open_turn_us(l, r);
@@ -164,7 +165,7 @@ static int64_t ledger_open_serving_us(struct ledger *l, const struct ledger_rele
     } else if (r->freed_count > 0 || r->is_scanning) {
         return 0;
     }
-    if (r->phase == PHASE_SERVING && next == INT64_MAX) {
+    if (is_through) {
         next = 0; /* everybody was served: standby begins */
     }
     return next < due ? next : due;

@@ -365,12 +365,12 @@ int ledger_release_turns(struct ledger_step *s, struct ledger_release *r, struct
     for (int i = 0; i < RELEASE_STEP && status == 0; i++) {
         struct serve_place place;
         struct ledger_ticket ticket;
-        if (r->turns_live >= draw_stock_free_count(o->stock)) {
+        status = serve_next(s, r, &r->cursor, cohort, &place);
+        if (status == LEDGER_NONE) { /* also when nothing is free: else nothing would end SERVING */
+            r->phase = PHASE_STANDBY;
             return 0;
         }
-        status = serve_next(s, r, &r->cursor, cohort, &place);
-        if (status == LEDGER_NONE) {
-            r->phase = PHASE_STANDBY;
+        if (status == 0 && r->turns_live >= draw_stock_free_count(o->stock)) {
             return 0;
         }
         if (status == 0) {

@@ -227,6 +227,9 @@ def test_the_same_by_turn():
     eventually(act, seconds=60 * SLOW, every=0.5)
     passed = mine(crowd[lazy], release)
     assert (passed.state, passed.outcome_reason) == (Ticket.STATE_LAPSED, 'TURN_EXPIRED')
+    still = CITY.get(release).etag
+    time.sleep(0.5)
+    assert CITY.get(release).etag == still, 'with nothing to do, nothing is done'
     CITY.change('CloseRelease', release)
     CITY.wait(release, State.STATE_CLOSED)
     with CITY.bundle(release) as bundle:

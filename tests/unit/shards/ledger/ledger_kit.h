@@ -20,6 +20,8 @@ struct kit {
     uint64_t log_index;
     int64_t now_us;
     uint64_t next_request;
+    bool restarts; /* after every command */
+    uint64_t restarts_count;
     struct verdict v; /* of the last command */
 };
 
@@ -57,6 +59,10 @@ static inline int kit_apply(struct kit *k, const struct command *c)
     int r = ledger_apply(k->l, c, ++k->log_index, 0, k->now_us, &k->arena, &k->v);
     if (k->m.is_strict && k->m.fail_in == 0) {
         k->m.book.del(&k->m, span_of("no such key")); /* what the book lent is gone now */
+    }
+    if (k->restarts) {
+        EQ(kit_reopen(k), 0);
+        k->restarts_count++;
     }
     return r ? r : (int)k->v.reason;
 }

@@ -4,6 +4,7 @@
  *   random crowds by preference and by turn, with an audit of the whole book and a reopened ledger
  *   beside the running one: no slot with two holders, no identity over its entitlement, turns never
  *   more than free slots
+ *   killed behind every command: the same bytes as the undisturbed run
  *   confirm against expire at one instant, 100,000 times: exactly one wins */
 #include "base/prng.h"
 #include "draw/stock.h"
@@ -19,10 +20,13 @@ static struct release_policy policy;
 static struct release_words words;
 static struct ticket_wish wishes[TICKET_WISHES_MAX];
 
+static bool is_torn; /* kits of this file restart after every command */
+
 static void open_pool(struct kit *k, uint32_t slots)
 {
     struct pool_view p = kit_policy(POOL, POOL);
     kit_init(k);
+    k->restarts = is_torn;
     p.scarce = true;
     p.max_live = 1;
     EQ(kit_pool_of(k, &p), REASON_OK);
@@ -34,17 +38,16 @@ static void settle(struct kit *k)
 {
     struct arena arena;
     struct command due[64];
+    size_t n = 1;
     arena_init(&arena, 1 << 20);
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 2000 && n > 0; i++) {
         arena_reset(&arena);
-        size_t n = ledger_due(k->l, k->now_us, &arena, due, 64);
-        if (n == 0) {
-            break;
-        }
+        n = ledger_due(k->l, k->now_us, &arena, due, 64);
         for (size_t j = 0; j < n; j++) {
             EQ(kit_apply(k, &due[j]), REASON_OK);
         }
     }
+    EQ(n, 0); /* else a shard would write forever, with nothing to do */
     arena_fini(&arena);
 }
 
@@ -335,6 +338,67 @@ static void test_crowds_by_turn(void)
     }
 }
 
+/* -- restarts ---------------------------------------------------------------------------------- */
+
+/* A release from announcing to the end, by a seed; in every state somebody does something. */
+static void whole_life(struct kit *k, enum release_serving serving, uint64_t seed)
+{
+    struct prng p;
+    prng_init(&p, seed);
+    open_pool(k, SLOTS);
+    k->m.is_strict = false; /* the crowds' tests look at that */
+    announce(k, serving);
+    for (int i = 0; i < 600; i++) {
+        wish_slots(&p, 2, SLOTS);
+        OK(ticket(k, prng_below(&p, 8) ? COMMAND_CREATE_TICKET : COMMAND_DELETE_TICKET,
+                  (unsigned)prng_below(&p, 400), 2) >= 0);
+    }
+    k->now_us += 70 * SECOND_US;
+    for (int i = 0; i < 800; i++) {
+        if (prng_below(&p, 10) == 0) {
+            k->now_us += (int64_t)prng_below(&p, 60) * SECOND_US;
+        }
+        if (prng_below(&p, 3) == 0) {
+            settle(k);
+        }
+        act(k, &p, (unsigned)prng_below(&p, 400));
+    }
+    struct command c = kit_command(k, COMMAND_CHANGE_RELEASE, POOL, 9999);
+    words = (struct release_words){.id = span_of("r"), .action = RELEASE_ACTION_CLOSE};
+    c.roles = ROLE_OPERATOR;
+    c.release = &words;
+    EQ(kit_apply(k, &c), REASON_OK);
+    settle(k);
+    EQ(k->l->open_count, 0);
+}
+
+/* Killed behind every single command, so in every state and between any two steps of one: the book
+ * is the undisturbed run's, byte for byte.  Tickets, ranks, winners, holds, verdicts. */
+static void restarts(enum release_serving serving)
+{
+    struct kit calm, torn;
+    whole_life(&calm, serving, 11);
+    is_torn = true;
+    whole_life(&torn, serving, 11);
+    is_torn = false;
+    OK(torn.restarts_count > 1000 && calm.restarts_count == 0);
+    EQ(calm.log_index, torn.log_index);
+    EQ(calm.m.count, torn.m.count);
+    OK(membook_hash(&calm.m) == membook_hash(&torn.m));
+    kit_fini(&calm);
+    kit_fini(&torn);
+}
+
+static void test_restarts_by_preference(void)
+{
+    restarts(RELEASE_BY_PREFERENCE);
+}
+
+static void test_restarts_by_turn(void)
+{
+    restarts(RELEASE_BY_TURN);
+}
+
 /* -- confirm against expire -------------------------------------------------------------------- */
 
 static void test_confirm_against_expire(void)
@@ -412,6 +476,8 @@ int main(void)
     TAP_RUN(test_nothing_to_release);
     TAP_RUN(test_crowds_by_preference);
     TAP_RUN(test_crowds_by_turn);
+    TAP_RUN(test_restarts_by_preference);
+    TAP_RUN(test_restarts_by_turn);
     TAP_RUN(test_confirm_against_expire);
     return tap_done();
 }
