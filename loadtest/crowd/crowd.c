@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* The crowd's clients and the queue of what they do next.
+ *   crowd_new(): everybody's first event -> heap -> crowd_next(), by time, then client
+ * Owns: the clients (64 bytes each) and the heap (24 an event).
+ * Fails: crowd_new() alone, when memory ends; room for CROWD_EVENTS_PER_CLIENT is taken there, so
+ * nothing that comes back later can need more.
+ * Invariants: what comes out has times that never go back, except behind an event that an answer
+ * made for now; every event that comes out is counted as sent.
+ * Not a timer wheel: at millions of clients one pop costs a microsecond, and order is exact. */
+#include "crowd/crowd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "crowd/crowd_inside.h"
+
+const char *crowd_act_name(enum crowd_act act)
+{
+    static const char *const names[] = {
+#define CROWD_ACT_NAME(name, label) label,
+        CROWD_ACTS(CROWD_ACT_NAME)
+#undef CROWD_ACT_NAME
+    };
+    CHECK(act < CROWD_ACT_COUNT);
+    return names[act];
+}
+
+/* -- heap ------------------------------------------------------------------------------------ */
+
+static bool crowd_before(const struct crowd_event *a, const struct crowd_event *b)
+{
+    if (a->at_us != b->at_us) {
+        return a->at_us < b->at_us;
+    }
+    return a->client != b->client ? a->client < b->client : a->act < b->act;
+}
+
+void crowd_push(struct crowd *c, const struct crowd_event *event)
+{
+    if (event->at_us > c->end_us || c->events_count == c->events_capacity) {
+        return;
+    }
+    size_t at = c->events_count++;
+    while (at > 0 && crowd_before(event, &c->events[(at - 1) / 4])) {
+        c->events[at] = c->events[(at - 1) / 4];
+        at = (at - 1) / 4;
+    }
+    c->events[at] = *event;
+}
+
+static void crowd_pop(struct crowd *c, struct crowd_event *ret_event)
+{
+    CHECK(c->events_count > 0);
+    *ret_event = c->events[0];
+    struct crowd_event last = c->events[--c->events_count];
+    size_t at = 0;
+    for (;;) {
+        size_t first = 4 * at + 1, best = first;
+        for (size_t i = first + 1; i < first + 4 && i < c->events_count; i++) {
+            best = crowd_before(&c->events[i], &c->events[best]) ? i : best;
+        }
+        if (first >= c->events_count || !crowd_before(&c->events[best], &last)) {
+            break;
+        }
+        c->events[at] = c->events[best];
+        at = best;
+    }
+    c->events[at] = last;
+}
+
+int64_t crowd_next_us(const struct crowd *c)
+{
+    return c->events_count ? c->events[0].at_us : INT64_MAX;
+}
+
+bool crowd_next(struct crowd *c, int64_t until_us, struct crowd_event *ret_event)
+{
+    while (c->events_count > 0 && c->events[0].at_us <= until_us) {
+        struct crowd_event event;
+        crowd_pop(c, &event);
+        if (crowd_due(c, &event)) {
+            c->tallies[event.population].sent++;
+            *ret_event = event;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* -- life ------------------------------------------------------------------------------------ */
+
+static void crowd_times(struct crowd *c)
+{
+    const struct crowd_scenario *s = &c->scenario;
+    c->window_us = scenario_window_us(s);
+    c->served_us = c->window_us + (int64_t)s->grace_us + 200000; /* sealed, drawn, served */
+    c->end_us = c->window_us + (int64_t)(s->grace_us + s->run_us);
+    /* A clock that ran for the days of a draw would be the whole run and change nothing. */
+    c->clock_end_us = s->mode == CROWD_FCFS ? c->end_us : (int64_t)s->window_us;
+}
+
+static void crowd_gather(struct crowd *c)
+{
+    for (uint32_t k = 0; k < c->scenario.populations_count; k++) {
+        const struct crowd_population *p = &c->scenario.populations[k];
+        uint32_t count = (uint32_t)(p->identities * p->devices);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t number = p->first_client + i;
+            if (number % c->parts != c->part) {
+                continue;
+            }
+            *crowd_at(c, number) = (struct crowd_client){
+                .decided_us = CROWD_NEVER_US, .won_us = CROWD_NEVER_US,
+                .identity = p->first_identity + i / (uint32_t)p->devices,
+                .tries = (uint16_t)p->tries, .population = (uint8_t)k, .state = CROWD_LOOKING};
+            c->open_count++;
+            c->tallies[k].arrived++;
+            crowd_arrive(c, number);
+        }
+    }
+}
+
+int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t part, uint32_t parts,
+              struct crowd **ret_crowd)
+{
+    CHECK(part < parts);
+    CHECK(scenario->clients_count > 0);
+    struct crowd *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    c->scenario = *scenario;
+    c->seed = seed;
+    c->part = part;
+    c->parts = parts;
+    c->clients_count = scenario->clients_count / parts + 1;
+    c->events_capacity = (size_t)c->clients_count * CROWD_EVENTS_PER_CLIENT;
+    c->clients = calloc(c->clients_count, sizeof *c->clients);
+    c->events = calloc(c->events_capacity, sizeof *c->events);
+    if (c->clients == NULL || c->events == NULL) {
+        crowd_free(c);
+        return err_origin(-ENOMEM);
+    }
+    crowd_times(c);
+    crowd_gather(c);
+    *ret_crowd = c;
+    return 0;
+}
+
+void crowd_free(struct crowd *c)
+{
+    if (c) {
+        free(c->clients);
+        free(c->events);
+        free(c);
+    }
+}
+
+const struct crowd_scenario *crowd_scenario(const struct crowd *c)
+{
+    return &c->scenario;
+}
+
+const struct crowd_client *crowd_client(const struct crowd *c, uint32_t client)
+{
+    CHECK(client % c->parts == c->part);
+    CHECK(client / c->parts < c->clients_count);
+    return &c->clients[client / c->parts];
+}
+
+const struct crowd_tally *crowd_tally(const struct crowd *c, uint32_t population)
+{
+    CHECK(population < c->scenario.populations_count);
+    return &c->tallies[population];
+}
+
+uint32_t crowd_open_count(const struct crowd *c)
+{
+    return c->open_count;
+}
+
+size_t crowd_bytes(const struct crowd *c)
+{
+    return sizeof *c + c->clients_count * sizeof *c->clients +
+           c->events_capacity * sizeof *c->events;
+}
