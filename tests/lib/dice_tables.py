@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints loadtest/crowd/dice_tables.h.  Once is enough: the tables are part of what a seed means."""
+"""Prints loadtest/crowd/dice_tables.h.  Once is enough: they are part of what a seed means."""
 from statistics import NormalDist
 
 LEVELS, STEPS = 26, 32
