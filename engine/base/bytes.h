@@ -84,6 +84,22 @@ static inline void reader_bytes(struct reader *r, void *out, size_t n)
     }
 }
 
+/* LEB128: seven bits a byte, the lowest first.  Over 10 bytes, or over 64 bits, is bad. */
+static inline uint64_t reader_varint(struct reader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = reader_u8(r);
+        r->bad |= shift == 63 && byte > 1;
+        v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            return r->bad ? 0 : v;
+        }
+    }
+    r->bad = true;
+    return 0;
+}
+
 /* A span with a u16 length before it; borrowed from the reader's bytes. */
 static inline struct span reader_span16(struct reader *r)
 {
@@ -118,6 +134,15 @@ static inline void writer_u8(struct writer *w, uint8_t v) { writer_be(w, v, 1); 
 static inline void writer_u16(struct writer *w, uint16_t v) { writer_be(w, v, 2); }
 static inline void writer_u32(struct writer *w, uint32_t v) { writer_be(w, v, 4); }
 static inline void writer_u64(struct writer *w, uint64_t v) { writer_be(w, v, 8); }
+
+static inline void writer_varint(struct writer *w, uint64_t v)
+{
+    while (v >= 0x80) {
+        writer_u8(w, (uint8_t)(v | 0x80));
+        v >>= 7;
+    }
+    writer_u8(w, (uint8_t)v);
+}
 
 static inline void writer_bytes(struct writer *w, const void *ptr, size_t n)
 {

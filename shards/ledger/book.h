@@ -12,7 +12,7 @@
 #include "base/types.h"
 
 #define BOOK_KEY_MAX   96   /* bytes */
-#define BOOK_VALUE_MAX 6144 /* bytes: an account with 16 holds of 8 slots and the longest names; few
+#define BOOK_VALUE_MAX 6400 /* bytes: an account with 16 holds of 8 slots and the longest names; few
                                are over 2 KiB, where LMDB's overflow pages begin */
 
 struct book {

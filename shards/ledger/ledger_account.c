@@ -14,6 +14,7 @@
 
 #define OWNERS_MAX 8 /* identities of a class at one 64-bit position: never two in practice */
 #define HEADER_BYTES 19
+#define TAIL_BYTES   20 /* counts of marks and of the memory, and its id */
 #define ITEM_BYTES   64 /* of an item with one slot, without its texts, in the newest format */
 #define PART_BYTES   12 /* of every further slot */
 
@@ -29,6 +30,8 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
         ret_account->requests = 0;
         ret_account->freed_us = 0;
         ret_account->items_count = 0;
+        ret_account->marks_count = 0;
+        ret_account->has_memory = false;
         return LEDGER_NONE;
     }
     return r ? err_trace(r) : err_trace(ledger_read_account(value, ret_account));
@@ -85,7 +88,8 @@ size_t ledger_account_live(const struct ledger_account *account, int64_t now_us)
 
 static size_t ledger_account_bytes(const struct ledger_account *account)
 {
-    size_t n = HEADER_BYTES;
+    size_t n = HEADER_BYTES + TAIL_BYTES + 8 * account->marks_count;
+    n += account->has_memory ? LEDGER_MEMORY_INLINE : 0;
     for (size_t i = 0; i < account->items_count; i++) {
         const struct ledger_item *item = &account->items[i];
         n += ITEM_BYTES + item->pool.len + item->slot.slug.len + item->desk.len +

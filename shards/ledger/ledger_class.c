@@ -60,6 +60,19 @@ static int ledger_class_other(struct ledger_step *s, struct span own, struct led
     return r == LEDGER_NONE ? r : err_trace(r);
 }
 
+/* Is it the newest request of the account there?  0, LEDGER_NONE, < 0. */
+static int ledger_class_newest(struct ledger_step *s, struct routing_key at)
+{
+    struct ledger_account account;
+    int r = ledger_account_load(s, at, &account);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    bool is_known = account.has_memory && !ledger_memory_is_over(&account.memory, s->now_us) &&
+                    memcmp(&account.memory_id, &s->c->request_id, sizeof account.memory_id) == 0;
+    return is_known ? 0 : LEDGER_NONE;
+}
+
 int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_others)
 {
     struct ledger_class c = {.len = 0};
@@ -76,6 +89,9 @@ int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_ot
         struct routing_key at = ledger_identity_key(ledger_class_name(&c), &s->c->identity);
         struct ledger_key key = ledger_key_request(at, &s->c->identity, &s->c->request_id);
         r = ledger_request_is_known(s, &key);
+        if (r == LEDGER_NONE) {
+            r = ledger_class_newest(s, at);
+        }
         if (r != LEDGER_NONE) {
             return r ? err_trace(r) : ledger_refuse(s, REASON_REQUEST_ID_REUSED);
         }

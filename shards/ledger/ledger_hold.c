@@ -46,7 +46,7 @@ int ledger_hold_admit(struct ledger_step *s, const struct ledger_pool *pool, siz
 }
 
 /* `except`: the space of the release whose ticket becomes this hold; 0: none. */
-static int ledger_hold_check_quota(struct ledger_step *s, const struct ledger_scene *scene,
+static int ledger_hold_check_quota(struct ledger_step *s, struct ledger_scene *scene,
                                    uint64_t except)
 {
     uint32_t max = scene->pool->max_live, tickets = 0;

@@ -11,8 +11,9 @@
  *                           (pool, 0)                'P'                     policy
  *                           (pool, 2^63 + second)    'S' slug                slot
  *   10  a service class     (class, hash)            'E' identity number     ended, off the account
- *                           (class, hash)            'I' identity            account: holds, ...
- *                           (class, hash)            'R' identity request    clients' verdicts
+ *                           (class, hash)            'I' identity            account: holds, the
+ *                                                                            newest verdict, ...
+ *                           (class, hash)            'R' identity request    clients' older verdicts
  *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
  *                           (3 << 62 | 1, hash)      'R' identity request    operators' verdicts
  *
@@ -32,6 +33,10 @@
  * written as it ever was, and a state of older rules is read as it stands. */
 #define LEDGER_FORMAT_1  1
 #define LEDGER_FORMAT    2  /* holds of several slots, changes, lapses, limits of a pool */
+#define LEDGER_FORMAT_3  3  /* an account with marks of releases, or the newest request in it */
+#define LEDGER_MARKS_MAX 16 /* of an account; those of ended releases are struck before */
+#define LEDGER_MEMORY_HEAD 20 /* of a remembered verdict, before its snapshot */
+#define LEDGER_MEMORY_INLINE 160 /* a remembered verdict of at most so many bytes is kept inside */
 #define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
 #define LEDGER_ITEM_BYTES \
     (65 + POOL_ID_MAX + SLOT_DESK_MAX + 64 + 12 * (SLOTS_PER_HOLD - 1)) /* its record, at most */
@@ -147,27 +152,6 @@ static inline bool ledger_item_is_reservation(const struct ledger_item *item)
     return item->state != ITEM_LIVE && item->state != ITEM_DROPPED && item->state != ITEM_EXPIRED;
 }
 
-/* What one identity has in one service class. */
-struct ledger_account {
-    bool has_others; /* this identity has accounts in other classes too */
-    uint32_t day;      /* log time / 24 h of the count below */
-    uint32_t requests; /* remembered on that day */
-    int64_t freed_us;  /* when something was last given back in a pool with a cool-down; 0: never */
-    size_t items_count;
-    struct ledger_item items[LEDGER_ITEMS_MAX]; /* by number */
-    struct ledger_item ended; /* not of the record: room for one that lies beside it */
-};
-
-/* Ended items that leave an account, encoded. */
-struct ledger_spill {
-    size_t count;
-    struct {
-        uint64_t number;
-        size_t len;
-        uint8_t bytes[LEDGER_ITEM_BYTES];
-    } items[LEDGER_ITEMS_MAX];
-};
-
 /* A remembered verdict. */
 struct ledger_memory {
     uint8_t format; /* of an item in the snapshot */
@@ -178,6 +162,32 @@ struct ledger_memory {
     /* Of a done one the item (without its format byte), the pool, or count and log index; of a
      * refusal its metadata. */
     struct span snapshot;
+};
+
+/* What one identity has in one service class. */
+struct ledger_account {
+    bool has_others; /* this identity has accounts in other classes too */
+    uint32_t day;      /* log time / 24 h of the count below */
+    uint32_t requests; /* remembered on that day */
+    int64_t freed_us;  /* when something was last given back in a pool with a cool-down; 0: never */
+    size_t items_count;
+    struct ledger_item items[LEDGER_ITEMS_MAX]; /* by number */
+    struct ledger_item ended; /* not of the record: room for one that lies beside it */
+    uint64_t marks[LEDGER_MARKS_MAX]; /* spaces of releases in which there is a ticket */
+    size_t marks_count;
+    bool has_memory; /* the newest request is remembered here; older ones beside the account */
+    struct request_id memory_id;
+    struct ledger_memory memory; /* snapshot borrowed as the items' texts */
+};
+
+/* Ended items that leave an account, encoded. */
+struct ledger_spill {
+    size_t count;
+    struct {
+        uint64_t number;
+        size_t len;
+        uint8_t bytes[LEDGER_ITEM_BYTES];
+    } items[LEDGER_ITEMS_MAX];
 };
 
 /* Writers: the writer turns bad when it does not fit. */
@@ -399,6 +409,17 @@ int ledger_class_mark(struct ledger_step *s, struct span own);
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
 /* A verdict stands there that is not forgotten yet. 0, LEDGER_NONE, < 0. */
 int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key);
+/* The same for a verdict that was found: 0 answered, LEDGER_NONE when it is forgotten, < 0. */
+int ledger_request_recall_from(struct ledger_step *s, const struct ledger_memory *m,
+                               uint64_t owner);
+static inline bool ledger_memory_is_over(const struct ledger_memory *m, int64_t now_us)
+{
+    return m->log_time_us + DAY_US <= now_us;
+}
+#define LEDGER_META_BYTES 512 /* five slot ids are the most that is said beside a reason */
+/* The verdict in s->v as it is remembered; `meta_bytes` (LEDGER_META_BYTES) has a refusal's. */
+struct ledger_memory ledger_request_memory(struct ledger_step *s, uint8_t format,
+                                           struct span snapshot, uint8_t *meta_bytes);
 /* Remembers the verdict in s->v, with the snapshot of what was done (of a refusal empty). */
 int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
                             struct span snapshot);

@@ -231,6 +231,9 @@ int ledger_read_ended(struct span value, struct ledger_item *ret_item)
 
 static uint8_t ledger_account_format(const struct ledger_account *account)
 {
+    if (account->marks_count > 0 || account->has_memory) {
+        return LEDGER_FORMAT_3;
+    }
     uint8_t format = account->freed_us ? LEDGER_FORMAT : LEDGER_FORMAT_1;
     for (size_t i = 0; i < account->items_count && format == LEDGER_FORMAT_1; i++) {
         format = ledger_item_format(&account->items[i]);
@@ -238,41 +241,111 @@ static uint8_t ledger_account_format(const struct ledger_account *account)
     return format;
 }
 
+/* Marks, and the newest request. */
+static void ledger_record_tail(struct writer *w, const struct ledger_account *account)
+{
+    CHECK(account->marks_count <= LEDGER_MARKS_MAX);
+    writer_u8(w, (uint8_t)account->marks_count);
+    for (size_t i = 0; i < account->marks_count; i++) {
+        writer_u64(w, account->marks[i]);
+    }
+    writer_u8(w, account->has_memory);
+    if (account->has_memory) {
+        writer_bytes(w, account->memory_id.bytes, sizeof account->memory_id.bytes);
+        ledger_record_memory(w, &account->memory); /* to the end */
+    }
+}
+
+static int ledger_read_tail(struct reader *r, struct ledger_account *ret_account)
+{
+    ret_account->marks_count = reader_u8(r);
+    if (ret_account->marks_count > LEDGER_MARKS_MAX) {
+        return err_origin(-EBADMSG);
+    }
+    for (size_t i = 0; i < ret_account->marks_count; i++) {
+        ret_account->marks[i] = reader_u64(r);
+    }
+    uint8_t has_memory = reader_u8(r);
+    r->bad |= has_memory > 1;
+    ret_account->has_memory = has_memory == 1;
+    if (!ret_account->has_memory || r->bad) {
+        return ledger_read_end(r);
+    }
+    reader_bytes(r, ret_account->memory_id.bytes, sizeof ret_account->memory_id.bytes);
+    return r->bad ? err_origin(-EBADMSG)
+                  : ledger_read_memory((struct span){r->at, reader_left(r)}, &ret_account->memory);
+}
+
 void ledger_record_account(struct writer *w, const struct ledger_account *account)
 {
     uint8_t format = ledger_account_format(account);
+    uint8_t items = format == LEDGER_FORMAT_3 ? LEDGER_FORMAT : format;
     writer_u8(w, format);
-    writer_u32(w, account->day);
-    writer_u32(w, account->requests);
-    writer_u8(w, account->has_others);
-    if (format != LEDGER_FORMAT_1) {
-        writer_u64(w, (uint64_t)account->freed_us);
+    if (format == LEDGER_FORMAT_3) {
+        writer_varint(w, account->day);
+        writer_varint(w, account->requests);
+        writer_u8(w, account->has_others);
+        writer_varint(w, (uint64_t)account->freed_us);
+    } else {
+        writer_u32(w, account->day);
+        writer_u32(w, account->requests);
+        writer_u8(w, account->has_others);
+        if (format != LEDGER_FORMAT_1) {
+            writer_u64(w, (uint64_t)account->freed_us);
+        }
     }
     writer_u8(w, (uint8_t)account->items_count);
     for (size_t i = 0; i < account->items_count; i++) {
-        ledger_record_item(w, &account->items[i], format);
+        ledger_record_item(w, &account->items[i], items);
     }
+    if (format == LEDGER_FORMAT_3) {
+        ledger_record_tail(w, account);
+    }
+}
+
+/* Format and what stands before the items. */
+static uint8_t ledger_read_account_head(struct reader *r, struct ledger_account *ret_account)
+{
+    bool is_third = reader_left(r) > 0 && r->at[0] == LEDGER_FORMAT_3;
+    uint8_t format = LEDGER_FORMAT_3;
+    uint8_t has_others;
+    if (is_third) {
+        reader_u8(r);
+        uint64_t day = reader_varint(r), requests = reader_varint(r);
+        r->bad |= day > UINT32_MAX || requests > UINT32_MAX;
+        ret_account->day = (uint32_t)day;
+        ret_account->requests = (uint32_t)requests;
+        has_others = reader_u8(r);
+        ret_account->freed_us = (int64_t)reader_varint(r);
+    } else {
+        format = ledger_read_format(r);
+        ret_account->day = reader_u32(r);
+        ret_account->requests = reader_u32(r);
+        has_others = reader_u8(r);
+        ret_account->freed_us = format == LEDGER_FORMAT_1 ? 0 : (int64_t)reader_u64(r);
+    }
+    ret_account->has_others = has_others == 1;
+    r->bad |= has_others > 1;
+    return format;
 }
 
 int ledger_read_account(struct span value, struct ledger_account *ret_account)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    uint8_t format = ledger_read_format(&r);
-    ret_account->day = reader_u32(&r);
-    ret_account->requests = reader_u32(&r);
-    uint8_t has_others = reader_u8(&r);
-    ret_account->has_others = has_others == 1;
-    ret_account->freed_us = format == LEDGER_FORMAT_1 ? 0 : (int64_t)reader_u64(&r);
+    uint8_t format = ledger_read_account_head(&r, ret_account);
+    uint8_t items = format == LEDGER_FORMAT_3 ? LEDGER_FORMAT : format;
+    ret_account->marks_count = 0;
+    ret_account->has_memory = false;
     ret_account->items_count = reader_u8(&r);
-    r.bad |= has_others > 1;
     if (ret_account->items_count > LEDGER_ITEMS_MAX - 1) {
         return err_origin(-EBADMSG);
     }
     for (size_t i = 0; i < ret_account->items_count && !r.bad; i++) {
-        ledger_read_one_item(&r, format, &ret_account->items[i]);
+        ledger_read_one_item(&r, items, &ret_account->items[i]);
         r.bad |= i > 0 && ret_account->items[i].number <= ret_account->items[i - 1].number;
     }
-    return ledger_read_end(&r);
+    return format == LEDGER_FORMAT_3 && !r.bad ? ledger_read_tail(&r, ret_account)
+                                               : ledger_read_end(&r);
 }
 
 /* -- pools ------------------------------------------------------------------------------------- */

@@ -13,8 +13,7 @@
  *   (release, 0)                'V' number         what its report counts
  *   (release, 0)                'Y'                the tree while it is sealed
  *   (release, id's first 8)     'T' ticket id      a ticket
- * and   (pool, 1) 'L' release id  the pool's catalogue of releases,
- *       (class, hash) 'Q' identity release  where an identity has tickets.
+ * and   (pool, 1) 'L' release id  the pool's catalogue of releases.
  *
  * A release is a machine of small steps: whatever is much (listing slots, sealing, ranking,
  * serving, closing) goes RELEASE_STEP records at a time, by a cursor in its record, each step a
@@ -147,8 +146,6 @@ struct ledger_key ledger_release_key_turn(uint64_t space, int64_t act_by_us,
                                           const struct ticket_id *id);
 struct ledger_key ledger_release_key_ticket(uint64_t space, const struct ticket_id *id);
 struct ledger_key ledger_release_key_named(uint64_t pool_space, struct span id);
-struct ledger_key ledger_release_key_mark(struct routing_key at, const struct identity *identity,
-                                          uint64_t space);
 void ledger_record_release(struct writer *w, const struct ledger_release *r);
 int ledger_read_release(struct span value, struct ledger_release *ret_release);
 void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t);
@@ -263,8 +260,9 @@ int ledger_ticket_create(struct ledger_step *s);
 int ledger_ticket_delete(struct ledger_step *s);
 int ledger_ticket_get(struct ledger_step *s);
 int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot);
-/* Live tickets of the command's identity in the scene's class, but that of `except`. */
-int ledger_ticket_live(struct ledger_step *s, const struct ledger_scene *scene, uint64_t except,
+/* Live tickets of the command's identity in the scene's class, but that of `except`; strikes the
+ * marks of those that are not. */
+int ledger_ticket_live(struct ledger_step *s, struct ledger_scene *scene, uint64_t except,
                        uint32_t *ret_count);
 void ledger_ticket_id(const struct ledger_release *r, const struct identity *identity,
                       struct ticket_id *ret_id);

@@ -64,16 +64,6 @@ struct ledger_key ledger_release_key_named(uint64_t pool_space, struct span id)
     return ledger_key_make((struct routing_key){pool_space, 1}, 'L', id);
 }
 
-struct ledger_key ledger_release_key_mark(struct routing_key at, const struct identity *identity,
-                                          uint64_t space)
-{
-    uint8_t bytes[24];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_bytes(&w, identity->bytes, sizeof identity->bytes);
-    writer_u64(&w, space);
-    return ledger_key_make(at, 'Q', (struct span){bytes, sizeof bytes});
-}
-
 /* -- releases ---------------------------------------------------------------------------------- */
 
 static void release_text(struct writer *w, const uint8_t *text, uint8_t len)
@@ -167,13 +157,13 @@ void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
     writer_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
     writer_u8(w, (uint8_t)t->state);
     writer_u8(w, (uint8_t)(t->assurance << 1 | t->is_leaf_withdrawn));
-    writer_u32(w, t->version);
-    writer_u32(w, t->leaf_version);
-    writer_u32(w, t->cohort);
+    writer_varint(w, t->version);
+    writer_varint(w, t->leaf_version);
+    writer_varint(w, t->cohort);
     writer_u8(w, (uint8_t)t->wish);
-    writer_u64(w, t->number);
-    writer_u64(w, (uint64_t)t->entered_us);
-    writer_u64(w, t->log_index);
+    writer_varint(w, t->number);
+    writer_varint(w, (uint64_t)t->entered_us);
+    writer_varint(w, t->log_index);
     bool has_more = t->act_by_us || t->hold || t->first_us;
     writer_u8(w, has_more);
     if (has_more) { /* most tickets have nothing of this */
@@ -184,6 +174,13 @@ void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
         writer_bytes(w, t->first_slug.ptr, t->first_slug.len);
     }
     writer_span16(w, t->preferences);
+}
+
+static uint32_t ticket_u32(struct reader *r)
+{
+    uint64_t v = reader_varint(r);
+    r->bad |= v > UINT32_MAX;
+    return (uint32_t)v;
 }
 
 static void ticket_read_more(struct reader *r, struct ledger_ticket *out)
@@ -209,13 +206,13 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
     uint8_t flags = reader_u8(&r);
     out->is_leaf_withdrawn = flags & 1;
     out->assurance = (enum assurance)(flags >> 1);
-    out->version = reader_u32(&r);
-    out->leaf_version = reader_u32(&r);
-    out->cohort = reader_u32(&r);
+    out->version = ticket_u32(&r);
+    out->leaf_version = ticket_u32(&r);
+    out->cohort = ticket_u32(&r);
     out->wish = reader_u8(&r);
-    out->number = reader_u64(&r);
-    out->entered_us = (int64_t)reader_u64(&r);
-    out->log_index = reader_u64(&r);
+    out->number = reader_varint(&r);
+    out->entered_us = (int64_t)reader_varint(&r);
+    out->log_index = reader_varint(&r);
     uint8_t has_more = reader_u8(&r);
     if (has_more) {
         ticket_read_more(&r, out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Exactly once: a verdict is remembered beside what it changed, in the same step, for 24 h of log
- * time.  The same request id and body get the same answer, byte for byte; another body is refused.
+ * time; a client's newest one inside its account (ledger_scene.c), where it costs no key of its own.
+ *  The same request id and body get the same answer, byte for byte; another body is refused.
  * A snapshot of what was done is kept, not the packed answer: it is smaller, and packing is pure.
  * Refusals are remembered too, metadata and all: a retry must not succeed where its first try was
  * told no.  Not remembered, because nothing was decided: RATE_LIMITED, POOL_UNKNOWN, ROLE_MISSING,
@@ -9,8 +10,6 @@
 #include <errno.h>
 
 #include "ledger/ledger_release.h"
-
-#define REQUEST_META_MAX 512 /* bytes: five slot ids are the most that is said */
 
 static int ledger_request_pool(struct ledger_step *s, struct span snapshot)
 {
@@ -105,12 +104,12 @@ int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key)
         return r == LEDGER_NONE ? r : err_trace(r);
     }
     r = ledger_read_memory(value, &m);
-    return r ? err_trace(r) : m.log_time_us + DAY_US <= s->now_us ? LEDGER_NONE : 0;
+    return r ? err_trace(r) : ledger_memory_is_over(&m, s->now_us) ? LEDGER_NONE : 0;
 }
 
 int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner)
 {
-    struct span value, snapshot;
+    struct span value;
     struct ledger_memory m;
     int r = ledger_get(s->l, key, &value);
     if (r) {
@@ -120,21 +119,29 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
     if (r) {
         return err_trace(r);
     }
-    if (m.log_time_us + DAY_US <= s->now_us) {
+    r = ledger_request_recall_from(s, &m, owner);
+    return r == LEDGER_NONE ? r : err_trace(r);
+}
+
+int ledger_request_recall_from(struct ledger_step *s, const struct ledger_memory *m,
+                               uint64_t owner)
+{
+    struct span snapshot;
+    if (ledger_memory_is_over(m, s->now_us)) {
         return LEDGER_NONE;
     }
-    if (m.kind != s->c->kind || m.body_hash != s->c->body_hash) {
+    if (m->kind != s->c->kind || m->body_hash != s->c->body_hash) {
         return ledger_refuse(s, REASON_REQUEST_ID_REUSED);
     }
     /* A copy: the answer outlives the round's next put. */
-    r = ledger_keep(s->arena, m.snapshot, &snapshot);
+    int r = ledger_keep(s->arena, m->snapshot, &snapshot);
     if (r) {
         return err_trace(r);
     }
-    if (m.reason != REASON_OK) {
-        return err_trace(ledger_request_refused(s, m.reason, snapshot));
+    if (m->reason != REASON_OK) {
+        return err_trace(ledger_request_refused(s, m->reason, snapshot));
     }
-    switch (m.kind) {
+    switch (m->kind) {
     case COMMAND_CREATE_POOL:
     case COMMAND_UPDATE_POOL:
         return err_trace(ledger_request_pool(s, snapshot));
@@ -151,27 +158,33 @@ int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, u
     case COMMAND_DELETE_TICKET:
         return err_trace(ledger_ticket_recalled(s, snapshot));
     default:
-        return err_trace(ledger_request_item(s, m.format, snapshot, owner));
+        return err_trace(ledger_request_item(s, m->format, snapshot, owner));
     }
 }
 
-int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
-                            struct span snapshot)
+struct ledger_memory ledger_request_memory(struct ledger_step *s, uint8_t format,
+                                           struct span snapshot, uint8_t *meta_bytes)
 {
-    uint8_t bytes[BOOK_VALUE_MAX], meta_bytes[REQUEST_META_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    struct writer meta = writer_of(meta_bytes, sizeof meta_bytes);
+    struct writer meta = writer_of(meta_bytes, LEDGER_META_BYTES);
     if (s->v->reason != REASON_OK) {
         ledger_request_meta(&meta, s->v);
         CHECK(!meta.bad && snapshot.len == 0);
         snapshot = (struct span){meta_bytes, writer_len(&meta)};
     }
-    struct ledger_memory m = {.format = format,
-                              .body_hash = s->c->body_hash,
-                              .log_time_us = s->now_us,
-                              .kind = s->c->kind,
-                              .reason = s->v->reason,
-                              .snapshot = snapshot};
+    return (struct ledger_memory){.format = format,
+                                  .body_hash = s->c->body_hash,
+                                  .log_time_us = s->now_us,
+                                  .kind = s->c->kind,
+                                  .reason = s->v->reason,
+                                  .snapshot = snapshot};
+}
+
+int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
+                            struct span snapshot)
+{
+    uint8_t bytes[BOOK_VALUE_MAX], meta[LEDGER_META_BYTES];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    struct ledger_memory m = ledger_request_memory(s, format, snapshot, meta);
     ledger_record_memory(&w, &m);
     return err_trace(ledger_put(s->l, key, &w));
 }

@@ -65,6 +65,20 @@ static bool ledger_scene_count(struct ledger_step *s, struct ledger_account *acc
     return true;
 }
 
+/* Known here?  In the account, or beside it.  0: answered; LEDGER_NONE; < 0. */
+static int ledger_scene_recall(struct ledger_step *s, struct ledger_scene *scene)
+{
+    const struct ledger_account *a = &scene->account;
+    int r;
+    if (a->has_memory &&
+        memcmp(&a->memory_id, &s->c->request_id, sizeof a->memory_id) == 0) {
+        r = ledger_request_recall_from(s, &a->memory, scene->at.position);
+    } else {
+        r = ledger_request_recall(s, &scene->request, scene->at.position);
+    }
+    return r == LEDGER_NONE ? r : err_trace(r);
+}
+
 int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
 {
     int r = ledger_pool_find(s->l, s->c->pool, &scene->pool);
@@ -77,15 +91,15 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
     }
     scene->at = ledger_identity_key(ledger_pool_class(scene->pool), &s->c->identity);
     scene->request = ledger_key_request(scene->at, &s->c->identity, &s->c->request_id);
-    r = ledger_request_recall(s, &scene->request, scene->at.position);
-    if (r != LEDGER_NONE) {
-        return r ? err_trace(r) : LEDGER_ANSWERED;
-    }
     r = ledger_account_load(s, scene->at, &scene->account);
     if (r < 0) {
         return err_trace(r);
     }
     scene->is_new = r == LEDGER_NONE;
+    r = scene->is_new ? LEDGER_NONE : ledger_scene_recall(s, scene);
+    if (r != LEDGER_NONE) {
+        return r ? err_trace(r) : LEDGER_ANSWERED;
+    }
     if (scene->is_new || scene->account.has_others) {
         r = ledger_class_recall(s, ledger_pool_class(scene->pool), &scene->account.has_others);
         if (r != LEDGER_NONE) {
@@ -117,23 +131,69 @@ static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
+/* A remembered verdict that has no room in the account any more, encoded. */
+struct ledger_beside {
+    struct ledger_key key;
+    size_t len; /* 0: there is none */
+    uint8_t bytes[BOOK_VALUE_MAX];
+};
+
+static void ledger_scene_beside(struct ledger_beside *b, const struct ledger_key *key,
+                                const struct ledger_memory *m)
+{
+    struct writer w = writer_of(b->bytes, sizeof b->bytes);
+    ledger_record_memory(&w, m);
+    CHECK(!w.bad);
+    b->key = *key;
+    b->len = writer_len(&w);
+}
+
+/* The newest verdict into the account, if it is small; the one that stood there beside it. */
+static void ledger_scene_remember(struct ledger_step *s, struct ledger_scene *scene,
+                                  const struct ledger_memory *m, struct ledger_beside *before,
+                                  struct ledger_beside *now)
+{
+    struct ledger_account *a = &scene->account;
+    before->len = now->len = 0;
+    if (a->has_memory && !ledger_memory_is_over(&a->memory, s->now_us)) {
+        struct ledger_key key = ledger_key_request(scene->at, &s->c->identity, &a->memory_id);
+        ledger_scene_beside(before, &key, &a->memory);
+    }
+    a->has_memory = s->l->version >= 2 && /* the rules of 1 knew no such place */
+                    m->snapshot.len + LEDGER_MEMORY_HEAD <= LEDGER_MEMORY_INLINE;
+    if (a->has_memory) {
+        a->memory = *m;
+        a->memory_id = s->c->request_id;
+    } else {
+        ledger_scene_beside(now, &scene->request, m);
+    }
+}
+
+static int ledger_scene_put_beside(struct ledger_step *s, const struct ledger_beside *b)
+{
+    uint8_t *bytes = (uint8_t *)b->bytes;
+    struct writer w = {.start = bytes, .at = bytes + b->len};
+    return b->len ? err_trace(ledger_put(s->l, &b->key, &w)) : 0;
+}
+
 /* What was decided, with the snapshot that the verdict is remembered by. */
 static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
                               const struct ledger_outcome *o, uint8_t format, struct span snapshot)
 {
-    uint8_t account_bytes[BOOK_VALUE_MAX];
+    uint8_t account_bytes[BOOK_VALUE_MAX], meta[LEDGER_META_BYTES];
     struct writer account = writer_of(account_bytes, sizeof account_bytes);
+    struct ledger_memory memory = ledger_request_memory(s, format, snapshot, meta);
+    struct ledger_beside before, now;
     struct ledger_spill spill;
+    ledger_scene_remember(s, scene, &memory, &before, &now);
     ledger_account_trim(&scene->account, s->now_us, &spill); /* moves items: the last to look */
     ledger_record_account(&account, &scene->account);
     int r = ledger_outcome_put(s, o);
     if (r == 0) {
         r = ledger_scene_put_account(s, scene, &account, &spill);
     }
-    if (r) {
-        return err_trace(r);
-    }
-    return err_trace(ledger_request_remember(s, &scene->request, format, snapshot));
+    r = r ? r : ledger_scene_put_beside(s, &before);
+    return r ? err_trace(r) : err_trace(ledger_scene_put_beside(s, &now));
 }
 
 int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,

@@ -11,11 +11,13 @@
  * RELEASE_NOT_OPEN / _SEALED / _ENDED / _STATE, COOL_DOWN, ASSURANCE_TOO_LOW, TOO_MANY_SLOTS,
  * SLOT_UNKNOWN (a wish), TICKET_ENDED, IDENTITY_QUOTA.
  * A live ticket counts as one hold against the entitlement; which identity has tickets where is
- * kept as marks beside its account, and a mark whose release has ended counts as nothing.
+ * kept as marks in its account, and a mark whose ticket is over counts as nothing and is struck.
  * Owns nothing. */
 #include <errno.h>
 
 #include "ledger/ledger_release.h"
+
+#define TICKET_SNAPSHOT_MAX 40 /* four varints */
 
 /* -- the record -------------------------------------------------------------------------------- */
 
@@ -85,36 +87,38 @@ static int ticket_mark_is_live(struct ledger_step *s, uint64_t space, bool *ret_
     return 0;
 }
 
-int ledger_ticket_live(struct ledger_step *s, const struct ledger_scene *scene, uint64_t except,
+int ledger_ticket_live(struct ledger_step *s, struct ledger_scene *scene, uint64_t except,
                        uint32_t *ret_count)
 {
-    struct ledger_key from = ledger_release_key_mark(scene->at, &s->c->identity, 0);
+    struct ledger_account *a = &scene->account;
+    size_t kept = 0;
     uint32_t count = 0;
-    for (int i = 0; i < 4 * TICKETS_PER_IDENTITY; i++) {
-        struct ledger_key_parts parts;
-        struct span key, value;
-        bool is_live;
-        int r = ledger_next(s->l, ledger_key_span(&from), true, &key, &value);
-        if (r < 0) {
-            return err_trace(r);
-        }
-        if (r == LEDGER_NONE || key.len != from.len || memcmp(key.ptr, from.bytes, 33) != 0) {
-            break;
-        }
-        if (!ledger_key_parse(key, &parts) || parts.suffix.len != 24) {
-            return err_origin(-EBADMSG);
-        }
-        struct reader at = reader_of(parts.suffix.ptr + 16, 8);
-        uint64_t space = reader_u64(&at);
-        memcpy(from.bytes, key.ptr, key.len);
-        r = space == except ? 0 : ticket_mark_is_live(s, space, &is_live);
+    for (size_t i = 0; i < a->marks_count; i++) {
+        bool is_live = false;
+        int r = a->marks[i] == except ? 0 : ticket_mark_is_live(s, a->marks[i], &is_live);
         if (r) {
             return err_trace(r);
         }
-        count += space != except && is_live;
+        if (is_live || a->marks[i] == except) {
+            a->marks[kept++] = a->marks[i];
+        }
+        count += is_live;
     }
+    a->marks_count = kept;
     *ret_count = count;
     return 0;
+}
+
+/* The quota was asked before: what is over is struck. */
+static void ticket_mark(struct ledger_account *a, uint64_t space)
+{
+    for (size_t i = 0; i < a->marks_count; i++) {
+        if (a->marks[i] == space) {
+            return;
+        }
+    }
+    CHECK(a->marks_count < LEDGER_MARKS_MAX);
+    a->marks[a->marks_count++] = space;
 }
 
 /* -- create ------------------------------------------------------------------------------------ */
@@ -166,7 +170,8 @@ static enum reason ticket_window(struct ledger_step *s, const struct ledger_rele
     return r->phase >= PHASE_SERVING ? REASON_OK : REASON_RELEASE_NOT_OPEN;
 }
 
-static void ticket_wishes(struct ledger_step *s, struct ticket_scene *t)
+/* The command's wishes, packed; their length. */
+static size_t ticket_wishes(struct ledger_step *s, uint8_t out[DRAW_PREFERENCES_MAX])
 {
     static const struct draw_want any = {.kind = DRAW_WANT_ANY};
     const struct release_words *words = s->c->release;
@@ -183,7 +188,7 @@ static void ticket_wishes(struct ledger_step *s, struct ticket_scene *t)
     if (p.count == 0) { /* whatever is left */
         p.wants[p.count++] = any;
     }
-    t->preferences_len = draw_preferences_write(&p, t->preferences);
+    return draw_preferences_write(&p, out);
 }
 
 /* The wishes that name a slot name one of the list. */
@@ -202,7 +207,7 @@ static enum reason ticket_check_wishes(struct ledger_step *s, const struct ticke
     return REASON_OK;
 }
 
-static int ticket_check_quota(struct ledger_step *s, const struct ticket_scene *t)
+static int ticket_check_quota(struct ledger_step *s, struct ticket_scene *t)
 {
     uint32_t live = 0, max = t->scene.pool->max_live;
     int r = ledger_ticket_live(s, &t->scene, t->release.space, &live);
@@ -273,27 +278,24 @@ static int ticket_place(struct ledger_step *s, const struct ticket_scene *t)
     return err_trace(ledger_release_put_bytes(s, &key, (struct span){0}));
 }
 
-/* Writes the ticket, its mark, its place, and the scene with the verdict.  The snapshot is the
- * ticket's id and record, from which the answer is made again. */
+/* Writes the ticket, its place, and the scene with its mark and the verdict.  The snapshot is what of
+ * the ticket a retry does not say itself: with the same body come the same preferences. */
 static int ticket_write(struct ledger_step *s, struct ticket_scene *t)
 {
     static const struct ledger_outcome nothing;
-    uint8_t bytes[16 + 8 + LEDGER_TICKET_BYTES];
+    uint8_t bytes[TICKET_SNAPSHOT_MAX];
     struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, t->release.space);
-    writer_bytes(&w, t->ticket.id.bytes, sizeof t->ticket.id.bytes);
-    ledger_record_ticket(&w, &t->ticket);
+    writer_varint(&w, t->ticket.version);
+    writer_varint(&w, t->ticket.leaf_version);
+    writer_varint(&w, t->ticket.cohort);
+    writer_varint(&w, t->ticket.log_index);
     CHECK(!w.bad);
-    struct ledger_key mark = ledger_release_key_mark(t->scene.at, &s->c->identity,
-                                                     t->release.space);
     int r = ledger_ticket_put(s, t->release.space, &t->ticket);
-    if (r == 0 && !t->is_there) {
-        r = ledger_release_put_bytes(s, &mark, (struct span){0});
-    }
     if (r == 0 && t->is_late) {
         r = ticket_place(s, t);
         r = r ? r : ledger_release_put(s, &t->release); /* its next step may be due earlier now */
     }
+    ticket_mark(&t->scene.account, t->release.space);
     struct span snapshot = {bytes, writer_len(&w)};
     return r ? err_trace(r)
              : err_trace(ledger_scene_close_with(s, &t->scene, &nothing, snapshot));
@@ -363,7 +365,7 @@ int ledger_ticket_create(struct ledger_step *s)
     if (r) {
         return r < 0 ? err_trace(r) : err_trace(ticket_refuse(s, &t, (enum reason)r));
     }
-    ticket_wishes(s, &t);
+    t.preferences_len = ticket_wishes(s, t.preferences);
     ticket_make(s, &t);
     r = ticket_answer(s, &t.release, &t.ticket);
     return r ? err_trace(r) : err_trace(ticket_write(s, &t));
@@ -432,23 +434,24 @@ int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot)
 {
     struct reader at = reader_of(snapshot.ptr, snapshot.len);
     struct ledger_release release;
-    struct ledger_ticket ticket;
-    struct ticket_id id;
+    struct ledger_ticket ticket = {.state = TICKET_ENTERED, .identity = s->c->identity};
+    uint8_t preferences[DRAW_PREFERENCES_MAX];
     if (snapshot.len == 0) {
         return 0; /* of a delete */
     }
-    uint64_t space = reader_u64(&at);
-    reader_bytes(&at, id.bytes, sizeof id.bytes);
-    if (at.bad) {
+    ticket.version = (uint32_t)reader_varint(&at);
+    ticket.leaf_version = (uint32_t)reader_varint(&at);
+    ticket.cohort = (uint32_t)reader_varint(&at);
+    ticket.log_index = reader_varint(&at);
+    if (at.bad || reader_left(&at) > 0) {
         return err_origin(-EBADMSG);
     }
-    int r = ledger_read_ticket((struct span){at.at, reader_left(&at)}, &id, &ticket);
-    if (r == 0) {
-        r = ledger_release_load(s->l, space, &release);
-    }
+    int r = ledger_release_find(s, &release);
     if (r) {
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
+    ledger_ticket_id(&release, &s->c->identity, &ticket.id);
+    ticket.preferences = (struct span){preferences, ticket_wishes(s, preferences)};
     release.phase = ticket.cohort ? PHASE_SERVING : PHASE_ENTRY; /* as it was then */
     return err_trace(ticket_answer(s, &release, &ticket));
 }

@@ -11,7 +11,7 @@
 #define COMMANDS  20000
 #define PER_ENTRY 7
 #define BOOK_HASH_1 UINT64_C(0x5c2f4ae6abaea4ed) /* rules of version 1: never changes again */
-#define BOOK_HASH_2 UINT64_C(0x5c9a85546adbed3e) /* rules of version 2 */
+#define BOOK_HASH_2 UINT64_C(0xae5971715a23125e)
 
 static struct arena log_arena;
 static struct span entries[COMMANDS / PER_ENTRY + 300];
