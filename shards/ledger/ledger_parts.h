@@ -13,7 +13,7 @@
  *   10  a service class     (class, hash)            'E' identity number     ended, off the account
  *                           (class, hash)            'I' identity            account: holds, the
  *                                                                            newest verdict, ...
- *                           (class, hash)            'R' identity request    clients' older verdicts
+ *                           (class, hash)            'R' identity request    clients' older ones
  *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
  *                           (3 << 62 | 1, hash)      'R' identity request    operators' verdicts
  *

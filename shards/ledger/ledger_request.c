@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Exactly once: a verdict is remembered beside what it changed, in the same step, for 24 h of log
- * time; a client's newest one inside its account (ledger_scene.c), where it costs no key of its own.
+ * time; a client's newest one inside its account (ledger_scene.c), where it costs no key.
  *  The same request id and body get the same answer, byte for byte; another body is refused.
  * A snapshot of what was done is kept, not the packed answer: it is smaller, and packing is pure.
  * Refusals are remembered too, metadata and all: a retry must not succeed where its first try was

@@ -278,8 +278,8 @@ static int ticket_place(struct ledger_step *s, const struct ticket_scene *t)
     return err_trace(ledger_release_put_bytes(s, &key, (struct span){0}));
 }
 
-/* Writes the ticket, its place, and the scene with its mark and the verdict.  The snapshot is what of
- * the ticket a retry does not say itself: with the same body come the same preferences. */
+/* Writes the ticket, its place, and the scene with its mark and the verdict.  The snapshot is what
+ * of the ticket a retry does not say itself: with the same body come the same preferences. */
 static int ticket_write(struct ledger_step *s, struct ticket_scene *t)
 {
     static const struct ledger_outcome nothing;
