@@ -27,5 +27,9 @@ void hist_record(struct hist *h, uint64_t value_us);
 uint64_t hist_quantile(const struct hist *h, uint32_t permille_1000);
 /* Adds all of `from`. */
 void hist_merge(struct hist *to, const struct hist *from);
+/* HdrHistogram's compressed V2 encoding (hist_export.c).  Bytes written, at most HIST_EXPORT_MAX;
+ * 0: `cap` is less than that. */
+#define HIST_EXPORT_MAX (HIST_BUCKETS * 20 + 512)
+size_t hist_export(const struct hist *h, uint8_t *out, size_t cap);
 
 #endif

@@ -32,6 +32,7 @@ struct bench_options {
 int bench_health(const struct bench_options *o);
 int bench_mutations(const struct bench_options *o);
 int bench_shard(const struct bench_options *o);
+int bench_open(const struct bench_options *o);
 int bench_idle(const struct bench_options *o);
 int bench_reads(const struct bench_options *o);
 int bench_tickets(const struct bench_options *o);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One process of the generator: a heap of what is due, requests under way, sockets.
- *   due event -> request packed -> sent at its time whatever happened before -> answer -> client
- * Owns: heap, shots, loop.  Callbacks of the wire only note what came and push events; sending
+/* One process of the generator: the crowd says what is due, this sends it, and says what came back.
+ *   crowd_next -> request packed -> sent at its time whatever happened before -> crowd_answer
+ * Owns: crowd, shots, loop.  Callbacks of the wire only tell the crowd what came; sending
  * happens between steps, so a connection never dies under its own callback.
  * Latency counts from the scheduled time.  A connection that ended is made again when next needed;
  * when none can be made for 3 s the target is lost and the run ends with what it has. */
@@ -28,48 +28,8 @@ static int64_t crew_time(const struct crew *c)
     return clock_mono_us() - c->plan->opens_mono_us;
 }
 
-bool crew_mine(const struct crew *c, uint32_t client)
-{
-    return client % c->plan->processes == c->number;
-}
-
-static bool crew_before(const struct event *a, const struct event *b)
-{
-    return a->due_us != b->due_us ? a->due_us < b->due_us : a->client < b->client;
-}
-
-void crew_push(struct crew *c, const struct event *e)
-{
-    if (c->heap_count == c->heap_size) {
-        c->heap_size = c->heap_size ? 2 * c->heap_size : 4096;
-        c->heap = realloc(c->heap, c->heap_size * sizeof *c->heap);
-        CHECK(c->heap != NULL);
-    }
-    size_t i = c->heap_count++;
-    for (; i > 0 && crew_before(e, &c->heap[(i - 1) / 2]); i = (i - 1) / 2) {
-        c->heap[i] = c->heap[(i - 1) / 2];
-    }
-    c->heap[i] = *e;
-}
-
-static struct event crew_pop(struct crew *c)
-{
-    CHECK(c->heap_count > 0);
-    struct event top = c->heap[0], last = c->heap[--c->heap_count];
-    size_t i = 0;
-    for (size_t k = 1; k < c->heap_count; i = k, k = 2 * i + 1) {
-        k += k + 1 < c->heap_count && crew_before(&c->heap[k + 1], &c->heap[k]);
-        if (!crew_before(&c->heap[k], &last)) {
-            break;
-        }
-        c->heap[i] = c->heap[k];
-    }
-    c->heap[i] = last;
-    return top;
-}
-
 /* Until its connection has room again. */
-static void crew_park(struct crew *c, const struct event *e)
+static void crew_park(struct crew *c, const struct crowd_event *e)
 {
     if (c->parked_count == c->parked_size) {
         c->parked_size = c->parked_size ? 2 * c->parked_size : 256;
@@ -91,23 +51,41 @@ static struct shot *crew_shot(struct crew *c)
     return s;
 }
 
+/* When a client first knows: its wait ends there. */
+static void crew_note(struct crew *c, uint32_t client)
+{
+    const struct crowd_client *who = crowd_client(c->crowd, client);
+    struct client *mine = &c->plan->clients[client];
+    struct party_result *p = &c->result->parties[who->population];
+    if (who->decided_us != INT64_MIN && !mine->is_decided) {
+        int64_t wait = who->decided_us - who->first_us;
+        mine->is_decided = true;
+        p->decided++;
+        hist_record(&p->wait, wait > 0 ? (uint64_t)wait : 0);
+    }
+}
+
 /* Every request ends here, once. */
 static void crew_count(struct crew *c, struct shot *s, int status)
 {
-    struct party_result *p = &c->result->parties[c->plan->clients[s->client].party];
+    struct party_result *p = &c->result->parties[s->event.population];
     struct plan_bucket *b = &c->result->timeline[plan_bucket_of(c->plan, c->now_us)];
+    bool is_cancelled = status == 1 && !s->is_overdue;
+    bool is_timed_out = status == 4 || s->is_overdue;
+    bool is_refused = status != 0 && !is_cancelled && !is_timed_out;
     p->answered += status == 0;
-    p->timed_out += status == 4 || s->is_overdue;
-    p->cancelled += status == 1 && !s->is_overdue;
-    bool is_refused = status != 0 && status != 4 && status != 1;
+    p->timed_out += is_timed_out;
+    p->cancelled += is_cancelled;
     p->refused += is_refused;
     b->answered += status == 0;
     b->refused += is_refused;
     c->result->statuses[status >= 0 && status <= 16 ? status : 2]++;
-    if (status != 1 && s->request) {
-        int64_t took = crew_time(c) - s->due_us;
-        hist_record(&c->result->latency[s->call], took > 0 ? (uint64_t)took : 0);
+    if (!is_cancelled && s->request) {
+        int64_t took = c->now_us - s->event.at_us;
+        hist_record(&c->result->latency[s->event.act], took > 0 ? (uint64_t)took : 0);
     }
+    crowd_answer(c->crowd, &s->event, c->now_us, &s->say);
+    crew_note(c, s->event.client);
     list_remove(&s->link);
     list_push(&c->spare, &s->link);
     c->shots_count--;
@@ -118,10 +96,10 @@ static void crew_message(void *user, struct wire_request *request, struct span m
     struct loop_conn *conn = user;
     struct crew *c = conn->user;
     struct shot *s = wire_request_user(request);
-    if (!s->is_answered) {
-        s->is_answered = true;
+    if (!s->is_heard) {
+        s->is_heard = true;
         c->now_us = crew_time(c);
-        crew_answer(c, s, message);
+        crew_hear(c, s, message);
     }
 }
 
@@ -133,15 +111,12 @@ static void crew_finish(void *user, struct wire_request *request, int status, st
     struct shot *s = wire_request_user(request);
     (void)text;
     c->now_us = crew_time(c);
-    if (status == 0 && !s->is_answered) {
+    if (status == 0 && !s->is_heard) { /* no message: no answer */
         c->result->garbled++;
+        s->say.answer = CROWD_GARBLED;
         status = 13;
-    }
-    if (status == 14 && details.len == 0) {
-        c->result->parties[c->plan->clients[s->client].party].unreachable++;
-    }
-    if (status != 0) {
-        crew_refusal(c, s, status, details);
+    } else if (status != 0) {
+        crew_hear_refusal(c, s, status, details);
     }
     crew_count(c, s, status);
 }
@@ -149,12 +124,13 @@ static void crew_finish(void *user, struct wire_request *request, int status, st
 static const struct wire_client_ops crew_ops = {.on_message = crew_message,
                                                 .on_finish = crew_finish};
 
-/* The connection that a client speaks on: always the same one of its party's. */
-static struct loop_conn *crew_conn(struct crew *c, uint32_t client)
+/* The connection that a client speaks on: always the same one of its population's. */
+static struct loop_conn *crew_conn(struct crew *c, const struct crowd_event *e)
 {
-    uint32_t party = c->plan->clients[client].party;
-    uint32_t number = (client - c->plan->parties[party].first) / c->plan->processes;
-    return &c->loop.conns[c->party_conn[party] + number % c->party_conns[party]];
+    uint32_t at = e->population;
+    uint32_t number = (e->client - c->plan->scenario.populations[at].first_client) /
+                      c->plan->processes;
+    return &c->loop.conns[c->first_conn[at] + number % c->conns[at]];
 }
 
 static bool crew_reconnect(struct crew *c, struct loop_conn *conn)
@@ -170,47 +146,57 @@ static bool crew_reconnect(struct crew *c, struct loop_conn *conn)
 
 static void crew_sent(struct crew *c, struct shot *s)
 {
-    struct party_result *p = &c->result->parties[c->plan->clients[s->client].party];
     s->sent_us = crew_time(c);
-    int64_t lag = s->sent_us - s->due_us;
+    int64_t lag = s->sent_us - s->event.at_us;
     hist_record(&c->result->lag, lag > 0 ? (uint64_t)lag : 0);
     c->result->late += lag > c->plan->late_us;
-    p->sent++;
+    c->result->parties[s->event.population].sent++;
     c->result->timeline[plan_bucket_of(c->plan, s->sent_us)].sent++;
 }
 
 /* Hands it to the connection: 0, WIRE_E_FULL, or something else: nobody is there. */
-static int crew_call(struct crew *c, const struct event *e, struct shot *s)
+static int crew_call(struct crew *c, const struct crowd_event *e, struct shot *s)
 {
     uint8_t packed[CREW_PACKED_MAX];
     char bearer[CREW_BEARER_MAX];
     size_t n;
     const struct plan *p = c->plan;
-    struct loop_conn *conn = crew_conn(c, e->client);
+    struct loop_conn *conn = crew_conn(c, e);
     if (!crew_reconnect(c, conn)) {
         return WIRE_E_CLOSE;
     }
-    const char *path = crew_pack(c, e, packed, &n);
-    size_t len = (size_t)(p->token_at[e->client + 1] - p->token_at[e->client]);
+    const char *path = crew_ask(c, e, packed, &n);
+    uint32_t identity = crowd_client(c->crowd, e->client)->identity;
+    size_t len = (size_t)(p->token_at[identity + 1] - p->token_at[identity]);
     CHECK(len + 8 < sizeof bearer);
     memcpy(bearer, "Bearer ", 7);
-    memcpy(bearer + 7, p->tokens + p->token_at[e->client], len);
+    memcpy(bearer + 7, p->tokens + p->token_at[identity], len);
     int r = wire_client_call(conn->client, path,
-                             (struct span){(const uint8_t *)bearer, len + 7}, p->timeout_us,
-                             (struct span){packed, n}, s, &s->request);
+                             (struct span){(const uint8_t *)bearer, len + 7},
+                             (int64_t)p->scenario.timeout_us, (struct span){packed, n}, s,
+                             &s->request);
     loop_touch(conn);
     return r;
 }
 
+/* No request: a connection stands, or not. */
+static void crew_connects(struct crew *c, const struct crowd_event *e)
+{
+    bool stands = crew_reconnect(c, crew_conn(c, e));
+    struct crowd_say say = {.answer = stands ? CROWD_DONE : CROWD_CUT_OFF};
+    crowd_answer(c->crowd, e, c->now_us, &say);
+    crew_note(c, e->client);
+}
+
 /* Sends it now.  A connection that is full lets it wait, and the lag tells: it is not sent twice
  * and not forgotten. */
-static void crew_fire(struct crew *c, const struct event *e)
+static void crew_fire(struct crew *c, const struct crowd_event *e)
 {
     struct shot *s = crew_shot(c);
-    *s = (struct shot){.due_us = e->due_us, .client = e->client, .call = e->call,
-                       .slot = c->plan->clients[e->client].slot};
+    *s = (struct shot){.event = *e, .say.answer = CROWD_REFUSED};
     int r = crew_call(c, e, s);
     if (r == WIRE_E_FULL) {
+        list_init(&s->link);
         list_push(&c->spare, &s->link);
         crew_park(c, e);
         return;
@@ -220,23 +206,24 @@ static void crew_fire(struct crew *c, const struct event *e)
     crew_sent(c, s);
     if (r != 0) {
         s->request = NULL;
-        c->result->parties[c->plan->clients[e->client].party].unreachable++;
-        crew_refusal(c, s, 14, (struct span){0});
+        crew_hear_refusal(c, s, 14, (struct span){0});
         crew_count(c, s, 14);
     }
 }
 
 static void crew_due(struct crew *c)
 {
+    struct crowd_event e;
     size_t parked = c->parked_count;
     c->parked_count = 0;
     for (size_t i = 0; i < parked; i++) { /* what is full again parks behind where we read */
-        struct event e = c->parked[i];
+        e = c->parked[i];
         crew_fire(c, &e);
     }
-    while (c->heap_count > 0 && c->heap[0].due_us <= c->now_us) {
-        struct event e = crew_pop(c);
-        if (!e.is_tick || crew_tick(c, &e)) {
+    while (crowd_next(c->crowd, c->now_us, &e)) {
+        if (e.act == CROWD_ACT_CONNECT) {
+            crew_connects(c, &e);
+        } else {
             crew_fire(c, &e);
         }
         c->now_us = crew_time(c);
@@ -246,14 +233,14 @@ static void crew_due(struct crew *c)
 /* Calls that nobody answers are given up a second after their own time limit. */
 static void crew_overdue(struct crew *c)
 {
-    int64_t limit = c->now_us - c->plan->timeout_us - 1000000;
+    int64_t limit = c->now_us - (int64_t)c->plan->scenario.timeout_us - 1000000;
     while (!list_empty(&c->shots)) {
         struct shot *s = CONTAINER_OF(c->shots.next, struct shot, link);
         if (s->sent_us > limit || s->is_overdue) {
             return;
         }
         s->is_overdue = true;
-        struct loop_conn *conn = crew_conn(c, s->client);
+        struct loop_conn *conn = crew_conn(c, &s->event);
         wire_request_cancel(s->request);
         loop_touch(conn);
         list_remove(&s->link);
@@ -286,7 +273,7 @@ static int crew_linger(struct crew *c)
             for (struct list *at = c->shots.next; at != &c->shots; at = at->next) {
                 struct shot *s = CONTAINER_OF(at, struct shot, link);
                 wire_request_cancel(s->request);
-                loop_touch(crew_conn(c, s->client));
+                loop_touch(crew_conn(c, &s->event));
             }
         } else if (c->now_us > until) {
             break;
@@ -296,17 +283,22 @@ static int crew_linger(struct crew *c)
     return r;
 }
 
+static bool crew_is_done(const struct crew *c)
+{
+    return *c->stop || c->now_us >= c->plan->end_us ||
+           (crowd_open_count(c->crowd) == 0 && c->shots_count + c->parked_count == 0);
+}
+
 static int crew_loop(struct crew *c)
 {
     int r = 0;
     c->now_us = crew_time(c);
-    while (r == 0 && !*c->stop && c->open_count + c->shots_count > 0 &&
-           c->now_us < c->plan->end_us) {
+    while (r == 0 && !crew_is_done(c)) {
         crew_due(c);
         crew_overdue(c);
-        int64_t next = c->heap_count > 0 ? c->heap[0].due_us - c->now_us : CREW_IDLE_US;
-        next = c->parked_count ? CREW_RETRY_US : next;
-        next = next < 0 ? 0 : next > CREW_IDLE_US ? CREW_IDLE_US : next;
+        int64_t next = crowd_next_us(c->crowd);
+        next = next > c->now_us + CREW_IDLE_US ? CREW_IDLE_US : next - c->now_us;
+        next = c->parked_count ? CREW_RETRY_US : next < 0 ? 0 : next;
         r = loop_step_us(&c->loop, next);
         c->now_us = crew_time(c);
         if (!crew_alive(c)) {
@@ -315,22 +307,26 @@ static int crew_loop(struct crew *c)
         }
     }
     c->result->last_us = c->now_us;
+    c->result->garbage = c->loop.garbage_count;
     c->result->is_stopped = *c->stop != 0;
     return r ? r : crew_linger(c);
 }
 
-/* Each party's connections stand behind each other; every process has its part of them. */
+/* Each population's connections stand behind each other; every process has its part of them. */
 static int crew_connect(struct crew *c)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < c->plan->parties_count; i++) {
-        uint32_t mine = c->plan->parties[i].connections / c->plan->processes;
-        c->party_conn[i] = count;
-        c->party_conns[i] = mine ? mine : 1;
-        count += c->party_conns[i];
+    const struct crowd_scenario *s = &c->plan->scenario;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < s->populations_count; i++) {
+        const struct crowd_population *p = &s->populations[i];
+        uint64_t wanted = p->connections ? p->connections : p->identities * p->devices;
+        uint64_t mine = wanted / c->plan->processes;
+        c->first_conn[i] = (uint32_t)count;
+        c->conns[i] = mine ? (uint32_t)mine : 1;
+        count += c->conns[i];
     }
     int r = loop_open(&c->loop, c->plan->target, count, &crew_ops);
-    for (uint32_t i = 0; i < count && r == 0; i++) {
+    for (uint64_t i = 0; i < count && r == 0; i++) {
         c->loop.conns[i].user = c;
     }
     if (r == LOOP_E_CONNECT) {
@@ -341,6 +337,28 @@ static int crew_connect(struct crew *c)
     return r ? err_trace(r) : loop_step(&c->loop, 10); /* SETTINGS both ways */
 }
 
+/* What each client came to, where the parent reads it. */
+static void crew_record(const struct crew *c)
+{
+    for (uint32_t i = c->number; i < c->plan->scenario.clients_count; i += c->plan->processes) {
+        const struct crowd_client *who = crowd_client(c->crowd, i);
+        struct client *mine = &c->plan->clients[i];
+        mine->first_us = who->first_us;
+        mine->decided_us = who->decided_us;
+        mine->identity = who->identity;
+        mine->population = who->population;
+        mine->state = who->state;
+        mine->is_late = who->is_late;
+    }
+    for (uint32_t i = 0; i < c->plan->scenario.populations_count; i++) {
+        const struct crowd_tally *t = crowd_tally(c->crowd, i);
+        c->result->parties[i].arrived = t->arrived;
+        c->result->parties[i].entered = t->entered;
+        c->result->parties[i].holds = t->holds;
+        c->result->parties[i].wasted = t->wasted;
+    }
+}
+
 static int64_t crew_cpu_us(void)
 {
     struct timespec t;
@@ -348,40 +366,38 @@ static int64_t crew_cpu_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static void crew_free(struct crew *c, struct list *shots)
+static void crew_free(struct list *shots)
 {
     while (!list_empty(shots)) {
         struct shot *s = CONTAINER_OF(shots->next, struct shot, link);
         list_remove(&s->link);
         free(s);
     }
-    (void)c;
 }
 
 int crew_run(const struct plan *plan, uint32_t number, const volatile sig_atomic_t *stop,
              struct result *ret_result)
 {
     struct crew c = {.plan = plan, .result = ret_result, .stop = stop, .number = number,
-                     .dead_since_us = INT64_MIN};
+                     .dead_since_us = INT64_MIN, .loop.epoll_fd = -1};
     int64_t began_us = clock_mono_us();
     CHECK(number < plan->processes);
     list_init(&c.shots);
     list_init(&c.spare);
     prng_init(&c.prng, plan->seed * 1000003 + number);
     result_init(ret_result);
-    c.taken = calloc(plan->slots_count + 1, 1);
-    int r = c.taken ? crew_connect(&c) : -ENOMEM;
-    if (r == 0) {
-        crew_arrivals(&c);
-        r = crew_loop(&c);
-    }
+    int r = crowd_new(&plan->scenario, plan->seed, number, plan->processes, &c.crowd);
+    r = r ? r : crew_connect(&c);
+    r = r ? r : crew_loop(&c);
     loop_close(&c.loop); /* what is still open ends as unreachable */
+    if (c.crowd) {
+        crew_record(&c);
+    }
     ret_result->cpu_us = crew_cpu_us();
     ret_result->wall_us = clock_mono_us() - began_us;
-    crew_free(&c, &c.shots);
-    crew_free(&c, &c.spare);
-    free(c.heap);
+    crew_free(&c.shots);
+    crew_free(&c.spare);
     free(c.parked);
-    free(c.taken);
+    crowd_free(c.crowd);
     return r;
 }

@@ -70,51 +70,83 @@ static const char *crew_pack_poll(struct crew *c, uint8_t *out, size_t *ret_len)
     return "/fairslot.v1.TicketService/GetTicket";
 }
 
-static const char *crew_pack_hold(struct crew *c, const struct client *who, uint8_t *out,
+static const char *crew_pack_hold(struct crew *c, const struct crowd_event *e, uint8_t *out,
                                   size_t *ret_len)
 {
     Fairslot__V1__CreateHoldRequest q = FAIRSLOT__V1__CREATE_HOLD_REQUEST__INIT;
     char request_id[CREW_UUID_MAX];
     crew_request_id(c, request_id);
-    CHECK(who->slot < c->plan->slots_count);
+    CHECK(e->slot < c->plan->slots_count);
     q.parent = (char *)c->plan->pool;
     q.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT;
-    q.slot = c->plan->slots[who->slot];
+    q.slot = c->plan->slots[e->slot];
     q.request_id = request_id;
     *ret_len = protobuf_c_message_pack(&q.base, out);
     return "/fairslot.v1.ReservationService/CreateHold";
 }
 
-static const char *crew_pack_confirm(struct crew *c, const struct client *who, uint8_t *out,
+static const char *crew_pack_confirm(struct crew *c, const char *paper, uint8_t *out,
                                      size_t *ret_len)
 {
     Fairslot__V1__ConfirmHoldRequest q = FAIRSLOT__V1__CONFIRM_HOLD_REQUEST__INIT;
     char request_id[CREW_UUID_MAX], name[160];
-    crew_same_id(who->paper, request_id);
-    snprintf(name, sizeof name, "%s/holds/%s", c->plan->pool, who->paper);
+    crew_same_id(paper, request_id);
+    snprintf(name, sizeof name, "%s/holds/%s", c->plan->pool, paper);
     q.name = name;
     q.request_id = request_id;
     *ret_len = protobuf_c_message_pack(&q.base, out);
     return "/fairslot.v1.ReservationService/ConfirmHold";
 }
 
-const char *crew_pack(struct crew *c, const struct event *e, uint8_t *out, size_t *ret_len)
+static const char *crew_pack_drop(struct crew *c, const char *paper, uint8_t *out,
+                                  size_t *ret_len)
 {
-    const struct client *who = &c->plan->clients[e->client];
-    switch ((enum plan_call)e->call) {
-    case PLAN_CALL_LIST:
+    Fairslot__V1__DropHoldRequest q = FAIRSLOT__V1__DROP_HOLD_REQUEST__INIT;
+    char request_id[CREW_UUID_MAX], name[160];
+    crew_request_id(c, request_id);
+    snprintf(name, sizeof name, "%s/holds/%s", c->plan->pool, paper);
+    q.name = name;
+    q.request_id = request_id;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.ReservationService/DropHold";
+}
+
+static const char *crew_pack_cancel(struct crew *c, const char *paper, uint8_t *out,
+                                    size_t *ret_len)
+{
+    Fairslot__V1__CancelReservationRequest q = FAIRSLOT__V1__CANCEL_RESERVATION_REQUEST__INIT;
+    char request_id[CREW_UUID_MAX], name[160];
+    crew_request_id(c, request_id);
+    snprintf(name, sizeof name, "%s/reservations/%s", c->plan->pool, paper);
+    q.name = name;
+    q.request_id = request_id;
+    *ret_len = protobuf_c_message_pack(&q.base, out);
+    return "/fairslot.v1.ReservationService/CancelReservation";
+}
+
+const char *crew_ask(struct crew *c, const struct crowd_event *e, uint8_t *out, size_t *ret_len)
+{
+    const char *paper = c->plan->clients[e->client].paper;
+    switch ((enum crowd_act)e->act) {
+    case CROWD_ACT_LIST:
         return crew_pack_list(c, out, ret_len);
-    case PLAN_CALL_TICKET:
+    case CROWD_ACT_TICKET:
+    case CROWD_ACT_WISHES:
         return crew_pack_ticket(c, out, ret_len);
-    case PLAN_CALL_POLL:
+    case CROWD_ACT_POLL:
         return crew_pack_poll(c, out, ret_len);
-    case PLAN_CALL_HOLD:
-        return crew_pack_hold(c, who, out, ret_len);
-    case PLAN_CALL_CONFIRM:
-        return crew_pack_confirm(c, who, out, ret_len);
-    case PLAN_CALL_COUNT:
+    case CROWD_ACT_HOLD:
+        return crew_pack_hold(c, e, out, ret_len);
+    case CROWD_ACT_CONFIRM:
+        return crew_pack_confirm(c, paper, out, ret_len);
+    case CROWD_ACT_DROP:
+        return crew_pack_drop(c, paper, out, ret_len);
+    case CROWD_ACT_CANCEL:
+        return crew_pack_cancel(c, paper, out, ret_len);
+    case CROWD_ACT_CONNECT:
+    case CROWD_ACT_COUNT:
         break;
     }
-    CHECK(!"a call of the table");
+    CHECK(!"a request");
     return NULL;
 }

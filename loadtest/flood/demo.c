@@ -24,12 +24,19 @@
 #include "flood/run.h"
 #include "flood/stage.h"
 
-#define DEMO_REAL_WINDOW_S  60.0 /* what is squeezed */
-#define DEMO_REAL_MEDIAN_S  6.0  /* people's reaction; sigma 1 */
-#define DEMO_REAL_THINK_S   2.0
-#define DEMO_BOT_INTERVAL_US 200000
-#define DEMO_LATE_US        250000
-#define DEMO_LEAD_US        1500000
+#define DEMO_WINDOW_S 60.0 /* of the scenario below: what is squeezed */
+#define DEMO_LATE_US  250000
+#define DEMO_LEAD_US  1500000
+
+/* A release day as it is; numbers in %ld: slots, people, a tenth of them, the firm. */
+static const char demo_scenario[] =
+    "[scenario]\nslots = %ld\nwindow = 60 s\ndraw_window = 60 s\ngrace = 5 s\n"
+    "[population people]\nkind = people\nidentities = %ld\nconnections = 64\n"
+    "reaction = 6 s\nthink = 2 s\ntries = 8\nreload = 0 %%\n"
+    "[population refreshing]\nkind = refreshers\nidentities = %ld\nconnections = 16\n"
+    "reaction = 6 s\nthink = 2 s\ntries = 8\ninterval = 1 s\nreload = 0 %%\n"
+    "[population firm]\nkind = firm\nidentities = %ld\nconnections = 8\n"
+    "interval = 200 ms\nearly = 5 s\n";
 
 struct demo {
     long people, firm, slots, seconds, seed;
@@ -37,8 +44,8 @@ struct demo {
     struct output json;
     char scale[96];
     struct plan plan;                 /* common to the three */
-    struct plan plans[PLAN_MODES];
-    struct report *reports[PLAN_MODES];
+    struct plan plans[CROWD_MODES];
+    struct report *reports[CROWD_MODES];
     struct house house;
 };
 
@@ -50,67 +57,55 @@ static void demo_stop(int number)
     demo_stopped = 1;
 }
 
-static void demo_party(struct plan *p, const char *name, long count, uint32_t connections)
+static void demo_mistake(void *user, const char *line)
 {
-    struct party *party = &p->parties[p->parties_count++];
-    *party = (struct party){.first = p->clients_count, .count = (uint32_t)count,
-                            .connections = connections};
-    snprintf(party->name, sizeof party->name, "%s", name);
-    p->clients_count += (uint32_t)count;
+    (void)user;
+    talk_error("%s", line);
 }
 
 /* Everything that does not depend on the mode. */
 static void demo_crowd(struct demo *d)
 {
-    struct plan *p = &d->plan;
-    double window_s = (double)d->seconds * 0.6, scale = DEMO_REAL_WINDOW_S / window_s;
-    snprintf(d->scale, sizeof d->scale, "1 s here is %.1f s of a real release day", scale);
-    p->window_us = (int64_t)(window_s * 1e6);
-    p->grace_us = d->seconds >= 10 ? 1000000 : 500000;
-    p->end_us = p->window_us + p->grace_us + d->seconds * 200000 + 1000000;
-    p->timeout_us = 10000000;
-    p->late_us = DEMO_LATE_US;
-    p->seed = (uint64_t)d->seed;
-    p->processes = 1;
+    char text[1024];
+    struct crowd_scenario s;
+    struct crowd_report report = {.tell = demo_mistake};
+    double window_s = (double)d->seconds * 0.6;
     long refreshing = d->people / 10;
-    demo_party(p, "people", d->people - refreshing, 64);
-    demo_party(p, "refreshing", refreshing, 16);
-    demo_party(p, "firm", d->firm, 8);
-    for (uint32_t i = 0; i < p->parties_count; i++) {
-        struct party *party = &p->parties[i];
-        party->median_us = (int64_t)(DEMO_REAL_MEDIAN_S * 1e6 / scale);
-        party->sigma = 1;
-        party->think_us = (int64_t)(DEMO_REAL_THINK_S * 1e6 / scale);
-        party->tries = 8;
-    }
-    p->parties[1].interval_us = 1000000;
-    p->parties[2].is_bot = true;
-    p->parties[2].interval_us = DEMO_BOT_INTERVAL_US;
-    p->parties[2].early_us = 1000000;
-    p->parties[2].think_us = 0;
+    int n = snprintf(text, sizeof text, demo_scenario, d->slots, d->people - refreshing,
+                     refreshing, d->firm);
+    int r = scenario_read((struct span){(const uint8_t *)text, (size_t)n}, "demo", &report, &s);
+    CHECK(r == 0);
+    snprintf(s.name, sizeof s.name, "demo");
+    snprintf(d->scale, sizeof d->scale, "1 s here is %.1f s of a real release day",
+             DEMO_WINDOW_S / window_s);
+    scenario_hasten(&s, (uint64_t)(window_s * 1000 / DEMO_WINDOW_S));
+    s.cohort_us = SECOND_US; /* what no clock of the engine cuts finer, or must not shrink */
+    s.accept_us = 600 * SECOND_US;
+    s.grace_us = s.grace_us < 500000 ? 500000 : s.grace_us;
+    s.run_us = (uint64_t)(d->seconds * 200000 + SECOND_US);
+    plan_init(&d->plan, &s, (uint64_t)d->seed);
+    d->plan.late_us = DEMO_LATE_US;
 }
 
-static void demo_mode(struct demo *d, enum plan_mode mode)
+static void demo_mode(struct demo *d, enum crowd_mode mode)
 {
     struct plan *p = &d->plans[mode];
-    *p = d->plan;
-    p->mode = mode;
-    p->slots = NULL;
-    p->slots_count = 0;
-    p->clients = run_clients(p->clients_count);
+    struct plan was = d->plan;
+    was.scenario.mode = mode;
+    plan_init(p, &was.scenario, was.seed);
+    p->late_us = was.late_us;
+    p->target = was.target;
+    p->tokens = was.tokens;
+    p->token_at = was.token_at;
+    p->clients = run_clients(p->scenario.clients_count);
     CHECK(p->clients != NULL);
-    p->cohort_us = mode == PLAN_LIVE ? SECOND_US : 0;
-    snprintf(p->pool, sizeof p->pool, "pools/demo-%s", plan_mode_name(mode));
-    snprintf(p->release, sizeof p->release, "%s/releases/day", p->pool);
-    for (uint32_t i = 0; i < p->parties_count && mode == PLAN_DRAW; i++) {
-        if (!p->parties[i].is_bot) { /* a draw is open for days: people come when they like */
-            p->parties[i].spread_us = p->window_us * 95 / 100;
-        }
-    }
+    const char *name = scenario_mode_name(mode);
+    snprintf(p->pool, sizeof p->pool, "pools/demo-%s", name);
+    snprintf(p->release, sizeof p->release, "pools/demo-%s/releases/day", name);
 }
 
 /* One release, from its pool to its audit. */
-static int demo_release(struct demo *d, enum plan_mode mode, struct stage *stage)
+static int demo_release(struct demo *d, enum crowd_mode mode, struct stage *stage)
 {
     struct plan *p = &d->plans[mode];
     struct report *report = calloc(1, sizeof *report);
@@ -121,7 +116,7 @@ static int demo_release(struct demo *d, enum plan_mode mode, struct stage *stage
     report->scale = d->scale;
     report->started_wall_us = clock_wall_us();
     fprintf(stderr, "%s\n", plan_mode_words(mode));
-    int r = stage_set(stage, p, (uint32_t)d->slots, DEMO_LEAD_US);
+    int r = stage_set(stage, p, DEMO_LEAD_US);
     r = r ? r : run_flood(p, &report->result);
     r = r ? r : stage_audit(stage, p, &report->audit);
     if (r == 0) {
@@ -134,9 +129,9 @@ static int demo_three(struct demo *d)
 {
     struct stage *stage = NULL;
     int r = stage_open(d->house.target, d->house.operator_token, &stage);
-    for (int mode = 0; mode < PLAN_MODES && r == 0; mode++) {
-        demo_mode(d, (enum plan_mode)mode);
-        r = demo_release(d, (enum plan_mode)mode, stage);
+    for (int mode = 0; mode < CROWD_MODES && r == 0; mode++) {
+        demo_mode(d, (enum crowd_mode)mode);
+        r = demo_release(d, (enum crowd_mode)mode, stage);
         if (r == 0 && (demo_stopped || d->reports[mode]->result.is_stopped)) {
             r = 128 + SIGINT;
         } else if (r == 0 && !report_is_honest(d->reports[mode])) {
@@ -162,29 +157,29 @@ static double demo_wait(const struct demo *d, int mode)
 
 static void demo_table(const struct demo *d, FILE *out)
 {
-    const struct share *fair = &d->reports[PLAN_LIVE]->bots;
+    const struct share *fair = &d->reports[CROWD_LIVE]->bots;
     fprintf(out, "\n%-34s%18s%18s%18s\n", "", "first come", "live window", "draw");
     fprintf(out, "  slots taken by the firm's %-6ld", d->firm);
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         fprintf(out, "%*llu", i == 0 ? 20 : 18,
                 (unsigned long long)d->reports[i]->bots.slots);
     }
     fprintf(out, "   fair share %.1f, in 95 of 100 draws %u to %u\n", fair->fair_mean,
             fair->fair_low, fair->fair_high);
     fprintf(out, "  advantage of the firm           ");
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         fprintf(out, "%17.2fx", d->reports[i]->bots.advantage);
     }
     fprintf(out, "   fair is 1.00x\n  people's time to decision, p95  ");
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         fprintf(out, "%16.1f s", demo_wait(d, i));
     }
     fprintf(out, "   on this run's clock\n  requests (all accounted for)    ");
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         fprintf(out, "%18llu", (unsigned long long)d->reports[i]->sent);
     }
     fprintf(out, "\n  slots with two holders          ");
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         fprintf(out, "%18llu", (unsigned long long)d->reports[i]->audit.double_booked);
     }
     fputs("   as the shard itself has it\n", out);
@@ -196,10 +191,10 @@ static int demo_json(const struct demo *d, FILE *out)
     report_json_text(out, d->scale);
     fprintf(out, ",\n  \"slots\": %ld,\n  \"people\": %ld,\n  \"firm_identities\": %ld,\n"
             "  \"modes\": {\n", d->slots, d->people, d->firm);
-    for (int i = 0; i < PLAN_MODES; i++) {
-        fprintf(out, "    \"%s\": ", plan_mode_name((enum plan_mode)i));
+    for (int i = 0; i < CROWD_MODES; i++) {
+        fprintf(out, "    \"%s\": ", scenario_mode_name((enum crowd_mode)i));
         report_json(out, d->reports[i], 4);
-        fputs(i + 1 < PLAN_MODES ? ",\n" : "\n", out);
+        fputs(i + 1 < CROWD_MODES ? ",\n" : "\n", out);
     }
     fputs("  }\n}\n", out);
     return 0;
@@ -208,7 +203,7 @@ static int demo_json(const struct demo *d, FILE *out)
 static int demo_tell(const struct demo *d)
 {
     FILE *words = d->json.is_stdout ? stderr : stdout;
-    int r = output_write(d->html, "page", d->reports, PLAN_MODES);
+    int r = output_write(d->html, "page", d->reports, CROWD_MODES);
     demo_table(d, words);
     if (d->json.path && r == 0) {
         FILE *out = output_open(&d->json);
@@ -263,9 +258,9 @@ static int demo_parse(const struct verb *verb, struct demo *d, int argc, char **
 static void demo_free(struct demo *d)
 {
     mint_free(&d->plan);
-    for (int i = 0; i < PLAN_MODES; i++) {
+    for (int i = 0; i < CROWD_MODES; i++) {
         stage_free_slots(&d->plans[i]);
-        run_clients_free(d->plans[i].clients, d->plans[i].clients_count);
+        run_clients_free(d->plans[i].clients, d->plans[i].scenario.clients_count);
         free(d->reports[i]);
     }
     house_close(&d->house);

@@ -90,6 +90,9 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
     if (strcmp(verb->name, "health") == 0) {
         return bench_health(&o);
     }
+    if (strcmp(verb->name, "open") == 0) {
+        return bench_open(&o);
+    }
     if (strcmp(verb->name, "idle") == 0) {
         return bench_idle(&o);
     }
@@ -120,6 +123,47 @@ const struct verb flood_verbs[] = {
      "  --json [FILE]   every number, to a file or to stdout\n"
      "example:\n  fairslot demo --seconds 10 --html demo.html\n",
      demo_run},
+    {"flood", "compare", "two reports of `flood --json` side by side",
+     "usage: fairslot flood compare A.json B.json\n"
+     "example:\n  fairslot flood compare before.json after.json\n",
+     flood_compare},
+    {"flood", "histogram", "numbers on stdin as percentiles and in HdrHistogram's V2 encoding",
+     "usage: fairslot flood histogram < FILE\n"
+     "One whole number of microseconds a line.\n"
+     "example:\n  seq 1 1000 | fairslot flood histogram\n",
+     flood_histogram},
+    {"flood", NULL, "a release day with its whole crowd against a server, open loop",
+     "usage: fairslot flood --scenario FILE --issuer DIR [options]\n"
+     "Sets up a pool, slots and a release as an operator, sends a crowd, reads everything back\n"
+     "from the shard, and says who got the slots.  Latency counts from when a request was due.\n"
+     "  --scenario FILE     who comes, when and how (loadtest/scenarios)\n"
+     "  --target HOST:PORT  server, plain text (127.0.0.1:17700); loopback only, unless\n"
+     "  --i-own-this-target it is yours\n"
+     "  --issuer DIR        data directory of `serve --dev`: its issuer signs the crowd's tokens\n"
+     "  --token-file FILE   operator's token (DIR/operator.token)\n"
+     "  --mode MODE         fcfs, live or draw (the scenario's)\n"
+     "  --seed N            another crowd (1)\n"
+     "  --processes N       of the generator (1)\n"
+     "  --scale X           numbers of people, bots and slots times X (1)\n"
+     "  --hasten X          all times times X: 0.1 makes a minute six seconds (1)\n"
+     "  --late N            a request is late N ms after its time (20); over 1 % late ones\n"
+     "                      nothing is reported\n"
+     "  --threshold T       'bot_advantage<1.05', 'wait_p95{population=people}<90s',\n"
+     "                      'double_booked==0'; as many as you like; a missed one: exit code 99\n"
+     "  --html FILE         one page with figures\n"
+     "  --json [FILE], --csv [FILE], --hgrm [FILE]   to a file or to stdout\n"
+     "metrics: slots, advantage, slot_share, bot_slots, bot_advantage, bot_slot_share, wait_p50,\n"
+     "  wait_p95, wait_p99, wait_max, latency_p50, latency_p95, latency_p99, latency_max, sent,\n"
+     "  answered, refused, timed_out, cancelled, unaccounted, garbled, oversold, double_booked,\n"
+     "  double_won, lost, unheard, late_share, arrival_chi2\n"
+     "example:\n"
+     "  fairslot flood --scenario loadtest/scenarios/munich-release.ini --issuer demo \\\n"
+     "      --threshold 'bot_advantage<1.3' --html day.html\n",
+     flood_flood},
+    {"bench", "open", "the generator alone: open loop at a fixed rate, and how late it was",
+     "usage: fairslot bench open --rate N [--target HOST:PORT] [--connections 100] [--seconds 5]\n"
+     "example:\n  fairslot bench open --rate 40000 --connections 16\n",
+     flood_run},
     {"bench", "health", "unary RPCs that need no shard, closed loop",
      "usage: fairslot bench health [--target HOST:PORT] [--connections 100] [--streams 10] "
      "[--seconds 5]\n"

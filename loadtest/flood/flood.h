@@ -6,8 +6,10 @@
 
 #include "verb.h"
 
-/* fairslot demo */
 int demo_run(const struct verb *verb, int argc, char **argv);
+int flood_flood(const struct verb *verb, int argc, char **argv);
+int flood_compare(const struct verb *verb, int argc, char **argv);
+int flood_histogram(const struct verb *verb, int argc, char **argv);
 
 /* demo, bench gateway|mutations|shard|idle|...  Ends with noun NULL. */
 extern const struct verb flood_verbs[];

@@ -67,14 +67,14 @@ static void shares_row(FILE *out, const struct report *r, uint32_t i, double y, 
     const struct share *s = &r->shares[i];
     double full = 200, unit = full / most, slots = (double)r->plan->slots_count;
     fprintf(out, "<text class=\"name\" x=\"0\" y=\"%.0f\">", y);
-    html_text(out, r->plan->parties[i].name);
+    html_text(out, plan_who(r->plan, i)->name);
     fprintf(out, "</text>\n<rect class=\"ids\" x=\"0\" y=\"%.0f\" width=\"%.1f\" height=\"8\"/>"
             "<text x=\"%.1f\" y=\"%.0f\">%.1f %% of identities</text>\n",
             y + 7, s->identity_share * unit, s->identity_share * unit + 6, y + 15,
             100 * s->identity_share);
     fprintf(out, "<rect class=\"%s\" x=\"0\" y=\"%.0f\" width=\"%.1f\" height=\"12\"/>"
             "<text x=\"%.1f\" y=\"%.0f\">%.1f %% of slots (%llu)</text>\n",
-            r->plan->parties[i].is_bot ? "bot" : "people", y + 18, s->slot_share * unit,
+            plan_who(r->plan, i)->is_attack ? "bot" : "people", y + 18, s->slot_share * unit,
             (s->slot_share * unit > s->fair_high / slots * unit ? s->slot_share * unit
                                                                 : s->fair_high / slots * unit) + 6,
             y + 28, 100 * s->slot_share, (unsigned long long)s->slots);
@@ -85,14 +85,14 @@ static void shares_row(FILE *out, const struct report *r, uint32_t i, double y, 
 void html_shares(FILE *out, const struct report *r)
 {
     double most = 0.01, y = 14;
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         const struct share *s = &r->shares[i];
         double high = s->fair_high / (double)(r->plan->slots_count ? r->plan->slots_count : 1);
         most = fmax(most, fmax(s->slot_share, fmax(s->identity_share, high)));
     }
-    chart_open(out, r->plan->parties_count * 54.0 + 4,
+    chart_open(out, plan_whos(r->plan) * 54.0 + 4,
                "Share of slots against share of identities, by population");
-    for (uint32_t i = 0; i < r->plan->parties_count && r->plan->slots_count; i++, y += 54) {
+    for (uint32_t i = 0; i < plan_whos(r->plan) && r->plan->slots_count; i++, y += 54) {
         shares_row(out, r, i, y, most);
     }
     fputs("</svg>\n", out);
@@ -152,7 +152,7 @@ void html_latency(FILE *out, const struct report *r)
 {
     static const char *const marks[] = {"0", "90", "99", "99.9", "99.99 %"};
     double low = 0.1, high = 1;
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         high = fmax(high, (double)r->result.latency[i].max_us / 1e3);
     }
     high = pow(10, ceil(log10(high)));
@@ -168,7 +168,7 @@ void html_latency(FILE *out, const struct report *r)
                 chart_x(i / 4.0), CHART_B + 14, i == 0 ? "start" : i == 4 ? "end" : "middle",
                 marks[i]);
     }
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         if (r->result.latency[i].count) {
             latency_curve(out, &r->result.latency[i], i, low, high);
         }
@@ -184,8 +184,8 @@ static void timeline_wins(FILE *out, const struct report *r, uint32_t last, bool
     double sum = 0;
     fprintf(out, "<path class=\"curve %s\" d=\"", bots ? "wbot" : "wpeople");
     for (uint32_t i = 0; i <= last; i++) {
-        for (uint32_t k = 0; k < r->plan->parties_count; k++) {
-            sum += r->plan->parties[k].is_bot == bots ? r->result.timeline[i].won[k] : 0;
+        for (uint32_t k = 0; k < plan_whos(r->plan); k++) {
+            sum += plan_who(r->plan, k)->is_attack == bots ? r->result.timeline[i].won[k] : 0;
         }
         fprintf(out, "%c%.1f %.1f", i ? 'L' : 'M', chart_x((i + 1.0) / (last + 1.0)),
                 chart_y(sum / (r->plan->slots_count ? r->plan->slots_count : 1)));

@@ -38,7 +38,8 @@ static double live_rate(const struct plan *p, const struct result *all, int64_t 
 
 static double live_left(const struct plan *p, int64_t now_us)
 {
-    int64_t until = p->mode == PLAN_FCFS ? p->end_us : p->window_us + p->grace_us + 1000000;
+    int64_t served = p->window_us + (int64_t)p->scenario.grace_us + 1000000;
+    int64_t until = plan_mode(p) == CROWD_FCFS ? p->end_us : served;
     return now_us < until ? (double)(until - now_us) / 1e6 : 0;
 }
 
@@ -48,19 +49,20 @@ static void live_terminal(struct live *l, const struct plan *p, const struct res
     if (l->lines) {
         fprintf(l->out, "\033[%dA", l->lines);
     }
-    for (uint32_t i = 0; i < p->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(p); i++) {
         const struct party_result *r = &all->parties[i];
         char bar[LIVE_BAR * 3 + 1];
-        live_bar(bar, r->decided, p->parties[i].count);
+        live_bar(bar, r->decided, plan_who(p, i)->identities);
         double share = p->slots_count ? 100.0 * (double)r->won / (double)p->slots_count : 0;
-        fprintf(l->out, "\033[K  %-14.14s %s %7llu of %-7u decided %6llu slots %5.1f %%\n",
-                p->parties[i].name, bar, (unsigned long long)r->decided, p->parties[i].count,
+        fprintf(l->out, "\033[K  %-14.14s %s %7llu of %-7llu decided %6llu slots %5.1f %%\n",
+                plan_who(p, i)->name, bar, (unsigned long long)r->decided,
+                (unsigned long long)plan_who(p, i)->identities,
                 (unsigned long long)r->won, share);
     }
     fprintf(l->out, "\033[K  %6.1f s   %8.0f requests/s   late %llu   about %.0f s to go\n",
             (double)now_us / 1e6, live_rate(p, all, now_us), (unsigned long long)all->late,
             live_left(p, now_us));
-    l->lines = (int)p->parties_count + 1;
+    l->lines = (int)plan_whos(p) + 1;
 }
 
 void live_show(struct live *l, const struct plan *p, const struct result *all, int64_t now_us,
@@ -70,13 +72,15 @@ void live_show(struct live *l, const struct plan *p, const struct result *all, i
         live_terminal(l, p, all, now_us);
     } else if (is_done || now_us - l->last_us >= LIVE_PLAIN_US) {
         l->last_us = now_us;
-        fprintf(l->out, "%s: %.1f s, %.0f requests/s, about %.0f s to go;", plan_mode_name(p->mode),
-                (double)now_us / 1e6, live_rate(p, all, now_us), live_left(p, now_us));
-        for (uint32_t i = 0; i < p->parties_count; i++) {
-            fprintf(l->out, " %s: %llu of %u decided, %llu slots%s", p->parties[i].name,
-                    (unsigned long long)all->parties[i].decided, p->parties[i].count,
+        fprintf(l->out, "%s: %.1f s, %.0f requests/s, about %.0f s to go;",
+                scenario_mode_name(plan_mode(p)), (double)now_us / 1e6,
+                live_rate(p, all, now_us), live_left(p, now_us));
+        for (uint32_t i = 0; i < plan_whos(p); i++) {
+            fprintf(l->out, " %s: %llu of %llu decided, %llu slots%s", plan_who(p, i)->name,
+                    (unsigned long long)all->parties[i].decided,
+                    (unsigned long long)plan_who(p, i)->identities,
                     (unsigned long long)all->parties[i].won,
-                    i + 1 < p->parties_count ? ";" : "\n");
+                    i + 1 < plan_whos(p) ? ";" : "\n");
         }
     }
     fflush(l->out);

@@ -202,6 +202,7 @@ static int loop_read(struct loop_conn *c)
         return err_trace(r);
     }
     if (r > 0 || wire_client_done(c->client)) {
+        c->loop->garbage_count += r > 0;
         loop_drop(c);
         return 0;
     }

@@ -26,6 +26,7 @@ struct loop {
     size_t conns_count;
     size_t conns_open;
     struct loop_conn *dirty; /* connections with something to send */
+    size_t garbage_count;    /* connections that ended for bytes that are not HTTP/2 */
     int failure;             /* errno of the last connection that could not be made */
 };
 

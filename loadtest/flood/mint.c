@@ -17,14 +17,16 @@
 
 #define MINT_TTL_S (6 * 3600)
 
-static int mint_one(struct issuer *issuer, const struct party *p, uint32_t number, FILE *out,
-                    uint64_t *at)
+static int mint_one(struct issuer *issuer, const struct crowd_population *p, uint64_t number,
+                    FILE *out, uint64_t *at)
 {
-    char subject[PLAN_NAME_MAX + 16];
+    static const char *const levels[] = {"low", "low", "substantial", "high"};
+    char subject[CROWD_NAME_MAX + 24];
     char *token;
-    struct issuer_claims claims = {.subject = subject, .assurance = "substantial",
+    CHECK(p->assurance <= CROWD_HIGH);
+    struct issuer_claims claims = {.subject = subject, .assurance = levels[p->assurance],
                                    .ttl_s = MINT_TTL_S};
-    snprintf(subject, sizeof subject, "%s-%u", p->name, number);
+    snprintf(subject, sizeof subject, "%s-%llu", p->name, (unsigned long long)number);
     if (issuer_mint(issuer, &claims, &token) < 0) {
         talk_error("cannot sign a token");
         return VERB_FAILED;
@@ -45,14 +47,14 @@ static int mint_all(struct issuer *issuer, struct plan *plan, FILE *out, uint64_
 {
     uint64_t at = 0;
     int r = 0;
-    for (uint32_t k = 0; k < plan->parties_count && r == 0; k++) {
-        const struct party *p = &plan->parties[k];
-        for (uint32_t i = 0; i < p->count && r == 0; i++) {
-            offsets[p->first + i] = at;
+    for (uint32_t k = 0; k < plan->scenario.populations_count && r == 0; k++) {
+        const struct crowd_population *p = &plan->scenario.populations[k];
+        for (uint64_t i = 0; p->victims < 0 && i < p->identities && r == 0; i++) {
+            offsets[p->first_identity + i] = at;
             r = mint_one(issuer, p, i, out, &at);
         }
     }
-    offsets[plan->clients_count] = at;
+    offsets[plan->scenario.identities_count] = at;
     if (r == 0 && fflush(out) != 0) {
         talk_error("the tokens do not fit: %s", strerror(errno));
         r = VERB_FAILED;
@@ -64,9 +66,10 @@ int mint_tokens(const char *issuer_dir, struct plan *plan)
 {
     char text[ISSUER_TEXT];
     struct issuer *issuer = NULL;
-    CHECK(plan->clients_count > 0);
+    uint32_t count = plan->scenario.identities_count;
+    CHECK(count > 0);
     FILE *out = tmpfile();
-    uint64_t *offsets = calloc(plan->clients_count + 1, sizeof *offsets);
+    uint64_t *offsets = calloc((size_t)count + 1, sizeof *offsets);
     int r = VERB_FAILED;
     if (out == NULL || offsets == NULL) {
         talk_error("no room for tokens: %s", strerror(errno));
@@ -78,8 +81,7 @@ int mint_tokens(const char *issuer_dir, struct plan *plan)
     }
     issuer_close(issuer);
     if (r == 0) {
-        void *map = mmap(NULL, offsets[plan->clients_count], PROT_READ, MAP_SHARED, fileno(out),
-                         0);
+        void *map = mmap(NULL, offsets[count], PROT_READ, MAP_SHARED, fileno(out), 0);
         r = map == MAP_FAILED ? VERB_FAILED : 0;
         plan->tokens = r ? NULL : map;
     }
@@ -96,7 +98,7 @@ int mint_tokens(const char *issuer_dir, struct plan *plan)
 void mint_free(struct plan *plan)
 {
     if (plan->tokens) {
-        munmap((void *)(uintptr_t)plan->tokens, plan->token_at[plan->clients_count]);
+        munmap((void *)(uintptr_t)plan->tokens, plan->token_at[plan->scenario.identities_count]);
         free((void *)(uintptr_t)plan->token_at);
         plan->tokens = NULL;
         plan->token_at = NULL;

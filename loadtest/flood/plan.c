@@ -1,34 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of modes and calls, and where the timeline puts a moment.
+/* A plan from a scenario, names, and where the timeline puts a moment.
  * Owns: nothing.
  * Fails never. */
 #include "flood/plan.h"
 
 #include "base/check.h"
 
-const char *plan_mode_name(enum plan_mode mode)
-{
-    static const char *const names[] = {"fcfs", "live", "draw"};
-    CHECK(mode < PLAN_MODES);
-    return names[mode];
-}
+#define PLAN_LATE_US 20000
 
-const char *plan_mode_words(enum plan_mode mode)
+const char *plan_mode_words(enum crowd_mode mode)
 {
     static const char *const words[] = {"first come, first served", "live window", "draw"};
-    CHECK(mode < PLAN_MODES);
+    CHECK(mode < CROWD_MODES);
     return words[mode];
 }
 
-const char *plan_call_name(enum plan_call call)
+void plan_init(struct plan *p, const struct crowd_scenario *scenario, uint64_t seed)
 {
-    static const char *const names[] = {
-#define PLAN_CALL_NAME(name, label) label,
-        PLAN_CALLS(PLAN_CALL_NAME)
-#undef PLAN_CALL_NAME
-    };
-    CHECK(call < PLAN_CALL_COUNT);
-    return names[call];
+    *p = (struct plan){.scenario = *scenario, .seed = seed, .processes = 1,
+                       .late_us = PLAN_LATE_US};
+    p->window_us = scenario_window_us(scenario);
+    p->end_us = p->window_us + (int64_t)scenario->grace_us + (int64_t)scenario->run_us;
 }
 
 /* The timeline begins a second before the opening. */

@@ -64,22 +64,22 @@ static int report_by_first(const void *a, const void *b)
 static void report_deciles(struct report *r)
 {
     const struct plan *p = r->plan;
-    const struct client **order = malloc(((size_t)p->clients_count + 1) * sizeof *order);
+    const struct client **order = malloc(((size_t)p->scenario.clients_count + 1) * sizeof *order);
     uint64_t won = 0;
     CHECK(order != NULL);
-    for (uint32_t i = 0; i < p->clients_count; i++) {
+    for (uint32_t i = 0; i < p->scenario.clients_count; i++) {
         order[i] = &p->clients[i];
     }
-    qsort(order, p->clients_count, sizeof *order, report_by_first);
-    for (uint32_t i = 0; i < p->clients_count; i++) {
-        struct decile *d = &r->deciles[(uint64_t)i * PLAN_DECILES / p->clients_count];
+    qsort(order, p->scenario.clients_count, sizeof *order, report_by_first);
+    for (uint32_t i = 0; i < p->scenario.clients_count; i++) {
+        struct decile *d = &r->deciles[(uint64_t)i * PLAN_DECILES / p->scenario.clients_count];
         d->clients++;
-        d->won += order[i]->state == CLIENT_WON;
-        won += order[i]->state == CLIENT_WON;
+        d->won += order[i]->state == CROWD_WON;
+        won += order[i]->state == CROWD_WON;
     }
     r->deciles_chi2 = 0;
     for (int i = 0; i < PLAN_DECILES && won > 0; i++) {
-        double expected = (double)won * r->deciles[i].clients / p->clients_count;
+        double expected = (double)won * r->deciles[i].clients / p->scenario.clients_count;
         double off = r->deciles[i].won - expected;
         r->deciles_chi2 += expected > 0 ? off * off / expected : 0;
     }
@@ -89,7 +89,7 @@ static void report_deciles(struct report *r)
 static void report_requests(struct report *r)
 {
     uint64_t ended;
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         const struct party_result *p = &r->result.parties[i];
         r->sent += p->sent;
         r->answered += p->answered;
@@ -109,14 +109,16 @@ void report_fill(struct report *r)
 {
     const struct plan *p = r->plan;
     uint64_t all = 0;
-    for (uint32_t i = 0; i < p->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(p); i++) {
         struct share *s = &r->shares[i];
-        *s = (struct share){.identities = p->parties[i].count, .slots = r->result.parties[i].won};
+        const struct crowd_population *who = plan_who(p, i);
+        *s = (struct share){.slots = r->result.parties[i].won};
+        s->identities = who->victims < 0 ? who->identities : 0; /* stolen ones are their owners' */
         all += s->identities;
-        r->bots.identities += p->parties[i].is_bot ? s->identities : 0;
-        r->bots.slots += p->parties[i].is_bot ? s->slots : 0;
+        r->bots.identities += who->is_attack ? s->identities : 0;
+        r->bots.slots += who->is_attack ? s->slots : 0;
     }
-    for (uint32_t i = 0; i < p->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(p); i++) {
         report_share(&r->shares[i], all, p->slots_count);
     }
     report_share(&r->bots, all, p->slots_count);

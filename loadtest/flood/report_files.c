@@ -14,7 +14,7 @@ static void text_party(FILE *out, const struct report *r, uint32_t i)
     const struct hist *wait = &r->result.parties[i].wait;
     fprintf(out, "  %-16.16s %9llu %6.1f %%  %8llu %6.1f %%  %8.2fx   %6u to %-6u %9.2f s "
             "%9.2f s\n",
-            r->plan->parties[i].name, (unsigned long long)s->identities, 100 * s->identity_share,
+            plan_who(r->plan, i)->name, (unsigned long long)s->identities, 100 * s->identity_share,
             (unsigned long long)s->slots, 100 * s->slot_share, s->advantage, s->fair_low,
             s->fair_high, (double)hist_quantile(wait, 50000) / 1e6,
             (double)hist_quantile(wait, 95000) / 1e6);
@@ -24,12 +24,12 @@ void report_text(FILE *out, const struct report *r)
 {
     const struct audit *a = &r->audit;
     fprintf(out, "\n%s, %s, seed %llu: %.1f s, %llu requests, p99 of the generator's lag %.2f ms, "
-            "%.2f cores\n\n", r->scenario, plan_mode_words(r->plan->mode),
+            "%.2f cores\n\n", r->scenario, plan_mode_words(plan_mode(r->plan)),
             (unsigned long long)r->plan->seed, r->seconds, (unsigned long long)r->sent,
             (double)hist_quantile(&r->result.lag, 99000) / 1e3, r->generator_cores);
     fprintf(out, "  %-16s %9s %8s  %8s %8s  %9s   %-16s %11s %11s\n", "population", "identities",
             "of all", "slots", "of all", "advantage", "fair, 95 %", "decided p50", "p95");
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         text_party(out, r, i);
     }
     fprintf(out, "\n  requests   %llu sent = %llu answered + %llu refused + %llu timed out + %llu "
@@ -57,12 +57,12 @@ void report_csv(FILE *out, const struct report *r)
     fputs("mode,population,is_bot,identities,slots,identity_share,slot_share,advantage,fair_low,"
           "fair_high,sent,answered,refused,timed_out,cancelled,wait_p50_ms,wait_p95_ms,"
           "wait_p99_ms\n", out);
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         const struct share *s = &r->shares[i];
         const struct party_result *p = &r->result.parties[i];
         fprintf(out, "%s,%s,%d,%llu,%llu,%.6f,%.6f,%.4f,%u,%u,%llu,%llu,%llu,%llu,%llu,%.3f,%.3f,"
-                "%.3f\n", plan_mode_name(r->plan->mode), r->plan->parties[i].name,
-                r->plan->parties[i].is_bot, (unsigned long long)s->identities,
+                "%.3f\n", scenario_mode_name(plan_mode(r->plan)), plan_who(r->plan, i)->name,
+                plan_who(r->plan, i)->is_attack, (unsigned long long)s->identities,
                 (unsigned long long)s->slots, s->identity_share, s->slot_share, s->advantage,
                 s->fair_low, s->fair_high, (unsigned long long)p->sent,
                 (unsigned long long)p->answered, (unsigned long long)p->refused,
@@ -95,14 +95,14 @@ static void hgrm_table(FILE *out, const char *name, const struct hist *h)
 
 void report_hgrm(FILE *out, const struct report *r)
 {
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         if (r->result.latency[i].count) {
-            hgrm_table(out, plan_call_name((enum plan_call)i), &r->result.latency[i]);
+            hgrm_table(out, crowd_act_name((enum crowd_act)i), &r->result.latency[i]);
         }
     }
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
-        char name[PLAN_NAME_MAX + 32];
-        snprintf(name, sizeof name, "time to decision: %s", r->plan->parties[i].name);
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
+        char name[CROWD_NAME_MAX + 32];
+        snprintf(name, sizeof name, "time to decision: %s", plan_who(r->plan, i)->name);
         hgrm_table(out, name, &r->result.parties[i].wait);
     }
 }

@@ -14,13 +14,13 @@
 
 static void html_sentence_three(FILE *out, const struct report *const *runs)
 {
-    const struct share *s = &runs[PLAN_LIVE]->bots;
+    const struct share *s = &runs[CROWD_LIVE]->bots;
     fprintf(out,
             "First come, first served gave %llu of %u slots to the %llu identities of the bots. "
             "A live window gave them %llu, a draw %llu: their fair share is %.0f.",
-            (unsigned long long)runs[PLAN_FCFS]->bots.slots, runs[PLAN_FCFS]->plan->slots_count,
+            (unsigned long long)runs[CROWD_FCFS]->bots.slots, runs[CROWD_FCFS]->plan->slots_count,
             (unsigned long long)s->identities, (unsigned long long)s->slots,
-            (unsigned long long)runs[PLAN_DRAW]->bots.slots, s->fair_mean);
+            (unsigned long long)runs[CROWD_DRAW]->bots.slots, s->fair_mean);
 }
 
 static void html_sentence_one(FILE *out, const struct report *r)
@@ -29,7 +29,7 @@ static void html_sentence_one(FILE *out, const struct report *r)
     char people[32];
     if (s->identities == 0) {
         fprintf(out, "%s identities asked for %u slots, and no slot has two holders.",
-                html_number(r->plan->clients_count, people), r->plan->slots_count);
+                html_number(r->plan->scenario.clients_count, people), r->plan->slots_count);
         return;
     }
     fprintf(out,
@@ -49,7 +49,8 @@ static void html_gallery(FILE *out, const struct report *const *runs, size_t cou
 {
     fputs("<div class=\"gallery\">\n", out);
     for (size_t i = 0; i < count; i++) {
-        fprintf(out, "<figure><figcaption>%s</figcaption>\n", plan_mode_words(runs[i]->plan->mode));
+        fprintf(out, "<figure><figcaption>%s</figcaption>\n",
+                plan_mode_words(plan_mode(runs[i]->plan)));
         chart(out, runs[i]);
         fputs("</figure>\n", out);
     }
@@ -59,14 +60,14 @@ static void html_gallery(FILE *out, const struct report *const *runs, size_t cou
 static void html_legend(FILE *out, const struct report *const *runs, size_t count)
 {
     fputs("<ul class=\"legend\">\n", out);
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         uint64_t calls = 0;
         for (size_t k = 0; k < count; k++) {
             calls += runs[k]->result.latency[i].count;
         }
         if (calls) {
             fprintf(out, "<li><svg viewBox=\"0 0 28 8\" aria-hidden=\"true\"><path class=\"curve "
-                    "c%d\" d=\"M0 4H28\"/></svg>%s</li>\n", i, plan_call_name((enum plan_call)i));
+                    "c%d\" d=\"M0 4H28\"/></svg>%s</li>\n", i, crowd_act_name((enum crowd_act)i));
         }
     }
     fputs("</ul>\n", out);
@@ -77,7 +78,7 @@ static void html_party_row(FILE *out, const struct report *r, uint32_t i)
     const struct share *s = &r->shares[i];
     const struct hist *wait = &r->result.parties[i].wait;
     fputs("<tr><th scope=\"row\">", out);
-    html_text(out, r->plan->parties[i].name);
+    html_text(out, plan_who(r->plan, i)->name);
     fprintf(out,
             "</th><td>%llu</td><td>%.1f %%</td><td>%llu</td><td>%.1f %%</td><td>%.2f</td>"
             "<td>%u to %u</td><td>%.2f s</td><td>%.2f s</td></tr>\n",
@@ -95,8 +96,8 @@ static void html_party_table(FILE *out, const struct report *r)
             "<th scope=\"col\">of all</th><th scope=\"col\">slots</th><th scope=\"col\">of all</th>"
             "<th scope=\"col\">advantage</th><th scope=\"col\">fair, 95 %%</th>"
             "<th scope=\"col\">decided, median</th><th scope=\"col\">decided, p95</th></tr></thead>"
-            "<tbody>\n", plan_mode_words(r->plan->mode), plan_mode_words(r->plan->mode));
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+            "<tbody>\n", plan_mode_words(plan_mode(r->plan)), plan_mode_words(plan_mode(r->plan)));
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         html_party_row(out, r, i);
     }
     fputs("</tbody></table></div>\n", out);
@@ -119,7 +120,7 @@ static void html_requests(FILE *out, const struct report *const *runs, size_t co
                 "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td><td>%llu</td>"
                 "<td>%llu</td><td>%llu</td><td>%.2f %%</td><td>%s</td><td>%llu</td><td>%llu</td>"
                 "</tr>\n",
-                plan_mode_words(r->plan->mode), html_number(r->sent, n[0]),
+                plan_mode_words(plan_mode(r->plan)), html_number(r->sent, n[0]),
                 html_number(r->answered, n[1]), html_number(r->refused, n[2]),
                 (unsigned long long)r->timed_out, (unsigned long long)r->cancelled,
                 (unsigned long long)r->unaccounted, 100 * r->late_share,
@@ -137,7 +138,7 @@ static void html_method(FILE *out, const struct report *r)
     html_text(out, r->scenario);
     fprintf(out, ", seed %llu; window %.1f s, grace %.1f s</dd>\n",
             (unsigned long long)r->plan->seed, (double)r->plan->window_us / 1e6,
-            (double)r->plan->grace_us / 1e6);
+            (double)r->plan->scenario.grace_us / 1e6);
     if (*r->scale) {
         fprintf(out, "<dt>Scale</dt><dd>%s: window and reaction times alike</dd>\n", r->scale);
     }
@@ -157,19 +158,24 @@ static void html_method(FILE *out, const struct report *r)
 static void html_populations(FILE *out, const struct report *r)
 {
     fputs("<ul>\n", out);
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
-        const struct party *p = &r->plan->parties[i];
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
+        const struct crowd_population *p = plan_who(r->plan, i);
         fputs("<li><strong>", out);
         html_text(out, p->name);
-        fprintf(out, "</strong>: %u identities on %u connections", p->count, p->connections);
-        if (p->is_bot) {
-            fprintf(out, ", each asking every %.0f ms from %.1f s before the opening on, and at "
-                    "the moment itself", (double)p->interval_us / 1e3, (double)p->early_us / 1e6);
-        } else if (p->interval_us) {
-            fprintf(out, ", looking again every %.1f s", (double)p->interval_us / 1e6);
+        fprintf(out, "</strong>, %s: %llu identities", scenario_kind_name(p->kind),
+                (unsigned long long)p->identities);
+        if (p->devices > 1) {
+            fprintf(out, " with %llu devices each", (unsigned long long)p->devices);
         }
-        if (!p->is_bot) {
-            fprintf(out, "; reaction log-normal, median %.2f s", (double)p->median_us / 1e6);
+        fprintf(out, " on %llu connections; reaction log-normal, median %.3g s",
+                (unsigned long long)(p->connections ? p->connections
+                                                    : p->identities * p->devices),
+                (double)p->reaction_us / 1e6);
+        if (p->interval_us) {
+            fprintf(out, "; asks every %.3g s", (double)p->interval_us / 1e6);
+        }
+        if (p->early_us) {
+            fprintf(out, ", from %.3g s before the opening on", (double)p->early_us / 1e6);
         }
         fputs("</li>\n", out);
     }
@@ -198,7 +204,7 @@ static void html_figures(FILE *out, const struct report *const *runs, size_t cou
 
 void report_html(FILE *out, const struct report *const *runs, size_t count)
 {
-    CHECK(count == 1 || count == PLAN_MODES);
+    CHECK(count == 1 || count == CROWD_MODES);
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
           "<meta name=\"color-scheme\" content=\"light dark\">\n<title>fairslot: ", out);

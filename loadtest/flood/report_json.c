@@ -52,8 +52,8 @@ static void json_party(FILE *out, const struct report *r, uint32_t i, const char
 {
     const struct party_result *p = &r->result.parties[i];
     fprintf(out, "%s    {\"name\": ", pad);
-    report_json_text(out, r->plan->parties[i].name);
-    fprintf(out, ", \"is_bot\": %s, ", r->plan->parties[i].is_bot ? "true" : "false");
+    report_json_text(out, plan_who(r->plan, i)->name);
+    fprintf(out, ", \"is_bot\": %s, ", plan_who(r->plan, i)->is_attack ? "true" : "false");
     json_share(out, &r->shares[i]);
     fprintf(out,
             ",\n%s     \"arrived\": %llu, \"entered\": %llu, \"decided\": %llu, \"holds\": %llu, "
@@ -65,7 +65,7 @@ static void json_party(FILE *out, const struct report *r, uint32_t i, const char
             (unsigned long long)p->refused, (unsigned long long)p->timed_out,
             (unsigned long long)p->cancelled, (unsigned long long)p->unreachable, pad);
     json_hist(out, &p->wait);
-    fputs(i + 1 < r->plan->parties_count ? "},\n" : "}\n", out);
+    fputs(i + 1 < plan_whos(r->plan) ? "},\n" : "}\n", out);
 }
 
 static void json_timeline(FILE *out, const struct report *r, const char *pad)
@@ -80,7 +80,7 @@ static void json_timeline(FILE *out, const struct report *r, const char *pad)
     fputs("], \"won\": [", out);
     for (uint32_t i = 0; i <= last; i++) {
         uint32_t won = 0;
-        for (uint32_t k = 0; k < p->parties_count; k++) {
+        for (uint32_t k = 0; k < plan_whos(p); k++) {
             won += r->result.timeline[i].won[k];
         }
         fprintf(out, "%s%u", i ? "," : "", won);
@@ -110,7 +110,7 @@ static void json_head(FILE *out, const struct report *r, const char *pad)
     fprintf(out, "%s  \"scenario\": ", pad);
     report_json_text(out, r->scenario);
     fprintf(out, ", \"mode\": \"%s\", \"seed\": %llu, \"started\": \"%s\",\n%s  \"machine\": ",
-            plan_mode_name(r->plan->mode), (unsigned long long)r->plan->seed, when, pad);
+            scenario_mode_name(plan_mode(r->plan)), (unsigned long long)r->plan->seed, when, pad);
     report_json_text(out, report_machine());
     fprintf(out, ", \"commit\": \"%s\", \"target\": ", report_commit());
     report_json_text(out, r->plan->target);
@@ -118,7 +118,8 @@ static void json_head(FILE *out, const struct report *r, const char *pad)
             ",\n%s  \"scale\": \"%s\", \"seconds\": %.2f, \"window_s\": %.3f, \"grace_s\": %.3f, "
             "\"slots\": %u, \"identities\": %u, \"processes\": %u,\n",
             pad, r->scale, r->seconds, (double)r->plan->window_us / 1e6,
-            (double)r->plan->grace_us / 1e6, r->plan->slots_count, r->plan->clients_count,
+            (double)r->plan->scenario.grace_us / 1e6, r->plan->slots_count,
+            r->plan->scenario.identities_count,
             r->plan->processes);
 }
 
@@ -126,13 +127,15 @@ static void json_generator(FILE *out, const struct report *r, const char *pad)
 {
     fprintf(out,
             "%s  \"requests\": {\"sent\": %llu, \"answered\": %llu, \"refused\": %llu, "
-            "\"timed_out\": %llu, \"cancelled\": %llu, \"unaccounted\": %llu, \"garbled\": %llu},\n"
+            "\"timed_out\": %llu, \"cancelled\": %llu, \"unaccounted\": %llu, \"garbled\": %llu, "
+            "\"garbage_connections\": %llu},\n"
             "%s  \"generator\": {\"late\": %llu, \"late_share\": %.6f, \"late_after_ms\": %.1f, "
             "\"cores\": %.3f, \"lost_target\": %s, \"stopped\": %s, \"lag\": ",
             pad, (unsigned long long)r->sent, (unsigned long long)r->answered,
             (unsigned long long)r->refused, (unsigned long long)r->timed_out,
             (unsigned long long)r->cancelled, (unsigned long long)r->unaccounted,
-            (unsigned long long)r->result.garbled, pad, (unsigned long long)r->result.late,
+            (unsigned long long)r->result.garbled,
+            (unsigned long long)r->result.garbage, pad, (unsigned long long)r->result.late,
             r->late_share, (double)r->plan->late_us / 1e3, r->generator_cores,
             r->result.is_lost ? "true" : "false", r->result.is_stopped ? "true" : "false");
     json_hist(out, &r->result.lag);
@@ -154,7 +157,7 @@ void report_json(FILE *out, const struct report *r, int indent)
     json_generator(out, r, pad);
     json_audit(out, r, pad);
     fprintf(out, "%s  \"populations\": [\n", pad);
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         json_party(out, r, i, pad);
     }
     fprintf(out, "%s  ],\n%s  \"arrival_deciles\": [", pad, pad);
@@ -164,9 +167,9 @@ void report_json(FILE *out, const struct report *r, int indent)
     }
     fprintf(out, "],\n%s  \"arrival_chi2\": %.3f,\n%s  \"latency\": {", pad, r->deciles_chi2, pad);
     bool is_first = true;
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         if (r->result.latency[i].count) {
-            fprintf(out, "%s\"%s\": ", is_first ? "" : ", ", plan_call_name((enum plan_call)i));
+            fprintf(out, "%s\"%s\": ", is_first ? "" : ", ", crowd_act_name((enum crowd_act)i));
             json_hist(out, &r->result.latency[i]);
             is_first = false;
         }

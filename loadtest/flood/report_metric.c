@@ -57,7 +57,7 @@ const char *report_metric_name(size_t n)
 static void metric_wait(const struct report *r, int party, struct hist *out)
 {
     hist_init(out);
-    for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         if (party < 0 || (int)i == party) {
             hist_merge(out, &r->result.parties[i].wait);
         }
@@ -69,7 +69,7 @@ static double metric_share(const struct report *r, const struct metric *m, int p
     const struct share *s = m->at ? &r->bots : party < 0 ? NULL : &r->shares[party];
     uint64_t slots = 0;
     if (s == NULL) { /* of everybody */
-        for (uint32_t i = 0; i < r->plan->parties_count; i++) {
+        for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
             slots += r->shares[i].slots;
         }
         return m->kind == METRIC_SLOTS ? (double)slots : 1;
@@ -92,7 +92,7 @@ static double metric_value(const struct report *r, const struct metric *m, int p
         return (double)hist_quantile(&sum, (uint32_t)m->at) / 1e6;
     case METRIC_LATENCY:
         hist_init(&sum);
-        for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+        for (int i = 0; i < CROWD_ACT_COUNT; i++) {
             hist_merge(&sum, &r->result.latency[i]);
         }
         return (double)hist_quantile(&sum, (uint32_t)m->at) / 1e6;
@@ -110,8 +110,8 @@ bool report_metric(const struct report *r, const char *name, const char *populat
                    double *ret_value)
 {
     int party = -1;
-    for (uint32_t i = 0; population && i < r->plan->parties_count; i++) {
-        if (strcmp(r->plan->parties[i].name, population) == 0) {
+    for (uint32_t i = 0; population && i < plan_whos(r->plan); i++) {
+        if (strcmp(plan_who(r->plan, i)->name, population) == 0) {
             party = (int)i;
         }
     }

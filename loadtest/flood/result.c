@@ -12,7 +12,7 @@ void result_init(struct result *r)
     for (int i = 0; i < PLAN_PARTIES_MAX; i++) {
         hist_init(&r->parties[i].wait);
     }
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         hist_init(&r->latency[i]);
     }
     hist_init(&r->lag);
@@ -25,6 +25,7 @@ static void result_merge_party(struct party_result *to, const struct party_resul
     to->decided += from->decided;
     to->holds += from->holds;
     to->won += from->won;
+    to->wasted += from->wasted;
     to->sent += from->sent;
     to->answered += from->answered;
     to->refused += from->refused;
@@ -40,7 +41,7 @@ void result_merge(struct result *to, const struct result *from)
         result_merge_party(&to->parties[i], &from->parties[i]);
     }
     hist_merge(&to->lag, &from->lag);
-    for (int i = 0; i < PLAN_CALL_COUNT; i++) {
+    for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         hist_merge(&to->latency[i], &from->latency[i]);
     }
     for (int i = 0; i < PLAN_BUCKETS; i++) {
@@ -58,6 +59,7 @@ void result_merge(struct result *to, const struct result *from)
     }
     to->late += from->late;
     to->garbled += from->garbled;
+    to->garbage += from->garbage;
     to->cpu_us += from->cpu_us;
     to->wall_us = from->wall_us > to->wall_us ? from->wall_us : to->wall_us;
     to->last_us = from->last_us > to->last_us ? from->last_us : to->last_us;

@@ -61,6 +61,7 @@ static int stage_pool(struct stage *s, const struct plan *plan)
     pool.display_name = "Flood";
     pool.scarce = true;
     pool.max_live_per_identity = 1;
+    pool.min_assurance = (Fairslot__V1__Assurance)plan->scenario.assurance;
     q.pool_id = (char *)plan->pool + strlen("pools/");
     q.pool = &pool;
     q.request_id = request_id;
@@ -115,6 +116,12 @@ static void stage_time(Google__Protobuf__Timestamp *t, int64_t us)
     t->nanos = (int32_t)(us % SECOND_US * 1000);
 }
 
+static void stage_length(Google__Protobuf__Duration *d, uint64_t us)
+{
+    d->seconds = (int64_t)(us / SECOND_US);
+    d->nanos = (int32_t)(us % SECOND_US * 1000);
+}
+
 static int stage_release(struct stage *s, struct plan *plan, int64_t first_s, int64_t last_s)
 {
     Fairslot__Admin__V1__CreateReleaseRequest q = FAIRSLOT__ADMIN__V1__CREATE_RELEASE_REQUEST__INIT;
@@ -128,20 +135,19 @@ static int stage_release(struct stage *s, struct plan *plan, int64_t first_s, in
     stage_time(&close, plan->opens_wall_us + plan->window_us);
     stage_time(&first, first_s * SECOND_US);
     stage_time(&last, last_s * SECOND_US);
-    grace.seconds = plan->grace_us / SECOND_US;
-    grace.nanos = (int32_t)(plan->grace_us % SECOND_US * 1000);
-    cohort.seconds = plan->cohort_us / SECOND_US;
-    accept.seconds = 600;
+    stage_length(&grace, plan->scenario.grace_us);
+    stage_length(&cohort, plan->scenario.cohort_us);
+    stage_length(&accept, plan->scenario.accept_us);
     release.entry_open_time = &open;
     release.entry_close_time = &close;
     release.slots_start_time = &first;
     release.slots_end_time = &last;
     release.serving = FAIRSLOT__V1__RELEASE__SERVING__SERVING_FIRST_COME;
-    if (plan->mode != PLAN_FCFS) {
+    if (plan->scenario.mode != CROWD_FCFS) {
         release.serving = FAIRSLOT__V1__RELEASE__SERVING__SERVING_BY_PREFERENCE;
         release.entry_grace = &grace;
         release.accept_length = &accept;
-        release.cohort_length = plan->cohort_us ? &cohort : NULL;
+        release.cohort_length = plan->scenario.cohort_us ? &cohort : NULL;
     }
     q.parent = plan->pool;
     q.release_id = strrchr(plan->release, '/') + 1;
@@ -223,8 +229,9 @@ static int stage_by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int stage_set(struct stage *s, struct plan *plan, uint32_t slots, int64_t lead_us)
+int stage_set(struct stage *s, struct plan *plan, int64_t lead_us)
 {
+    uint32_t slots = (uint32_t)plan->scenario.slots;
     int64_t begin_us = clock_wall_us();
     int64_t start_s = (begin_us / DAY_US + 2) * 86400 + 9 * 3600;
     int64_t end_s = start_s + (int64_t)(slots / STAGE_DESKS + 1) * STAGE_SLOT_S;
@@ -322,8 +329,8 @@ int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audi
     int r = 0;
     CHECK(a.claims != NULL);
     *ret_audit = (struct audit){0};
-    for (uint32_t i = 0; i < plan->clients_count && r == 0; i++) {
-        if (plan->clients[i].state == CLIENT_WON) {
+    for (uint32_t i = 0; i < plan->scenario.clients_count && r == 0; i++) {
+        if (plan->clients[i].state == CROWD_WON) {
             r = stage_audit_one(s, &a, &plan->clients[i]);
         }
     }

@@ -25,7 +25,7 @@ int stage_open(const char *target, const char *operator_token, struct stage **re
 void stage_close(struct stage *s);
 /* Makes pool, slots and release as the plan names them; waits until it is announced; fills
  * plan->slots, opens_wall_us and opens_mono_us.  lead_us: from now to the opening, at least. */
-int stage_set(struct stage *s, struct plan *plan, uint32_t slots, int64_t lead_us);
+int stage_set(struct stage *s, struct plan *plan, int64_t lead_us);
 void stage_free_slots(struct plan *plan);
 /* Reads every slot and every reservation back. */
 int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audit);
