@@ -392,6 +392,8 @@ static int serve_node_start(const struct serve *s, const char *url, struct node 
                                          .log_map_bytes = (size_t)s->config->shard_log_map,
                                          .disk_reserve_bytes =
                                              (uint64_t)s->config->shard_disk_reserve,
+                                         .scarce_reads = s->config->shard_scarce_reads,
+                                         .scarce_burst = s->config->shard_scarce_burst,
                                          .slow_round_us = s->config->shard_slow_round * 1000};
     serve_warn_room(s->data, (uint64_t)s->config->shard_disk_reserve);
     int r = node_start(&options, ret_node, text);

@@ -110,6 +110,8 @@
     M(shard_round_commands, HISTOGRAM_OF, none, none, none, "Commands in a round's entry.")       \
     M(shard_commit_duration_seconds, HISTOGRAM, none, none, none,                                 \
       "Time to make a round's entry durable: one commit, one fsync.")                             \
+    M(scarce_reads_refused_total, COUNTER, none, none, none,                                      \
+      "Lists of scarce pools' slots that were over an identity's budget.")                        \
     M(release_reports_total, COUNTER, none, none, none, "Releases that were closed and counted.") \
     M(release_alarms_total, COUNTER, none, none, none,                                            \
       "Of them, those with a bot advantage whose 95 % interval begins above 1.2.")                \

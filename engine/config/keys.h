@@ -155,6 +155,11 @@
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \
       "A commit that takes longer is logged with the traces that waited for it.  0: never.")      \
+    X(shard, scarce_reads, COUNT, "2", RANGE(0, 1000000), RESTART,                                \
+      "How often a second one identity may list the slots of scarce pools, which change once a "  \
+      "second; more is refused (READ_BUDGET) with a time.  0: any number.")                       \
+    X(shard, scarce_burst, COUNT, "60", RANGE(1, 1000000), RESTART,                               \
+      "How many such lists at once after a pause: pages of one list count each.")                 \
     X(shard, signing_key, SECRET, "", RANGE(0, 4000), RESTART,                                    \
       "PEM file of the operator's Ed25519 key (fairslot release key FILE): it signs manifests "    \
       "and receipts.  Replicas of a shard need the same.  Empty: release.key in the data "        \

@@ -65,4 +65,7 @@ struct routing_key ledger_pool_key(struct span pool_id);
 /* Position is a hash of class and identity, so it differs from class to class. */
 struct routing_key ledger_identity_key(struct span service_class, const struct identity *identity);
 
+/* Is there such a pool, and do its slots leave only through releases? */
+bool ledger_is_scarce(struct ledger *l, struct span pool);
+
 #endif

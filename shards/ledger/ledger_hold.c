@@ -76,6 +76,9 @@ void ledger_hold_take(struct ledger_step *s, const struct ledger_scene *scene,
     for (size_t i = 0; i < run->count; i++) {
         struct ledger_slot *slot = &run->slots[i];
         CHECK(slot->state == SLOT_FREE || slot->state == SLOT_RETURNED);
+        if (scene->pool->scarce && slot->state == SLOT_FREE) {
+            ledger_slots_free_turned(slot, s);
+        }
         slot->state = state;
         slot->version++;
         slot->owner = scene->at.position;

@@ -111,6 +111,8 @@ struct ledger_slot {
     uint32_t item_version;
     bool is_follower;  /* held and taken only: of an item's slots not the first */
     bool was_returned; /* blocked only: what it is again when it is unblocked */
+    int64_t since_us;  /* of a scarce pool: whole second in which it became free or ceased to be,
+                          and so is told only behind it; 0: none that matters */
     int64_t lapse_us;  /* taken only, of the first: its reservation's; 0: none */
 };
 
@@ -322,6 +324,8 @@ int ledger_pool_update(struct ledger_step *s);
 int ledger_pool_get(struct ledger_step *s);
 int ledger_pool_list(struct ledger_step *s);
 int ledger_slots_create(struct ledger_step *s);
+/* The slot, of a scarce pool, becomes free now or ceases to be. */
+void ledger_slots_free_turned(struct ledger_slot *slot, const struct ledger_step *s);
 int ledger_slots_list(struct ledger_step *s);
 /* A walk over the slots of one pool, in the book's order. */
 struct ledger_slots_walk {

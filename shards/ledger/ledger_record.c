@@ -66,14 +66,15 @@ static bool ledger_record_is_owned(enum slot_state state)
 }
 
 /* What only format 2 can say; never 0 there. */
-enum { EXTRA_FOLLOWER = 1, EXTRA_RETURNED = 2, EXTRA_LAPSES = 4 };
+enum { EXTRA_FOLLOWER = 1, EXTRA_RETURNED = 2, EXTRA_LAPSES = 4, EXTRA_SINCE = 8 };
 
 static uint8_t ledger_record_extras(const struct ledger_slot *slot)
 {
     bool is_owned = ledger_record_is_owned(slot->state);
     return (uint8_t)((is_owned && slot->is_follower ? EXTRA_FOLLOWER : 0) |
                      (slot->state == SLOT_BLOCKED && slot->was_returned ? EXTRA_RETURNED : 0) |
-                     (slot->state == SLOT_TAKEN && slot->lapse_us ? EXTRA_LAPSES : 0));
+                     (slot->state == SLOT_TAKEN && slot->lapse_us ? EXTRA_LAPSES : 0) |
+                     (slot->since_us ? EXTRA_SINCE : 0));
 }
 
 void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
@@ -96,6 +97,9 @@ void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
     if (extras & EXTRA_LAPSES) {
         ledger_record_seconds(w, slot->lapse_us, 5);
     }
+    if (extras & EXTRA_SINCE) {
+        ledger_record_seconds(w, slot->since_us, 5);
+    }
 }
 
 static void ledger_read_extras(struct reader *r, struct ledger_slot *s)
@@ -104,6 +108,7 @@ static void ledger_read_extras(struct reader *r, struct ledger_slot *s)
     s->is_follower = extras & EXTRA_FOLLOWER;
     s->was_returned = extras & EXTRA_RETURNED;
     s->lapse_us = extras & EXTRA_LAPSES ? ledger_read_seconds(r, 5) : 0;
+    s->since_us = extras & EXTRA_SINCE ? ledger_read_seconds(r, 5) : 0;
     r->bad |= extras == 0 || extras != ledger_record_extras(s) ||
               s->lapse_us > (int64_t)LEDGER_SECOND_MAX * SECOND_US;
 }

@@ -321,6 +321,7 @@ static int step_close_slot(struct ledger_step *s, struct ledger_release *r, stru
     if (slot.state != SLOT_FREE) {
         return 0;
     }
+    ledger_slots_free_turned(&slot, s);
     slot.state = SLOT_RETURNED;
     slot.version++;
     ledger_record_slot(&w, &slot);

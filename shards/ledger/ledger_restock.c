@@ -109,6 +109,7 @@ static int ledger_restock_one(struct ledger_step *s, uint64_t space, struct ledg
                               bool *ret_is_freed)
 {
     struct ledger_slots_walk walk = {space, ledger_key_span(&job->cursor), job->is_begun};
+    bool is_scarce = ledger_is_scarce(s->l, s->c->pool);
     uint8_t bytes[LEDGER_SLOT_BYTES];
     struct writer w = writer_of(bytes, sizeof bytes);
     struct slot_key at;
@@ -122,6 +123,9 @@ static int ledger_restock_one(struct ledger_step *s, uint64_t space, struct ledg
     *ret_is_freed = slot.state == SLOT_RETURNED && at.start_us > s->now_us;
     if (!*ret_is_freed) {
         return 0;
+    }
+    if (is_scarce) {
+        ledger_slots_free_turned(&slot, s);
     }
     slot.state = SLOT_FREE;
     slot.version++;

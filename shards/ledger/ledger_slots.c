@@ -133,6 +133,20 @@ static int ledger_slots_token(struct ledger_step *s, const struct slot_key *last
     return err_trace(ledger_page_write(s, (struct span){(uint8_t *)id, n}));
 }
 
+void ledger_slots_free_turned(struct ledger_slot *slot, const struct ledger_step *s)
+{
+    int64_t now_us = s->now_us - s->now_us % SECOND_US;
+    slot->since_us = slot->since_us == now_us ? 0 : now_us; /* twice in one second: as before */
+}
+
+/* As it was when the second began, and whether free or not alone. */
+static void ledger_slots_mask(struct ledger_slot *slot, int64_t second_us)
+{
+    bool is_free = (slot->state == SLOT_FREE) != (slot->since_us == second_us);
+    slot->state = is_free ? SLOT_FREE : SLOT_TAKEN;
+    slot->version = 0;
+}
+
 /* Collects the page from `w` on. */
 static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk *w,
                                 bool is_masked, struct slot_view *out)
@@ -152,8 +166,7 @@ static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk 
             return err_trace(ledger_slots_token(s, &last));
         }
         if (is_masked) {
-            slot.state = slot.state == SLOT_FREE ? SLOT_FREE : SLOT_TAKEN;
-            slot.version = 0;
+            ledger_slots_mask(&slot, s->v->as_of_us);
         }
         if (slot.state == SLOT_FREE || !s->c->free_only) {
             r = ledger_slots_view(s, &key, &slot, &out[s->v->slots_count++]);
@@ -164,6 +177,12 @@ static int ledger_slots_collect(struct ledger_step *s, struct ledger_slots_walk 
         memcpy(slug, key.slug.ptr, key.slug.len);
         last = (struct slot_key){key.start_us, {slug, key.slug.len}};
     }
+}
+
+bool ledger_is_scarce(struct ledger *l, struct span pool)
+{
+    const struct ledger_pool *found;
+    return ledger_pool_find(l, pool, &found) == 0 && found->scarce;
 }
 
 int ledger_slots_list(struct ledger_step *s)
@@ -191,6 +210,9 @@ int ledger_slots_list(struct ledger_step *s)
     }
     if (page == LEDGER_NONE) {
         from.start_us = s->c->from_us + (SECOND_US - s->c->from_us % SECOND_US) % SECOND_US;
+    }
+    if (is_masked) { /* one snapshot a second, the same for everybody */
+        s->v->as_of_us = s->now_us - s->now_us % SECOND_US;
     }
     bool is_first = page == LEDGER_NONE;
     int64_t ahead_us = s->now_us - s->now_us % SECOND_US + SECOND_US;

@@ -101,6 +101,7 @@ static bool ledger_stock_turn(enum command_kind kind, struct ledger_slot *slot)
 
 static int ledger_stock_put(struct ledger_step *s, uint64_t space, size_t *ret_count)
 {
+    bool is_scarce = ledger_is_scarce(s->l, s->c->pool);
     for (size_t i = 0; i < s->c->slots_count; i++) {
         uint8_t bytes[LEDGER_SLOT_BYTES];
         struct writer w = writer_of(bytes, sizeof bytes);
@@ -110,7 +111,11 @@ static int ledger_stock_put(struct ledger_step *s, uint64_t space, size_t *ret_c
         if (r) {
             return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
         }
+        bool was_free = slot.state == SLOT_FREE;
         if (ledger_stock_turn(s->c->kind, &slot)) {
+            if (is_scarce && was_free != (slot.state == SLOT_FREE)) {
+                ledger_slots_free_turned(&slot, s);
+            }
             ledger_record_slot(&w, &slot);
             r = ledger_put(s->l, &key, &w);
             *ret_count += 1;

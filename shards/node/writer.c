@@ -38,6 +38,7 @@
 #include "base/trace.h"
 #include "node/answers.h"
 #include "node/alarm.h"
+#include "node/budget.h"
 #include "node/credit.h"
 #include "node/feed.h"
 #include "node/logtime.h"
@@ -58,6 +59,7 @@ struct writer {
     struct replica *replica;
     struct ledger *ledger;
     struct answers *answers;
+    struct budget *budget;
     struct signer *signer; /* NULL: nothing is signed */
     struct feed *feed;
     struct replay replay;
@@ -89,6 +91,7 @@ static int writer_item(struct writer *w, struct round *round, struct intake_batc
     if (refusal.reason == REASON_OK && is_read && !answers_takes_read(w->answers)) {
         refusal.reason = REASON_STILL_QUEUED;
     }
+    budget_judge(w->budget, w->ledger, command, w->time.mono_us, &refusal);
     if (refusal.reason != REASON_OK) {
         answers_refusal(w->answers, &refusal);
         return 0;
@@ -478,6 +481,8 @@ static int writer_open(struct writer *w)
     }
     r = r ? err_fold(r) : writer_replay(w);
     r = r ? r : err_fold(answers_new(w->signer, &w->answers));
+    const struct node_options *o = w->options;
+    r = r ? r : err_fold(budget_new(o->scarce_reads, o->scarce_burst, &w->budget));
     r = r ? r : err_fold(feed_new(w->intake, &w->feed));
     for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
         r = err_fold(round_new(&w->rounds[i]));
@@ -498,6 +503,7 @@ static void writer_close(struct writer *w)
         round_free(w->rounds[i]);
     }
     answers_free(w->answers);
+    budget_free(w->budget);
     signer_close(w->signer);
     feed_free(w->feed);
     replay_fini(&w->replay);
