@@ -49,7 +49,7 @@ static const struct {
     {"RELEASE_SEALED", "see what came of your ticket: fairslot ticket show RELEASE"},
     {"RELEASE_ENDED", "see the releases there are: fairslot release list --pool ID"},
     {"RELEASE_STATE", "see its state: fairslot release show NAME"},
-    {"RELEASE_EMPTY", "see the pool's slots: fairslot slot list --pool ID; make some: fairslot slot "
+    {"RELEASE_EMPTY", "see what the pool has: fairslot slot list --pool ID; then fairslot slot "
                       "import"},
     {"RELEASES_FULL", "end one that is served: fairslot release close NAME"},
     {"NOT_SCARCE", "use --serving first-come, or a pool made with --scarce"},

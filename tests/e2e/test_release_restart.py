@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Goal: kill -9 in every state of a release changes nothing of what comes of it.
 
-A release is announced, its server ends well, and its data is copied: so two servers have the same
-release key, operator's seed and manifest.  One is left in peace; the other is killed in every state
+A release is announced, its server ends well, and its data is copied: two servers with the same
+release key, operator's seed and manifest.  One is left in peace, the other killed in every state,
 and while things go on in it.  People do the same at both.  In the end the two bundles are the same,
-byte for byte, and so is who has what.  (test_ledger_release.c kills behind every single command.)"""
+byte for byte, and so is who has what.  (test_ledger_release.c kills behind every command.)"""
 import os
 import random
 import shutil
