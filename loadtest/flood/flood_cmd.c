@@ -278,8 +278,8 @@ static int flood_tell(struct flood *f, int ran)
     size_t missed = threshold_print(words, f->thresholds, f->thresholds_count, r);
     int e = flood_write(f);
     if (r->result.garbled + r->result.garbage > 0) {
-        talk_error("%llu answers could not be read, and %llu connections ended for bytes that are "
-                   "not HTTP/2: is %s a fairslot gateway?", (unsigned long long)r->result.garbled,
+        talk_error("%llu answers could not be read, and %llu connections began with bytes that "
+                   "are not HTTP/2: is %s a fairslot gateway?", (unsigned long long)r->result.garbled,
                    (unsigned long long)r->result.garbage, f->plan.target);
         e = VERB_FAILED;
     }

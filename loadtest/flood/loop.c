@@ -86,7 +86,7 @@ int loop_reopen(struct loop_conn *c, const char *target, const struct wire_clien
         return err_fold(r);
     }
     c->fd = fd;
-    c->wants_write = false;
+    c->wants_write = c->has_heard = false;
     c->loop->conns_open++;
     loop_touch(c);
     return 0;
@@ -197,12 +197,15 @@ static int loop_read(struct loop_conn *c)
         loop_drop(c);
         return 0;
     }
+    if (!c->has_heard) { /* a server begins with SETTINGS (RFC 9113 3.4) */
+        c->has_heard = true;
+        c->loop->garbage_count += n >= 4 && buffer[3] != 4;
+    }
     int r = wire_client_receive(c->client, buffer, (size_t)n);
     if (r < 0) {
         return err_trace(r);
     }
     if (r > 0 || wire_client_done(c->client)) {
-        c->loop->garbage_count += r > 0;
         loop_drop(c);
         return 0;
     }

@@ -17,6 +17,7 @@ struct loop_conn {
     int fd;           /* -1: closed */
     bool is_dirty;    /* on the loop's flush list */
     bool wants_write; /* EPOLLOUT is armed */
+    bool has_heard;   /* bytes have come */
     struct loop_conn *next_dirty;
 };
 
@@ -26,7 +27,7 @@ struct loop {
     size_t conns_count;
     size_t conns_open;
     struct loop_conn *dirty; /* connections with something to send */
-    size_t garbage_count;    /* connections that ended for bytes that are not HTTP/2 */
+    size_t garbage_count;    /* connections whose first bytes were not HTTP/2's */
     int failure;             /* errno of the last connection that could not be made */
 };
 
