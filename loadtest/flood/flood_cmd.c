@@ -279,8 +279,9 @@ static int flood_tell(struct flood *f, int ran)
     int e = flood_write(f);
     if (r->result.garbled + r->result.garbage > 0) {
         talk_error("%llu answers could not be read, and %llu connections began with bytes that "
-                   "are not HTTP/2: is %s a fairslot gateway?", (unsigned long long)r->result.garbled,
-                   (unsigned long long)r->result.garbage, f->plan.target);
+                   "are not HTTP/2: is %s a fairslot gateway?",
+                   (unsigned long long)r->result.garbled, (unsigned long long)r->result.garbage,
+                   f->plan.target);
         e = VERB_FAILED;
     }
     if (ran) {
