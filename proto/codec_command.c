@@ -68,7 +68,11 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_SWEEP:
     case COMMAND_RAISE:
     case COMMAND_STEP_RELEASE:
+    case COMMAND_END_RELEASE:
+    case COMMAND_COIN:
         return NEEDS_NOTHING;
+    case COMMAND_ERASE:
+        return NEEDS_REQUEST;
     case COMMAND_LIST_POOLS:
         return NEEDS_PAGE;
     case COMMAND_LIST_SLOTS:

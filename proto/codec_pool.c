@@ -78,6 +78,17 @@ bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
          "whole seconds, at most 30 days"},
         {pool->reconfirm_open_us == 0 || pool->reconfirm_by_us < pool->reconfirm_open_us,
          "pool.reconfirm_by", "less than reconfirm_open"},
+        {pool->appeal_us >= SECOND_US && codec_pool_span_ok(pool->appeal_us, 3650),
+         "pool.appeal_period", "whole seconds, 1 second to 3650 days"},
+        {pool->return_policy >= RETURN_NEXT && pool->return_policy <= RETURN_COIN,
+         "pool.return_policy", "a value of fairslot.v1.Pool.ReturnPolicy"},
+        {pool->return_wait_us >= 60 * SECOND_US && pool->return_wait_us <= 30 * DAY_US &&
+             pool->return_wait_us % (60 * SECOND_US) == 0,
+         "pool.return_wait", "whole minutes, 1 to 43200"},
+        {pool->return_release.len == 0 || codec_pool_id_ok(pool->return_release),
+         "pool.return_release", "1 to 63 of a-z, 0-9 and '-', first and last no '-'"},
+        {pool->return_policy != RETURN_NAMED || pool->return_release.len > 0,
+         "pool.return_release", "which release RETURN_POLICY_NAMED means"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (!rules[i].ok) {
@@ -94,18 +105,27 @@ bool codec_pool_check(const struct pool_view *pool, const char **ret_field,
 static bool codec_pool_put_limits(struct arena *arena, const struct pool_view *pool,
                                   bool with_name, Fairslot__V1__Pool *m)
 {
+    bool says_appeal = with_name || pool->appeal_us != POOL_APPEAL_US;
+    bool says_wait = with_name ? pool->return_policy == RETURN_COIN
+                               : pool->return_wait_us != POOL_RETURN_WAIT_US;
     const struct {
         int64_t us;
         Google__Protobuf__Duration **out;
     } spans[] = {{pool->cool_down_us, &m->cancel_cool_down},
                  {pool->reconfirm_open_us, &m->reconfirm_open},
-                 {pool->reconfirm_by_us, &m->reconfirm_by}};
+                 {pool->reconfirm_by_us, &m->reconfirm_by},
+                 {says_appeal ? pool->appeal_us : 0, &m->appeal_period},
+                 {says_wait ? pool->return_wait_us : 0, &m->return_wait}};
     bool says_slots = with_name || pool->max_slots != POOL_MAX_SLOTS;
     bool says_changes = with_name || pool->max_changes != POOL_MAX_CHANGES;
     m->max_slots_per_hold = says_slots ? (int32_t)pool->max_slots : 0;
     m->max_changes = !says_changes            ? 0
                      : pool->max_changes == 0 ? -1
                                               : (int32_t)pool->max_changes;
+    bool says_policy = with_name || pool->return_policy != RETURN_NEXT;
+    m->return_policy =
+        says_policy ? (Fairslot__V1__Pool__ReturnPolicy)pool->return_policy : 0;
+    m->return_release = codec_text(arena, pool->return_release);
     for (size_t i = 0; i < sizeof spans / sizeof spans[0]; i++) {
         if (spans[i].us != 0) {
             *spans[i].out = codec_duration(arena, spans[i].us);
@@ -114,7 +134,7 @@ static bool codec_pool_put_limits(struct arena *arena, const struct pool_view *p
             }
         }
     }
-    return true;
+    return m->return_release != NULL;
 }
 
 Fairslot__V1__Pool *codec_pool_message(struct arena *arena, const struct pool_view *pool,
@@ -185,7 +205,11 @@ uint32_t codec_pool_set(const Fairslot__V1__Pool *m)
            (m->max_changes ? POOL_FIELD_MAX_CHANGES : 0u) |
            (m->cancel_cool_down ? POOL_FIELD_COOL_DOWN : 0u) |
            (m->reconfirm_open ? POOL_FIELD_RECONFIRM_OPEN : 0u) |
-           (m->reconfirm_by ? POOL_FIELD_RECONFIRM_BY : 0u);
+           (m->reconfirm_by ? POOL_FIELD_RECONFIRM_BY : 0u) |
+           (m->appeal_period ? POOL_FIELD_APPEAL : 0u) |
+           (m->return_policy ? POOL_FIELD_RETURN_POLICY : 0u) |
+           (m->return_wait ? POOL_FIELD_RETURN_WAIT : 0u) |
+           (m->return_release[0] ? POOL_FIELD_RETURN_RELEASE : 0u);
 }
 
 struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span id)
@@ -208,5 +232,12 @@ struct pool_view codec_pool_view(const Fairslot__V1__Pool *message, struct span 
         .cool_down_us = codec_pool_span_us(message->cancel_cool_down),
         .reconfirm_open_us = codec_pool_span_us(message->reconfirm_open),
         .reconfirm_by_us = codec_pool_span_us(message->reconfirm_by),
+        .appeal_us = message->appeal_period ? codec_pool_ttl_us(message->appeal_period)
+                                            : POOL_APPEAL_US,
+        .return_policy = message->return_policy ? (enum return_policy)message->return_policy
+                                                : RETURN_NEXT,
+        .return_wait_us = message->return_wait ? codec_pool_ttl_us(message->return_wait)
+                                               : POOL_RETURN_WAIT_US,
+        .return_release = span_of(message->return_release),
     };
 }

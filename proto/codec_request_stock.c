@@ -61,6 +61,10 @@ static void codec_stock_unmask(Fairslot__V1__Pool *m, uint32_t mask)
     KEEP(COOL_DOWN, cancel_cool_down)
     KEEP(RECONFIRM_OPEN, reconfirm_open)
     KEEP(RECONFIRM_BY, reconfirm_by)
+    KEEP(APPEAL, appeal_period)
+    KEEP(RETURN_POLICY, return_policy)
+    KEEP(RETURN_WAIT, return_wait)
+    KEEP(RETURN_RELEASE, return_release)
 #undef KEEP
 }
 

@@ -38,6 +38,9 @@ enum command_kind {
     COMMAND_CREATE_TICKET = 33,      /* pool, release: id, wishes, slot_count; request_id */
     COMMAND_DELETE_TICKET = 34,      /* pool, release: id, ticket; request_id */
     COMMAND_STEP_RELEASE = 35,       /* owner (the release's space), version; by the shard itself */
+    COMMAND_END_RELEASE = 36,        /* owner (the release's space); by the shard itself */
+    COMMAND_COIN = 37,               /* number: of the minute, random; by the shard itself */
+    COMMAND_ERASE = 38,              /* note (identity, 32 hex digits), request_id; operator */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
     COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
@@ -65,7 +68,8 @@ static inline bool command_is_read(enum command_kind kind)
 static inline bool command_is_own(enum command_kind kind)
 {
     return kind == COMMAND_EXPIRE_HOLD || kind == COMMAND_SWEEP || kind == COMMAND_RESTOCK_STEP ||
-           kind == COMMAND_LAPSE || kind == COMMAND_RAISE || kind == COMMAND_STEP_RELEASE;
+           kind == COMMAND_LAPSE || kind == COMMAND_RAISE || kind == COMMAND_STEP_RELEASE ||
+           kind == COMMAND_END_RELEASE || kind == COMMAND_COIN;
 }
 
 enum role {
@@ -109,6 +113,9 @@ struct new_slot {
     struct span desk; /* at most 64 bytes, as people read it */
 };
 
+/* Values as fairslot.v1.Pool.ReturnPolicy; RETURN_NEXT where nothing is said. */
+enum return_policy { RETURN_NEXT = 1, RETURN_NAMED = 2, RETURN_COIN = 3 };
+
 /* A pool's policy, as asked for and as stored. */
 struct pool_view {
     struct span id;
@@ -126,9 +133,15 @@ struct pool_view {
     int64_t cool_down_us;  /* after something was given back; 0: none, to 30 days */
     int64_t reconfirm_open_us; /* before the start; 0: at once, to 90 days */
     int64_t reconfirm_by_us;   /* before the start; 0: nobody has to, to 30 days */
+    int64_t appeal_us;     /* release keys are burned so long after the end; to 3650 days */
+    enum return_policy return_policy;
+    int64_t return_wait_us;    /* mean of the coin: 1 min to 30 days */
+    struct span return_release; /* the one that RETURN_NAMED means; "" else */
     uint64_t version;      /* goes out as the etag */
 };
 
+#define POOL_APPEAL_US      (30 * DAY_US)            /* when the pool says nothing */
+#define POOL_RETURN_WAIT_US (6 * 60 * 60 * SECOND_US) /* the same */
 #define POOL_MAX_SLOTS    SLOTS_PER_HOLD /* when the pool says nothing */
 #define POOL_MAX_CHANGES  2              /* the same */
 #define POOL_CHANGES_MAX  100
@@ -147,13 +160,17 @@ struct pool_view {
     X(MAX_CHANGES, 9, "max_changes")                      \
     X(COOL_DOWN, 10, "cancel_cool_down")                  \
     X(RECONFIRM_OPEN, 11, "reconfirm_open")               \
-    X(RECONFIRM_BY, 12, "reconfirm_by")
+    X(RECONFIRM_BY, 12, "reconfirm_by")                   \
+    X(APPEAL, 13, "appeal_period")                        \
+    X(RETURN_POLICY, 14, "return_policy")                 \
+    X(RETURN_WAIT, 15, "return_wait")                     \
+    X(RETURN_RELEASE, 16, "return_release")
 
 enum pool_field {
 #define POOL_FIELD_ENUM(name, bit, path) POOL_FIELD_##name = 1 << (bit),
     POOL_FIELDS(POOL_FIELD_ENUM)
 #undef POOL_FIELD_ENUM
-    POOL_FIELDS_ALL = (1 << 13) - 1
+    POOL_FIELDS_ALL = (1 << 17) - 1
 };
 
 struct command {

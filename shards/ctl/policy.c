@@ -79,6 +79,32 @@ static int policy_words(const struct verb *verb, struct policy *p, Fairslot__V1_
     return VERB_OK;
 }
 
+/* What happens to slots that come back, and to a release's key. */
+static int policy_ends(const struct verb *verb, struct policy *p, Fairslot__V1__Pool *pool)
+{
+    static const char *const ways[] = {"next", "named", "coin"};
+    static const char span[] = "a time such as 90s, 10m, 1h or 2d, or none for the default";
+    if (!policy_span(p, p->appeal, "appeal_period", 3, &pool->appeal_period)) {
+        return options_wrong(verb, "appeal-period", p->appeal, span);
+    }
+    if (!policy_span(p, p->return_wait, "return_wait", 4, &pool->return_wait)) {
+        return options_wrong(verb, "return-wait", p->return_wait, span);
+    }
+    policy_text(p, p->return_release, "return_release", &pool->return_release);
+    if (p->return_policy) {
+        int way = 0;
+        while (way < 3 && strcmp(p->return_policy, ways[way]) != 0) {
+            way++;
+        }
+        if (way == 3) {
+            return options_wrong(verb, "return", p->return_policy, "next, named or coin");
+        }
+        pool->return_policy = (Fairslot__V1__Pool__ReturnPolicy)(way + 1);
+        policy_said(p, "return_policy");
+    }
+    return VERB_OK;
+}
+
 static int policy_limits(const struct verb *verb, struct policy *p, Fairslot__V1__Pool *pool)
 {
     static const char span[] = "a time such as 90s, 10m, 1h or 2d, or none";
@@ -97,7 +123,7 @@ static int policy_limits(const struct verb *verb, struct policy *p, Fairslot__V1
     if (!policy_span(p, p->reconfirm_by, "reconfirm_by", 2, &pool->reconfirm_by)) {
         return options_wrong(verb, "reconfirm-by", p->reconfirm_by, span);
     }
-    return VERB_OK;
+    return policy_ends(verb, p, pool);
 }
 
 int policy_fill(const struct verb *verb, struct policy *p, Fairslot__V1__Pool *pool)

@@ -187,6 +187,7 @@ int show_pool(const struct options_call *call, const Fairslot__V1__Pool *pool)
 {
     char assurance[SHOW_TEXT], hold[SHOW_TEXT], live[SHOW_TEXT], slots[SHOW_TEXT];
     char changes[SHOW_TEXT], cool[SHOW_TEXT], open[SHOW_TEXT], by[SHOW_TEXT];
+    char appeal[SHOW_TEXT], way[SHOW_TEXT], wait[SHOW_TEXT];
     if (options_json(call)) {
         return render_print_json(render_json(&pool->base));
     }
@@ -209,6 +210,11 @@ int show_pool(const struct options_call *call, const Fairslot__V1__Pool *pool)
         {"cool-down", show_span(pool->cancel_cool_down, cool)},
         {"reconfirm from", show_span(pool->reconfirm_open, open)},
         {"reconfirm by", show_span(pool->reconfirm_by, by)},
+        {"appeal period", show_span(pool->appeal_period, appeal)},
+        {"slots return", show_enum(&fairslot__v1__pool__return_policy__descriptor,
+                                   (int)pool->return_policy, "RETURN_POLICY_", way)},
+        {"return wait", pool->return_wait ? show_span(pool->return_wait, wait) : ""},
+        {"return release", pool->return_release},
         {"scarce", pool->scarce ? "yes, leaves only through releases" : "no"},
         {"etag", pool->etag},
         {NULL, NULL},

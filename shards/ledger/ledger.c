@@ -161,7 +161,13 @@ static int ledger_raise(struct ledger_step *s)
 /* Do the rules of this state know the command? */
 static bool ledger_is_known(const struct ledger *l, const struct command *c)
 {
-    if (l->version >= 2 || command_is_read(c->kind) || c->kind == COMMAND_RAISE) {
+    if (l->version >= 3 || command_is_read(c->kind) || c->kind == COMMAND_RAISE) {
+        return true;
+    }
+    if ((c->new_pool && ledger_pool_has_ends(c->new_pool)) || c->kind >= COMMAND_END_RELEASE) {
+        return false;
+    }
+    if (l->version == 2) {
         return true;
     }
     return c->kind <= COMMAND_SWEEP && c->select_count == 0 &&
@@ -253,6 +259,7 @@ void ledger_free(struct ledger *l)
         ledger_open_fini(l);
         free(l->open);
         ledger_expiry_fini(&l->expiry);
+        ledger_expiry_fini(&l->ends);
         free(l);
     }
 }
@@ -270,6 +277,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_release_add_part(s));
     case COMMAND_STEP_RELEASE:
         return err_trace(ledger_release_step(s));
+    case COMMAND_END_RELEASE:
+        return err_trace(ledger_end_step(s));
     case COMMAND_CREATE_TICKET:
         return err_trace(ledger_ticket_create(s));
     case COMMAND_DELETE_TICKET:
@@ -415,6 +424,8 @@ int64_t ledger_next_expiry_us(const struct ledger *l)
     }
     int64_t expiry_us = l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
     int64_t step_us = ledger_open_next_us(l);
+    int64_t end_us = ledger_end_next_us(l);
+    step_us = end_us < step_us ? end_us : step_us;
     return step_us < expiry_us ? step_us : expiry_us;
 }
 
@@ -445,6 +456,7 @@ size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *are
     }
     size_t made = ledger_due_works(l, arena, out, max);
     made += ledger_open_due(l, log_time_us, out + made, max - made);
+    made += ledger_end_due(l, log_time_us, arena, out + made, max - made);
     size_t count = ledger_expiry_due(&l->expiry, log_time_us, arena, due, max - made);
     for (size_t i = 0; i < count; i++) {
         struct span pool;

@@ -15,8 +15,10 @@
 /* Of the rules and record formats; stands in the state.  A state of older rules keeps them until
  * COMMAND_RAISE (ledger_due() proposes it): until then what is newer is refused (METHOD_PLANNED).
  * 2: holds of several slots, selectors, reschedule, reconfirm and lapse, blocked slots, restock,
- * changing a pool and its newer limits. */
-#define LEDGER_VERSION 2
+ * changing a pool and its newer limits.
+ * 3: ends of releases (their keys burned, their records gone), erasure of an identity, the ways in
+ * which slots return. */
+#define LEDGER_VERSION 3
 
 struct ledger;
 

@@ -330,7 +330,7 @@ static int ledger_open_load_one(struct ledger *l, struct span value)
     struct ledger_release release;
     int r = ledger_read_release(value, &release);
     if (r || ledger_release_is_over(&release)) {
-        return err_trace(r);
+        return r ? err_trace(r) : err_trace(ledger_end_load(l, &release));
     }
     if (l->open_count == RELEASES_OPEN_MAX) {
         return err_origin(-EBADMSG);

@@ -197,6 +197,7 @@ void ledger_record_slot(struct writer *w, const struct ledger_slot *slot);
 /* The oldest format that can say it. */
 uint8_t ledger_item_format(const struct ledger_item *item);
 bool ledger_pool_is_plain(const struct pool_view *pool); /* nothing newer than format 1 in it */
+bool ledger_pool_has_ends(const struct pool_view *pool); /* what rules of version 3 know */
 void ledger_record_item(struct writer *w, const struct ledger_item *item, uint8_t format);
 void ledger_record_ended(struct writer *w, const struct ledger_item *item);
 void ledger_record_account(struct writer *w, const struct ledger_account *account);
@@ -256,6 +257,11 @@ struct ledger_pool {
     int64_t cool_down_us;
     int64_t reconfirm_open_us;
     int64_t reconfirm_by_us;
+    int64_t appeal_us;
+    int64_t return_wait_us;
+    enum return_policy return_policy;
+    size_t return_len;
+    uint8_t return_release[RELEASE_ID_MAX];
     bool scarce;
 };
 
@@ -265,6 +271,7 @@ struct ledger {
     uint32_t version;            /* of the rules that this state follows */
     uint64_t hints_index;        /* log entry that the hints are counted for */
     uint32_t hints;              /* searches made for it */
+    struct ledger_expiry ends;   /* derived: what comes after releases, by its instant */
     struct ledger_expiry expiry; /* derived from slots that are held, or lapse */
     uint64_t restocks[RESTOCKS_MAX]; /* derived: spaces of pools with a restock under way */
     size_t restocks_count;

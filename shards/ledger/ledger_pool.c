@@ -50,9 +50,14 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
                                   .cool_down_us = view.cool_down_us,
                                   .reconfirm_open_us = view.reconfirm_open_us,
                                   .reconfirm_by_us = view.reconfirm_by_us,
+                                  .appeal_us = view.appeal_us,
+                                  .return_policy = view.return_policy,
+                                  .return_wait_us = view.return_wait_us,
+                                  .return_len = view.return_release.len,
                                   .scarce = view.scarce};
         memcpy(p->id, view.id.ptr, view.id.len);
         memcpy(p->service_class, view.service_class.ptr, view.service_class.len);
+        memcpy(p->return_release, view.return_release.ptr, view.return_release.len);
     }
     if (!span_equal((struct span){p->id, p->id_len}, id)) {
         return LEDGER_NONE;
@@ -211,6 +216,10 @@ static void ledger_pool_merge(const struct pool_view *from, uint32_t mask, struc
     MERGE(COOL_DOWN, cool_down_us)
     MERGE(RECONFIRM_OPEN, reconfirm_open_us)
     MERGE(RECONFIRM_BY, reconfirm_by_us)
+    MERGE(APPEAL, appeal_us)
+    MERGE(RETURN_POLICY, return_policy)
+    MERGE(RETURN_WAIT, return_wait_us)
+    MERGE(RETURN_RELEASE, return_release)
 #undef MERGE
 }
 
@@ -256,6 +265,10 @@ int ledger_pool_update(struct ledger_step *s)
     ledger_pool_merge(c->new_pool, c->pool_mask, &view);
     if (view.reconfirm_open_us != 0 && view.reconfirm_by_us >= view.reconfirm_open_us) {
         s->v->field = "pool.reconfirm_by"; /* of the whole, which only the ledger knows */
+        return ledger_refuse(s, REASON_FIELD_INVALID);
+    }
+    if (view.return_policy == RETURN_NAMED && view.return_release.len == 0) {
+        s->v->field = "pool.return_release";
         return ledger_refuse(s, REASON_FIELD_INVALID);
     }
     view.version++;

@@ -181,8 +181,6 @@ int ledger_proof_get(struct ledger_step *s)
 static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
                       const struct ledger_ticket *t, struct ticket_row *out)
 {
-    struct draw_mac mac;
-    draw_mac_init(&mac, r->release_key);
     *out = (struct ticket_row){.cohort = t->cohort,
                                .version = t->leaf_version,
                                .is_withdrawn = t->is_leaf_withdrawn,
@@ -192,7 +190,7 @@ static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
                                .first_us = t->first_us,
                                .assurance = (uint32_t)t->assurance};
     memcpy(out->id, t->id.bytes, sizeof out->id);
-    draw_nonce(&mac, &t->id, t->leaf_version, out->nonce);
+    ledger_ticket_nonce(r, t, out->nonce);
     int status = ledger_keep(s->arena, t->preferences, &out->preferences);
     return status ? err_trace(status)
                   : err_trace(ledger_keep(s->arena, t->first_slug, &out->first_slug));

@@ -10,6 +10,8 @@
 
 #include "ledger/ledger_parts.h"
 
+#define POOL_FORMAT 3 /* of a pool with an appeal period or a way of return of its own */
+
 #define DESK_TEXT_MAX 64
 
 static void ledger_record_text(struct writer *w, struct span text)
@@ -361,10 +363,18 @@ bool ledger_pool_is_plain(const struct pool_view *pool)
            pool->cool_down_us == 0 && pool->reconfirm_open_us == 0 && pool->reconfirm_by_us == 0;
 }
 
+bool ledger_pool_has_ends(const struct pool_view *pool)
+{
+    return (pool->appeal_us != 0 && pool->appeal_us != POOL_APPEAL_US) ||
+           (pool->return_wait_us != 0 && pool->return_wait_us != POOL_RETURN_WAIT_US) ||
+           pool->return_policy > RETURN_NEXT || pool->return_release.len > 0;
+}
+
 void ledger_record_pool(struct writer *w, const struct pool_view *pool)
 {
-    bool is_plain = ledger_pool_is_plain(pool);
-    writer_u8(w, is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT);
+    bool has_ends = ledger_pool_has_ends(pool);
+    bool is_plain = !has_ends && ledger_pool_is_plain(pool);
+    writer_u8(w, has_ends ? POOL_FORMAT : is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT);
     writer_u64(w, pool->version);
     ledger_record_text(w, pool->id);
     ledger_record_text(w, pool->service_class);
@@ -383,6 +393,21 @@ void ledger_record_pool(struct writer *w, const struct pool_view *pool)
         ledger_record_seconds(w, pool->reconfirm_open_us, 4);
         ledger_record_seconds(w, pool->reconfirm_by_us, 4);
     }
+    if (has_ends) {
+        ledger_record_seconds(w, pool->appeal_us, 4);
+        ledger_record_seconds(w, pool->return_wait_us, 4);
+        writer_u8(w, (uint8_t)pool->return_policy);
+        ledger_record_text(w, pool->return_release);
+    }
+}
+
+static void ledger_read_ends(struct reader *r, struct pool_view *p)
+{
+    p->appeal_us = ledger_read_seconds(r, 4);
+    p->return_wait_us = ledger_read_seconds(r, 4);
+    p->return_policy = (enum return_policy)reader_u8(r);
+    p->return_release = ledger_read_text(r, RELEASE_ID_MAX);
+    r->bad |= p->return_policy > RETURN_COIN || !ledger_pool_has_ends(p);
 }
 
 /* What format 2 says besides. */
@@ -394,14 +419,18 @@ static void ledger_read_limits(struct reader *r, struct pool_view *p)
     p->reconfirm_open_us = ledger_read_seconds(r, 4);
     p->reconfirm_by_us = ledger_read_seconds(r, 4);
     r->bad |= p->max_slots < 1 || p->max_slots > SLOTS_PER_HOLD ||
-              p->max_changes > POOL_CHANGES_MAX || ledger_pool_is_plain(p);
+              p->max_changes > POOL_CHANGES_MAX;
 }
 
 int ledger_read_pool(struct span value, struct pool_view *ret_pool)
 {
     struct reader r = reader_of(value.ptr, value.len);
-    struct pool_view p = {.max_slots = POOL_MAX_SLOTS, .max_changes = POOL_MAX_CHANGES};
-    uint8_t format = ledger_read_format(&r);
+    struct pool_view p = {.max_slots = POOL_MAX_SLOTS,
+                          .max_changes = POOL_MAX_CHANGES,
+                          .appeal_us = POOL_APPEAL_US,
+                          .return_policy = RETURN_NEXT,
+                          .return_wait_us = POOL_RETURN_WAIT_US};
+    uint8_t format = reader_u8(&r);
     p.version = reader_u64(&r);
     p.id = ledger_read_text(&r, POOL_ID_MAX);
     p.service_class = ledger_read_text(&r, CLASS_MAX);
@@ -416,7 +445,12 @@ int ledger_read_pool(struct span value, struct pool_view *ret_pool)
     p.scarce = scarce == 1;
     if (format != LEDGER_FORMAT_1) {
         ledger_read_limits(&r, &p);
+        r.bad |= format == LEDGER_FORMAT && ledger_pool_is_plain(&p);
     }
+    if (format == POOL_FORMAT) {
+        ledger_read_ends(&r, &p);
+    }
+    r.bad |= format < LEDGER_FORMAT_1 || format > POOL_FORMAT;
     r.bad |= p.min_assurance > ASSURANCE_HIGH || p.hold_ttl_us <= 0 || p.hold_ttl_us > DAY_US ||
              p.max_live == 0 || p.max_live > LIVE_PER_IDENTITY_MAX || scarce > 1;
     *ret_pool = p;

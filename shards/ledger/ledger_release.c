@@ -36,7 +36,8 @@ int ledger_release_find(struct ledger_step *s, struct ledger_release *ret_releas
         return r == LEDGER_NONE ? r : err_trace(r);
     }
     return span_equal(ledger_release_id(ret_release), words->id) &&
-                   span_equal(ledger_release_pool(ret_release), s->c->pool)
+                   span_equal(ledger_release_pool(ret_release), s->c->pool) &&
+                   !ledger_release_is_gone(ret_release, s->now_us)
                ? 0
                : LEDGER_NONE;
 }
@@ -46,10 +47,11 @@ int ledger_release_put(struct ledger_step *s, struct ledger_release *r)
     uint8_t bytes[LEDGER_RELEASE_BYTES];
     struct writer w = writer_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key(r->space, 'L');
+    int status = ledger_release_is_over(r) && r->over_us == 0 ? ledger_end_begin(s, r) : 0;
     r->version++;
     r->log_index = s->log_index;
     ledger_record_release(&w, r);
-    int status = ledger_put(s->l, &key, &w);
+    status = status ? status : ledger_put(s->l, &key, &w);
     if (status == 0) {
         ledger_open_follow(s->l, r);
     }
@@ -182,7 +184,9 @@ static int ledger_release_remember(struct ledger_step *s, const struct ledger_ke
 {
     uint8_t bytes[LEDGER_RELEASE_BYTES];
     struct writer w = writer_of(bytes, sizeof bytes);
-    ledger_record_release(&w, r);
+    struct ledger_release kept = *r;
+    memset(kept.release_key, 0, sizeof kept.release_key); /* burned in one place */
+    ledger_record_release(&w, &kept);
     CHECK(!w.bad);
     int status = ledger_release_answer(s, r);
     if (status == 0) {
@@ -238,12 +242,12 @@ static enum reason ledger_release_check(struct ledger_step *s, const struct ledg
 #define RELEASE_LOOK 1024 /* slots looked at for one to offer; more is left to the listing */
 
 /* REASON_OK when the interval has a slot to offer, RELEASE_EMPTY, or < 0. */
-static int ledger_release_check_slots(struct ledger_step *s, uint64_t pool_space)
+static int ledger_release_check_slots(struct ledger_step *s, const struct ledger_pool *pool)
 {
     const struct release_policy *p = s->c->release->policy;
     struct slot_key from = {.start_us = p->slots_from_us}, at;
-    struct ledger_key first = ledger_key_slot(pool_space, &from);
-    struct ledger_slots_walk walk = {pool_space, ledger_key_span(&first), false};
+    struct ledger_key first = ledger_key_slot(pool->space, &from);
+    struct ledger_slots_walk walk = {pool->space, ledger_key_span(&first), false};
     for (int i = 0; i < RELEASE_LOOK; i++) {
         struct ledger_slot slot;
         int r = ledger_slots_step(s, &walk, &at, &slot);
@@ -253,7 +257,7 @@ static int ledger_release_check_slots(struct ledger_step *s, uint64_t pool_space
         if (r == LEDGER_NONE || at.start_us >= p->slots_to_us) {
             return REASON_RELEASE_EMPTY;
         }
-        if (slot.state == SLOT_FREE || slot.state == SLOT_RETURNED) {
+        if (ledger_release_offers(pool, s->c->release->id, slot.state)) {
             break;
         }
     }
@@ -328,7 +332,7 @@ int ledger_release_create(struct ledger_step *s)
     }
     enum reason reason = r == 0 ? REASON_RELEASE_EXISTS : ledger_release_check(s, pool);
     if (reason == REASON_OK) {
-        r = ledger_release_check_slots(s, pool->space);
+        r = ledger_release_check_slots(s, pool);
         if (r < 0) {
             return err_trace(r);
         }

@@ -69,6 +69,12 @@ enum ledger_phase {
     X(cut_off)         /* rank of the last of cohort 0 that the first pass gave something */    \
     X(counting)        /* stage of the report (ledger_report.c); 0: not begun */
 
+/* The same, of a release that has ended; in the record only then. */
+#define LEDGER_RELEASE_ENDS(X)                                                                  \
+    X(over_us)         /* log time at which it ended */                                         \
+    X(burn_us)         /* its key is burned then */                                             \
+    X(sweep_us)        /* its records go then, the key burned */
+
 #define LEDGER_RELEASE_HASHES(X) \
     X(release_key) X(operator_seed) X(manifest_hash) X(slots_hash) X(root) X(seed)
 
@@ -80,10 +86,12 @@ struct ledger_release {
     bool is_paused;
     bool is_draining;
     bool is_scanning;    /* a pass over standby is under way */
+    bool is_burned;      /* its key is gone, and whose the tickets were */
     uint8_t trustees_count;
     uint8_t parts_mask;  /* bit n: trustee n's part is there; bit 7: the beacon's */
 #define LEDGER_RELEASE_NUMBER(name) uint64_t name;
     LEDGER_RELEASE_NUMBERS(LEDGER_RELEASE_NUMBER)
+    LEDGER_RELEASE_ENDS(LEDGER_RELEASE_NUMBER)
 #undef LEDGER_RELEASE_NUMBER
 #define LEDGER_RELEASE_HASH(name) uint8_t name[32];
     LEDGER_RELEASE_HASHES(LEDGER_RELEASE_HASH)
@@ -108,6 +116,7 @@ struct ledger_ticket {
     uint32_t version;
     uint32_t leaf_version;
     bool is_leaf_withdrawn;
+    bool is_burned;      /* nobody's any more: `identity` is the nonce of its leaf */
     uint32_t cohort;
     uint32_t wish;       /* that was met, from 1; 0: none */
     uint64_t number;     /* of its first entry: grows with arrival */
@@ -172,6 +181,21 @@ static inline bool ledger_release_is_over(const struct ledger_release *r)
     return r->phase >= PHASE_CLOSED;
 }
 
+/* Its records are being ended, or wait for that: it counts as absent. */
+static inline bool ledger_release_is_gone(const struct ledger_release *r, int64_t now_us)
+{
+    return r->is_burned && (int64_t)r->sweep_us <= now_us;
+}
+
+/* Does a slot in that state go into the pool's release of that name? */
+static inline bool ledger_release_offers(const struct ledger_pool *pool, struct span id,
+                                         enum slot_state state)
+{
+    bool is_awaited = pool->return_policy != RETURN_NAMED ||
+                      span_equal((struct span){pool->return_release, pool->return_len}, id);
+    return state == SLOT_FREE || (state == SLOT_RETURNED && is_awaited);
+}
+
 /* The command's release.  0, LEDGER_NONE, < 0. */
 int ledger_release_find(struct ledger_step *s, struct ledger_release *ret_release);
 int ledger_release_load(struct ledger *l, uint64_t space, struct ledger_release *ret_release);
@@ -231,6 +255,24 @@ int ledger_release_run(struct ledger_step *s, const struct ledger_open *o, uint3
 /* The next part of the report: 0 when it is whole, LEDGER_NONE when there is more to do, < 0. */
 int ledger_report_step(struct ledger_step *s, struct ledger_release *r);
 int ledger_report_get(struct ledger_step *s);
+
+/* -- ledger_end.c: what comes after the end ---------------------------------------------------- */
+
+/* The release has ended just now: what will be done to it, and when.  0 or < 0. */
+int ledger_end_begin(struct ledger_step *s, struct ledger_release *r);
+/* One that has ended, found at the start.  0 or -ENOMEM. */
+int ledger_end_load(struct ledger *l, const struct ledger_release *r);
+int ledger_end_step(struct ledger_step *s);
+/* Steps that are due; the count. */
+size_t ledger_end_due(const struct ledger *l, int64_t now_us, struct arena *arena,
+                      struct command *out, size_t max);
+int64_t ledger_end_next_us(const struct ledger *l);
+/* The nonce of a ticket's leaf. */
+void ledger_ticket_nonce(const struct ledger_release *r, const struct ledger_ticket *t,
+                         uint8_t ret_nonce[16]);
+/* Nobody's any more, with its state as it came out.  0 or < 0. */
+int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
+                       const struct ticket_id *id);
 
 /* -- ledger_turn.c ----------------------------------------------------------------------------- */
 

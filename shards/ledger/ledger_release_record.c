@@ -97,7 +97,8 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     writer_u8(w, RELEASE_FORMAT);
     writer_u8(w, (uint8_t)r->phase);
     writer_u8(w, (uint8_t)r->serving);
-    writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2));
+    writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2 |
+                           r->is_burned << 3 | (r->over_us != 0) << 4));
     writer_u8(w, r->trustees_count);
     writer_u8(w, r->parts_mask);
     writer_u64(w, r->pool_space);
@@ -113,6 +114,19 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     release_text(w, r->id, r->id_len);
     release_text(w, r->display, r->display_len);
     release_text(w, r->beacon, r->beacon_len);
+    if (r->over_us) {
+#define RELEASE_END(name) writer_u64(w, r->name);
+        LEDGER_RELEASE_ENDS(RELEASE_END)
+#undef RELEASE_END
+    }
+}
+
+static void release_read_ends(struct reader *at, bool has_ends, struct ledger_release *r)
+{
+#define RELEASE_END(name) r->name = has_ends ? reader_u64(at) : 0;
+    LEDGER_RELEASE_ENDS(RELEASE_END)
+#undef RELEASE_END
+    at->bad |= has_ends && r->over_us == 0;
 }
 
 int ledger_read_release(struct span value, struct ledger_release *ret_release)
@@ -126,6 +140,7 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     r->is_paused = flags & 1;
     r->is_draining = flags & 2;
     r->is_scanning = flags & 4;
+    r->is_burned = flags & 8;
     r->trustees_count = reader_u8(&at);
     r->parts_mask = reader_u8(&at);
     r->pool_space = reader_u64(&at);
@@ -141,7 +156,8 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     release_read_text(&at, r->id, &r->id_len, RELEASE_ID_MAX);
     release_read_text(&at, r->display, &r->display_len, POOL_TEXT_MAX);
     release_read_text(&at, r->beacon, &r->beacon_len, RELEASE_BEACON_MAX);
-    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 8 &&
+    release_read_ends(&at, flags & 16, r);
+    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 32 &&
                     r->phase >= PHASE_LISTING && r->phase <= PHASE_CANCELLED &&
                     r->serving >= RELEASE_BY_PREFERENCE && r->serving <= RELEASE_FIRST_COME &&
                     r->trustees_count <= RELEASE_TRUSTEES_MAX;
@@ -156,7 +172,7 @@ void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
     writer_u8(w, RELEASE_FORMAT);
     writer_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
     writer_u8(w, (uint8_t)t->state);
-    writer_u8(w, (uint8_t)(t->assurance << 1 | t->is_leaf_withdrawn));
+    writer_u8(w, (uint8_t)(t->is_burned << 3 | t->assurance << 1 | t->is_leaf_withdrawn));
     writer_varint(w, t->version);
     writer_varint(w, t->leaf_version);
     writer_varint(w, t->cohort);
@@ -205,7 +221,8 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
     out->state = (enum ticket_state)reader_u8(&r);
     uint8_t flags = reader_u8(&r);
     out->is_leaf_withdrawn = flags & 1;
-    out->assurance = (enum assurance)(flags >> 1);
+    out->assurance = (enum assurance)(flags >> 1 & 3);
+    out->is_burned = flags & 8;
     out->version = ticket_u32(&r);
     out->leaf_version = ticket_u32(&r);
     out->cohort = ticket_u32(&r);
@@ -220,7 +237,7 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
     out->preferences = reader_span16(&r);
     bool is_whole = !r.bad && reader_left(&r) == 0 && has_more <= 1 &&
                     out->state >= TICKET_ENTERED && out->state <= TICKET_LAPSED &&
-                    out->assurance <= ASSURANCE_HIGH && out->wish <= DRAW_WISHES_MAX &&
+                    flags < 16 && out->wish <= DRAW_WISHES_MAX &&
                     out->preferences.len <= DRAW_PREFERENCES_MAX;
     return is_ours && is_whole ? 0 : err_origin(-EBADMSG);
 }

@@ -107,8 +107,14 @@ static int step_list_one(struct ledger_step *s, struct ledger_release *r, struct
                                (uint8_t)at.slug.len, {0}};
     memcpy(listed.slug, at.slug.ptr, at.slug.len);
     r->cursor = ledger_key_slot(r->pool_space, &at);
-    bool is_offered = slot.state == SLOT_FREE || slot.state == SLOT_RETURNED;
-    return is_offered ? err_trace(step_list_slot(s, r, o, &listed)) : 0;
+    const struct ledger_pool *pool;
+    status = ledger_pool_find(s->l, ledger_release_pool(r), &pool);
+    if (status) {
+        return status == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(status);
+    }
+    return ledger_release_offers(pool, ledger_release_id(r), slot.state)
+               ? err_trace(step_list_slot(s, r, o, &listed))
+               : 0;
 }
 
 static int step_list(struct ledger_step *s, struct ledger_release *r, struct ledger_open *o)

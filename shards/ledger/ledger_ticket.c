@@ -41,14 +41,24 @@ int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
+void ledger_ticket_nonce(const struct ledger_release *r, const struct ledger_ticket *t,
+                         uint8_t ret_nonce[16])
+{
+    struct draw_mac mac;
+    if (t->is_burned) {
+        memcpy(ret_nonce, t->identity.bytes, 16);
+        return;
+    }
+    draw_mac_init(&mac, r->release_key);
+    draw_nonce(&mac, &t->id, t->leaf_version, ret_nonce);
+}
+
 void ledger_ticket_leaf(const struct ledger_release *r, const struct ledger_ticket *t,
                         struct draw_hash *ret_leaf)
 {
-    struct draw_mac mac;
     struct draw_hash preferences;
     uint8_t nonce[16];
-    draw_mac_init(&mac, r->release_key);
-    draw_nonce(&mac, &t->id, t->leaf_version, nonce);
+    ledger_ticket_nonce(r, t, nonce);
     draw_preferences_hash(t->preferences, nonce, &preferences);
     draw_leaf(&t->id, t->leaf_version,
               t->is_leaf_withdrawn ? DRAW_LEAF_WITHDRAWN : DRAW_LEAF_ENTERED, &preferences,
@@ -253,8 +263,9 @@ static int ticket_check(struct ledger_step *s, struct ticket_scene *t)
 static void ticket_make(struct ledger_step *s, struct ticket_scene *t)
 {
     struct ledger_ticket *ticket = &t->ticket;
+    ticket->identity = s->c->identity; /* of one that was erased again */
+    ticket->is_burned = false;
     if (!t->is_there) {
-        ticket->identity = s->c->identity;
         ticket->number = s->number;
         ticket->entered_us = s->now_us;
         ticket->cohort = t->is_late ? ledger_release_cohort_closed(&t->release, s->now_us) + 1 : 0;
@@ -447,8 +458,11 @@ int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot)
         return err_origin(-EBADMSG);
     }
     int r = ledger_release_find(s, &release);
+    if (r == LEDGER_NONE || (r == 0 && release.is_burned)) {
+        return ledger_refuse(s, REASON_RELEASE_ENDED);
+    }
     if (r) {
-        return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
+        return err_trace(r);
     }
     ledger_ticket_id(&release, &s->c->identity, &ticket.id);
     ticket.preferences = (struct span){preferences, ticket_wishes(s, preferences)};

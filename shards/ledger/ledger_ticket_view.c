@@ -130,7 +130,6 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
 {
     struct ledger_ticket_now now;
     struct draw_hash leaf;
-    struct draw_mac key;
     struct ticket_view *out = arena_alloc(s->arena, sizeof *out);
     if (out == NULL) {
         return err_origin(-ENOMEM);
@@ -142,8 +141,7 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
     memcpy(out->id, t->id.bytes, sizeof out->id);
     ledger_ticket_leaf(r, t, &leaf);
     memcpy(out->leaf, leaf.bytes, sizeof out->leaf);
-    draw_mac_init(&key, r->release_key);
-    draw_nonce(&key, &t->id, t->leaf_version, out->nonce);
+    ledger_ticket_nonce(r, t, out->nonce);
     memcpy(out->manifest_hash, r->manifest_hash, sizeof out->manifest_hash);
     int status = ticket_view_wishes(s, t, out); /* before other records are looked at */
     status = status ? status : ledger_ticket_now(s, r, t, &now);

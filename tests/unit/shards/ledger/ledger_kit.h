@@ -102,7 +102,9 @@ static inline struct pool_view kit_policy(const char *id, const char *service_cl
     return (struct pool_view){.id = span_of(id), .service_class = span_of(service_class),
                               .time_zone = span_of("UTC"), .hold_ttl_us = 600 * SECOND_US,
                               .max_live = 2, .min_assurance = ASSURANCE_LOW,
-                              .max_slots = POOL_MAX_SLOTS, .max_changes = POOL_MAX_CHANGES};
+                              .max_slots = POOL_MAX_SLOTS, .max_changes = POOL_MAX_CHANGES,
+                              .appeal_us = POOL_APPEAL_US, .return_policy = RETURN_NEXT,
+                              .return_wait_us = POOL_RETURN_WAIT_US};
 }
 
 static inline int kit_pool_of(struct kit *k, const struct pool_view *policy)

@@ -205,12 +205,10 @@ static void replay(struct kit *k, size_t reopen_every)
 static void begin(struct kit *k, uint32_t rules)
 {
     static const uint8_t key[17] = {[16] = 'M'};
-    static const uint8_t first[5] = {1, 0, 0, 0, 1};
+    uint8_t first[5] = {(uint8_t)rules, 0, 0, 0, (uint8_t)rules}; /* format, version */
     kit_init(k);
-    if (rules == 1) {
-        EQ(k->m.book.put(&k->m, (struct span){key, 17}, (struct span){first, 5}), 0);
-        EQ(kit_reopen(k), 0);
-    }
+    EQ(k->m.book.put(&k->m, (struct span){key, 17}, (struct span){first, 5}), 0);
+    EQ(kit_reopen(k), 0);
 }
 
 static void same_bytes(uint32_t rules, uint64_t expected)
