@@ -17,8 +17,10 @@
 #include "ctl/talk.h"
 #include "flood/flood.h"
 #include "serve.h"
+#include "simulate/simulate.h"
 
-static const struct verb *const main_tables[] = {serve_verbs, ctl_verbs, flood_verbs};
+static const struct verb *const main_tables[] = {serve_verbs, ctl_verbs, simulate_verbs,
+                                                 flood_verbs};
 
 /* The next row behind `verb` over all tables; NULL begins and ends. */
 static const struct verb *main_next(const struct verb *verb)

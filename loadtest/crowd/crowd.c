@@ -99,7 +99,7 @@ static void crowd_times(struct crowd *c)
     c->served_us = c->window_us + (int64_t)s->grace_us + 200000; /* sealed, drawn, served */
     c->end_us = c->window_us + (int64_t)(s->grace_us + s->run_us);
     /* A clock that ran for the days of a draw would be the whole run and change nothing. */
-    c->clock_end_us = s->mode == CROWD_FCFS ? c->end_us : (int64_t)s->window_us;
+    c->clock_end_us = (int64_t)s->window_us;
 }
 
 static void crowd_gather(struct crowd *c)

@@ -249,6 +249,9 @@ static void react_poll_later(struct crowd *c, uint32_t client, int64_t now_us)
     struct crowd_client *who = crowd_at(c, client);
     int64_t from = now_us < c->served_us ? c->served_us : now_us;
     int64_t wait = (int64_t)REACT_POLL_US << (who->polls < 7 ? who->polls : 7);
+    if (c->scenario.mode == CROWD_DRAW && who->polls == 0) {
+        wait = (int64_t)c->scenario.accept_us / 4 + 1; /* a message came: within the hours */
+    }
     who->polls += who->polls < 7;
     react_push(c, client, CROWD_ACT_POLL,
                from + (int64_t)dice_below(react_dice(c, client), (uint64_t)wait));

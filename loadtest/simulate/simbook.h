@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The book in memory for simulations of millions: a B+ tree.  tests/lib/membook is the simple twin
+ * that tests trust; this one is for size.  One thread.  Memory that ends is -ENOMEM from put(). */
+#ifndef FAIRSLOT_SIMULATE_SIMBOOK_H
+#define FAIRSLOT_SIMULATE_SIMBOOK_H
+
+#include "ledger/book.h"
+
+struct simbook_node;
+
+struct simbook {
+    struct simbook_node *root;
+    struct book book;     /* borrow it: &s->book */
+    size_t count;         /* records */
+    size_t bytes;         /* of keys and values */
+};
+
+/* 0 or -ENOMEM. */
+int simbook_init(struct simbook *s);
+void simbook_fini(struct simbook *s);
+
+#endif
