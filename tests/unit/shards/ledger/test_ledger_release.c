@@ -51,6 +51,8 @@ static void settle(struct kit *k)
     arena_fini(&arena);
 }
 
+static int64_t cohort_us; /* of releases that are announced; 0: nobody may come later */
+
 static void announce(struct kit *k, enum release_serving serving)
 {
     policy = (struct release_policy){.serving = serving,
@@ -58,6 +60,7 @@ static void announce(struct kit *k, enum release_serving serving)
                                      .entry_close_us = k->now_us + 60 * SECOND_US,
                                      .entry_grace_us = 10 * SECOND_US,
                                      .turn_us = 90 * SECOND_US,
+                                     .cohort_us = cohort_us,
                                      .slots_from_us = KIT_START,
                                      .slots_to_us = KIT_START + 30 * DAY_US};
     words = (struct release_words){.id = span_of("r"),
@@ -282,6 +285,31 @@ static void act(struct kit *k, struct prng *p, unsigned person)
     OK(kit_apply(k, &c) >= 0);
 }
 
+static int change(struct kit *k, enum release_action action)
+{
+    struct command c = kit_command(k, COMMAND_CHANGE_RELEASE, POOL, 9999);
+    words = (struct release_words){.id = span_of("r"), .action = action};
+    c.roles = ROLE_OPERATOR;
+    c.release = &words;
+    return kit_apply(k, &c);
+}
+
+/* Somebody comes late or leaves, or the operator pauses and goes on. */
+static void disturb(struct kit *k, struct prng *p)
+{
+    unsigned person = (unsigned)prng_below(p, PEOPLE);
+    uint64_t what = prng_below(p, 40);
+    if (what < 8) {
+        wish_slots(p, 2, SLOTS);
+        OK(ticket(k, COMMAND_CREATE_TICKET, person, policy.serving == RELEASE_BY_TURN ? 0 : 2) >=
+           0);
+    } else if (what < 10) {
+        OK(ticket(k, COMMAND_DELETE_TICKET, person, 0) >= 0);
+    } else if (what < 12) {
+        EQ(change(k, what == 10 ? RELEASE_ACTION_PAUSE : RELEASE_ACTION_RESUME), REASON_OK);
+    }
+}
+
 static void crowd(enum release_serving serving, uint64_t seed)
 {
     struct kit k;
@@ -307,17 +335,16 @@ static void crowd(enum release_serving serving, uint64_t seed)
             EQ(kit_reopen(&k), 0);
         }
         act(&k, &p, (unsigned)prng_below(&p, PEOPLE));
+        if (cohort_us) {
+            disturb(&k, &p);
+        }
         if (i % 1000 == 0) {
             settle(&k);
             audit(&k, SLOTS);
             audit_open(&k);
         }
     }
-    struct command c = kit_command(&k, COMMAND_CHANGE_RELEASE, POOL, 9999);
-    words = (struct release_words){.id = span_of("r"), .action = RELEASE_ACTION_CLOSE};
-    c.roles = ROLE_OPERATOR;
-    c.release = &words;
-    EQ(kit_apply(&k, &c), REASON_OK);
+    EQ(change(&k, RELEASE_ACTION_CLOSE), REASON_OK);
     settle(&k);
     audit(&k, SLOTS);
     EQ(k.l->open_count, 0);
@@ -336,6 +363,16 @@ static void test_crowds_by_turn(void)
     for (uint64_t seed = 1; seed <= 2; seed++) {
         crowd(RELEASE_BY_TURN, 100 + seed);
     }
+}
+
+/* Late cohorts, people who leave, pauses: the same audits. */
+static void test_crowds_disturbed(void)
+{
+    cohort_us = 5 * SECOND_US;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        crowd(seed % 2 ? RELEASE_BY_TURN : RELEASE_BY_PREFERENCE, 200 + seed);
+    }
+    cohort_us = 0;
 }
 
 /* -- restarts ---------------------------------------------------------------------------------- */
@@ -363,11 +400,7 @@ static void whole_life(struct kit *k, enum release_serving serving, uint64_t see
         }
         act(k, &p, (unsigned)prng_below(&p, 400));
     }
-    struct command c = kit_command(k, COMMAND_CHANGE_RELEASE, POOL, 9999);
-    words = (struct release_words){.id = span_of("r"), .action = RELEASE_ACTION_CLOSE};
-    c.roles = ROLE_OPERATOR;
-    c.release = &words;
-    EQ(kit_apply(k, &c), REASON_OK);
+    EQ(change(k, RELEASE_ACTION_CLOSE), REASON_OK);
     settle(k);
     EQ(k->l->open_count, 0);
 }
@@ -476,6 +509,7 @@ int main(void)
     TAP_RUN(test_nothing_to_release);
     TAP_RUN(test_crowds_by_preference);
     TAP_RUN(test_crowds_by_turn);
+    TAP_RUN(test_crowds_disturbed);
     TAP_RUN(test_restarts_by_preference);
     TAP_RUN(test_restarts_by_turn);
     TAP_RUN(test_confirm_against_expire);
