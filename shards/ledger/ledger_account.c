@@ -34,6 +34,9 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
         ret_account->has_memory = false;
         return LEDGER_NONE;
     }
+    if (r == 0) { /* a copy: the newest verdict and the items' texts outlive the puts to come */
+        r = ledger_keep(s->arena, value, &value);
+    }
     return r ? err_trace(r) : err_trace(ledger_read_account(value, ret_account));
 }
 

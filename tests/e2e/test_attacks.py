@@ -56,10 +56,13 @@ def test_a1():
     pool, slots = CITY.pool('a1-control', 20)
     CITY.release(pool, serving=FIRST_COME, window_s=60)
     crowd = CITY.crowd('a1', 60)
-    got = crowd.all('CreateHold', (
-        (i, api.CreateHoldRequest(parent=pool, slot=slots[i % 20], request_id=new_id()))
-        for i in range(60)))
-    assert sorted(i for i, a in got.items() if not isinstance(a, Refused)) == list(range(20))
+    got = {}
+    for first in 0, 30:
+        got.update(crowd.all('CreateHold', (
+            (i, api.CreateHoldRequest(parent=pool, slot=slots[i % 20], request_id=new_id()))
+            for i in range(first, first + 30))))
+    won = [i for i, a in got.items() if not isinstance(a, Refused)]
+    assert len(won) == 20 and max(won) < 30, 'the bots have it all'
     # Drawn: they are as early, and have ranks like anybody.
     pool, _ = CITY.pool('a1', 20)
     release = CITY.release(pool)
@@ -270,11 +273,12 @@ def test_a10():
     enter(winner, release, 'any')
     CITY.standby(release)
     booked = winner.confirm(mine(winner, release).hold)
+    time.sleep(2.5)  # what is told is a snapshot of up to a second ago
     seen = [s.SerializeToString() for s in scout.slots(pool)]
     winner.cancel(booked.name)
     for _ in range(5):
         assert [s.SerializeToString() for s in scout.slots(pool)] == seen, 'a cancel shows'
-        time.sleep(0.2)
+        time.sleep(0.5)
     nobody = Client(DOORS.doors[0])
     refused(16, 'TOKEN_MISSING', nobody.slots, pool)
 
