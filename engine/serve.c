@@ -63,6 +63,7 @@ struct serve {
     struct serve_front front;
     const struct config *config; /* what holds: sc.now */
     const char *data;       /* data directory, or NULL */
+    struct serve_issuers issuers; /* configured ones */
     struct issuer_options own; /* the data directory's issuer, where none is configured */
     char host[VALUE_HOST_MAX + 1];
     int port;
@@ -291,15 +292,16 @@ static void serve_hangup(void *user)
     if (serve_config_reload(&s->sc)) {
         s->config = s->sc.now;
         serve_apply(s);
+        serve_front_again(&s->front, &s->sc, s->verb, &s->options);
+        serve_issuers_again(&s->issuers, &s->sc, &s->options);
     }
 }
 
 static int serve_gateway_run(struct serve *s, const char *shard_url)
 {
     char text[SERVE_TEXT] = "", frontends[SERVE_FRONTENDS];
-    struct serve_issuers issuers;
     serve_frontends(s->config, frontends);
-    if (serve_issuers_init(&issuers, s->config) < 0) {
+    if (serve_issuers_init(&s->issuers, s->config) < 0) {
         talk_error("out of memory");
         return VERB_FAILED;
     }
@@ -307,8 +309,8 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
         .listen_host = s->host,
         .listen_port = s->port,
         .shard_url = shard_url,
-        .issuers = issuers.count ? issuers.at : &s->own,
-        .issuers_count = issuers.count ? issuers.count : 1,
+        .issuers = s->issuers.count ? s->issuers.at : &s->own,
+        .issuers_count = s->issuers.count ? s->issuers.count : 1,
         .tenant_key = s->key,
         .loops = (int)s->config->gateway_loops,
         .frontends = frontends,
@@ -321,14 +323,14 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
     };
     int r = serve_front_fill(&s->front, &s->sc, s->verb, &s->options);
     if (r != VERB_OK) {
-        serve_issuers_fini(&issuers);
+        serve_issuers_fini(&s->issuers);
         return r;
     }
     serve_apply(s);
     r = gateway_run(&s->options, text);
     signal(SIGTERM, SIG_IGN); /* it is ending: a second one may not end the shard's flush */
     signal(SIGINT, SIG_IGN);
-    serve_issuers_fini(&issuers);
+    serve_issuers_fini(&s->issuers);
     if (r == 0) {
         return VERB_OK;
     }

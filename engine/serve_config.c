@@ -181,8 +181,9 @@ static void serve_config_log_wrong(void *user, const char *line)
 
 static void serve_config_changed(void *user, const char *name, bool reloads)
 {
-    size_t *changed = user;
-    *changed += reloads;
+    struct serve_config *sc = user;
+    sc->changed += reloads;
+    sc->has_other_issuers = sc->has_other_issuers || strncmp(name, "issuer.", 7) == 0;
     if (!reloads) {
         log_event(LOG_CONFIG_NEEDS_RESTART, LOG_FIELDS(LOG_TEXT("key", name)),
                   "configuration: %s changed: it needs a restart", name);
@@ -193,10 +194,14 @@ bool serve_config_reload(struct serve_config *sc)
 {
     struct config_report report = {.tell = serve_config_log_wrong};
     struct config *fresh = NULL;
-    size_t changed = 0;
     int r = config_load(&sc->source, &report, &fresh);
     const struct serve_config probe = {.now = fresh, .tell = serve_config_log_wrong};
     size_t wrong = r == 0 ? serve_check_all(&probe, NULL) : 0;
+    if (r == 0 && !wrong && !fresh->issuers_count != !sc->now->issuers_count) {
+        serve_config_log_wrong(NULL, "the first [issuer NAME] came, or the last went: the data "
+                               "directory's own issuer is another way to start, restart for it");
+        wrong++;
+    }
     if (wrong) {
         config_free(fresh);
     }
@@ -206,15 +211,18 @@ bool serve_config_reload(struct serve_config *sc)
                   "check %s", sc->source.file ? sc->source.file : "");
         return false;
     }
-    config_compare(sc->now, fresh, serve_config_changed, &changed);
+    sc->changed = 0;
+    sc->has_other_issuers = false;
+    config_compare(sc->now, fresh, serve_config_changed, sc);
     if (sc->before && sc->before != sc->start) {
         config_free(sc->before);
     }
     sc->before = sc->now;
     sc->now = fresh;
     serve_config_log(fresh);
-    log_event(LOG_CONFIG_READ, LOG_FIELDS(LOG_NUMBER("changed", changed)),
-              "configuration: read again, %zu %s changed", changed, changed == 1 ? "key" : "keys");
+    log_event(LOG_CONFIG_READ, LOG_FIELDS(LOG_NUMBER("changed", sc->changed)),
+              "configuration: read again, %zu %s changed", sc->changed,
+              sc->changed == 1 ? "key" : "keys");
     return true;
 }
 

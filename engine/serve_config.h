@@ -29,6 +29,8 @@ struct serve_config {
     struct config *before; /* what held before `now`, which a loop may still be reading; or NULL */
     void (*tell)(void *user, const char *line); /* who hears of mistakes; NULL: the terminal */
     struct config *now;    /* what holds; at first `start` */
+    size_t changed;        /* keys that the last reload applied */
+    bool has_other_issuers; /* the last reload changed an [issuer NAME] */
 };
 
 /* Reads the words and everything they name.  VERB_OK; else told, and `ret_exit` is the exit code;

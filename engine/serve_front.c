@@ -166,6 +166,16 @@ int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
     return pair != VERB_OK ? pair : network != VERB_OK ? network : admin;
 }
 
+void serve_front_again(struct serve_front *front, const struct serve_config *sc,
+                       const struct verb *verb, struct gateway_options *o)
+{
+    size_t count;
+    front_network(front, sc, verb, o);
+    if (o->admin_roles && front_roles(front, sc, verb, &count) == VERB_OK) {
+        o->admin_roles_count = count;
+    }
+}
+
 void serve_front_next(int verdict)
 {
     if (verdict == GATEWAY_E_TLS) {

@@ -25,6 +25,9 @@ int serve_front_fill(struct serve_front *front, const struct serve_config *sc,
                      const struct verb *verb, struct gateway_options *ret_options);
 /* What a reload may change of it. */
 void serve_front_limits(const struct config *c, struct gateway_options *options);
+/* The same of lists: roles, exempt networks; the configuration was found right. */
+void serve_front_again(struct serve_front *front, const struct serve_config *sc,
+                       const struct verb *verb, struct gateway_options *options);
 /* What to do about an error of gateway_run(). */
 void serve_front_next(int verdict);
 

@@ -89,6 +89,20 @@ int serve_issuers_init(struct serve_issuers *issuers, const struct config *confi
     return 0;
 }
 
+void serve_issuers_again(struct serve_issuers *issuers, const struct serve_config *sc,
+                         struct gateway_options *options)
+{
+    struct serve_issuers fresh;
+    if (issuers->count == 0 || serve_issuers_init(&fresh, sc->now) < 0) {
+        return;
+    }
+    serve_issuers_fini(issuers);
+    *issuers = fresh;
+    options->issuers = issuers->at;
+    options->issuers_count = issuers->count;
+    options->issuers_edition += sc->has_other_issuers;
+}
+
 void serve_issuers_fini(struct serve_issuers *issuers)
 {
     free(issuers->lists);

@@ -46,6 +46,10 @@
     E(KEYS_BACK, 2204, INFO, 20, "An issuer's keys can be read again.")                           \
     E(KEYS_GIVEN_UP, 2205, ERROR, 20, "An issuer's keys could not be read for issuer.stale: "     \
       "its tokens are refused (KEYS_UNAVAILABLE).")                                               \
+    E(ISSUERS_READ, 2210, INFO, 50, "SIGHUP: the issuers changed; tokens are judged by the new "   \
+      "ones.")                                                                                    \
+    E(ISSUERS_WRONG, 2211, ERROR, 50, "SIGHUP: the new issuers' keys cannot be read, the old "    \
+      "issuers hold.")                                                                            \
     E(CERTIFICATE, 2300, WARN, 20, "The server's certificate ends soon, or is not valid.")        \
     E(CERTIFICATE_READ, 2301, INFO, 10, "SIGHUP: the certificate was read again and holds.")      \
     E(CERTIFICATE_WRONG, 2302, ERROR, 10, "SIGHUP: the new certificate or key is wrong, the old " \

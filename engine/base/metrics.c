@@ -162,7 +162,8 @@ void metrics_label_name(enum metrics_label label, size_t index, const char *name
     CHECK(label < METRICS_LABEL_COUNT);
     CHECK(index < metrics_sets[label].count);
     pthread_mutex_lock(&metrics_lock);
-    if (metrics_names[label][index] == NULL) {
+    if (metrics_names[label][index] == NULL || strcmp(metrics_names[label][index], name) != 0) {
+        free(metrics_names[label][index]);
         metrics_names[label][index] = strdup(name); /* NULL: the number stands for it */
     }
     pthread_mutex_unlock(&metrics_lock);

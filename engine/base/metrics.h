@@ -101,7 +101,8 @@ void metrics_observe_size(size_t at, int64_t size);
                        (us))
 #define METRIC_SIZE(name, size) metrics_observe_size(METRICS_AT_##name, (size))
 
-/* Names value `index` of a label whose values stand as "" in the table; copied.  Once a value. */
+/* Names value `index` of a label whose values stand as "" in the table; copied.  The last name
+ * holds, also for what was counted under another. */
 void metrics_label_name(enum metrics_label label, size_t index, const char *name);
 /* What build_info says; borrowed for ever. */
 void metrics_build(const char *version);

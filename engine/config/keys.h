@@ -115,7 +115,7 @@
       "Connections that it may begin at once after a pause.  0: as many as in a second.")         \
     X(network, connections, COUNT, "4000", RANGE(0, 1000000), RELOAD,                             \
       "Connections that it may have open.  0: any number.")                                       \
-    X(network, exempt, LIST, "127.0.0.0/8, ::1", RANGE(0, 32), RESTART,                           \
+    X(network, exempt, LIST, "127.0.0.0/8, ::1", RANGE(0, 32), RELOAD,                            \
       "Networks without these limits: proxies that carry many people.")                           \
     /* -- [connection] ------------------------------------------------------------------------ */ \
     X(connection, keepalive, DURATION, "1m", RANGE(0, 86400000), RELOAD,                          \
@@ -176,46 +176,46 @@
       "One line a call: method, status, reason, time and pseudonym; never a name or address.")
 
 #define CONFIG_ISSUER_KEYS(X)                                                                     \
-    X(issuer, url, URL, "", RANGE(1, 255), RESTART,                                               \
+    X(issuer, url, URL, "", RANGE(1, 255), RELOAD,                                                \
       "Exact 'iss' of its tokens.  Needed.")                                                      \
-    X(issuer, audience, LIST, "fairslot", RANGE(1, 32), RESTART,                                  \
+    X(issuer, audience, LIST, "fairslot", RANGE(1, 32), RELOAD,                                   \
       "One of these must be in 'aud'.")                                                           \
-    X(issuer, authorized_party, LIST, "", RANGE(0, 32), RESTART,                                  \
+    X(issuer, authorized_party, LIST, "", RANGE(0, 32), RELOAD,                                   \
       "One of these must be 'azp' (or 'client_id').  Empty: not looked at.")                      \
-    X(issuer, jwks_file, FILE, "", RANGE(0, 4000), RESTART,                                       \
+    X(issuer, jwks_file, FILE, "", RANGE(0, 4000), RELOAD,                                        \
       "Its key set as a file; read again when it changes.  This, jwks_url or discovery.")         \
-    X(issuer, jwks_url, URL, "", RANGE(0, 1000), RESTART,                                         \
+    X(issuer, jwks_url, URL, "", RANGE(0, 1000), RELOAD,                                          \
       "Its key set over https (http from this machine only); fetched again and again.")           \
-    X(issuer, discovery, BOOL, "no", ANY, RESTART,                                                \
+    X(issuer, discovery, BOOL, "no", ANY, RELOAD,                                                 \
       "Ask url/.well-known/openid-configuration where the key set is.")                           \
-    X(issuer, ca_file, FILE, "", RANGE(0, 255), RESTART,                                          \
+    X(issuer, ca_file, FILE, "", RANGE(0, 255), RELOAD,                                           \
       "PEM of who may certify the issuer's server.  Empty: the system's.")                        \
-    X(issuer, algorithms, LIST, "ES256, RS256", WORDS("ES256 ES384 RS256 PS256"), RESTART,        \
+    X(issuer, algorithms, LIST, "ES256, RS256", WORDS("ES256 ES384 RS256 PS256"), RELOAD,         \
       "What it may sign with.  Each key is used with one of them only.")                          \
-    X(issuer, typ, WORD, "any", WORDS("any JWT at+jwt"), RESTART,                                 \
+    X(issuer, typ, WORD, "any", WORDS("any JWT at+jwt"), RELOAD,                                  \
       "The header's typ.  any: none, JWT or at+jwt, but no other purpose.")                       \
-    X(issuer, subject_claim, TEXT, "sub", RANGE(1, 255), RESTART,                                 \
+    X(issuer, subject_claim, TEXT, "sub", RANGE(1, 255), RELOAD,                                  \
       "Who it is.  A claim's name, or a path as person.id.  Changing it makes new people.")       \
-    X(issuer, assurance_claim, TEXT, "assurance", RANGE(1, 255), RESTART,                         \
+    X(issuer, assurance_claim, TEXT, "assurance", RANGE(1, 255), RELOAD,                          \
       "How well the person is known, as acr.  Absent: low.")                                      \
-    X(issuer, assurance, LIST, "", RANGE(0, 32), RESTART,                                         \
+    X(issuer, assurance, LIST, "", RANGE(0, 32), RELOAD,                                          \
       "What its values mean, as gold = high, silver = substantial; all others are low.  Empty: "  \
       "low, substantial and high mean themselves, and others are refused.")                       \
-    X(issuer, role_claim, TEXT, "roles", RANGE(1, 255), RESTART,                                  \
+    X(issuer, role_claim, TEXT, "roles", RANGE(1, 255), RELOAD,                                   \
       "A word or a list of them; a name, or a path as realm_access.roles.")                       \
-    X(issuer, roles, LIST, "operator = operator", RANGE(1, 32), RESTART,                          \
+    X(issuer, roles, LIST, "operator = operator", RANGE(1, 32), RELOAD,                           \
       "What its values mean, as slot-admin = operator; all others mean nothing.")                 \
-    X(issuer, leeway, DURATION, "60s", RANGE(1000, 300000), RESTART,                              \
+    X(issuer, leeway, DURATION, "60s", RANGE(1000, 300000), RELOAD,                               \
       "How far its clock may be ahead of ours (nbf, iat).  No token lives longer for it.")        \
-    X(issuer, refresh, DURATION, "5m", RANGE(5000, 86400000), RESTART,                            \
+    X(issuer, refresh, DURATION, "5m", RANGE(5000, 86400000), RELOAD,                             \
       "Longest time between two looks at its keys; its Cache-Control may shorten it to 30s.")     \
-    X(issuer, refetch, DURATION, "30s", RANGE(1000, 3600000), RESTART,                            \
+    X(issuer, refetch, DURATION, "30s", RANGE(1000, 3600000), RELOAD,                             \
       "Shortest time between two looks that tokens with an unknown kid cause.")                   \
-    X(issuer, stale, DURATION, "24h", RANGE(1000, INT64_C(2592000000)), RESTART,                  \
+    X(issuer, stale, DURATION, "24h", RANGE(1000, INT64_C(2592000000)), RELOAD,                   \
       "How long its keys are used after they could last be read.")
 
 #define CONFIG_ROLE_KEYS(X)                                                                       \
-    X(role, certificates, LIST, "", RANGE(0, 64), RESTART,                                        \
+    X(role, certificates, LIST, "", RANGE(0, 64), RELOAD,                                         \
       "Names of the client certificates that have this role: URI:..., DNS:..., email:..., "       \
       "CN:..., or a bare name that may stand in any of them.")
 

@@ -23,12 +23,14 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/metrics.h"
 
 #define HASH_BYTES  32
 #define INDEX_SIZE  (1u << 19)
@@ -44,6 +46,7 @@ struct auth_entry {
 };
 
 struct auth {
+    atomic_uint holders;        /* whoever made it, each loop, each token that is being verified */
     struct keyring *ring;
     struct refresh *refresh;
     EVP_MD *sha256;             /* fetched once: EVP_sha256() would be looked up at each use */
@@ -175,6 +178,7 @@ int auth_new(const struct auth_options *options, struct auth **ret_auth, char *r
         return err_origin(-ENOMEM);
     }
     a->is_shared = options->is_shared;
+    atomic_init(&a->holders, 1);
     pthread_mutex_init(&a->mutex, NULL);
     a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     a->ctx = EVP_MD_CTX_new();
@@ -183,16 +187,22 @@ int auth_new(const struct auth_options *options, struct auth **ret_auth, char *r
     int r = a->sha256 && a->ctx && a->entries && a->index ? keys_open(a, options, ret_text)
                                                           : err_origin(-ENOMEM);
     if (r) {
-        auth_free(a);
+        auth_drop(a);
         return err_trace(r);
     }
     *ret_auth = a;
     return 0;
 }
 
-void auth_free(struct auth *a)
+struct auth *auth_hold(struct auth *a)
 {
-    if (a) {
+    CHECK(atomic_fetch_add(&a->holders, 1) > 0);
+    return a;
+}
+
+void auth_drop(struct auth *a)
+{
+    if (a && atomic_fetch_sub(&a->holders, 1) == 1) {
         refresh_free(a->refresh);
         keyring_free(a->ring);
         free(a->index);
@@ -201,6 +211,13 @@ void auth_free(struct auth *a)
         EVP_MD_free(a->sha256);
         pthread_mutex_destroy(&a->mutex);
         free(a);
+    }
+}
+
+void auth_show(const struct auth *a)
+{
+    for (size_t i = 0; i < keyring_count(a->ring); i++) {
+        metrics_label_name(METRICS_LABEL_issuer, i, keyring_issuer(a->ring, i)->name);
     }
 }
 

@@ -44,7 +44,11 @@ struct auth_trouble {
  * with `ret_text` (256 bytes) saying what is wrong, or < 0.  On success `ret_text` is "", or warns
  * of a key that is not used. */
 int auth_new(const struct auth_options *options, struct auth **ret_auth, char *ret_text);
-void auth_free(struct auth *a);
+/* One more holder, who drops it when done; the last one frees it.  Any thread.  Drop takes NULL. */
+struct auth *auth_hold(struct auth *a);
+void auth_drop(struct auth *a);
+/* Its issuers' names are those that metrics show from now on. */
+void auth_show(const struct auth *a);
 /* Reads every issuer's keys again, now.  Any thread. */
 void auth_refresh(struct auth *a);
 /* Are the issuer's keys being read at this moment?  Any thread. */

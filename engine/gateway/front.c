@@ -38,11 +38,12 @@ int front_new(const struct gateway_options *options, struct front **ret_front, c
         return err_origin(-ENOMEM);
     }
     front->options = options;
+    pthread_mutex_init(&front->auth_lock, NULL);
     front->loops_count = options->loops > 0 ? (unsigned)options->loops : 1;
     CHECK(front->loops_count <= LOOPS_MAX);
     if (!cidr_parse(options->frontends, &front->frontends, bad)) {
         snprintf(ret_text, FRONT_TEXT, "%s is no network, as 10.1.0.0/16", bad);
-        free(front);
+        front_free(front);
         return FRONT_E_OPTIONS;
     }
     int r = symbols_init(&front->symbols, (struct span){api_descriptor_set,
@@ -148,7 +149,8 @@ void front_free(struct front *front)
     tls_free(front->tls);
     tls_free(front->admin_tls);
     gate_free(front->gate);
-    auth_free(front->auth);
+    auth_drop(front->auth);
+    pthread_mutex_destroy(&front->auth_lock);
     board_free(front->board);
     news_free(front->news);
     symbols_fini(&front->symbols);

@@ -6,6 +6,7 @@
 #ifndef FAIRSLOT_GATEWAY_FRONT_H
 #define FAIRSLOT_GATEWAY_FRONT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/limits.h"
@@ -13,6 +14,7 @@
 #include "gateway/call.h"
 #include "gateway/cidr.h"
 #include "gateway/gateway.h"
+#include "gateway/reload.h"
 #include "gateway/symbols.h"
 
 struct auth;
@@ -30,7 +32,9 @@ struct front {
     struct gateway *loops[LOOPS_MAX];      /* fixed before the first thread starts */
     unsigned loops_count;
     struct symbols symbols;    /* read only */
-    struct auth *auth;         /* any loop: it locks when there are several */
+    struct auth *_Atomic auth; /* held; each loop holds it too, and takes on another: token.c */
+    pthread_mutex_t auth_lock; /* while another comes, or a loop takes it */
+    struct reload reload;      /* first loop's */
     struct cidr_list frontends; /* of options->frontends */
     atomic_uint_fast64_t anonymous_us; /* when the budget of callers without a token is whole */
     struct gate *gate;         /* any loop */

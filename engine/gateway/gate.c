@@ -76,6 +76,11 @@ void gate_set(struct gate *gate, const struct gateway_options *options)
     struct toll_options toll = gate_tolls(options);
     memcpy(toll.secret, gate->secret, sizeof toll.secret);
     toll_set(gate->toll, &toll);
+    struct cidr_list exempt;
+    char bad[64];
+    if (options->group_exempt && cidr_parse(options->group_exempt, &exempt, bad)) {
+        gate->exempt = exempt;
+    }
     pthread_mutex_unlock(&gate->lock);
 }
 
@@ -106,14 +111,15 @@ int gate_enter(struct gate *gate, const struct sockaddr *peer, struct toll_group
     size_t len;
     const uint8_t *address = gate_address(peer, &len);
     *ret_group = (struct toll_group){0};
-    if (address == NULL || cidr_holds(&gate->exempt, address, len)) {
+    if (address == NULL) {
         return 0;
     }
     struct toll_group group = toll_group_of(address, len);
     pthread_mutex_lock(&gate->lock);
-    int verdict = toll_enter(gate->toll, group, (uint64_t)clock_mono_us());
+    bool is_exempt = cidr_holds(&gate->exempt, address, len);
+    int verdict = is_exempt ? 0 : toll_enter(gate->toll, group, (uint64_t)clock_mono_us());
     pthread_mutex_unlock(&gate->lock);
-    if (verdict == 0) {
+    if (verdict == 0 && !is_exempt) {
         *ret_group = group;
     }
     return verdict;

@@ -15,7 +15,8 @@ enum { GATE_E_EXEMPT = 1 };
 /* 0; GATE_E_EXEMPT: the list of exempt networks cannot be read, `ret_text` (256 bytes) says what of
  * it; or < 0. */
 int gate_new(const struct gateway_options *options, struct gate **ret_gate, char *ret_text);
-/* The options' numbers hold from now on; what was counted stays. */
+/* The options' numbers and exempt networks hold from now on; what was counted stays, and a list
+ * that cannot be read changes nothing. */
 void gate_set(struct gate *gate, const struct gateway_options *options);
 /* Takes NULL. */
 void gate_free(struct gate *gate);

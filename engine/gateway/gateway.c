@@ -17,7 +17,7 @@
  * takes these steps by its own clock.  When another loop's last connection left, it posts
  * POST_LEAVE and ends with the first loop's answer to it, which is the last note between the two;
  * the first loop, which has queue and hop, ends last.
- * SIGHUP: the issuers' keys, certificates and ticket keys are read again; what is open stays open.
+ * SIGHUP: reload.c; what is open stays open.
  * Fails at the start only, with a verdict and a text; from then on by refusing calls. */
 #include "gateway/gateway.h"
 
@@ -150,14 +150,7 @@ static void gateway_stop(uv_signal_t *signal, int number)
 /* Somebody renewed a certificate, or a terminal was closed: neither may end the service. */
 static void gateway_hangup(uv_signal_t *signal, int number)
 {
-    struct gateway *g = signal->data;
-    if (g->options->hangup) {
-        g->options->hangup(g->options->user);
-    }
-    if (g->auth) {
-        auth_refresh(g->auth);
-    }
-    front_reload(g->front);
+    reload_begin(signal->data);
 }
 
 /* Notes of other loops. */
@@ -167,6 +160,7 @@ static void gateway_posted(uv_async_t *async)
     struct list notes, *link;
     list_init(&notes);
     post_take(&g->post, &notes);
+    token_desk_turn(g);
     uv_update_time(&g->loop); /* deadlines that came are of now */
     while ((link = list_pull(&notes))) {
         struct post_note *note = CONTAINER_OF(link, struct post_note, link);
@@ -456,12 +450,11 @@ static void gateway_end(struct front *front, unsigned index)
 /* What the first loop has besides. */
 static int gateway_first(struct front *front, char *ret_text)
 {
-    struct gateway *g = front->loops[0];
     int r = queue_init(front);
     if (r) {
         return err_trace(r);
     }
-    r = token_desk_keys(g, ret_text);
+    r = reload_start(front, ret_text);
     if (r) {
         return r > 0 ? GATEWAY_E_KEYS : err_trace(r);
     }
@@ -486,7 +479,7 @@ static int gateway_start(struct front *front, char *ret_text, int *ret_port)
         return r;
     }
     for (unsigned i = 0; i < front->loops_count; i++) {
-        front->loops[i]->auth = front->auth;
+        token_desk_turn(front->loops[i]);
         r = listen_open(front->loops[i], ret_text, &port);
         if (r) {
             return r > 0 ? GATEWAY_E_LISTEN : err_trace(r);

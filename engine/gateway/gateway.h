@@ -31,6 +31,7 @@ struct gateway_options {
     const char *shard_url;   /* inproc://... or tcp://... */
     const struct issuer_options *issuers; /* who vouches for people; borrowed */
     size_t issuers_count;    /* 0: the one described by the next three */
+    unsigned issuers_edition; /* another number after `hangup`: the issuers are read anew */
     const char *jwks_path;   /* key set of the issuer */
     const char *issuer;      /* exact `iss` */
     const char *audience;    /* must be in `aud` */
@@ -55,13 +56,14 @@ struct gateway_options {
     int admin_port;              /* 0: any */
     const char *admin_certificate, *admin_key; /* PEM */
     const char *admin_client_ca; /* PEM: whose certificates operators show */
-    const struct gateway_role *admin_roles;
+    const struct gateway_role *admin_roles; /* these two may change in `hangup`, too */
     size_t admin_roles_count;
     /* What one network (IPv4 /24, IPv6 /48) may do before anybody has said who he is. */
     _Atomic int group_rate;      /* connections a second; 0: any number */
     _Atomic int group_burst;     /* ... at once; 0: as many as in a second */
     _Atomic int group_connections; /* open at once; 0: any number */
-    const char *group_exempt;    /* networks that may do more; NULL: GATE_LOOPBACK */
+    const char *group_exempt;    /* networks that may do more; NULL: GATE_LOOPBACK.
+                                    Its text may change in `hangup` */
     /* How long a connection lives. */
     _Atomic int keepalive_ms;    /* of silence, then a ping; 0: never */
     _Atomic int keepalive_timeout_ms; /* for its echo */

@@ -83,7 +83,7 @@ struct gateway {
     struct deadline_heap deadlines;
     struct call_pool calls;
     struct guard guard;
-    struct auth *auth;         /* front's */
+    struct auth *auth;         /* held: front's, by token_desk_turn() */
     struct token_desk tokens;
     const struct symbols *symbols; /* front's */
     struct health health;

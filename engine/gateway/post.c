@@ -69,6 +69,11 @@ void post_flush(struct post *from, unsigned to, struct post *other)
     uv_async_send(&other->async);
 }
 
+void post_wake(struct post *post)
+{
+    uv_async_send(&post->async);
+}
+
 void post_take(struct post *post, struct list *ret_notes)
 {
     uv_mutex_lock(&post->mutex);

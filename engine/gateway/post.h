@@ -46,6 +46,8 @@ void post_put(struct post *from, unsigned to, struct post_note *note);
 /* Hands over to the post of loop number `to` what was put for it, and wakes it; nothing put:
  * nothing happens. */
 void post_flush(struct post *from, unsigned to, struct post *other);
+/* Wakes its loop, notes or none.  Any thread, until the loop is closed. */
+void post_wake(struct post *post);
 /* Everything that came, to the end of `ret_notes`. */
 void post_take(struct post *post, struct list *ret_notes);
 

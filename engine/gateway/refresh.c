@@ -438,7 +438,6 @@ int refresh_new(struct keyring *ring, struct refresh **ret_refresh, char *ret_te
     for (size_t i = 0; i < r->count; i++) {
         r->sources[i] = (struct source){
             .refresh = r, .issuer = keyring_issuer(ring, i), .number = i};
-        metrics_label_name(METRICS_LABEL_issuer, i, r->sources[i].issuer->name);
     }
     int verdict = files_read(r, ret_text);
     verdict = verdict ? verdict : fetch_open(&r->fetcher);

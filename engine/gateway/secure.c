@@ -108,6 +108,16 @@ static int secure_opened(struct conn *conn)
     return err_trace(peer_judge(cipher_peer(conn->cipher), g->options, conn->peer));
 }
 
+void secure_judge_again(struct gateway *g)
+{
+    for (struct list *l = g->conns.next; l != &g->conns; l = l->next) {
+        struct conn *conn = CONTAINER_OF(l, struct conn, link);
+        if (conn->peer && peer_judge(cipher_peer(conn->cipher), g->options, conn->peer) < 0) {
+            *conn->peer = (struct verified){0}; /* no memory: nobody, so no role */
+        }
+    }
+}
+
 /* One record, or the next step of the handshake.  0: go on; WIRE_E_CLOSE, or < 0.  *ret_more: there
  * may be more. */
 static int secure_step(struct conn *conn, bool *ret_more)

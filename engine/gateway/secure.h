@@ -22,6 +22,8 @@ int secure_flush(struct conn *conn);
 int secure_seal(struct conn *conn, struct span bytes, struct span *ret_bytes);
 /* Says good-bye in TLS, as far as the socket takes it at once. */
 void secure_good_bye(struct conn *conn);
+/* Operators who are connected have the roles of now, for their next call. */
+void secure_judge_again(struct gateway *g);
 /* Nothing of wire may leave yet. */
 bool secure_is_shaking(const struct conn *conn);
 /* It owes the rest of a handshake or of a record. */

@@ -48,6 +48,7 @@
 struct token_job {
     uv_work_t work;
     struct gateway *gateway;
+    struct auth *auth;           /* held: the issuers of the moment when it came */
     struct fairq_entry entry;    /* in the desk's queue, while it waits for a worker */
     struct list bucket_link;     /* in one of the desk's buckets */
     struct list link;            /* in suspects or parked, or alone */
@@ -83,23 +84,36 @@ int token_desk_init(struct gateway *g)
     return err_fold(fairq_new(&keyed, &desk->queue));
 }
 
-int token_desk_keys(struct gateway *g, char *ret_text)
+int token_desk_keys(const struct front *front, struct auth **ret_auth, char *ret_text)
 {
-    const struct gateway_options *o = g->options;
+    const struct gateway_options *o = front->options;
     const struct issuer_options only = {
         .name = "default", .jwks_file = o->jwks_path, .issuer = o->issuer, .audience = o->audience};
     struct auth_options options = {
         .issuers = o->issuers_count ? o->issuers : &only,
         .issuers_count = o->issuers_count ? o->issuers_count : 1,
-        .is_shared = g->front->loops_count > 1,
+        .is_shared = front->loops_count > 1,
     };
     memcpy(options.tenant_key, o->tenant_key, sizeof options.tenant_key);
-    int verdict = auth_new(&options, &g->front->auth, ret_text);
+    int verdict = auth_new(&options, ret_auth, ret_text);
     explicit_bzero(options.tenant_key, sizeof options.tenant_key);
     if (verdict == 0 && ret_text[0]) {
         log_event(LOG_KEYS_ODD, NULL, "gateway: %s", ret_text);
     }
     return verdict;
+}
+
+void token_desk_turn(struct gateway *g)
+{
+    struct front *front = g->front;
+    if (atomic_load(&front->auth) == g->auth) {
+        return; /* held, so another one cannot have its address */
+    }
+    pthread_mutex_lock(&front->auth_lock);
+    struct auth *fresh = auth_hold(front->auth);
+    pthread_mutex_unlock(&front->auth_lock);
+    auth_drop(g->auth);
+    g->auth = fresh;
 }
 
 void token_desk_open(struct gateway *g)
@@ -116,12 +130,15 @@ static uint32_t token_bucket(const struct token_desk *desk, struct span token)
     return (uint32_t)(hash % TOKEN_BUCKETS);
 }
 
-static struct token_job *token_find(struct token_desk *desk, struct span token)
+/* One that was begun with other issuers than those of now does not count. */
+static struct token_job *token_find(struct gateway *g, struct span token)
 {
+    struct token_desk *desk = &g->tokens;
     struct list *bucket = &desk->buckets[token_bucket(desk, token)];
     for (struct list *l = bucket->next; l != bucket; l = l->next) {
         struct token_job *job = CONTAINER_OF(l, struct token_job, bucket_link);
-        if (job->len == token.len && memcmp(job->token, token.ptr, token.len) == 0) {
+        if (job->auth == g->auth && job->len == token.len &&
+            memcmp(job->token, token.ptr, token.len) == 0) {
             return job;
         }
     }
@@ -137,6 +154,7 @@ static void job_free(struct token_job *job)
     desk->jobs_count--;
     METRIC_ADD(token_verifications_pending, -1);
     explicit_bzero(job->token, job->len);
+    auth_drop(job->auth);
     free(job);
 }
 
@@ -231,14 +249,13 @@ static bool desk_make_room(struct token_desk *desk, const struct conn *conn)
 static void token_verify(uv_work_t *work)
 {
     struct token_job *job = CONTAINER_OF(work, struct token_job, work);
-    job->verdict = auth_verify(job->gateway->auth, (struct span){job->token, job->len},
+    job->verdict = auth_verify(job->auth, (struct span){job->token, job->len},
                                clock_wall_us(), &job->verified, &job->trouble);
 }
 
 static void job_accept(struct token_job *job)
 {
-    struct gateway *g = job->gateway;
-    int r = auth_remember(g->auth, (struct span){job->token, job->len}, &job->verified,
+    int r = auth_remember(job->auth, (struct span){job->token, job->len}, &job->verified,
                           clock_wall_us());
     if (r < 0) {
         log_event(LOG_TOKEN_FAILED, NULL, "gateway: a token could not be remembered: %s",
@@ -283,7 +300,7 @@ static void desk_look_parked(uv_timer_t *timer)
     for (struct list *l = desk->parked.next; l != &desk->parked; l = next) {
         struct token_job *job = CONTAINER_OF(l, struct token_job, link);
         next = l->next;
-        if (list_empty(&job->calls) || !auth_is_busy(g->auth, job->trouble.issuer)) {
+        if (list_empty(&job->calls) || !auth_is_busy(job->auth, job->trouble.issuer)) {
             list_remove(&job->link);
             desk->parked_count--;
             job_wait(job, job_is_suspect(job));
@@ -362,6 +379,7 @@ void token_desk_fini(struct gateway *g)
         job_free(job);
     }
     fairq_free(g->tokens.queue);
+    auth_drop(g->auth);
 }
 
 /* -- a call ------------------------------------------------------------------------------------ */
@@ -389,7 +407,7 @@ static struct token_job *token_start(struct gateway *g, const struct conn *conn,
     if (job == NULL) {
         return NULL;
     }
-    *job = (struct token_job){.gateway = g, .len = token.len};
+    *job = (struct token_job){.gateway = g, .auth = auth_hold(g->auth), .len = token.len};
     memcpy(job->token, token.ptr, token.len);
     job->owner = owner_of(conn);
     list_init(&job->calls);
@@ -418,7 +436,7 @@ void token_ask(struct call *call)
                                                       : token_reason(verdict), NULL);
         return;
     }
-    struct token_job *job = token_find(&g->tokens, token);
+    struct token_job *job = token_find(g, token);
     if (job == NULL) {
         job = token_start(g, call->conn, token);
     }

@@ -13,7 +13,9 @@
 #define TOKEN_BUCKETS 1024
 
 struct call;
+struct auth;
 struct fairq;
+struct front;
 struct gateway;
 
 struct token_desk {
@@ -32,8 +34,11 @@ struct token_desk {
 int token_desk_init(struct gateway *g);
 /* Its timer, once the loop is there. */
 void token_desk_open(struct gateway *g);
-/* Reads the issuers' keys: front->auth.  0, > 0 with `ret_text` (256 bytes), or < 0. */
-int token_desk_keys(struct gateway *g, char *ret_text);
+/* The options' issuers and their keys, not in use yet.  0, > 0 with `ret_text` (256 bytes), or < 0.
+ * Any thread; waits for issuers, REFRESH_START_MS at most. */
+int token_desk_keys(const struct front *front, struct auth **ret_auth, char *ret_text);
+/* From now on the loop believes the front's issuers of this moment. */
+void token_desk_turn(struct gateway *g);
 /* Every call has been refused.  Lets the loop end. */
 void token_desk_close(struct gateway *g);
 /* The loop has ended. */

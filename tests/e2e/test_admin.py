@@ -215,5 +215,36 @@ def test_another_authority_after_a_reload():
     eva.close()
 
 
+def test_roles_follow_a_reload():
+    """Also of who is connected: the next call has the roles of now."""
+    with open(CONFIG, encoding='ascii') as file:
+        before_text = file.read()
+    ada, bob = operator('ada'), operator('bob')
+
+    def hangup(text):
+        with open(CONFIG, 'w', encoding='ascii') as file:
+            file.write(text)
+        said = len(SERVER.process.talk)
+        os.kill(SERVER.process.pid, signal.SIGHUP)
+        house.eventually(lambda: any("the operators' listener" in line and 'read again' in line
+                                     for line in SERVER.process.talk[said:]))
+        return '\n'.join(SERVER.process.talk[said:])
+    ada.make_pool('while-operator')
+    swapped = before_text.replace('urn:fairslot:operator,', 'URI:urn:fairslot:viewer,')
+    swapped = swapped.replace('certificates = URI:urn:fairslot:viewer\n', 'certificates = CN:x\n')
+    assert swapped != before_text
+    assert 'FS-1202' not in hangup(swapped), 'nothing waits for a restart'
+    bob.make_pool('promoted')
+    assert refusal(ada.make_pool, 'demoted').reason == 'ROLE_MISSING'
+    said = hangup(before_text + '[role boss]\ncertificates = CN:x\n')
+    assert 'the roles are operator, viewer, clerk and auditor' in said, said
+    bob.make_pool('still')
+    hangup(before_text)
+    ada.make_pool('again-operator')
+    assert refusal(bob.make_pool, 'over').reason == 'ROLE_MISSING'
+    ada.close()
+    bob.close()
+
+
 if __name__ == '__main__':
     tap.run(globals(), before, SERVER.close)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a network may do before anybody has said who he is: each limit, and what is without it."""
+import os
+import signal
 import socket
 import ssl
 import time
@@ -94,6 +96,35 @@ def test_exempt_networks():
         assert len(crowd(server, 30)) == 2
     with Front('network.rate=1', 'network.burst=2', 'network.connections=2') as server:
         assert len(crowd(server, 30)) == 30, 'loopback, unless told otherwise'
+
+
+def test_exempt_networks_follow_a_reload():
+    path = os.path.join(house.scratch_folder(), 'fairslot.conf')
+
+    def write(networks):
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(f'[network]\nexempt = {networks}\nrate = 1\nburst = 2\nconnections = 2\n')
+    write('192.0.2.0/24')
+    server = house.Server(options=('--config', path)).start()
+
+    def hangup(event):
+        said = len(server.process.talk)
+        os.kill(server.process.pid, signal.SIGHUP)
+        house.eventually(lambda: any(event in line for line in server.process.talk[said:]))
+    try:
+        assert len(crowd(server, 10, '127.0.3.77')) == 2
+        write('127.0.3.0/24')
+        hangup('CONFIG_READ')
+        assert len(crowd(server, 30, '127.0.3.77')) == 30
+        assert len(crowd(server, 30, '127.0.4.1')) == 2
+        write('127.0.3.0/33')
+        hangup('CONFIG_WRONG')
+        assert len(crowd(server, 30, '127.0.3.77')) == 30, 'the old list holds'
+        write('')
+        hangup('CONFIG_READ')
+        assert len(crowd(server, 30, '127.0.4.2')) == 30, 'the default: loopback'
+    finally:
+        server.close()
 
 
 def test_a_network_that_cannot_be_read():

@@ -84,8 +84,8 @@ static void test_bearer(void)
     EQ(token.len, TOKEN_MAX);
     EQ(auth_bearer((struct span){(uint8_t *)big, 7 + TOKEN_MAX + 1}, &token),
        REASON_TOKEN_INVALID);
-    auth_free(a);
-    auth_free(NULL);
+    auth_drop(a);
+    auth_drop(NULL);
 }
 
 static void test_key_files(void)
@@ -119,7 +119,7 @@ static void test_key_files(void)
     issuer.audience = FORGE_AUDIENCE;
     EQ(auth_new(&o, &a, text), 0);
     EQS(text, "key 2 of the key set is not used: only EC and RSA keys are used");
-    auth_free(a);
+    auth_drop(a);
 }
 
 static void test_way_of_a_token(void)
@@ -139,7 +139,7 @@ static void test_way_of_a_token(void)
     EQ(lookup(a, forge_text("%.*s", (int)strlen(t) - 1, t), FORGE_NOW_US, &again), AUTH_E_UNKNOWN);
     EQ(verify(a, forge_span(forge_text("%sAAAA", t)), FORGE_NOW_US, &again),
        REASON_TOKEN_INVALID);
-    auth_free(a);
+    auth_drop(a);
 }
 
 static void test_end_of_memory(void)
@@ -158,7 +158,7 @@ static void test_end_of_memory(void)
     EQ(lookup(a, "long", now + 2 * life - 1, &out), 0);
     EQ(lookup(a, "long", now + 2 * life, &out), AUTH_E_UNKNOWN);
     EQ(lookup(a, "long", now + DAY_US, &out), REASON_TOKEN_EXPIRED);
-    auth_free(a);
+    auth_drop(a);
 }
 
 static struct verified verified_of(uint32_t n)
@@ -192,7 +192,7 @@ static void test_oldest_makes_room(void)
         OK(r == (n >= GONE && n < ALL ? 0 : AUTH_E_UNKNOWN));
         OK(r != 0 || memcmp(out.identity.bytes, &n, sizeof n) == 0);
     }
-    auth_free(a);
+    auth_drop(a);
 }
 
 /* The oldest makes room for one that falls on its very place of the index. */
@@ -218,7 +218,7 @@ static void test_newest_falls_on_oldest(void)
     OK(memcmp(out.identity.bytes, &n, sizeof n) == 0);
     EQ(lookup(a, "token-0", FORGE_NOW_US, &out), AUTH_E_UNKNOWN);
     EQ(lookup(a, "token-1", FORGE_NOW_US, &out), 0);
-    auth_free(a);
+    auth_drop(a);
 }
 
 /* -- threads and costs ---------------------------------------------------------------------- */
@@ -272,7 +272,7 @@ static void test_threads(void)
         pthread_join(workers[i].thread, NULL);
         EQ(workers[i].good, 400);
     }
-    auth_free(a);
+    auth_drop(a);
 }
 
 static double verify_us(struct auth *a, const char *token)
@@ -314,7 +314,7 @@ static void test_costs(void)
     }
     printf("# remembered token of %zu bytes: %.0f ns\n", header.len - 7,
            (now_s() - start) * 1e9 / HITS);
-    auth_free(a);
+    auth_drop(a);
 }
 
 int main(void)

@@ -183,7 +183,7 @@ static void test_withdrawn_key_takes_its_tokens(void)
     auth_issuer_state(a, 0, &state);
     EQ(state.keys_count, 2);
     OK(!state.is_stale && state.failed_count > 0 && state.age_us >= 0);
-    auth_free(a);
+    auth_drop(a);
 }
 
 static void *rotate(void *unused)
