@@ -21,6 +21,8 @@
 #define CREW_LINGER_US  1500000 /* for answers after the end */
 #define CREW_RETRY_US   500     /* until a full connection is tried again */
 #define CREW_IDLE_US    50000   /* longest sleep */
+#define CREW_SETTLE_US  1000000 /* after serving began, at least */
+#define CREW_LOOK_US    250000  /* between two looks at everybody */
 #define CREW_BEARER_MAX 2048    /* bytes of a token with its word before it */
 
 static int64_t crew_time(const struct crew *c)
@@ -283,10 +285,31 @@ static int crew_linger(struct crew *c)
     return r;
 }
 
-static bool crew_is_done(const struct crew *c)
+/* Everybody who came in time knows, and nobody is about to confirm: what follows until the release
+ * closes changes no share (but where somebody gives slots back; then the plan is a full one). */
+static bool crew_is_settled(struct crew *c)
+{
+    int64_t served_us = c->plan->window_us + (int64_t)c->plan->scenario.grace_us;
+    if (c->plan->is_full || c->now_us < served_us + CREW_SETTLE_US ||
+        c->now_us < c->looked_us + CREW_LOOK_US) {
+        return false;
+    }
+    c->looked_us = c->now_us;
+    for (uint32_t i = c->number; i < c->plan->scenario.clients_count; i += c->plan->processes) {
+        const struct crowd_client *who = crowd_client(c->crowd, i);
+        bool is_undecided = !who->is_late && who->decided_us == INT64_MIN;
+        if (is_undecided || who->state == CROWD_HOLDING || who->state == CROWD_CHOOSING) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool crew_is_done(struct crew *c)
 {
     return *c->stop || c->now_us >= c->plan->end_us ||
-           (crowd_open_count(c->crowd) == 0 && c->shots_count + c->parked_count == 0);
+           (crowd_open_count(c->crowd) == 0 && c->shots_count + c->parked_count == 0) ||
+           crew_is_settled(c);
 }
 
 static int crew_loop(struct crew *c)

@@ -38,6 +38,7 @@ struct crew {
     uint32_t first_conn[PLAN_PARTIES_MAX]; /* of each population */
     uint32_t conns[PLAN_PARTIES_MAX];      /* how many it has */
     int64_t now_us;          /* of this step */
+    int64_t looked_us;       /* when everybody was looked at last */
     int64_t dead_since_us;   /* no connection stands since then; INT64_MIN: one does */
 };
 

@@ -82,7 +82,7 @@ static void demo_crowd(struct demo *d)
     s.cohort_us = SECOND_US; /* what no clock of the engine cuts finer, or must not shrink */
     s.accept_us = 600 * SECOND_US;
     s.grace_us = s.grace_us < 500000 ? 500000 : s.grace_us;
-    s.run_us = (uint64_t)(d->seconds * 200000 + SECOND_US);
+    s.run_us = (uint64_t)d->seconds * 200000 + 10 * SECOND_US; /* at most: all know before */
     plan_init(&d->plan, &s, (uint64_t)d->seed);
     d->plan.late_us = DEMO_LATE_US;
 }

@@ -146,6 +146,7 @@ const struct verb flood_verbs[] = {
      "  --processes N       of the generator (1)\n"
      "  --scale X           numbers of people, bots and slots times X (1)\n"
      "  --hasten X          all times times X: 0.1 makes a minute six seconds (1)\n"
+     "  --full              until the release closes; else until all who came in time know\n"
      "  --late N            a request is late N ms after its time (20); over 1 % late ones\n"
      "                      nothing is reported\n"
      "  --threshold T       'bot_advantage<1.05', 'wait_p95{population=people}<90s',\n"

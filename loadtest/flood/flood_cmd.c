@@ -31,7 +31,7 @@ struct flood {
     const char *late;
     const char *html, *json, *csv, *hgrm;
     struct options_many thresholds_given;
-    bool own_target;
+    bool own_target, is_full;
     struct options_call call;
     struct crowd_scenario scenario;
     char scale_words[96];
@@ -139,6 +139,7 @@ static int flood_numbers(const struct verb *verb, struct flood *f)
         f->plan.processes = (uint32_t)processes;
         f->plan.late_us = late_ms * 1000;
         f->plan.target = f->call.target;
+        f->plan.is_full |= f->is_full;
     }
     return r;
 }
@@ -188,7 +189,7 @@ static int flood_parse(const struct verb *verb, struct flood *f, int argc, char 
         {"hasten", 0, &f->hasten, NULL}, {"late", 0, &f->late, NULL},
         {"html", 0, &f->html, NULL}, {"json", 0, &f->json, NULL}, {"csv", 0, &f->csv, NULL},
         {"hgrm", 0, &f->hgrm, NULL}, {"threshold", 0, NULL, NULL, &f->thresholds_given},
-        {"i-own-this-target", 0, NULL, &f->own_target}, {NULL}};
+        {"i-own-this-target", 0, NULL, &f->own_target}, {"full", 0, NULL, &f->is_full}, {NULL}};
     const struct options_rule rule = {specs, 0, 0, ""};
     struct options_words words;
     int count = output_words(argc, argv, args, ARRAY_COUNT(args));

@@ -19,6 +19,10 @@ void plan_init(struct plan *p, const struct crowd_scenario *scenario, uint64_t s
 {
     *p = (struct plan){.scenario = *scenario, .seed = seed, .processes = 1,
                        .late_us = PLAN_LATE_US};
+    for (uint32_t i = 0; i < scenario->populations_count; i++) {
+        const struct crowd_population *who = &scenario->populations[i];
+        p->is_full |= who->abandon_permille || who->drop_permille || who->cancel_permille;
+    }
     p->window_us = scenario_window_us(scenario);
     p->end_us = p->window_us + (int64_t)scenario->grace_us + (int64_t)scenario->run_us;
 }

@@ -38,6 +38,7 @@ struct plan {
     int64_t end_us;            /* nothing is sent after this */
     int64_t late_us;           /* a request sent this long after its time was late */
     uint64_t seed;
+    bool is_full;              /* goes on until the release closes, though all know */
     uint32_t processes;
     struct client *clients;    /* shared memory; scenario.clients_count */
     char **slots;              /* their names, in order; read by all */

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Goal: what the flood writes can be read by others: its page by a browser on a wide and on a narrow
-screen, light and dark, with nothing for axe to find, nothing loaded and nothing that overflows; its
+screen, light and dark, with nothing for axe to find, nothing loaded, nothing that overflows; its
 histogram by another HdrHistogram, to its own precision.
 """
 import html
@@ -21,7 +21,8 @@ import tap
 SERVER = house.Server()
 SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot page ')
 
-# Runs in a copy of the page, in a frame (no window is as narrow as a telephone): axe, then what is wider than the screen, then what was loaded.
+# Runs in a copy of the page, in a frame (no window is as narrow as a telephone): axe, then what is
+# wider than the screen, then what was loaded.
 PROBE = '''<script>%s</script><script>
 addEventListener('load', async () => {
   const found = await axe.run(document, {resultTypes: ['violations', 'incomplete']});
