@@ -64,6 +64,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_GET_RESULT:
         return NEEDS_POOL | NEEDS_RELEASE | NEEDS_PAGE;
     case COMMAND_LIST_RELEASES:
+    case COMMAND_LIST_EVENTS:
         return NEEDS_POOL | NEEDS_PAGE;
     case COMMAND_SWEEP:
     case COMMAND_RAISE:
@@ -80,6 +81,7 @@ static unsigned codec_command_needs(enum command_kind kind)
         return NEEDS_POOL | NEEDS_PAGE;
     case COMMAND_WATCH_SLOTS:
     case COMMAND_WATCH_TICKET:
+    case COMMAND_WATCH_EVENTS:
         break; /* not a shard's business */
     }
     return 0;
@@ -212,6 +214,8 @@ int codec_command_pack(const struct command *command, struct arena *arena, struc
     m.assurance = command->assurance;
     m.roles = command->roles;
     m.body_hash = command->body_hash;
+    m.client = command->client;
+    m.is_client = command->is_client;
     return err_trace(codec_pack(&m.base, arena, ret_bytes));
 }
 
@@ -299,10 +303,11 @@ static bool codec_command_slots_ok(const struct command *c, unsigned needs)
                               c->select_count == 0 && c->select_us == 0;
 }
 
-/* A hold may name a ticket; every other kind has its words or none. */
+/* A hold may name a ticket, events a release; every other kind has its words or none. */
 static bool codec_command_release_ok(const struct command *c, unsigned needs)
 {
-    bool may_have = needs & NEEDS_RELEASE || c->kind == COMMAND_CREATE_HOLD;
+    bool may_have = needs & NEEDS_RELEASE || c->kind == COMMAND_CREATE_HOLD ||
+                    c->kind == COMMAND_LIST_EVENTS;
     return c->release ? may_have && codec_release_ok(c) : !(needs & NEEDS_RELEASE);
 }
 
@@ -310,7 +315,8 @@ static bool codec_command_release_ok(const struct command *c, unsigned needs)
 static bool codec_command_ok(const Shard__V1__Command *m, const struct command *c)
 {
     unsigned needs = codec_command_needs(c->kind);
-    bool is_all = c->kind == COMMAND_LIST_RESERVATIONS && c->pool.len == 1 && c->pool.ptr[0] == '-';
+    bool may_all = c->kind == COMMAND_LIST_RESERVATIONS || c->kind == COMMAND_LIST_EVENTS;
+    bool is_all = may_all && c->pool.len == 1 && c->pool.ptr[0] == '-';
     bool has_pool = c->pool.len == 0 ? !(needs & NEEDS_POOL) : is_all || codec_pool_id_ok(c->pool);
     bool has_request = m->request_id.len == (needs & NEEDS_REQUEST ? 16 : 0);
     bool has_identity = m->identity.len == 16 || (m->identity.len == 0 && !(needs & NEEDS_REQUEST));
@@ -335,6 +341,8 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
         .kind = (enum command_kind)m->kind,
         .assurance = (enum assurance)m->assurance,
         .roles = m->roles,
+        .client = m->client,
+        .is_client = m->is_client,
         .body_hash = m->body_hash,
         .pool = span_of(m->pool),
         .owner = m->owner,

@@ -142,6 +142,8 @@ int codec_request_create_release(struct codec_ask *ask, struct span message);
 int codec_request_change_release(struct codec_ask *ask, enum release_action action,
                                  struct span message);
 int codec_request_add_part(struct codec_ask *ask, struct span message);
+int codec_request_list_events(struct codec_ask *ask, struct span message);
+int codec_answer_events(const struct verdict *v, struct arena *arena, struct span *ret_message);
 /* Page size and token. */
 int codec_ask_page(struct codec_ask *ask, int32_t size, const char *token);
 /* Every bound, defaults put in; else false, with static texts. */

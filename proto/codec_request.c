@@ -347,6 +347,9 @@ static int codec_request_of_release(struct codec_ask *ask, struct span message)
     case COMMAND_LIST_TICKETS:
     case COMMAND_LIST_OFFERED:
         return codec_request_list_release(ask, message);
+    case COMMAND_LIST_EVENTS:
+    case COMMAND_WATCH_EVENTS:
+        return codec_request_list_events(ask, message);
     default:
         return REASON_METHOD_PLANNED; /* the shard's own: no client says them */
     }

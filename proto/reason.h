@@ -78,7 +78,8 @@
     X(PART_INVALID, 3, 0, "the part is not the signature of this trustee for this release")       \
     X(PART_TOO_LATE, 9, 0, "the parts of this seed are settled")                                  \
     X(SLOT_OFFERED, 9, 0, "an open release offers the slot: close or cancel the release first")   \
-    X(READ_BUDGET, 8, 1000, "looked at scarce slots too often: once a second tells as much")
+    X(READ_BUDGET, 8, 1000, "looked at scarce slots too often: once a second tells as much")      \
+    X(EVENTS_GONE, 11, 0, "events after that page_token are kept no longer: begin without one")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -57,6 +57,8 @@ enum command_kind {
     COMMAND_GET_REPORT = 137,        /* pool, release: id */
     COMMAND_GET_RESULT = 138,        /* pool, release: id; page */
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
+    COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
+    COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */
 };
 
 static inline bool command_is_read(enum command_kind kind)
@@ -178,6 +180,8 @@ struct command {
     struct identity identity; /* zero for the shard's own commands and for anonymous reads */
     enum assurance assurance;
     uint32_t roles; /* enum role */
+    uint64_t client;  /* keyed hash of the token's authorised party; 0: nobody said */
+    bool is_client;   /* of LIST_EVENTS: asks for all of the client's, not for one's own */
     struct request_id request_id;
     uint64_t body_hash;
     struct span pool;
@@ -253,6 +257,7 @@ enum result_kind {
     RESULT_TICKETS,      /* rows, next_page_token */
     RESULT_REPORT,       /* report */
     RESULT_OUTCOME,      /* releases[0], outcomes, next_page_token */
+    RESULT_EVENTS,       /* events, next_page_token, resume_token */
 };
 
 /* What the operator's key signed as the answer left (docs/draw.md, "Signatures"). */
@@ -297,6 +302,9 @@ struct verdict {
     size_t rows_count;
     const struct report_view *report;
     const struct outcome_view *outcomes;
+    const struct event_view *events;
+    size_t events_count;
+    struct span resume_token;
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;

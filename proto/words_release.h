@@ -223,4 +223,60 @@ enum outcome {
     OUTCOME_WON = 16,
 };
 
+/* What becomes of releases and tickets, for whoever filed them.  Numbers stand in the state: never
+ * renumber.  X(NAME, number): from EVENT_OF_TICKET on it is about a ticket. */
+#define EVENT_KINDS(X)                                                                          \
+    X(RELEASE_ANNOUNCED, 1)                                                                     \
+    X(RELEASE_ENTRY, 2)                                                                         \
+    X(RELEASE_SEALED, 3)                                                                        \
+    X(RELEASE_RANKED, 4)                                                                        \
+    X(RELEASE_SERVING, 5)                                                                       \
+    X(RELEASE_STANDBY, 6)                                                                       \
+    X(RELEASE_CLOSED, 7)                                                                        \
+    X(RELEASE_CANCELLED, 8)                                                                     \
+    X(TICKET_WITHDRAWN, 16)                                                                     \
+    X(TURN_GIVEN, 17)                                                                           \
+    X(TURN_EXPIRED, 18)                                                                         \
+    X(TICKET_LOST, 19) /* in no record: follows from the release's end */                       \
+    X(TURN_USED, 32)                                                                            \
+    X(OFFER_MADE, 33)                                                                           \
+    X(STANDBY_OFFER_MADE, 34)                                                                   \
+    X(HOLD_CONFIRMED, 35)                                                                       \
+    X(HOLD_DROPPED, 36)                                                                         \
+    X(HOLD_EXPIRED, 37)                                                                         \
+    X(RESERVATION_CANCELLED, 38)                                                                \
+    X(RESERVATION_LAPSED, 39)                                                                   \
+    X(RESERVATION_RESCHEDULED, 40)                                                              \
+    X(RESERVATION_RECONFIRMED, 41)
+
+#define EVENT_OF_TICKET 16
+#define EVENT_OF_HOLD   32 /* and of a reservation: has owner and number besides */
+
+enum event_kind {
+#define EVENT_KIND_ENUM(name, number) EVENT_##name = (number),
+    EVENT_KINDS(EVENT_KIND_ENUM)
+#undef EVENT_KIND_ENUM
+};
+
+static inline bool event_is_of_reservation(enum event_kind kind)
+{
+    return kind == EVENT_HOLD_CONFIRMED || kind >= EVENT_RESERVATION_CANCELLED;
+}
+
+struct event_view {
+    enum event_kind kind;
+    struct span pool;
+    struct span release;
+    uint8_t ticket[16];  /* from EVENT_OF_TICKET on */
+    uint64_t owner;      /* from EVENT_OF_HOLD on */
+    uint64_t number;
+    int64_t time_us;
+    int64_t act_by_us;   /* 0: nothing to do */
+    const char *outcome; /* static; "" */
+    uint64_t at;         /* log index and place in the entry, as LEDGER_ITEM_BITS has it */
+    uint16_t nth;        /* of what one command made */
+    bool at_ticket;      /* follows from its release's event: one for each ticket */
+    uint64_t log_index;
+};
+
 #endif

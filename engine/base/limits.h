@@ -24,6 +24,8 @@
 /* -- one page, one command --------------------------------------------------------------------- */
 #define PAGE_SIZE        50
 #define PAGE_SIZE_MAX    1000
+#define EVENTS_PAGE_MAX  250  /* of ListEvents */
+#define EVENTS_KEPT_US   (7 * DAY_US) /* of log time: then EventService forgets */
 #define SLOTS_PER_CREATE 10000 /* of BatchCreateSlots; the 64 KiB message comes first in practice */
 #define SLOTS_PER_HOLD   8     /* neighbours in one hold */
 #define SLOTS_PER_BLOCK  256   /* of BlockSlots and UnblockSlots: what one command may touch */
@@ -37,6 +39,8 @@
 #define FEED_PARKED_MAX  16    /* calls for news that wait at a shard: one a gateway */
 #define FOLLOWERS_MAX    16384 /* WatchTicket streams of a loop */
 #define FOLLOWS_PER_IDENTITY 8 /* of them on one loop */
+#define EVENT_STREAMS_MAX 1024   /* WatchEvents streams of a loop */
+#define EVENT_STREAMS_PER_IDENTITY 8 /* of them on one loop */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
 
 /* -- one release ------------------------------------------------------------------------------- */

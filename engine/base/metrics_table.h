@@ -99,6 +99,7 @@
       "Time of a batch to the shard and back.")                                                   \
     /* -- who watches slots ------------------------------------------------------------------- */ \
     M(ticket_streams, GAUGE, none, none, none, "WatchTicket streams.")                            \
+    M(event_streams, GAUGE, none, none, none, "WatchEvents streams.")                             \
     M(watch_streams, GAUGE, none, none, none, "WatchSlots streams.")                              \
     M(watch_pools, GAUGE, none, none, none, "Pools that are read once a second for watchers.")    \
     M(watch_snapshots_total, COUNTER, outcome, none, none,                                        \

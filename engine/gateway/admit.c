@@ -78,8 +78,14 @@ static void admit_decode(struct call *call, struct span message)
     command.identity = call->identity;
     command.assurance = (enum assurance)call->assurance;
     command.roles = call->roles;
+    command.client = call->client;
+    command.is_client = call->is_client && command_is_read(command.kind);
     if (command.kind == COMMAND_WATCH_TICKET) {
         follow_begin(call, &command);
+        return;
+    }
+    if (command.kind == COMMAND_WATCH_EVENTS) {
+        events_begin(call, &command);
         return;
     }
     uint8_t secret[RELEASE_SECRET];
@@ -157,6 +163,8 @@ void admit_verified(struct call *call, const struct verified *verified)
     call->identity = verified->identity;
     call->assurance = (uint32_t)verified->assurance;
     call->roles = verified->roles;
+    call->client = verified->client;
+    call->is_client = verified->is_client || verified->roles != 0;
     call->is_verified = true;
     if (call->method->needs_role && (call->roles & ROLE_OPERATOR) == 0) {
         answer_reason(call, REASON_ROLE_MISSING, NULL);

@@ -169,6 +169,9 @@ void call_move(struct call *call, enum call_state to)
     if (call->follower) {
         follow_leave(call);
     }
+    if (call->listener) {
+        events_leave(call);
+    }
     if (call->is_watching) {
         g->health.watchers_count--;
         call->is_watching = false;

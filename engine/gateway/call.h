@@ -14,6 +14,7 @@ struct conn;
 struct errand;
 struct follower;
 struct gateway;
+struct listener;
 struct route;
 struct watcher;
 struct wire_call;
@@ -39,11 +40,13 @@ struct call {
     struct identity identity;         /* once is_verified */
     int64_t opened_us;                /* monotonic */
     struct trace trace;               /* of the client's traceparent, when has_trace */
+    uint64_t client;                  /* of its token's authorised party, once is_verified */
     uint32_t assurance;               /* enum assurance, once is_verified */
     uint32_t roles;                   /* once is_verified */
     uint8_t *bytes;                   /* owned: the message while its token is verified */
     struct watcher *watcher;          /* owned: of a stream that watches slots; watch.c's */
     struct follower *follower;        /* owned: of a stream that follows a ticket; follow.c's */
+    struct listener *listener;        /* owned: of a stream of events; events.c's */
     struct errand *errand;            /* owned: the packed command, until it is sent */
     uint32_t bytes_len;               /* at most MESSAGE_MAX */
     uint32_t number;                  /* slot | generation << 16: names one life of the slot */
@@ -55,6 +58,7 @@ struct call {
     uint8_t messages;                 /* that came, counted to 2 */
     bool has_trace;
     bool is_half_closed;              /* the client sends no more */
+    bool is_client;                   /* its token is the client's own, or has a role */
     bool is_verified;                 /* the token is good and allows this method */
     bool is_anonymous;                /* no token: the identity is zero */
     bool is_away;                     /* of CALL_AWAY: its errand did not come home yet */

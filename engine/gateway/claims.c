@@ -143,11 +143,16 @@ static int times_check(const struct issuer_rules *issuer, const json_t *claims, 
     return 0;
 }
 
+static const json_t *party_of(const json_t *claims)
+{
+    const json_t *party = json_object_get(claims, "azp");
+    return party ? party : json_object_get(claims, "client_id");
+}
+
 /* For whom the token was made, where the issuer says that this matters. */
 static bool party_valid(const struct issuer_rules *issuer, const json_t *claims)
 {
-    const json_t *party = json_object_get(claims, "azp");
-    party = party ? party : json_object_get(claims, "client_id");
+    const json_t *party = party_of(claims);
     return issuer->parties.count == 0 ||
            (json_is_string(party) &&
             issuer_word_find(&issuer->parties, json_string_value(party)) != NULL);
@@ -203,6 +208,9 @@ int claims_read(const struct issuer_rules *issuer, const json_t *claims, int64_t
     }
     out.subject = (struct span){(const uint8_t *)json_string_value(subject),
                                 json_string_length(subject)}; /* 0 for what is no string */
+    const json_t *party = party_of(claims);
+    out.party = (struct span){(const uint8_t *)json_string_value(party),
+                              json_string_length(party)};
     out.assurance = assurance_read(issuer, claims);
     out.roles = roles_read(issuer, claims);
     if (out.subject.len == 0 || out.subject.len > CLAIMS_SUBJECT_MAX ||

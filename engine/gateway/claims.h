@@ -14,6 +14,7 @@
 /* What claims grant. */
 struct claims {
     struct span subject; /* borrowed from the JSON */
+    struct span party;   /* the same: azp, else client_id; empty: it names none */
     enum assurance assurance;
     uint32_t roles; /* enum role */
     int64_t exp_us;

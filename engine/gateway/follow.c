@@ -308,6 +308,7 @@ static void follow_news(uv_async_t *async)
     if (!news_take(g->front->news, g->index, take)) {
         return;
     }
+    events_news(g);
     if (take->missed) {
         follow_wake_release(g, 0);
     }

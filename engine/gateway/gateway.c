@@ -70,6 +70,7 @@ static void gateway_close(struct gateway *g)
     token_desk_close(g);
     watch_close(g);
     follow_close(g);
+    events_close(g);
     post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
@@ -92,6 +93,7 @@ static void gateway_final(struct gateway *g)
     health_end_watches(&g->health);
     watch_end_all(g);
     follow_end_all(g);
+    events_end_all(g);
     while (!list_empty(&g->reflections)) {
         answer_reason(CONTAINER_OF(g->reflections.next, struct call, link), REASON_SHUTTING_DOWN,
                       NULL);
@@ -409,6 +411,7 @@ static int gateway_handles(struct gateway *g)
     token_desk_open(g);
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
+    events_open(g);
     int r = follow_open(g);
     r = r ? r : watch_open(g);
     if (r == 0) {

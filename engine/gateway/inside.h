@@ -15,6 +15,7 @@
 #include "gateway/cipher.h"
 #include "gateway/deadline.h"
 #include "gateway/face.h"
+#include "gateway/events.h"
 #include "gateway/follow.h"
 #include "gateway/front.h"
 #include "gateway/gateway.h"
@@ -90,6 +91,7 @@ struct gateway {
     struct face face;
     struct watch watch;
     struct follow follow;
+    struct events events;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
 

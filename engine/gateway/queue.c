@@ -53,7 +53,11 @@ enum fairq_class queue_class(enum command_kind kind)
     case COMMAND_GET_HOLD:
     case COMMAND_GET_RESERVATION:
     case COMMAND_LIST_RESERVATIONS:
+    case COMMAND_GET_TICKET:
+    case COMMAND_GET_PROOF:
     case COMMAND_WATCH_TICKET:
+    case COMMAND_LIST_EVENTS:
+    case COMMAND_WATCH_EVENTS:
         return FAIRQ_READ;
     default:
         return FAIRQ_RESERVE; /* holds are made here, and operators' commands */

@@ -77,7 +77,8 @@ static void route_deadline(struct call *call)
 
 static bool route_is_stream(const struct codec_method *method)
 {
-    return method->kind == COMMAND_WATCH_SLOTS || method->kind == COMMAND_WATCH_TICKET;
+    return method->kind == COMMAND_WATCH_SLOTS || method->kind == COMMAND_WATCH_TICKET ||
+           method->kind == COMMAND_WATCH_EVENTS;
 }
 
 static bool route_is_catalogue(const struct codec_method *method)

@@ -84,24 +84,50 @@ static bool signature_valid(const struct keyset_key *key, struct span token)
     return valid;
 }
 
-static int pseudonym(const struct keyring *ring, const char *iss, struct span subject,
-                     struct identity *ret_identity)
+/* HMAC over what the writer has, which is wiped. */
+static int keyed_hash(const struct keyring *ring, struct writer *w, void *out, size_t len)
 {
-    uint8_t text[4 + VERIFY_ISSUER_MAX + VERIFY_SUBJECT_MAX], mac[EVP_MAX_MD_SIZE];
+    uint8_t mac[EVP_MAX_MD_SIZE];
     unsigned mac_len = sizeof mac;
-    struct writer w = writer_of(text, sizeof text);
-    writer_span16(&w, span_of(iss));
-    writer_span16(&w, subject);
-    CHECK(!w.bad);
-    bool done = HMAC(EVP_sha256(), keyring_tenant_key(ring), KEYRING_TENANT_KEY, text,
-                     writer_len(&w), mac, &mac_len) != NULL;
-    OPENSSL_cleanse(text, sizeof text);
+    size_t text_len = writer_len(w);
+    CHECK(!w->bad);
+    bool done = HMAC(EVP_sha256(), keyring_tenant_key(ring), KEYRING_TENANT_KEY, w->start,
+                     text_len, mac, &mac_len) != NULL;
+    OPENSSL_cleanse(w->start, text_len);
     if (!done) {
         ERR_clear_error();
         return err_origin(-EIO);
     }
-    memcpy(ret_identity->bytes, mac, sizeof ret_identity->bytes);
+    memcpy(out, mac, len);
     return 0;
+}
+
+static int pseudonym(const struct keyring *ring, const char *iss, struct span subject,
+                     struct identity *ret_identity)
+{
+    uint8_t text[4 + VERIFY_ISSUER_MAX + VERIFY_SUBJECT_MAX];
+    struct writer w = writer_of(text, sizeof text);
+    writer_span16(&w, span_of(iss));
+    writer_span16(&w, subject);
+    return err_trace(keyed_hash(ring, &w, ret_identity->bytes, sizeof ret_identity->bytes));
+}
+
+/* The authorised party; a token that names none is of the issuer's one nameless client. */
+static int client_of(const struct keyring *ring, const char *iss, const struct claims *claims,
+                     struct verified *out)
+{
+    uint8_t text[6 + VERIFY_ISSUER_MAX + VERIFY_SUBJECT_MAX];
+    struct writer w = writer_of(text, sizeof text);
+    if (claims->party.len > VERIFY_SUBJECT_MAX) {
+        return 0;
+    }
+    writer_u16(&w, 0); /* no issuer's name is empty: no identity is made of the same bytes */
+    writer_span16(&w, span_of(iss));
+    writer_span16(&w, claims->party);
+    int r = keyed_hash(ring, &w, &out->client, sizeof out->client);
+    out->client += out->client == 0;
+    out->is_client = claims->party.len && span_equal(claims->party, claims->subject);
+    return err_trace(r);
 }
 
 /* One token while it is being judged. */
@@ -160,6 +186,7 @@ static int token_judge(struct keyring *ring, const struct token *t, int64_t now_
         return r;
     }
     r = pseudonym(ring, issuer->iss, claims.subject, &out.identity);
+    r = r ? r : client_of(ring, issuer->iss, &claims, &out);
     if (r) {
         return err_trace(r);
     }

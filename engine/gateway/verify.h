@@ -22,6 +22,9 @@ struct verified {
     struct identity identity; /* first 16 bytes of HMAC-SHA256(tenant key, u16 length of iss, iss,
                                * u16 length of subject, subject), lengths big-endian */
     enum assurance assurance; /* LOW when the claim is missing */
+    uint64_t client;          /* the same of u16 0, iss and the authorised party: 8 bytes; 0: the
+                               * party's name is too long to be one */
+    bool is_client;           /* the subject is the party: the client's own token */
     uint32_t roles;           /* enum role */
     int64_t exp_us;           /* valid before this instant */
     struct key_mark mark;     /* whose signature it was: it counts while the key does */

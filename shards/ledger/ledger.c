@@ -19,7 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ledger/ledger_release.h"
+#include "ledger/ledger_event.h"
 
 #define RESTOCK_STEPS 4 /* in one round: each changes up to 256 slots */
 
@@ -299,6 +299,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_bundle_tickets(s));
     case COMMAND_LIST_OFFERED:
         return err_trace(ledger_bundle_slots(s));
+    case COMMAND_LIST_EVENTS:
+        return err_trace(ledger_event_list(s));
     default:
         return err_origin(-EINVAL); /* codec_command_unpack() lets no other kind through */
     }
@@ -368,6 +370,7 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
                             .arena = arena,
                             .v = &v};
     int r = 0;
+    l->events_made = 0;
     if (l->is_new && !command_is_read(command->kind)) {
         r = ledger_write_version(l, LEDGER_VERSION);
     }

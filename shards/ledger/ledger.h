@@ -17,7 +17,7 @@
  * 2: holds of several slots, selectors, reschedule, reconfirm and lapse, blocked slots, restock,
  * changing a pool and its newer limits.
  * 3: ends of releases (their keys burned, their records gone), erasure of an identity, the ways in
- * which slots return. */
+ * which slots return, events. */
 #define LEDGER_VERSION 3
 
 struct ledger;

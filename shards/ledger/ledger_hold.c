@@ -26,7 +26,7 @@
  * damage (-EBADMSG). */
 #include <errno.h>
 
-#include "ledger/ledger_release.h"
+#include "ledger/ledger_event.h"
 
 /* -- create ------------------------------------------------------------------------------------ */
 
@@ -174,8 +174,18 @@ int ledger_hold_create(struct ledger_step *s)
         return r < 0 ? err_trace(r) : err_trace(ledger_scene_refuse(s, &scene, (enum reason)r));
     }
     bool is_scarce = scene.pool->scarce;
+    struct ledger_event e = {.kind = EVENT_TURN_USED,
+                             .act_by_us = s->now_us + scene.pool->hold_ttl_us,
+                             .owner = scene.at.position,
+                             .number = s->number};
     r = ledger_hold_made(s, &scene, &run);
-    return r || !is_scarce ? err_trace(r) : err_trace(ledger_turn_used(s, &turn, s->number));
+    if (r || !is_scarce) {
+        return err_trace(r);
+    }
+    r = ledger_turn_used(s, &turn, s->number);
+    return r || !turn.has_ticket
+               ? err_trace(r)
+               : err_trace(ledger_event_ticket(s, &turn.release, &turn.ticket, e));
 }
 
 /* -- confirm, drop, cancel --------------------------------------------------------------------- */
@@ -288,6 +298,23 @@ static int ledger_hold_turn(struct ledger_step *s, const struct ledger_owned *ow
     return err_trace(ledger_hold_move(s, owned, change.slot_from, change.slot_to, o));
 }
 
+/* What the item's new state is told as, as long as the account holds it. */
+static struct ledger_event ledger_hold_event(const struct ledger_item *item, uint64_t owner)
+{
+    static const enum event_kind kinds[] = {
+        [ITEM_CONFIRMED] = EVENT_HOLD_CONFIRMED,
+        [ITEM_DROPPED] = EVENT_HOLD_DROPPED,
+        [ITEM_EXPIRED] = EVENT_HOLD_EXPIRED,
+        [ITEM_CANCELLED] = EVENT_RESERVATION_CANCELLED,
+        [ITEM_RECONFIRMED] = EVENT_RESERVATION_RECONFIRMED,
+        [ITEM_LAPSED] = EVENT_RESERVATION_LAPSED};
+    CHECK(kinds[item->state] != 0);
+    return (struct ledger_event){.kind = kinds[item->state],
+                                 .act_by_us = item->lapse_us,
+                                 .owner = owner,
+                                 .number = item->number};
+}
+
 /* The cool-down of a pool that has one begins. */
 static void ledger_hold_freed(struct ledger_step *s, const struct ledger_pool *pool,
                               struct ledger_account *account)
@@ -325,7 +352,11 @@ int ledger_hold_change(struct ledger_step *s)
     if (r == 0) {
         r = ledger_hold_follow(s, &scene, item);
     }
-    return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
+    struct ledger_event e = ledger_hold_event(item, scene.at.position);
+    bool is_scarce = scene.pool->scarce;
+    r = r ? r : ledger_scene_close(s, &scene, &o, item);
+    return r || !is_scarce ? err_trace(r)
+                           : err_trace(ledger_event_item(s, e));
 }
 
 /* -- expire, lapse ----------------------------------------------------------------------------- */
@@ -394,9 +425,12 @@ int ledger_hold_end(struct ledger_step *s)
     struct writer w = writer_of(bytes, sizeof bytes);
     struct ledger_spill spill;
     ledger_hold_freed(s, pool, &account);
+    struct ledger_event e = ledger_hold_event(item, c->owner);
     ledger_expiry_remove(&s->l->expiry, c->number);
     ledger_account_trim(&account, s->now_us, &spill);
     ledger_record_account(&w, &account);
+    bool is_scarce = pool->scarce;
     r = ledger_outcome_put(s, &o);
-    return r ? err_trace(r) : err_trace(ledger_account_put(s, &key, &w, &spill));
+    r = r ? r : ledger_account_put(s, &key, &w, &spill);
+    return r || !is_scarce ? err_trace(r) : err_trace(ledger_event_item(s, e));
 }

@@ -16,7 +16,7 @@
  *   reschedule  CHANGES_USED_UP, NOT_YOUR_TURN, ASSURANCE_TOO_LOW, TOO_MANY_SLOTS, SLOT_UNKNOWN,
  *               SLOT_PAST, SLOT_TAKEN
  *   reconfirm   RECONFIRM_EARLY (not remembered) */
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_event.h"
 
 /* 0: the scene with the caller's reservation; LEDGER_ANSWERED; < 0. */
 static int ledger_move_open(struct ledger_step *s, struct ledger_scene *scene,
@@ -40,6 +40,18 @@ static int ledger_move_open(struct ledger_step *s, struct ledger_scene *scene,
     }
     *ret_item = item;
     return err_trace(r);
+}
+
+/* The event comes when everything else is put. */
+static int ledger_move_close(struct ledger_step *s, struct ledger_scene *scene,
+                             struct ledger_outcome *o, struct ledger_item *item,
+                             struct ledger_event e)
+{
+    bool is_scarce = scene->pool->scarce;
+    e.owner = scene->at.position;
+    int r = ledger_scene_close(s, scene, o, item);
+    return r || !is_scarce ? err_trace(r)
+                           : err_trace(ledger_event_item(s, e));
 }
 
 /* -- reschedule -------------------------------------------------------------------------------- */
@@ -97,7 +109,10 @@ int ledger_move_reschedule(struct ledger_step *s)
     if (r == 0) {
         r = ledger_account_answer_reservation(s, item, scene.at.position);
     }
-    return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
+    struct ledger_event e = {.kind = EVENT_RESERVATION_RESCHEDULED,
+                             .act_by_us = item->lapse_us,
+                             .number = item->number};
+    return r ? err_trace(r) : err_trace(ledger_move_close(s, &scene, &o, item, e));
 }
 
 /* -- reconfirm --------------------------------------------------------------------------------- */
@@ -131,5 +146,6 @@ int ledger_move_reconfirm(struct ledger_step *s)
     if (r == 0) {
         r = ledger_account_answer_reservation(s, item, scene.at.position);
     }
-    return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
+    struct ledger_event e = {.kind = EVENT_RESERVATION_RECONFIRMED, .number = item->number};
+    return r ? err_trace(r) : err_trace(ledger_move_close(s, &scene, &o, item, e));
 }

@@ -83,6 +83,11 @@ static uint32_t ledger_page_check(const struct ledger_step *s, struct span key)
     if (c->kind == COMMAND_LIST_RESERVATIONS) {
         writer_bytes(&w, c->identity.bytes, sizeof c->identity.bytes);
     }
+    if (c->kind == COMMAND_LIST_EVENTS) {
+        writer_u64(&w, c->client);
+        writer_bytes(&w, c->identity.bytes, c->is_client ? 0 : sizeof c->identity.bytes);
+        writer_span16(&w, c->release ? c->release->id : (struct span){0});
+    }
     writer_span16(&w, key);
     CHECK(!w.bad);
     return ledger_key_check((struct span){bytes, writer_len(&w)});

@@ -7,6 +7,8 @@
  *   00  the state's own     (0, 0)                   'M'                     rules' version
  *                           (0, 0)                   'W'                     the sweep's cursor
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
+ *                           (2^60, client)           'V' number nth          event
+ *                           (2^60 | 1, hold)         'O'                     ticket that it came of
  *   01  a pool              (pool, 0)                'J'                     its restock under way
  *                           (pool, 0)                'P'                     policy
  *                           (pool, 2^63 + second)    'S' slug                slot
@@ -277,6 +279,7 @@ struct ledger {
     size_t restocks_count;
     struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
     size_t open_count;
+    uint16_t events_made; /* by the command being applied */
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
     size_t touches_count; /* not of the state: whoever answers wants to know */
     struct ledger_touch touches[LEDGER_TOUCH_MAX];

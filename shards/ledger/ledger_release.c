@@ -12,7 +12,7 @@
  * Owns nothing. */
 #include <errno.h>
 
-#include "ledger/ledger_release.h"
+#include "ledger/ledger_event.h"
 
 struct span ledger_release_pool(const struct ledger_release *r)
 {
@@ -47,6 +47,8 @@ int ledger_release_put(struct ledger_step *s, struct ledger_release *r)
     uint8_t bytes[LEDGER_RELEASE_BYTES];
     struct writer w = writer_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key(r->space, 'L');
+    const struct ledger_open *open = ledger_open_find(s->l, r->space);
+    bool has_moved = open && open->phase != r->phase;
     int status = ledger_release_is_over(r) && r->over_us == 0 ? ledger_end_begin(s, r) : 0;
     r->version++;
     r->log_index = s->log_index;
@@ -55,7 +57,7 @@ int ledger_release_put(struct ledger_step *s, struct ledger_release *r)
     if (status == 0) {
         ledger_open_follow(s->l, r);
     }
-    return err_trace(status);
+    return status || !has_moved ? err_trace(status) : err_trace(ledger_event_release(s, r));
 }
 
 /* -- views ------------------------------------------------------------------------------------- */

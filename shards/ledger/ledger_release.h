@@ -113,6 +113,7 @@ struct ledger_ticket {
     struct identity identity;
     enum ticket_state state; /* as last written; ledger_ticket_state() is what holds now */
     enum assurance assurance;
+    uint64_t client;     /* through which it was filed last; 0: nobody said */
     uint32_t version;
     uint32_t leaf_version;
     bool is_leaf_withdrawn;
@@ -129,7 +130,7 @@ struct ledger_ticket {
     struct span preferences;
 };
 
-#define LEDGER_TICKET_BYTES (128 + SLOT_DESK_MAX + DRAW_PREFERENCES_MAX)
+#define LEDGER_TICKET_BYTES (136 + SLOT_DESK_MAX + DRAW_PREFERENCES_MAX)
 
 /* A release that has not ended: derived from the book, in memory. */
 struct ledger_open {

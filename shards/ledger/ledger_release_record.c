@@ -10,6 +10,7 @@
 #include "ledger/ledger_release.h"
 
 #define RELEASE_FORMAT 1
+#define TICKET_HAS_CLIENT 0x80 /* beside assurance and leaf */
 
 /* -- keys -------------------------------------------------------------------------------------- */
 
@@ -172,7 +173,11 @@ void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
     writer_u8(w, RELEASE_FORMAT);
     writer_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
     writer_u8(w, (uint8_t)t->state);
-    writer_u8(w, (uint8_t)(t->is_burned << 3 | t->assurance << 1 | t->is_leaf_withdrawn));
+    writer_u8(w, (uint8_t)(t->is_burned << 3 | t->assurance << 1 | t->is_leaf_withdrawn |
+                           (t->client ? TICKET_HAS_CLIENT : 0)));
+    if (t->client) {
+        writer_u64(w, t->client);
+    }
     writer_varint(w, t->version);
     writer_varint(w, t->leaf_version);
     writer_varint(w, t->cohort);
@@ -223,6 +228,7 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
     out->is_leaf_withdrawn = flags & 1;
     out->assurance = (enum assurance)(flags >> 1 & 3);
     out->is_burned = flags & 8;
+    out->client = flags & TICKET_HAS_CLIENT ? reader_u64(&r) : 0;
     out->version = ticket_u32(&r);
     out->leaf_version = ticket_u32(&r);
     out->cohort = ticket_u32(&r);
@@ -237,7 +243,7 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
     out->preferences = reader_span16(&r);
     bool is_whole = !r.bad && reader_left(&r) == 0 && has_more <= 1 &&
                     out->state >= TICKET_ENTERED && out->state <= TICKET_LAPSED &&
-                    flags < 16 && out->wish <= DRAW_WISHES_MAX &&
+                    (flags & ~TICKET_HAS_CLIENT) < 16 && out->wish <= DRAW_WISHES_MAX &&
                     out->preferences.len <= DRAW_PREFERENCES_MAX;
     return is_ours && is_whole ? 0 : err_origin(-EBADMSG);
 }

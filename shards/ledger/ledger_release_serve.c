@@ -15,7 +15,7 @@
  * Owns nothing.  Fails by the book and by damage in it. */
 #include <errno.h>
 
-#include "ledger/ledger_release.h"
+#include "ledger/ledger_event.h"
 
 #define SERVE_MAX  32  /* winners of one step */
 #define SERVE_LOOK 256 /* tickets looked at in one step */
@@ -74,6 +74,7 @@ struct serve_winner {
     uint32_t first;      /* slot number */
     uint32_t slot_count;
     uint32_t nth;        /* winner of this step */
+    uint64_t owner;      /* of the hold, once it stands */
     bool is_first;       /* when it is served for the first time, not out of standby */
 };
 
@@ -116,6 +117,7 @@ static int serve_hold(struct ledger_step *s, struct serve_winner *w, struct ledg
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
     scene.at = ledger_identity_key(ledger_pool_class(scene.pool), &s->c->identity);
+    w->owner = scene.at.position;
     r = ledger_account_load(s, scene.at, &scene.account);
     if (r) { /* its ticket made the account: there is always one */
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
@@ -194,12 +196,18 @@ static int serve_ticket(struct ledger_step *s, struct serve_pass *pass,
     ticket->version++;
     ticket->log_index = s->log_index;
     if (first != DRAW_NONE) {
-        struct serve_winner w = {r, o, ticket, first, p.slot_count, pass->won_count++,
+        struct serve_winner w = {r, o, ticket, first, p.slot_count, pass->won_count++, 0,
                                  pass->state == TICKET_ENTERED};
         ticket->wish = (uint32_t)wish + 1;
         r->served_count++;
         int status = serve_win(s, &w);
-        return status ? err_trace(status) : err_trace(ledger_ticket_put(s, r->space, ticket));
+        status = status ? status : ledger_ticket_put(s, r->space, ticket);
+        struct ledger_event e = {
+            .kind = w.is_first ? EVENT_OFFER_MADE : EVENT_STANDBY_OFFER_MADE,
+            .act_by_us = ticket->act_by_us,
+            .owner = w.owner,
+            .number = ticket->hold};
+        return status ? err_trace(status) : err_trace(ledger_event_ticket(s, r, ticket, e));
     }
     if (ticket->state == TICKET_STANDBY) {
         return 0; /* stands by as before */
@@ -317,7 +325,10 @@ static int turn_set(struct ledger_step *s, struct ledger_release *r, const struc
     ticket.act_by_us = act_by_us;
     ticket.version++;
     ticket.log_index = s->log_index;
-    return err_trace(ledger_ticket_put(s, r->space, &ticket));
+    status = ledger_ticket_put(s, r->space, &ticket);
+    struct ledger_event e = {.kind = act_by_us ? EVENT_TURN_GIVEN : EVENT_TURN_EXPIRED,
+                             .act_by_us = act_by_us};
+    return status ? err_trace(status) : err_trace(ledger_event_ticket(s, r, &ticket, e));
 }
 
 static int turn_lapse(struct ledger_step *s, struct ledger_release *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of old records: remembered verdicts after 24 h of log time, ended holds and reservations
- * beside their account LEDGER_ENDED_US after their slot's end.
+ * beside their account LEDGER_ENDED_US after their slot's end, events after EVENTS_KEPT_US.
  *
  *   cursor in the state -> at most SWEEP_RECORDS records looked at -> cursor moved on, or wrapped
  *
@@ -11,7 +11,7 @@
  * its pace shows nowhere but in the size of the book.  Owns the cursor record. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_event.h"
 
 #define SWEEP_RECORDS 256
 
@@ -62,6 +62,12 @@ static int ledger_sweep_is_over(struct ledger_step *s, uint8_t tag, struct span 
         struct ledger_item item = {0};
         r = ledger_read_ended(value, &item);
         *ret_is_over = !ledger_item_is_known(&item, s->now_us);
+    } else if (tag == 'V') {
+        struct ledger_event e = {.number = 0};
+        r = ledger_event_read(value, &e);
+        *ret_is_over = e.time_us <= s->now_us - EVENTS_KEPT_US;
+    } else if (tag == 'O') {
+        r = ledger_event_origin_is_over(s, value, ret_is_over);
     }
     return err_trace(r);
 }
@@ -85,7 +91,15 @@ static int ledger_sweep_one(struct ledger_step *s, struct ledger_key *cursor)
     cursor->len = key.len;
     memcpy(cursor->bytes, key.ptr, key.len);
     bool is_over = false;
+    if (parts.at.space > LEDGER_SPACE_ORIGINS && parts.at.space < LEDGER_SPACE_POOLS) {
+        *cursor = ledger_key_space(LEDGER_SPACE_POOLS); /* releases are not swept here */
+        return 0;
+    }
     r = ledger_sweep_is_over(s, parts.tag, value, &is_over);
+    if (r == 0 && !is_over && parts.tag == 'V') { /* the client's others are younger */
+        *cursor = ledger_event_key(parts.at.position, UINT64_MAX, UINT16_MAX);
+        return 0;
+    }
     return r || !is_over ? err_trace(r) : err_trace(ledger_del(s->l, cursor));
 }
 
@@ -97,7 +111,7 @@ int ledger_sweep(struct ledger_step *s)
         r = ledger_sweep_one(s, &cursor);
     }
     if (r == LEDGER_NONE) {
-        cursor = ledger_key_space(LEDGER_SPACE_POOLS);
+        cursor = ledger_key_space(LEDGER_SPACE_EVENTS);
         r = 0;
     }
     return r ? err_trace(r) : err_trace(ledger_sweep_store(s, &cursor));

@@ -15,7 +15,7 @@
  * Owns nothing. */
 #include <errno.h>
 
-#include "ledger/ledger_release.h"
+#include "ledger/ledger_event.h"
 
 #define TICKET_SNAPSHOT_MAX 40 /* four varints */
 
@@ -272,6 +272,7 @@ static void ticket_make(struct ledger_step *s, struct ticket_scene *t)
     }
     ticket->state = TICKET_ENTERED;
     ticket->assurance = s->c->assurance;
+    ticket->client = s->l->version >= 3 ? s->c->client : 0;
     ticket->version++;
     ticket->leaf_version++;
     ticket->is_leaf_withdrawn = false;
@@ -437,8 +438,9 @@ int ledger_ticket_delete(struct ledger_step *s)
         return r < 0 ? err_trace(r) : err_trace(ledger_scene_refuse(s, &t.scene, (enum reason)r));
     }
     r = ledger_ticket_put(s, t.release.space, &t.ticket);
-    return r ? err_trace(r)
-             : err_trace(ledger_scene_close_with(s, &t.scene, &nothing, (struct span){0}));
+    r = r ? r : ledger_scene_close_with(s, &t.scene, &nothing, (struct span){0});
+    struct ledger_event e = {.kind = EVENT_TICKET_WITHDRAWN};
+    return r ? err_trace(r) : err_trace(ledger_event_ticket(s, &t.release, &t.ticket, e));
 }
 
 int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot)

@@ -421,7 +421,7 @@ def test_reservations_are_ones_own():
 
 
 def test_planned_methods():
-    refused(12, 'METHOD_PLANNED', ANNA.raw, '/fairslot.v1.EventService/ListEvents')
+    refused(12, 'METHOD_PLANNED', ANNA.raw, '/fairslot.admin.v1.MaintenanceService/VerifyAuditLog')
 
 
 # -- restarts -------------------------------------------------------------------------------------

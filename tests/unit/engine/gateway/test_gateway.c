@@ -20,7 +20,7 @@ static void test_health(void)
     peer_ask(&p, &a, CHECK_UP, NULL, span_of("\012\032fairslot.v1.CatalogService"));
     peer_wait(&p, &a, 1000);
     EQ(a.status, 0);
-    peer_ask(&p, &a, CHECK_UP, NULL, span_of("\012\030fairslot.v1.EventService"));
+    peer_ask(&p, &a, CHECK_UP, NULL, span_of("\012\044fairslot.admin.v1.MaintenanceService"));
     peer_wait(&p, &a, 1000);
     EQ(a.status, 5); /* planned, not served */
     peer_ask(&p, &a, CHECK_UP, NULL, span_of("\012\004none"));
@@ -69,7 +69,7 @@ static void test_reflection(void)
     EQ(a.messages, 1);
     OK(memmem(a.message, a.len, "fairslot.v1.ReservationService", 30));
     OK(memmem(a.message, a.len, "grpc.health.v1.Health", 21));
-    OK(!memmem(a.message, a.len, "EventService", 12)); /* planned only */
+    OK(!memmem(a.message, a.len, "MaintenanceService", 18)); /* planned only */
     peer_ask(&p, &a, REFLECT, NULL, span_of("\042\020fairslot.v1.Pool"));
     peer_wait(&p, &a, 1000);
     EQ(a.status, 0);
@@ -94,7 +94,7 @@ static void test_refusals_before_the_queue(void)
     peer_wait(&p, &a, 1000);
     EQ(a.status, 12);
     OK(ask_names(&a, "METHOD_UNKNOWN"));
-    peer_ask(&p, &a, "/fairslot.v1.EventService/ListEvents", alice, no_bytes());
+    peer_ask(&p, &a, "/fairslot.admin.v1.MaintenanceService/VerifyAuditLog", alice, no_bytes());
     peer_wait(&p, &a, 1000);
     EQ(a.status, 12);
     OK(ask_names(&a, "METHOD_PLANNED"));
