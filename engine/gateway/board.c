@@ -32,7 +32,7 @@
 #include "rpc/rpc.h"
 
 #define BOARD_EVERY_US  SECOND_US
-#define BOARD_WAIT_US   (5 * SECOND_US)  /* for one page */
+#define BOARD_WAIT_US   (2 * SECOND_US)  /* for one page */
 #define BOARD_RETRY_US  (SECOND_US / 5)  /* after a page that did not come */
 #define BOARD_PAGES_MAX (WATCH_SLOTS_MAX / PAGE_SIZE_MAX + 8) /* some may be short */
 #define BOARD_ARENA_MAX (4 * BATCH_BYTES_MAX)

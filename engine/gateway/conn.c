@@ -294,11 +294,23 @@ static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf
                            secure_must_wait(conn) ? 0 : READ_BYTES);
 }
 
+/* It sends no more: is there an answer for which it may wait?  TLS has a word of its own for that. */
+static bool conn_may_half_close(const struct conn *conn)
+{
+    return !conn->cipher && (conn->waiting_count > 0 || conn->rests_count > 0) &&
+           wire_server_may_half_close(conn->wire);
+}
+
 static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *conn = stream->data;
     if (n == UV_ENOBUFS) {
         return; /* conn_buffer() said so */
+    }
+    if (n == UV_EOF && conn_may_half_close(conn)) {
+        conn->is_half_closed = true; /* closed once it has its answers: conn_is_over() */
+        uv_read_stop(stream);
+        return;
     }
     if (n < 0) {
         conn_close(conn);

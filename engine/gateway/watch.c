@@ -31,7 +31,7 @@
 #define WATCH_TICK_MS  50
 #define WATCH_BEAT_MS  15000
 #define WATCH_SLOW_MS  30000
-#define WATCH_STALE_US (30 * SECOND_US)
+#define WATCH_STALE_US (6 * SECOND_US) /* as many snapshots, or two pages that did not come */
 #define WATCH_QUEUED   (64 * 1024) /* bytes that wait on a stream before it gets no more */
 
 struct watcher {

@@ -63,6 +63,7 @@ int wire_h1_receive(struct wire_h1 *h, const uint8_t *bytes, size_t n);
 int wire_h1_send(struct wire_h1 *h, uint8_t *buf, size_t cap, size_t *ret_len);
 bool wire_h1_wants_send(const struct wire_h1 *h);
 bool wire_h1_owed(const struct wire_h1 *h);
+bool wire_h1_may_half_close(const struct wire_h1 *h);
 bool wire_h1_done(const struct wire_h1 *h);
 
 /* -- between the two files --------------------------------------------------------------------- */

@@ -249,6 +249,11 @@ bool wire_h1_owed(const struct wire_h1 *h)
     return !h->call && ((h->state == H1_HEAD && h->head_len > 0) || h->state == H1_BODY);
 }
 
+bool wire_h1_may_half_close(const struct wire_h1 *h)
+{
+    return h->call ? h->is_whole && (!h->is_head_out || h->call->is_finished) : h->state == H1_HEAD;
+}
+
 bool wire_h1_done(const struct wire_h1 *h)
 {
     if (wire_h1_wants_send(h) || h->call) {

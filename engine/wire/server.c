@@ -451,6 +451,11 @@ bool wire_server_owed(const struct wire_server *s)
     return !s->is_greeted || s->opening || (s->h1 && wire_h1_owed(s->h1));
 }
 
+bool wire_server_may_half_close(const struct wire_server *s)
+{
+    return s->h1 && wire_h1_may_half_close(s->h1);
+}
+
 bool wire_server_done(const struct wire_server *s)
 {
     if (s->is_dead) {

@@ -178,6 +178,9 @@ bool wire_server_greeted(const struct wire_server *s);
 /* It owes the rest of its greeting or of a header block: nothing that a clock of calls would see,
  * so the caller's clock must. */
 bool wire_server_owed(const struct wire_server *s);
+/* HTTP/1.1, and its request is whole: a client that sends no more may still read the answer (RFC
+ * 9112 9.6).  Not when a stream has begun, nor over HTTP/2: there, who closes his side has left. */
+bool wire_server_may_half_close(const struct wire_server *s);
 /* Nothing more will be read or written: close the socket. */
 bool wire_server_done(const struct wire_server *s);
 /* GOAWAY, live calls go on.  First call: notice (max stream id), calls that the client had sent

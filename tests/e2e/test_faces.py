@@ -8,6 +8,7 @@ own that could end a call before the server does.
 """
 import base64
 import json
+import socket
 import subprocess
 import time
 import urllib.request
@@ -207,7 +208,8 @@ def test_errors_and_their_statuses():
              'MESSAGE_TOO_LARGE'),
             ('/fairslot.admin.v1.PoolAdminService/CreatePool', {'poolId': 'x'}, BEARER, 403,
              'permission_denied', 'ROLE_MISSING'),
-            (CATALOG + 'GetReleaseReport', {}, BEARER, 501, 'unimplemented', 'METHOD_PLANNED'),
+            ('/fairslot.admin.v1.MaintenanceService/ListBackups', {}, BEARER, 501, 'unimplemented',
+             'METHOD_PLANNED'),
             (CATALOG + 'ListPool', {}, BEARER, 404, 'unimplemented', 'METHOD_UNKNOWN')):
         answer = link.post(path, body, headers=headers)
         error = answer.json()
@@ -387,6 +389,43 @@ def test_pipelined_in_order():
                        ''}).encode(), [('content-type', CONNECT)]) for n in range(300)))
     statuses = [link.answer().status for _ in range(300)]
     assert statuses == [200, 404] * 150, statuses
+    link.close()
+
+
+def test_half_closed_gets_its_answers():
+    """Who sends no more (curl does not, `nc -N` does) reads what he asked for, all of it, in order;
+    who leaves in the middle of a request, or of a stream, has left."""
+    def asked(count, body=b'{}'):
+        return b''.join(rawh1.request('POST', CHECK, body, [('content-type', CONNECT)])
+                        for _ in range(count))
+    for count in 1, 2, 150:
+        link = rawh1.Connection(SERVER.port).send(asked(count))
+        link.sock.shutdown(socket.SHUT_WR)
+        assert [link.answer().status for _ in range(count)] == [200] * count
+        assert not link.more(), 'then the connection ends'
+        link.close()
+    # A call that goes through the queue to the shard and back: it is not answered at once.
+    person = json.dumps({}).encode()
+    for _ in range(20):
+        link = rawh1.Connection(SERVER.port).send(rawh1.request(
+            'POST', '/fairslot.v1.CatalogService/ListPools', person, [('content-type', CONNECT)]))
+        link.sock.shutdown(socket.SHUT_WR)
+        assert link.answer().status == 200 and not link.more()
+        link.close()
+    for part in asked(1)[:-1], asked(1)[:40]:
+        link = rawh1.Connection(SERVER.port, timeout=5).send(part)
+        link.sock.shutdown(socket.SHUT_WR)
+        began = time.monotonic()
+        while link.more():
+            pass
+        assert time.monotonic() - began < 5, 'half a request: ended at once, not by a clock'
+        link.close()
+    link = rawh1.Connection(SERVER.port, timeout=5).send(rawh1.request(
+        'POST', WATCH, envelope(b'{}'), [('content-type', STREAM)]))
+    assert link.head()[0] == 200 and link.chunk()
+    link.sock.shutdown(socket.SHUT_WR)
+    while link.more():
+        pass
     link.close()
 
 
