@@ -79,8 +79,8 @@ static void demo_crowd(struct demo *d)
     snprintf(d->scale, sizeof d->scale, "1 s here is %.1f s of a real release day",
              DEMO_WINDOW_S / window_s);
     scenario_hasten(&s, (uint64_t)(window_s * 1000 / DEMO_WINDOW_S));
-    s.cohort_us = SECOND_US; /* what no clock of the engine cuts finer, or must not shrink */
-    s.accept_us = 600 * SECOND_US;
+    s.cohort_us = SECOND_US; /* the engine cuts no finer */
+    s.accept_us = 8 * SECOND_US; /* people look within a quarter of it */
     s.grace_us = s.grace_us < 500000 ? 500000 : s.grace_us;
     s.run_us = (uint64_t)d->seconds * 200000 + 10 * SECOND_US; /* at most: all know before */
     plan_init(&d->plan, &s, (uint64_t)d->seed);
@@ -94,6 +94,7 @@ static void demo_mode(struct demo *d, enum crowd_mode mode)
     was.scenario.mode = mode;
     plan_init(p, &was.scenario, was.seed);
     p->late_us = was.late_us;
+    p->accept_us = 600 * SECOND_US;
     p->target = was.target;
     p->tokens = was.tokens;
     p->token_at = was.token_at;

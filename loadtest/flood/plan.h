@@ -36,6 +36,7 @@ struct plan {
     int64_t opens_wall_us;     /* ... and on the wall clock */
     int64_t window_us;
     int64_t end_us;            /* nothing is sent after this */
+    uint64_t accept_us;        /* that winners are given: the scenario's, but 10 s at least */
     int64_t late_us;           /* a request sent this long after its time was late */
     uint64_t seed;
     bool is_full;              /* goes on until the release closes, though all know */

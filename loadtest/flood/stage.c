@@ -137,7 +137,7 @@ static int stage_release(struct stage *s, struct plan *plan, int64_t first_s, in
     stage_time(&last, last_s * SECOND_US);
     stage_length(&grace, plan->scenario.grace_us);
     stage_length(&cohort, plan->scenario.cohort_us);
-    stage_length(&accept, plan->scenario.accept_us);
+    stage_length(&accept, plan->accept_us);
     release.entry_open_time = &open;
     release.entry_close_time = &close;
     release.slots_start_time = &first;

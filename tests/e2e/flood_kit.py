@@ -17,7 +17,7 @@ window = {2 * SLOW} s
 draw_window = {2 * SLOW} s
 grace = 500 ms
 cohort = 1 s
-accept = 60 s
+accept = 8 s
 run = {3 * SLOW} s
 assurance = substantial
 [population people]

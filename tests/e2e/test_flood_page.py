@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Goal: what the flood writes can be read by others: its page by a browser on a wide and on a narrow
-screen, light and dark, with nothing for axe to find, nothing loaded, nothing that overflows; its
+"""Goal: what the flood writes can be read by others: its page by a browser on wide and narrow
+screens, light and dark: nothing for axe to find, nothing loaded, nothing that overflows; its
 histogram by another HdrHistogram, to its own precision.
 """
 import html
