@@ -337,6 +337,9 @@ const struct verb ctl_verbs[] = {
     {"ticket", "proof", "that the ticket was in, and its rank", cmd_ticket_proof_help,
      cmd_ticket_proof},
     {"ticket", "verify", "recompute a proof, offline", cmd_ticket_verify_help, cmd_ticket_verify},
+    {"event", "list", "what became of releases and tickets", cmd_event_list_help,
+     cmd_event_list},
+    {"event", "watch", "the same, and what comes", cmd_event_watch_help, cmd_event_watch},
     {"cosign", NULL, "a trustee's part of a release's seed", cmd_cosign_help, cmd_cosign},
     {0},
 };

@@ -322,7 +322,8 @@ class Client:
         self.token, self.timeout = token, timeout
         self.stubs = [stub(self.channel) for stub in (
             api_rpc.CatalogServiceStub, api_rpc.ReservationServiceStub,
-            api_rpc.TicketServiceStub, admin_rpc.PoolAdminServiceStub,
+            api_rpc.TicketServiceStub, api_rpc.EventServiceStub,
+            admin_rpc.PoolAdminServiceStub,
             cluster_rpc.ReleaseAdminServiceStub)]
 
     def metadata(self):
