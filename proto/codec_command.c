@@ -160,6 +160,7 @@ static int codec_command_build(const struct command *c, struct arena *arena,
     m->select_count = c->select_count;
     m->pool_mask = c->pool_mask;
     m->note = codec_text(arena, c->note);
+    m->random = (ProtobufCBinaryData){c->random.len, (uint8_t *)c->random.ptr};
     if (m->pool == NULL || m->etag == NULL || m->page_token == NULL || m->note == NULL) {
         return err_origin(-ENOMEM);
     }
@@ -324,11 +325,12 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
     bool has_page = needs & NEEDS_PAGE ? c->page_size >= 1 && c->page_size <= PAGE_SIZE_MAX
                                        : c->page_size == 0;
     bool is_update = c->kind == COMMAND_UPDATE_POOL;
+    bool has_random = c->random.len == (c->kind == COMMAND_COIN ? COIN_RANDOM : 0);
     bool has_made = (c->kind == COMMAND_CREATE_POOL || is_update) == (c->new_pool != NULL) &&
                     is_update == (c->pool_mask != 0) && c->pool_mask <= POOL_FIELDS_ALL &&
                     (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
-    return needs != 0 && has_pool && has_request && has_identity && has_slots && has_page &&
-           has_made && codec_command_release_ok(c, needs) &&
+    return needs != 0 && has_random && has_pool && has_request && has_identity && has_slots &&
+           has_page && has_made && codec_command_release_ok(c, needs) &&
            m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
            c->page_token.len <= PAGE_TOKEN_MAX && c->note.len <= NOTE_MAX &&
            codec_text_ok(c->note);
@@ -359,6 +361,7 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
         .select_count = m->select_count,
         .pool_mask = m->pool_mask,
         .note = span_of(m->note),
+        .random = {m->random.data, m->random.len},
     };
     int r = codec_command_get_slots(m, arena, c);
     if (r == 0) {

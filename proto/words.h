@@ -39,7 +39,7 @@ enum command_kind {
     COMMAND_DELETE_TICKET = 34,      /* pool, release: id, ticket; request_id */
     COMMAND_STEP_RELEASE = 35,       /* owner (the release's space), version; by the shard itself */
     COMMAND_END_RELEASE = 36,        /* owner (the release's space); by the shard itself */
-    COMMAND_COIN = 37,               /* number: of the minute, random; by the shard itself */
+    COMMAND_COIN = 37,               /* random (COIN_RANDOM bytes); by the shard itself */
     COMMAND_ERASE = 38,              /* note (identity, 32 hex digits), request_id; operator */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
@@ -198,6 +198,7 @@ struct command {
     struct span note;      /* an operator's reason, at most NOTE_MAX bytes */
     const struct new_slot *new_slots;
     size_t new_slots_count;
+    struct span random;    /* from the leader's random device */
     const struct release_words *release; /* NULL: nothing about releases */
     bool validate_only;
     int64_t from_us;

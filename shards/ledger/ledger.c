@@ -201,6 +201,19 @@ static int ledger_load_slot(struct ledger *l, const struct ledger_key_parts *par
     return err_trace(ledger_expiry_add(&l->expiry, &entry));
 }
 
+static int ledger_load_pool(struct ledger *l, uint64_t space, struct span value)
+{
+    struct pool_view pool;
+    int r = ledger_read_pool(value, &pool);
+    if (r == 0 && !ledger_coin_has_room(l, space) && pool.return_policy == RETURN_COIN) {
+        r = err_origin(-EBADMSG);
+    }
+    if (r == 0) {
+        ledger_coin_follow(l, space, pool.return_policy);
+    }
+    return err_trace(r);
+}
+
 static int ledger_load(struct ledger *l)
 {
     struct ledger_key from = ledger_key_space(LEDGER_SPACE_POOLS);
@@ -222,6 +235,8 @@ static int ledger_load(struct ledger *l)
             r = ledger_load_slot(l, &parts, value);
         } else if (parts.tag == 'J') {
             r = ledger_restock_load(l, parts.at.space);
+        } else if (parts.tag == 'P') {
+            r = ledger_load_pool(l, parts.at.space, value);
         }
         if (r) {
             return err_trace(r);
@@ -277,6 +292,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_release_add_part(s));
     case COMMAND_STEP_RELEASE:
         return err_trace(ledger_release_step(s));
+    case COMMAND_COIN:
+        return err_trace(ledger_coin(s));
     case COMMAND_END_RELEASE:
         return err_trace(ledger_end_step(s));
     case COMMAND_CREATE_TICKET:

@@ -61,6 +61,10 @@ int64_t ledger_next_expiry_us(const struct ledger *l);
 size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
                   struct command *out, size_t max);
 
+/* Does a pool wait for a throw of the coin?  Then whoever leads proposes COMMAND_COIN with fresh
+ * random bytes once a minute. */
+bool ledger_wants_coin(const struct ledger *l);
+
 /* Routing (also used by gateways to find a range).  The two top bits of the space say what kind it
  * is: 01 pools, 10 service classes (ledger_parts.h has the whole table of records). */
 struct routing_key ledger_pool_key(struct span pool_id);

@@ -73,6 +73,9 @@ int ledger_end_begin(struct ledger_step *s, struct ledger_release *r)
     }
     r->sweep_us = last_us + LEDGER_ENDED_US;
     r->sweep_us = r->sweep_us > r->burn_us ? r->sweep_us : r->burn_us;
+    if (r->is_returned && r->slots_count == 0) {
+        r->burn_us = r->sweep_us = r->over_us; /* nobody saw it */
+    }
     return err_trace(ledger_end_load(s->l, r));
 }
 

@@ -277,6 +277,8 @@ struct ledger {
     struct ledger_expiry expiry; /* derived from slots that are held, or lapse */
     uint64_t restocks[RESTOCKS_MAX]; /* derived: spaces of pools with a restock under way */
     size_t restocks_count;
+    uint64_t coins[COINS_MAX]; /* derived: spaces of pools with RETURN_COIN, ascending */
+    size_t coins_count;
     struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
     size_t open_count;
     uint16_t events_made; /* by the command being applied */
@@ -538,6 +540,13 @@ int ledger_restock_begin(struct ledger_step *s);
 int ledger_restock_step(struct ledger_step *s);
 /* A restock under way, found at the start.  0 or -EBADMSG. */
 int ledger_restock_load(struct ledger *l, uint64_t space);
+/* Begins one that nobody asked for; nothing happens when there is one, or no room.  0 or < 0. */
+int ledger_restock_own(struct ledger_step *s, uint64_t space);
+/* -- ledger_coin.c */
+bool ledger_coin_has_room(const struct ledger *l, uint64_t space);
+/* The pool's policy is that now. */
+void ledger_coin_follow(struct ledger *l, uint64_t space, enum return_policy policy);
+int ledger_coin(struct ledger_step *s);
 int ledger_read_hold(struct ledger_step *s);
 int ledger_read_reservation(struct ledger_step *s);
 int ledger_read_reservations(struct ledger_step *s);

@@ -159,6 +159,13 @@ static int ledger_pool_put(struct ledger_step *s, uint64_t space, struct span va
     return err_trace(ledger_put(s->l, &name, &w));
 }
 
+/* COINS_MAX pools have one: not remembered, because another may give its own up. */
+static int ledger_pool_no_coin(struct ledger_step *s)
+{
+    s->v->field = "pool.return_policy";
+    return ledger_refuse(s, REASON_FIELD_INVALID);
+}
+
 int ledger_pool_create(struct ledger_step *s)
 {
     const struct command *c = s->c;
@@ -181,6 +188,9 @@ int ledger_pool_create(struct ledger_step *s)
         ledger_refuse(s, REASON_POOL_EXISTS);
         return err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, (struct span){0}));
     }
+    if (c->new_pool->return_policy == RETURN_COIN && !ledger_coin_has_room(s->l, at.space)) {
+        return ledger_pool_no_coin(s);
+    }
     uint8_t bytes[POOL_VALUE_MAX];
     struct writer w = writer_of(bytes, sizeof bytes);
     view = *c->new_pool;
@@ -192,6 +202,7 @@ int ledger_pool_create(struct ledger_step *s)
     if (r == 0) {
         r = ledger_pool_put(s, at.space, value);
     }
+    ledger_coin_follow(s->l, at.space, view.return_policy);
     return r ? err_trace(r)
              : err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, value));
 }
@@ -271,6 +282,10 @@ int ledger_pool_update(struct ledger_step *s)
         s->v->field = "pool.return_release";
         return ledger_refuse(s, REASON_FIELD_INVALID);
     }
+    if (view.return_policy == RETURN_COIN && !ledger_coin_has_room(s->l, space)) {
+        return ledger_pool_no_coin(s);
+    }
+    ledger_coin_follow(s->l, space, view.return_policy);
     view.version++;
     return err_trace(ledger_pool_replace(s, space, &request, &view));
 }

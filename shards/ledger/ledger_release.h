@@ -86,6 +86,7 @@ struct ledger_release {
     bool is_paused;
     bool is_draining;
     bool is_scanning;    /* a pass over standby is under way */
+    bool is_returned;    /* made by the coin, of returned slots alone */
     bool is_burned;      /* its key is gone, and whose the tickets were */
     uint8_t trustees_count;
     uint8_t parts_mask;  /* bit n: trustee n's part is there; bit 7: the beacon's */

@@ -99,7 +99,8 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     writer_u8(w, (uint8_t)r->phase);
     writer_u8(w, (uint8_t)r->serving);
     writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2 |
-                           r->is_burned << 3 | (r->over_us != 0) << 4));
+                           r->is_burned << 3 | (r->over_us != 0) << 4 |
+                           r->is_returned << 5));
     writer_u8(w, r->trustees_count);
     writer_u8(w, r->parts_mask);
     writer_u64(w, r->pool_space);
@@ -142,6 +143,7 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     r->is_draining = flags & 2;
     r->is_scanning = flags & 4;
     r->is_burned = flags & 8;
+    r->is_returned = flags & 32;
     r->trustees_count = reader_u8(&at);
     r->parts_mask = reader_u8(&at);
     r->pool_space = reader_u64(&at);
@@ -158,7 +160,7 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     release_read_text(&at, r->display, &r->display_len, POOL_TEXT_MAX);
     release_read_text(&at, r->beacon, &r->beacon_len, RELEASE_BEACON_MAX);
     release_read_ends(&at, flags & 16, r);
-    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 32 &&
+    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 64 &&
                     r->phase >= PHASE_LISTING && r->phase <= PHASE_CANCELLED &&
                     r->serving >= RELEASE_BY_PREFERENCE && r->serving <= RELEASE_FIRST_COME &&
                     r->trustees_count <= RELEASE_TRUSTEES_MAX;

@@ -112,7 +112,10 @@ static int step_list_one(struct ledger_step *s, struct ledger_release *r, struct
     if (status) {
         return status == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(status);
     }
-    return ledger_release_offers(pool, ledger_release_id(r), slot.state)
+    bool is_offered = r->is_returned
+                          ? slot.state == SLOT_RETURNED
+                          : ledger_release_offers(pool, ledger_release_id(r), slot.state);
+    return is_offered
                ? err_trace(step_list_slot(s, r, o, &listed))
                : 0;
 }
@@ -128,6 +131,10 @@ static int step_list(struct ledger_step *s, struct ledger_release *r, struct led
     }
     r->phase = PHASE_ANNOUNCED;
     r->cursor.len = 0;
+    if (r->is_returned && r->slots_count == 0) {
+        r->phase = PHASE_CANCELLED; /* nothing came back: as if the coin had not been thrown */
+        return 0;
+    }
     status = ledger_open_stock(o);
     for (uint32_t i = 0; status == 0 && i < draw_stock_count(o->stock); i++) {
         draw_stock_put(o->stock, i); /* a scarce pool's: nobody can have taken one meanwhile */

@@ -202,7 +202,21 @@ int ledger_restock_begin(struct ledger_step *s)
     return r ? err_trace(r) : ledger_refuse(s, REASON_RESTOCK_RUNNING);
 }
 
-/* The verdict, under the request that began the walk. */
+int ledger_restock_own(struct ledger_step *s, uint64_t space)
+{
+    struct ledger_job job;
+    int64_t now_us = s->now_us > 0 ? s->now_us : 0;
+    struct slot_key first = {.start_us = now_us - now_us % SECOND_US};
+    int r = ledger_restock_get(s, space, &job);
+    if (r != LEDGER_NONE || s->l->restocks_count == RESTOCKS_MAX) {
+        return r == LEDGER_NONE ? 0 : err_trace(r);
+    }
+    job = (struct ledger_job){.cursor = ledger_key_slot(space, &first), .is_begun = true};
+    r = ledger_restock_put(s, space, &job); /* every slot's key is behind the first's */
+    return r ? err_trace(r) : err_trace(ledger_restock_load(s->l, space));
+}
+
+/* The verdict, under the request that began the walk; nobody waits for the shard's own. */
 static int ledger_restock_done(struct ledger_step *s, uint64_t space,
                                const struct ledger_job *job)
 {
@@ -220,7 +234,9 @@ static int ledger_restock_done(struct ledger_step *s, uint64_t space,
     ledger_request_counted(&of, job->count, s->log_index, &w);
     struct span snapshot = {bytes, writer_len(&w)};
     struct ledger_key request = ledger_key_admin(&job->identity, &job->request);
-    int r = ledger_request_remember(&of, &request, LEDGER_FORMAT_1, snapshot);
+    int r = ledger_is_anonymous(&asked)
+                ? 0
+                : ledger_request_remember(&of, &request, LEDGER_FORMAT_1, snapshot);
     if (r == 0) {
         r = ledger_del(s->l, &key);
     }

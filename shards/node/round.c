@@ -12,7 +12,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
+
+#define COIN_US (60 * SECOND_US) /* between two throws of the coin */
 
 #define ROUND_ARENA_MAX  (64 * 1024 * 1024)
 #define ROUND_ARENA_KEPT (1024 * 1024)
@@ -92,13 +95,24 @@ void round_judge(struct round *r, const struct round_gate *gate)
     }
 }
 
-int round_own(struct round *r, const struct ledger *ledger, bool sweep)
+int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t now_us,
+              int64_t *coin_at_us)
 {
     CHECK(r->commands_count == 0);
     size_t count = ledger_due(ledger, r->log_time_us, &r->arena, r->own, ROUND_DUE_MAX);
     CHECK(count <= ROUND_DUE_MAX);
     if (sweep) {
         r->own[count++] = (struct command){.kind = COMMAND_SWEEP};
+    }
+    if (now_us >= *coin_at_us && ledger_wants_coin(ledger)) {
+        /* Drawn here: the ledger has no random device. */
+        *coin_at_us = now_us + COIN_US;
+        uint8_t *random = arena_alloc(&r->arena, COIN_RANDOM);
+        if (random == NULL) {
+            return err_origin(-ENOMEM);
+        }
+        clock_random(random, COIN_RANDOM);
+        r->own[count++] = (struct command){.kind = COMMAND_COIN, .random = {random, COIN_RANDOM}};
     }
     for (size_t i = 0; i < count; i++) {
         int s = codec_command_pack(&r->own[i], &r->arena, &r->commands[i]);

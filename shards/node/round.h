@@ -10,7 +10,7 @@
 #include "store/store.h"
 
 #define ROUND_DUE_MAX 256                 /* expiries in one round */
-#define ROUND_OWN_MAX (ROUND_DUE_MAX + 1) /* and a sweep */
+#define ROUND_OWN_MAX (ROUND_DUE_MAX + 2) /* a sweep, and a throw of the coin */
 #define ROUND_BYTES   BATCH_BYTES_MAX     /* a round takes no further batch after these bytes */
 
 struct round {
@@ -41,8 +41,10 @@ void round_reset(struct round *r);
 /* Judges every item of every batch and collects the accepted mutations. */
 void round_judge(struct round *r, const struct round_gate *gate);
 /* The shard's own commands, before round_judge(): up to ROUND_DUE_MAX holds that are due, and a
- * sweep.  0 or < 0. */
-int round_own(struct round *r, const struct ledger *ledger, bool sweep);
+ * sweep, and from *coin_at_us (monotonic, as now_us) on a throw of the coin where a pool waits for
+ * one; it is a minute later then.  0 or < 0. */
+int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t now_us,
+              int64_t *coin_at_us);
 /* Packs the entry; borrowed until round_reset().  0 or < 0. */
 int round_pack(struct round *r, struct span *ret_entry);
 

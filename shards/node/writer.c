@@ -70,7 +70,7 @@ struct writer {
     size_t rounds_count;                  /* pending */
     uint64_t proposed;                    /* last index that a round got */
     bool has_written;                     /* since the last sweep */
-    int64_t sweep_at_us;                  /* monotonic: not before */
+    int64_t sweep_at_us, coin_at_us;      /* monotonic: not before */
     size_t sweeps;                        /* in the round that is being made: 0 or 1 */
     pthread_t thread;
     pthread_mutex_t lock;                 /* is_started, status */
@@ -224,7 +224,7 @@ static int writer_own(struct writer *w, struct round *round, const struct round_
         return 0;
     }
     bool sweep = w->has_written && gate->now_us >= w->sweep_at_us;
-    int r = round_own(round, w->ledger, sweep);
+    int r = round_own(round, w->ledger, sweep, gate->now_us, &w->coin_at_us);
     if (sweep) {
         w->has_written = false;
         w->sweep_at_us = gate->now_us + SWEEP_US;
