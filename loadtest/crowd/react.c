@@ -334,6 +334,17 @@ static void react_taken(struct crowd *c, const struct crowd_event *e, int64_t no
     react_again(c, e, is_blind ? CROWD_ACT_HOLD : CROWD_ACT_LIST, now_us, 0);
 }
 
+/* Sold out.  People look again, programs know what that means. */
+static void react_nothing(struct crowd *c, const struct crowd_event *e, int64_t now_us)
+{
+    struct crowd_client *who = crowd_at(c, e->client);
+    if (crowd_is_program(crowd_population(c, who)) && who->state != CROWD_HOLDING) {
+        react_end(c, who, CROWD_LOST, now_us);
+    } else {
+        react_again(c, e, CROWD_ACT_LIST, now_us, 0);
+    }
+}
+
 static void react_count(struct crowd_tally *t, const struct crowd_event *e, enum crowd_answer a)
 {
     switch (a) {
@@ -415,7 +426,7 @@ void crowd_answer(struct crowd *c, const struct crowd_event *event, int64_t now_
     case CROWD_NOTHING:
         if (c->scenario.mode == CROWD_FCFS) {
             react_decide(c, who, now_us);
-            react_again(c, event, CROWD_ACT_LIST, now_us, 0);
+            react_nothing(c, event, now_us);
         } else {
             react_listed(c, event, now_us, who->slot);
         }

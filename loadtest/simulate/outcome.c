@@ -160,6 +160,7 @@ int outcome_fill(struct outcome_day *o, struct world *w)
                      o->sum.cancelled;
     o->commands = w->commands;
     o->records = w->book.count;
+    o->book_bytes = w->book.bytes;
     o->queued_max = w->queued_max;
     o->expired = w->expired;
     o->virtual_s = (double)w->now_us / 1e6;

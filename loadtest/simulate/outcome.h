@@ -17,7 +17,7 @@ struct outcome_day {
     struct crowd_tally sum;
     uint64_t taken;            /* slots, in the ledger */
     uint64_t oversold, double_booked, unaccounted;
-    uint64_t expired, commands, records, queued_max;
+    uint64_t expired, commands, records, book_bytes, queued_max;
     double closed_form;        /* advantage of the attackers: all in time have the same chance */
     double possible_advantage; /* of attackers who get all that they can hold */
     double bytes_per_client;   /* crowd and papers */

@@ -156,6 +156,7 @@ void outcome_json(FILE *out, const struct outcome_day *o)
             ", \"double_booked\": %" PRIu64 ", \"offers_expired\": %" PRIu64 "},\n", o->taken,
             o->oversold, o->double_booked, o->expired);
     fprintf(out, "  \"cost\": {\"commands\": %" PRIu64 ", \"records\": %" PRIu64
-            ", \"queued_max\": %" PRIu64 ", \"bytes_per_client\": %.1f, \"virtual_s\": %.3f}\n}\n",
-            o->commands, o->records, o->queued_max, o->bytes_per_client, o->virtual_s);
+            ", \"book_bytes\": %" PRIu64, o->commands, o->records, o->book_bytes);
+    fprintf(out, ", \"queued_max\": %" PRIu64 ", \"bytes_per_client\": %.1f"
+            ", \"virtual_s\": %.3f}\n}\n", o->queued_max, o->bytes_per_client, o->virtual_s);
 }

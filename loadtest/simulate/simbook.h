@@ -6,10 +6,16 @@
 
 #include "ledger/book.h"
 
+#define SIMBOOK_CLASSES 1024 /* sizes of records, in steps of 8 bytes */
+
 struct simbook_node;
+struct simbook_slab;
 
 struct simbook {
     struct simbook_node *root;
+    struct simbook_slab *slab; /* the newest; all that it owns lies in these */
+    size_t slab_used;
+    void *free[SIMBOOK_CLASSES]; /* given back, by size */
     struct book book;     /* borrow it: &s->book */
     size_t count;         /* records */
     size_t bytes;         /* of keys and values */
