@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "proto/codec.h"
+#include "store/store.h"
 
 #define REPLAY_ARENA_MAX (512u * 1024 * 1024) /* ROUND_ITEMS_MAX commands full of slots */
 
@@ -38,6 +39,10 @@ int replay_entry(struct replay *p, uint64_t index)
     int r = replica_read(p->replica, index, &term, &bytes);
     if (r) {
         return r > 0 ? REPLAY_E_DAMAGED : err_trace(r);
+    }
+    if (bytes.len == 0) { /* Raft's own: nothing to apply, but an index that is done */
+        store_applied(p->store, index, term, store_applied_time_us(p->store));
+        return 0;
     }
     arena_reset(&p->entry);
     r = codec_entry_unpack(bytes, &p->entry, &log_time_us, &commands, &count);

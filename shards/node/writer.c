@@ -44,6 +44,7 @@
 #include "node/logtime.h"
 #include "node/replay.h"
 #include "node/replica.h"
+#include "node/replica_store.h"
 #include "node/round.h"
 
 #define WRITER_TRACES    8                  /* named in the line about a slow round */
@@ -56,6 +57,7 @@ struct writer {
     const struct node_options *options;
     struct intake *intake;
     struct store *store;
+    struct replica_store *log;            /* the store, as the replica sees it */
     struct replica *replica;
     struct ledger *ledger;
     struct answers *answers;
@@ -469,7 +471,10 @@ static int writer_open(struct writer *w)
     int r = signer_open(w->options->signing_key, &w->signer, w->text);
     r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
     r = r ? r : writer_open_store(w);
-    r = r ? r : err_fold(replica_new(w->store, &w->replica));
+    r = r ? r : replica_store_open(w->store, w->options->data_dir, &w->log, &w->replica, w->text);
+    if (r > 0) {
+        return r == REPLICA_E_STATE ? NODE_E_STORE : r;
+    }
     if (r) {
         return err_trace(r);
     }
@@ -509,6 +514,7 @@ static void writer_close(struct writer *w)
     replay_fini(&w->replay);
     ledger_free(w->ledger);
     replica_free(w->replica);
+    replica_store_free(w->log);
     store_close(w->store);
 }
 

@@ -50,6 +50,7 @@ struct store {
     struct record_state_meta applied; /* what the effects so far amount to */
     struct record_state_meta frozen_meta; /* of the frozen overlay */
     uint64_t applied_durable;         /* index in the state environment's newest commit */
+    uint64_t durable_term;            /* of that entry */
     int64_t waiting_since_us;         /* when the next flush was first wanted; 0: none is */
     int64_t snapshot_at_us;           /* when the snapshot was renewed */
     bool hurried;                     /* the flush under way runs late and was told so */
@@ -90,6 +91,7 @@ static int start(struct store *s)
     s->applied = *stateenv_meta(s->opened.state);
     s->view.effects = s->applied.effects;
     s->applied_durable = s->applied.applied_index;
+    s->durable_term = s->applied.applied_term;
     s->snapshot_at_us = clock_mono_us();
     return 0;
 }
@@ -249,6 +251,11 @@ uint64_t store_applied_durable(const struct store *s)
     return s->applied_durable;
 }
 
+uint64_t store_applied_durable_term(const struct store *s)
+{
+    return s->durable_term;
+}
+
 /* How full the live overlay is, of 100: the fuller of its two limits. */
 static unsigned overlay_percent(const struct store *s)
 {
@@ -282,6 +289,7 @@ static int adopt(struct store *s, const struct flusher_result *result)
     }
     s->measure_at_us = 0; /* what was pending is in the map now */
     s->applied_durable = s->frozen_meta.applied_index;
+    s->durable_term = s->frozen_meta.applied_term;
     s->flush_last = *result;
     s->flush_count++;
     s->view.frozen = NULL;

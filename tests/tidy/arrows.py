@@ -57,7 +57,7 @@ COMPILER = re.compile(
 class Room:
     def __init__(self, name, at, kind, rooms, foreign):
         self.name, self.at, self.kind, self.rooms = name, at.split(), kind, rooms
-        self.foreign = {}  # library -> the one file that may name it, or None
+        self.foreign = {}  # library -> the files that may name it, by commas, or None
         for word in foreign:
             library, _, file = word.partition('@')
             self.foreign[library] = file or None
@@ -68,7 +68,7 @@ class Room:
 
     def may_name(self, library, file):
         only = self.foreign.get(library, '')
-        return only is None or (only != '' and only == file)
+        return only is None or file in only.split(',')
 
 
 def load(path):

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* The store as a replica's log.
+ * Owns: the file `members` and a copy of it in memory.
+ *
+ *   index u64, bytes, XXH3-64 of both      written beside, fsync'ed, renamed, directory fsync'ed
+ *
+ * Why a file: the log forgets its oldest entries, and the change that named the members is one.  It
+ * is written when the change is committed, long before the log can forget it, so at a crash in
+ * between the change is found in the log again.
+ * Fails: a file that does not check is a verdict (> 0); < 0 disk and memory. */
+#include "node/replica_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/folder.h"
+
+#define MEMBERS_MAX (8 + REPLICA_MEMBERS_MAX * (REPLICA_ADDRESS_MAX + 16) + 64 + 8)
+
+struct replica_store {
+    struct store *store;
+    char dir[FOLDER_PATH_MAX];
+    char path[FOLDER_PATH_MAX];
+    char next[FOLDER_PATH_MAX];
+    uint8_t bytes[MEMBERS_MAX]; /* of the file */
+    size_t len;                 /* 0: there is none */
+    bool is_damaged;
+};
+
+static int file_read(struct replica_store *s)
+{
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : err_origin(-errno);
+    }
+    ssize_t n = read(fd, s->bytes, sizeof s->bytes);
+    int r = n < 0 ? err_origin(-errno) : 0;
+    close(fd);
+    if (r) {
+        return r;
+    }
+    s->len = (size_t)n;
+    s->is_damaged = s->len < 17;
+    if (!s->is_damaged) {
+        struct reader sum = reader_of(s->bytes + s->len - 8, 8);
+        s->is_damaged = reader_u64(&sum) != XXH3_64bits(s->bytes, s->len - 8);
+    }
+    return 0;
+}
+
+int replica_store_new(struct store *store, const char *dir, struct replica_store **ret_store)
+{
+    CHECK(store != NULL);
+    struct replica_store *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->store = store;
+    int r = folder_join(s->dir, dir, "");
+    r = r ? r : folder_join(s->path, dir, "members");
+    r = r ? r : folder_join(s->next, dir, "members.next");
+    r = r ? r : file_read(s);
+    if (r) {
+        free(s);
+        return err_fold(r);
+    }
+    *ret_store = s;
+    return 0;
+}
+
+void replica_store_free(struct replica_store *s)
+{
+    free(s);
+}
+
+static int file_write(const char *path, const uint8_t *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    ssize_t n = write(fd, bytes, len);
+    int r = n < 0 ? err_origin(-errno) : (size_t)n != len ? err_origin(-ENOSPC) : 0;
+    if (r == 0 && fsync(fd) != 0) {
+        r = err_origin(-errno);
+    }
+    close(fd);
+    return r;
+}
+
+static int keep_members(void *user, uint64_t index, struct span members)
+{
+    struct replica_store *s = user;
+    uint8_t bytes[MEMBERS_MAX];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u64(&w, index);
+    writer_bytes(&w, members.ptr, members.len);
+    size_t len = writer_len(&w);
+    writer_u64(&w, XXH3_64bits(bytes, len));
+    CHECK(!w.bad);
+    len = writer_len(&w);
+    if (len == s->len && memcmp(bytes, s->bytes, len) == 0) {
+        return 0;
+    }
+    int r = file_write(s->next, bytes, len);
+    if (r == 0 && rename(s->next, s->path) != 0) {
+        r = err_origin(-errno);
+    }
+    r = r ? r : folder_sync(s->dir);
+    memcpy(s->bytes, bytes, len);
+    s->len = len;
+    return err_trace(r);
+}
+
+static int members(void *user, uint64_t *ret_index, struct span *ret_members)
+{
+    struct replica_store *s = user;
+    *ret_index = 0;
+    *ret_members = (struct span){0};
+    if (s->len == 0 || s->is_damaged) {
+        return s->is_damaged ? REPLICA_E_DAMAGED : 0;
+    }
+    struct reader in = reader_of(s->bytes, s->len - 8);
+    *ret_index = reader_u64(&in);
+    *ret_members = (struct span){in.at, reader_left(&in)};
+    return 0;
+}
+
+static uint64_t first(void *user)
+{
+    struct replica_store *s = user;
+    return store_log_first(s->store);
+}
+
+static uint64_t last(void *user)
+{
+    struct replica_store *s = user;
+    return store_log_last(s->store);
+}
+
+static int append(void *user, uint64_t word, struct span entry)
+{
+    struct replica_store *s = user;
+    return err_trace(store_log_append(s->store, word, entry));
+}
+
+static int truncate_log(void *user, uint64_t index)
+{
+    struct replica_store *s = user;
+    return err_trace(store_log_truncate(s->store, index));
+}
+
+static int set_vote(void *user, uint64_t term, uint64_t vote)
+{
+    struct replica_store *s = user;
+    return err_trace(store_log_set_vote(s->store, term, vote));
+}
+
+static void get_vote(void *user, uint64_t *ret_term, uint64_t *ret_vote)
+{
+    struct replica_store *s = user;
+    store_log_vote(s->store, ret_term, ret_vote);
+}
+
+static int commit(void *user)
+{
+    struct replica_store *s = user;
+    return err_trace(store_log_commit(s->store));
+}
+
+static int read_entry(void *user, uint64_t index, uint64_t *ret_word, struct span *ret_entry)
+{
+    struct replica_store *s = user;
+    return err_trace(store_log_read(s->store, index, ret_word, ret_entry));
+}
+
+static void durable(void *user, uint64_t *ret_index, uint64_t *ret_term)
+{
+    struct replica_store *s = user;
+    *ret_index = store_applied_durable(s->store);
+    *ret_term = store_applied_durable_term(s->store);
+}
+
+struct replica_log replica_store_log(struct replica_store *s)
+{
+    return (struct replica_log){
+        .user = s, .first = first, .last = last, .append = append, .truncate = truncate_log,
+        .set_vote = set_vote, .vote = get_vote, .commit = commit, .read = read_entry,
+        .durable = durable, .keep_members = keep_members, .members = members,
+    };
+}
+
+/* Its members stand in its log from the first entry on. */
+int replica_store_open(struct store *store, const char *dir, struct replica_store **ret_store,
+                       struct replica **ret_replica, char *ret_text)
+{
+    static const struct replica_member alone = {1, REPLICA_VOTER, "alone"};
+    struct replica_options options = {.id = 1, .members = &alone, .members_count = 1,
+                                      .now_ms = clock_mono_us() / 1000};
+    int r = replica_store_new(store, dir, ret_store);
+    if (r) {
+        return err_fold(r);
+    }
+    options.log = replica_store_log(*ret_store);
+    r = err_fold(replica_new(&options, ret_replica));
+    r = r ? r : replica_start(*ret_replica);
+    if (r > 0) {
+        snprintf(ret_text, 256, "%s: %s; restore from a backup", dir,
+                 r == REPLICA_E_DAMAGED ? "the log or its file `members` is damaged"
+                                        : "log and state are not of one shard");
+        return REPLICA_E_STATE;
+    }
+    return err_trace(r);
+}
