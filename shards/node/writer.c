@@ -204,11 +204,6 @@ static int writer_commit(struct writer *w)
 
 /* -- a round ----------------------------------------------------------------------------------- */
 
-static struct round_gate writer_gate(struct writer *w, int64_t now_us)
-{
-    return (struct round_gate){.now_us = now_us, .room = store_room(w->store)};
-}
-
 static void writer_observe(struct writer *w, const struct round *round, int64_t now_us)
 {
     for (struct list *l = round->batches.next; l != &round->batches; l = l->next) {
@@ -314,7 +309,7 @@ static int writer_round(struct writer *w)
     }
     int64_t now_us = clock_mono_us();
     struct round *round = w->rounds[(w->rounds_first + w->rounds_count) % ROUNDS_PENDING];
-    struct round_gate gate = writer_gate(w, now_us);
+    struct round_gate gate = {.now_us = now_us, .room = store_room(w->store)};
     METRIC_SET(shard_log_index, store_applied_index(w->store));
     METRIC_SET(shard_storage_room, STORE_ROOM_NONE - gate.room);
     round->log_time_us = logtime_advance(&w->time, clock_wall_us(), now_us);
@@ -472,9 +467,7 @@ static int writer_open(struct writer *w)
     r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
     r = r ? r : writer_open_store(w);
     r = r ? r : replica_store_open(w->store, w->options->data_dir, &w->log, &w->replica, w->text);
-    if (r > 0) {
-        return r == REPLICA_E_STATE ? NODE_E_STORE : r;
-    }
+    r = r == REPLICA_E_STATE ? NODE_E_STORE : r;
     if (r) {
         return err_trace(r);
     }
