@@ -16,7 +16,7 @@
 
 #include "ledger/ledger_event.h"
 
-#define EVENTS_LOOK 512
+#define EVENTS_LOOK 256
 
 struct event_list {
     uint64_t at;          /* the last record looked at */

@@ -42,6 +42,11 @@ static void test_classes(void)
     EQ(queue_class(COMMAND_GET_HOLD), FAIRQ_READ);
     EQ(queue_class(COMMAND_GET_RESERVATION), FAIRQ_READ);
     EQ(queue_class(COMMAND_LIST_RESERVATIONS), FAIRQ_READ);
+    EQ(queue_class(COMMAND_GET_TICKET), FAIRQ_READ);
+    EQ(queue_class(COMMAND_GET_PROOF), FAIRQ_READ);
+    EQ(queue_class(COMMAND_LIST_EVENTS), FAIRQ_READ);
+    EQ(queue_class(COMMAND_WATCH_EVENTS), FAIRQ_READ);
+    EQ(queue_class(COMMAND_CREATE_TICKET), FAIRQ_RESERVE);
     EQ(queue_class(COMMAND_LIST_SLOTS), FAIRQ_SEARCH);
     EQ(queue_class(COMMAND_LIST_POOLS), FAIRQ_SEARCH);
     EQ(queue_class(COMMAND_GET_POOL), FAIRQ_SEARCH);
