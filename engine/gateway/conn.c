@@ -294,7 +294,7 @@ static void conn_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf
                            secure_must_wait(conn) ? 0 : READ_BYTES);
 }
 
-/* It sends no more: is there an answer for which it may wait?  TLS has a word of its own for that. */
+/* It sends no more: is there an answer that it may wait for?  TLS has a word of its own for it. */
 static bool conn_may_half_close(const struct conn *conn)
 {
     return !conn->cipher && (conn->waiting_count > 0 || conn->rests_count > 0) &&
