@@ -13,7 +13,9 @@
  * or when one comes back.  No timer is involved.
  * Fails: a lost batch (RPC_E_GONE) has an unknown effect, so its calls are sent again with the same
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
- * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER.  A damaged reply is
+ * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER; so is whoever waits
+ * when it is connected but has answered nothing for HOP_SILENT_MS (swallowed packets, a disk that
+ * stands still), and the next call tries again.  A damaged reply is
  * treated as a lost one.  A call that the reply does not name is an error of ours: INTERNAL.
  * Invariants: an errand in ERRAND_SENT has a seat in the context whose batch carries it; a
  * number names seat and batch, so a late or repeated one meets nobody; items under way never
@@ -41,6 +43,7 @@
 #define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
 #define HOP_LOOK_MS    500  /* the same while it is connected */
+#define HOP_SILENT_MS  3000 /* without any reply, though asked: whoever waits is told so */
 #define HOP_PAUSE_MS   500  /* longest pause for want of credit */
 #define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
 #define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
@@ -89,6 +92,7 @@ struct hop {
     uint32_t batches_count; /* ever sent */
     struct list lost;      /* errands in ERRAND_LOST */
     uint64_t away_since_ms; /* 0: connected when last seen */
+    uint64_t heard_ms;      /* when a reply came last */
     bool said_away;         /* the log has a line about it */
     uint64_t hold_until_ms; /* nothing leaves before: the peer was just lost, or credit is scarce */
     struct deadline tick;   /* armed while away, or while holding */
@@ -230,6 +234,7 @@ static void hop_ready(uv_async_t *async)
         METRIC_ADD1(hop_batches_total, outcome, c->inbox.status ? 1 : 0, 1);
         METRIC_TIME(hop_round_trip_seconds, clock_mono_us() - c->sent_us);
         if (c->inbox.status == 0) {
+            hop->heard_ms = hop_now(hop);
             hop_reply(hop, i);
         } else {
             hop_lose(hop, c);
@@ -401,6 +406,34 @@ static void hop_refuse_waiting(struct hop *hop)
     }
 }
 
+/* Asked long ago, and nothing came back since, of that or of anything else. */
+static bool hop_is_silent(const struct hop *hop)
+{
+    bool is_asked = false;
+    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        const struct hop_context *c = &hop->contexts[i];
+        is_asked = is_asked || (c->is_busy && !c->is_aborted &&
+                                hop_now(hop) - c->sent_ms > HOP_SILENT_MS);
+    }
+    return is_asked && hop_now(hop) - hop->heard_ms > HOP_SILENT_MS;
+}
+
+/* What is under way has an unknown effect, as when the shard is lost. */
+static void hop_give_up(struct hop *hop)
+{
+    log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard has answered nothing for %d ms",
+              HOP_SILENT_MS);
+    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        struct hop_context *c = &hop->contexts[i];
+        if (c->is_busy && !c->is_aborted) {
+            hop_lose(hop, c);
+            c->is_aborted = true;
+            rpc_client_abort(hop->client, i);
+        }
+    }
+    hop_refuse_waiting(hop);
+}
+
 bool hop_is_gone(const struct front *front)
 {
     const struct hop *hop = front->hop;
@@ -465,7 +498,10 @@ void hop_pump(struct front *front)
 
 void hop_tick(struct front *front)
 {
-    hop_look(front->hop); /* the pump runs when the loop settles */
+    struct hop *hop = front->hop;
+    if (hop_look(hop) && hop_is_silent(hop)) { /* the pump runs when the loop settles */
+        hop_give_up(hop);
+    }
 }
 
 int hop_open(struct front *front)
