@@ -51,7 +51,7 @@ static const struct codec_method methods[] = {
      false, RELEASE_ACTION_PAUSE},
     {"/fairslot.admin.v1.ReleaseAdminService/ResumeRelease", COMMAND_CHANGE_RELEASE, true,
      false, RELEASE_ACTION_RESUME},
-    {"/fairslot.admin.v1.ReleaseAdminService/RevealSeed", 0, true, false},
+    {"/fairslot.admin.v1.ReleaseAdminService/RevealSeed", COMMAND_REVEAL_SEED, true, false},
     {"/fairslot.v1.CatalogService/GetPool", COMMAND_GET_POOL, false, true},
     {"/fairslot.v1.CatalogService/GetRelease", COMMAND_GET_RELEASE, false, true},
     {"/fairslot.v1.CatalogService/GetReleaseReport", COMMAND_GET_REPORT, false, true},

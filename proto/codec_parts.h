@@ -135,6 +135,7 @@ int codec_request_delete_ticket(struct codec_ask *ask, struct span message);
 int codec_request_get_ticket(struct codec_ask *ask, struct span message);
 int codec_request_get_release(struct codec_ask *ask, struct span message);
 int codec_request_list_releases(struct codec_ask *ask, struct span message);
+int codec_request_reveal_seed(struct codec_ask *ask, struct span message);
 int codec_request_get_report(struct codec_ask *ask, struct span message);
 int codec_request_get_result(struct codec_ask *ask, struct span message);
 int codec_request_list_release(struct codec_ask *ask, struct span message);

@@ -345,11 +345,13 @@ bool codec_release_ok(const struct command *c)
     bool is_change = c->kind == COMMAND_CHANGE_RELEASE;
     bool has_part = w->bytes.len >= 1 && w->bytes.len <= RELEASE_PART_MAX &&
                     (w->part < RELEASE_TRUSTEES_MAX || w->part == RELEASE_PART_BEACON);
+    bool is_seed = c->kind == COMMAND_REVEAL_SEED && w->bytes.len == 32;
     bool has_count = w->slot_count >= 1 && w->slot_count <= SLOTS_PER_HOLD;
     return codec_pool_id_ok(w->id) && (w->ticket.len == 0 || w->ticket.len == 16) &&
            is_create == (w->policy != NULL) &&
            w->secret.len == (is_create ? RELEASE_SECRET : 0) &&
-           (is_part ? has_part : w->bytes.len == 0) && (is_ticket ? has_count : !w->slot_count) &&
+           (is_part ? has_part : w->bytes.len == 0 || is_seed) &&
+           (is_ticket ? has_count : !w->slot_count) &&
            (is_ticket || w->wishes_count == 0) &&
            (is_change ? w->action >= RELEASE_ACTION_OPEN && w->action <= RELEASE_ACTION_DRAIN
                       : w->action == 0);

@@ -166,6 +166,23 @@ int codec_request_get_release(struct codec_ask *ask, struct span message)
     return r ? r : release_name(ask, "name", span_of(m->name));
 }
 
+int codec_request_reveal_seed(struct codec_ask *ask, struct span message)
+{
+    Fairslot__Admin__V1__RevealSeedRequest *m;
+    int r = codec_unpack(&fairslot__admin__v1__reveal_seed_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = release_name(ask, "name", span_of(m->name));
+    }
+    if (r == 0 && m->seed.len != 0 && m->seed.len != 32) {
+        r = codec_fault(ask, "seed", "empty, or the operator's seed: 32 bytes");
+    }
+    if (r == 0) {
+        release_words(ask)->bytes = (struct span){m->seed.data, m->seed.len};
+    }
+    return r;
+}
+
 /* The name of the release with "/report" behind it, or without. */
 int codec_request_get_report(struct codec_ask *ask, struct span message)
 {

@@ -340,6 +340,8 @@ static int codec_request_of_release(struct codec_ask *ask, struct span message)
     case COMMAND_WATCH_TICKET:
     case COMMAND_GET_PROOF:
         return codec_request_get_ticket(ask, message);
+    case COMMAND_REVEAL_SEED:
+        return codec_request_reveal_seed(ask, message);
     case COMMAND_GET_REPORT:
         return codec_request_get_report(ask, message);
     case COMMAND_GET_RESULT:

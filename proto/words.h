@@ -56,6 +56,7 @@ enum command_kind {
     COMMAND_LIST_OFFERED = 135,      /* pool, release: id; page: the slots of the manifest */
     COMMAND_GET_REPORT = 137,        /* pool, release: id */
     COMMAND_GET_RESULT = 138,        /* pool, release: id; page */
+    COMMAND_REVEAL_SEED = 141,       /* pool, release: id, bytes (32, or none); operator */
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
     COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
     COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */

@@ -35,6 +35,7 @@ struct report {
     const char *dir;
     char name[NAMES_MAX];
     bool is_withheld;
+    bool has_returns; /* slots came back while it was open: later cohorts may have got them */
     Fairslot__V1__Release *release;
     Fairslot__Admin__V1__ListReleaseTicketsResponse **pages;
     size_t pages_count;
@@ -398,6 +399,20 @@ static void report_turn(FILE *file, const report_row *row)
     }
 }
 
+/* A winner whose slots came back, or somebody who got such slots out of standby. */
+static bool report_is_return(const report_row *row)
+{
+    return row->wish > 0 && (row->first_slot == NULL ||
+                             row->state == FAIRSLOT__V1__TICKET__STATE__STATE_LAPSED);
+}
+
+/* Of a later cohort, by preference: has it had its first chance?  Who left may not have. */
+static bool report_is_served(const report_row *row)
+{
+    return row->state != FAIRSLOT__V1__TICKET__STATE__STATE_ENTERED &&
+           (row->state != FAIRSLOT__V1__TICKET__STATE__STATE_WITHDRAWN || row->first_slot);
+}
+
 static int report_write_outcome(struct report *r)
 {
     bool is_turn = r->release->serving == FAIRSLOT__V1__RELEASE__SERVING__SERVING_BY_TURN;
@@ -407,6 +422,9 @@ static int report_write_outcome(struct report *r)
     }
     qsort(r->tickets, r->tickets_count, sizeof *r->tickets, report_by_rank);
     for (size_t i = 0; i < r->tickets_count; i++) {
+        r->has_returns |= report_is_return(r->tickets[i].row);
+    }
+    for (size_t i = 0; i < r->tickets_count; i++) {
         const struct report_ticket *t = &r->tickets[i];
         if (t->row->withdrawn) {
             continue;
@@ -414,10 +432,10 @@ static int report_write_outcome(struct report *r)
         fprintf(file, "%u %016" PRIx64 " ", t->cohort, t->rank);
         report_hex(file, t->row->ticket_id.data, t->row->ticket_id.len);
         fputc(' ', file);
-        if (t->cohort > 0) {
-            fputs("later - -\n", file);
-        } else if (is_turn) {
+        if (is_turn) {
             report_turn(file, t->row);
+        } else if (t->cohort > 0 && (r->has_returns || !report_is_served(t->row))) {
+            fputs("later - -\n", file);
         } else {
             report_won(r, file, t->row);
         }

@@ -308,6 +308,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_ticket_get(s));
     case COMMAND_GET_PROOF:
         return err_trace(ledger_proof_get(s));
+    case COMMAND_REVEAL_SEED:
+        return err_trace(ledger_release_reveal(s));
     case COMMAND_GET_RESULT:
         return err_trace(ledger_result_get(s));
     case COMMAND_GET_REPORT:

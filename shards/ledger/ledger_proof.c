@@ -192,8 +192,13 @@ static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
     memcpy(out->id, t->id.bytes, sizeof out->id);
     ledger_ticket_nonce(r, t, out->nonce);
     int status = ledger_keep(s->arena, t->preferences, &out->preferences);
-    return status ? err_trace(status)
-                  : err_trace(ledger_keep(s->arena, t->first_slug, &out->first_slug));
+    status = status ? status : ledger_keep(s->arena, t->first_slug, &out->first_slug);
+    if (status == 0 && t->hold) { /* whether what it got came back */
+        struct ledger_ticket_now now;
+        status = ledger_ticket_now(s, r, t, &now);
+        out->state = status ? out->state : now.state;
+    }
+    return err_trace(status);
 }
 
 int ledger_proof_from(struct ledger_step *s, uint64_t space, struct ledger_key *ret_key)

@@ -208,6 +208,7 @@ int ledger_release_change(struct ledger_step *s);
 int ledger_release_add_part(struct ledger_step *s);
 int ledger_release_get(struct ledger_step *s);
 int ledger_release_list(struct ledger_step *s);
+int ledger_release_reveal(struct ledger_step *s); /* ledger_result.c */
 /* The answer of a mutation again, out of its snapshot. */
 int ledger_release_recalled(struct ledger_step *s, struct span snapshot);
 struct span ledger_release_pool(const struct ledger_release *r);

@@ -95,3 +95,26 @@ int ledger_result_get(struct ledger_step *s)
     s->v->outcomes = out;
     return err_trace(result_fill(s, &release, &at, out));
 }
+
+/* -- the seed ---------------------------------------------------------------------------------- */
+
+/* Nothing is decided here: the seed is revealed by the log, when root and parts stand, and at no
+ * other time, else an operator could choose the moment.  So this tells it, or says that it is not
+ * time; a seed handed in must be the one that was committed to. */
+int ledger_release_reveal(struct ledger_step *s)
+{
+    struct ledger_release release;
+    struct span seed = s->c->release->bytes;
+    int r = ledger_release_find(s, &release);
+    if (r) {
+        return r == LEDGER_NONE ? ledger_refuse(s, REASON_RELEASE_UNKNOWN) : err_trace(r);
+    }
+    if (seed.len && memcmp(seed.ptr, release.operator_seed, sizeof release.operator_seed) != 0) {
+        return ledger_refuse(s, REASON_PART_INVALID);
+    }
+    if (release.seal_us == 0 || release.phase < PHASE_RANKING || release.phase == PHASE_CANCELLED) {
+        s->v->retry_ms = release.phase < PHASE_RANKING ? 1000 : 0;
+        return ledger_refuse(s, REASON_RELEASE_STATE);
+    }
+    return err_trace(ledger_release_get(s));
+}

@@ -13,7 +13,8 @@ import sys
 from google.protobuf import json_format
 
 from drawn import City, State, enter, mine, proof
-from house import BINARY, ROOT, new_id, resources, run, scratch_folder
+from house import (BINARY, ROOT, cluster, eventually, new_id, refused, resources, run,
+                   scratch_folder)
 import tap
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
@@ -188,6 +189,58 @@ def refuse(changed, name):
         json.dump(changed, file)
     p = say('ticket', 'verify', path('bent'))
     assert p.returncode == 1 and 'next:' in p.stderr, (name, p)
+
+
+def test_the_seed_reveals_itself_and_at_no_other_time():
+    pool, _ = CITY.pool('reveal', 2)
+    release = CITY.release(pool)
+    ask = lambda seed=b'': CITY.operator.RevealSeed(  # noqa: E731
+        cluster.RevealSeedRequest(name=release, seed=seed, request_id=new_id()))
+    refused(9, 'RELEASE_STATE', ask)
+    refused(3, 'PART_INVALID', ask, b'x' * 32)
+    refused(3, 'FIELD_INVALID', ask, b'x')
+    refused(7, 'ROLE_MISSING', CITY.server.person('reveal').RevealSeed,
+            cluster.RevealSeedRequest(name=release))
+    CITY.wait(release, State.STATE_STANDBY)
+    told = ask()
+    assert len(told.seed) == 32 and told.seed == CITY.get(release).seed
+    assert ask(told.operator_seed).seed == told.seed
+
+
+def test_later_cohorts_stand_in_the_bundle_with_what_they_got():
+    for serving in (1, 2):
+        pool, _ = CITY.pool('late-%d' % serving, 6)
+        length = resources.Release()
+        length.cohort_length.seconds = 1
+        length.turn_length.seconds = 600
+        fields = {'turn_length': length.turn_length} if serving == 2 else {}
+        release = CITY.release(pool, serving=serving, cohort_length=length.cohort_length, **fields)
+        crowd = CITY.crowd('late-%d' % serving, 10)
+        for who in crowd[:4]:
+            enter(who, release, 'any')
+        CITY.wait(release, State.STATE_STANDBY)
+        for who in crowd[4:]:
+            enter(who, release, 'any')
+        waits = (resources.Ticket.STATE_ENTERED, resources.Ticket.STATE_WAITING)
+        eventually(lambda: sum(mine(w, release).state not in waits for w in crowd) >= 6, 20)
+        eventually(lambda: CITY.get(release).state == State.STATE_STANDBY, 20)
+        if serving == 1:
+            eventually(lambda: all(mine(w, release).state not in waits for w in crowd), 20)
+        folder = bundle_of(release)
+        assert say('release', 'verify', folder).returncode == 0
+        assert '10 in order' in verify.verify(folder)
+        with open(os.path.join(folder, 'outcome'), encoding='utf-8') as file:
+            late = [line.split(' ', 3)[3].strip() for line in file if not line.startswith('0 ')]
+        assert len(late) == 6 and 'later - -' not in late, late
+        got = [line for line in late if line.startswith(('won', 'turn'))]
+        assert len(got) == 2, late
+        with open(os.path.join(folder, 'outcome'), 'r+', encoding='utf-8') as file:
+            text = file.read()
+            file.seek(0)
+            file.write(text.replace(late[-1], got[0]) if serving == 1 else
+                       text.replace('waiting', 'turn   ', 1).replace('turn   ', 'turn'))
+            file.truncate()
+        assert say('release', 'verify', folder).returncode == (1 if serving == 1 else 0)
 
 
 def test_making_a_key():
