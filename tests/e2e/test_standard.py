@@ -15,7 +15,8 @@ SERVER = house.Server()
 CHECK, WATCH = '/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Watch'
 SERVING = health.HealthCheckResponse.SERVING
 OURS = ['fairslot.v1.CatalogService', 'fairslot.v1.ReservationService',
-        'fairslot.v1.TicketService', 'fairslot.admin.v1.PoolAdminService',
+        'fairslot.v1.TicketService', 'fairslot.v1.EventService',
+        'fairslot.admin.v1.PoolAdminService',
         'fairslot.admin.v1.ReleaseAdminService']
 STANDARD = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection',
             'grpc.reflection.v1alpha.ServerReflection']
