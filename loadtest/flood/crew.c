@@ -372,6 +372,7 @@ static void crew_record(const struct crew *c)
         mine->population = who->population;
         mine->state = who->state;
         mine->is_late = who->is_late;
+        mine->has_entered = who->has_entered;
     }
     for (uint32_t i = 0; i < c->plan->scenario.populations_count; i++) {
         const struct crowd_tally *t = crowd_tally(c->crowd, i);

@@ -156,7 +156,8 @@ const struct verb flood_verbs[] = {
      "metrics: slots, advantage, slot_share, bot_slots, bot_advantage, bot_slot_share, wait_p50,\n"
      "  wait_p95, wait_p99, wait_max, latency_p50, latency_p95, latency_p99, latency_max, sent,\n"
      "  answered, refused, timed_out, cancelled, unaccounted, garbled, oversold, double_booked,\n"
-     "  double_won, lost, unheard, late_share, arrival_chi2\n"
+     "  double_won, extra_tickets, double_confirmed, order_wrong, lost, unheard, late_share,\n"
+     "  arrival_chi2\n"
      "example:\n"
      "  fairslot flood --scenario loadtest/scenarios/munich-release.ini --issuer demo \\\n"
      "      --threshold 'bot_advantage<1.3' --html day.html\n",

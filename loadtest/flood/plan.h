@@ -23,6 +23,7 @@ struct client {
     uint8_t population;
     uint8_t state;       /* enum crowd_state */
     bool is_decided;
+    bool has_entered;    /* was told that it has a ticket */
     bool is_late;        /* first came after the window */
     char paper[PLAN_PAPER_MAX]; /* id of the hold, once won: of the reservation; "" none */
 };

@@ -94,13 +94,17 @@ static void json_audit(FILE *out, const struct report *r, const char *pad)
     fprintf(out,
             "%s  \"audit\": {\"done\": %s, \"slots\": %llu, \"free\": %llu, \"held\": %llu, "
             "\"taken\": %llu, \"other\": %llu, \"reservations\": %llu, \"oversold\": %llu, "
-            "\"double_booked\": %llu, \"double_won\": %llu, \"lost\": %llu, \"unheard\": %llu},\n",
+            "\"double_booked\": %llu, \"double_won\": %llu, \"lost\": %llu, \"unheard\": %llu, "
+            "\"tickets\": %llu, \"extra_tickets\": %llu, \"double_confirmed\": %llu, "
+            "\"order_wrong\": %llu},\n",
             pad, a->is_done ? "true" : "false", (unsigned long long)a->slots,
             (unsigned long long)a->free, (unsigned long long)a->held, (unsigned long long)a->taken,
             (unsigned long long)a->other, (unsigned long long)a->reservations,
             (unsigned long long)a->oversold, (unsigned long long)a->double_booked,
             (unsigned long long)a->double_won, (unsigned long long)a->lost,
-            (unsigned long long)a->unheard);
+            (unsigned long long)a->unheard, (unsigned long long)a->tickets,
+            (unsigned long long)a->extra_tickets, (unsigned long long)a->double_confirmed,
+            (unsigned long long)a->order_wrong);
 }
 
 static void json_head(FILE *out, const struct report *r, const char *pad)

@@ -17,6 +17,7 @@
 #include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
+#include "flood/check.h"
 
 #define STAGE_SLOT_S   900
 #define STAGE_BATCH    500
@@ -25,6 +26,7 @@
 
 struct stage {
     struct session *session;
+    const char *token_file; /* the operator's */
 };
 
 int stage_open(const char *target, const char *operator_token, struct stage **ret_stage)
@@ -35,6 +37,7 @@ int stage_open(const char *target, const char *operator_token, struct stage **re
     options_call_init(&call);
     call.target = target;
     call.token_file = operator_token;
+    s->token_file = operator_token;
     int r = session_open(&call, &s->session);
     if (r) {
         free(s);
@@ -322,6 +325,49 @@ static int stage_audit_slot(void *user, const Fairslot__V1__Slot *slot)
     return 0;
 }
 
+/* All tickets of the release, in every cohort. */
+static int stage_count_tickets(struct stage *s, const struct plan *plan, uint64_t *ret_count)
+{
+    char token[256] = "";
+    *ret_count = 0;
+    do {
+        Fairslot__Admin__V1__ListReleaseTicketsRequest q =
+            FAIRSLOT__ADMIN__V1__LIST_RELEASE_TICKETS_REQUEST__INIT;
+        Fairslot__Admin__V1__ListReleaseTicketsResponse *page;
+        q.parent = (char *)plan->release;
+        q.page_size = 1000;
+        q.page_token = token;
+        struct session_call call = {
+            "/fairslot.admin.v1.ReleaseAdminService/ListReleaseTickets", &q.base,
+            &fairslot__admin__v1__list_release_tickets_response__descriptor};
+        int r = session_call(s->session, &call, &page);
+        if (r) {
+            return r;
+        }
+        *ret_count += page->n_rows;
+        snprintf(token, sizeof token, "%s", page->next_page_token);
+        session_free(page);
+    } while (*token);
+    return 0;
+}
+
+/* No identity has two places: there are no more tickets than people who were told of theirs. */
+static int stage_audit_tickets(struct stage *s, const struct plan *plan, struct audit *audit)
+{
+    uint8_t *has = calloc(plan->scenario.identities_count + 1, 1);
+    uint64_t entered = 0;
+    int r = plan->scenario.mode == CROWD_FCFS ? 0 : stage_count_tickets(s, plan, &audit->tickets);
+    CHECK(has != NULL);
+    for (uint32_t i = 0; i < plan->scenario.clients_count && r == 0; i++) {
+        const struct client *who = &plan->clients[i];
+        entered += who->has_entered && !has[who->identity];
+        has[who->identity] |= who->has_entered;
+    }
+    audit->extra_tickets = audit->tickets > entered ? audit->tickets - entered : 0;
+    free(has);
+    return r;
+}
+
 int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audit)
 {
     struct stage_audit a = {.plan = plan, .audit = ret_audit,
@@ -335,6 +381,9 @@ int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audi
         }
     }
     r = r ? r : stage_slots(s, plan, stage_audit_slot, &a);
+    r = r ? r : stage_audit_tickets(s, plan, ret_audit);
+    r = r ? r : check_again(plan, ret_audit);
+    r = r ? r : check_order(plan, s->token_file, ret_audit);
     ret_audit->other = ret_audit->slots - ret_audit->free - ret_audit->held - ret_audit->taken;
     ret_audit->oversold = ret_audit->reservations > ret_audit->slots
                               ? ret_audit->reservations - ret_audit->slots : 0;

@@ -17,6 +17,10 @@ struct audit {
     uint64_t lost;           /* told to a client, unknown to the shard or not confirmed there */
     uint64_t unheard;        /* slots taken at the shard that no client was told of */
     uint64_t oversold;       /* reservations over the number of slots */
+    uint64_t tickets;        /* of the release, in every cohort */
+    uint64_t extra_tickets;  /* of them, over the identities that were told of one */
+    uint64_t double_confirmed; /* holds that were confirmed once more when asked again */
+    uint64_t order_wrong;    /* 1: the release's bundle does not verify */
     bool is_done;            /* the shard could be asked */
 };
 
@@ -27,7 +31,8 @@ void stage_close(struct stage *s);
  * plan->slots, opens_wall_us and opens_mono_us.  lead_us: from now to the opening, at least. */
 int stage_set(struct stage *s, struct plan *plan, int64_t lead_us);
 void stage_free_slots(struct plan *plan);
-/* Reads every slot and every reservation back. */
+/* Reads slots, reservations and the set of tickets back, confirms some holds again, and has
+ * `fairslot release verify` recompute the order. */
 int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audit);
 
 #endif
