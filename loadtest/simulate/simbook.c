@@ -163,6 +163,26 @@ static void simbook_give_back(struct simbook *s, struct simbook_record *r)
     s->free[class] = r;
 }
 
+/* The memo's place for a key. */
+static struct simbook_node **simbook_memo(struct simbook *s, const struct simbook_key *key)
+{
+    uint64_t mixed = (key->space ^ key->position) * UINT64_C(0x9e3779b97f4a7c15);
+    return &s->memo[mixed >> 58];
+}
+
+/* The leaf in which the key is, or between whose keys it belongs.  Leaves never go, and each has
+ * an interval of its own, so one found before is right as long as the key lies inside. */
+static struct simbook_node *simbook_home(struct simbook *s, const struct simbook_key *key)
+{
+    struct simbook_path p;
+    struct simbook_node **memo = simbook_memo(s, key), *n = *memo;
+    if (n && n->count && simbook_compare(n, 0, key) <= 0 &&
+        simbook_compare(n, n->count - 1, key) >= 0) {
+        return n;
+    }
+    return *memo = simbook_leaf(s, key, &p);
+}
+
 static struct simbook_node *simbook_node(struct simbook *s, bool is_leaf)
 {
     size_t children = is_leaf ? 0 : SIMBOOK_FAN * sizeof(struct simbook_node *);
@@ -291,9 +311,8 @@ static struct span simbook_value(const struct simbook_record *r)
 
 static int simbook_get(void *self, struct span key, struct span *ret_value)
 {
-    struct simbook_path p;
     struct simbook_key k = simbook_key(key);
-    const struct simbook_node *n = simbook_leaf(self, &k, &p);
+    const struct simbook_node *n = simbook_home(self, &k);
     uint32_t at = simbook_lower(n, &k);
     if (!simbook_is_at(n, at, &k)) {
         return 1;
@@ -307,7 +326,7 @@ static int simbook_put(void *self, struct span key, struct span value)
     struct simbook *s = self;
     struct simbook_path p;
     struct simbook_key k = simbook_key(key);
-    struct simbook_node *n = simbook_leaf(s, &k, &p);
+    struct simbook_node *n = simbook_home(s, &k);
     uint32_t at = simbook_lower(n, &k);
     CHECK(key.len >= 16);
     CHECK(key.len <= BOOK_KEY_MAX);
@@ -331,15 +350,15 @@ static int simbook_put(void *self, struct span key, struct span value)
     }
     s->count++;
     s->bytes += key.len;
+    n = n->count == SIMBOOK_FAN ? simbook_leaf(s, &k, &p) : n; /* the way up, for a split */
     return err_trace(simbook_insert(s, &p, n, &k, r));
 }
 
 static int simbook_del(void *self, struct span key)
 {
     struct simbook *s = self;
-    struct simbook_path p;
     struct simbook_key k = simbook_key(key);
-    struct simbook_node *n = simbook_leaf(s, &k, &p);
+    struct simbook_node *n = simbook_home(s, &k);
     uint32_t at = simbook_lower(n, &k);
     if (simbook_is_at(n, at, &k)) {
         s->count--;
@@ -357,9 +376,8 @@ static int simbook_next(void *self, struct span from, bool exclusive, struct spa
     static uint8_t keys[SIMBOOK_KEYS][BOOK_KEY_MAX]; /* lent by turns: a few at once are needed */
     static uint32_t turn;
     uint8_t *bytes = keys[turn++ % SIMBOOK_KEYS];
-    struct simbook_path p;
     struct simbook_key k = simbook_key(from);
-    const struct simbook_node *n = simbook_leaf(self, &k, &p);
+    const struct simbook_node *n = simbook_home(self, &k);
     uint32_t at = simbook_lower(n, &k);
     if (exclusive && simbook_is_at(n, at, &k)) {
         at++;

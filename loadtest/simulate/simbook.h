@@ -7,6 +7,7 @@
 #include "ledger/book.h"
 
 #define SIMBOOK_CLASSES 1024 /* sizes of records, in steps of 8 bytes */
+#define SIMBOOK_MEMO    64   /* leaves found lately: what is read is often written next */
 
 struct simbook_node;
 struct simbook_slab;
@@ -16,6 +17,7 @@ struct simbook {
     struct simbook_slab *slab; /* the newest; all that it owns lies in these */
     size_t slab_used;
     void *free[SIMBOOK_CLASSES]; /* given back, by size */
+    struct simbook_node *memo[SIMBOOK_MEMO]; /* by hash of space and position */
     struct book book;     /* borrow it: &s->book */
     size_t count;         /* records */
     size_t bytes;         /* of keys and values */

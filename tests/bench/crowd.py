@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The crowd in virtual time: the national day on one core, bytes of a virtual client, and a thousand
+"""The crowd in virtual time: the national day on one core, bytes of a client, and a thousand
 seeds of munich-release, live and first come.  Seeds begin with the commit's hash, so that none is
 picked."""
 import json
@@ -34,7 +34,7 @@ def first_seed(kit):
 
 
 def figure_national(kit):
-    scale = "0.02" if kit.RUNS == 1 else "1"
+    scale = "0.02" if kit.QUICK else "1"
     found = [simulate(kit, "national-day", "--scale", scale, "--seed", first_seed(kit))
              for _ in range(kit.RUNS)]
     kit.note("national day, %s of 11,000,000 identities, one core" % scale, "s",
@@ -47,7 +47,7 @@ def figure_national(kit):
 
 
 def figure_seeds(kit):
-    count = "100" if kit.RUNS == 1 else "1000"
+    count = "100" if kit.QUICK else "1000"
     words = ("--seed", first_seed(kit), "--seeds")
     live = simulate(kit, "munich-release", *words, count)[0]
     kit.note("munich-release live, %s seeds: standard errors off the closed form" % count, "",
