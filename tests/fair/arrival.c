@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/prng.h"
+#include "crowd/crowd.h"
 #include "draw/manifest.h"
 #include "tests/lib/tap.h"
 
@@ -46,14 +47,6 @@ static struct ticket tickets[ALL], by_arrival[ALL];
 static struct ticket_id ids[ALL];
 static struct draw_place places[ALL], scratch[ALL];
 
-/* Box and Muller: a pair is thrown away, which costs nothing here. */
-static double normal(struct prng *p)
-{
-    double u = ((double)prng_next(p) + 1) / 18446744073709551616.0;
-    double v = (double)prng_next(p) / 18446744073709551616.0;
-    return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
-}
-
 static int by_id(const void *a, const void *b)
 {
     return memcmp(&((const struct ticket *)a)->id, &((const struct ticket *)b)->id,
@@ -78,8 +71,8 @@ static void gather(struct prng *p, uint64_t number)
         memcpy(who.bytes, &i, sizeof i);
         draw_ticket_id(&release, &who, &tickets[i].id);
         tickets[i].is_bot = i < BOTS;
-        tickets[i].arrival_s = tickets[i].is_bot ? 0.005 + 1e-7 * i
-                                                 : exp(log(4.0) + 0.6 * normal(p));
+        uint64_t reaction_us = dice_lognormal(prng_next(p), 4000000, 600); /* as the crowd's */
+        tickets[i].arrival_s = tickets[i].is_bot ? 0.005 + 1e-7 * i : (double)reaction_us / 1e6;
     }
     qsort(tickets, ALL, sizeof tickets[0], by_id);
 }
