@@ -90,7 +90,7 @@ def test_a14():
     answers = fire(crowd, holds)
     won = {i for i, a in answers.items() if not isinstance(a, Refused)}
     print(f'# {len(won)} confirmed, {COUNT - len(won)} expired')
-    assert 100 < len(won) < 900, 'the aim was off: this is about the instant'
+    assert 50 < len(won) < 950, 'the aim was off: this is about the instant'
     eventually(lambda: all(s.state != Slot.STATE_HELD for s in CITY.operator.slots(pool)))
     states = {s.name: s.state for s in CITY.operator.slots(pool)}
     for i in range(COUNT):
