@@ -35,6 +35,7 @@
     L(end, 18,                                                                                    \
       "left garbage protocol frames resets cancels acks continuations pings hog memory rest "     \
       "hello stall silent aged handshakes other")                                                 \
+    L(ops_end, 3, "full late long")                                                               \
     L(toll, 2, "rate open")                                                                       \
     L(handshake, 12, "ok resumed not_tls version cipher alpn certificate alert gone slow flood "   \
                      "protocol")
@@ -54,6 +55,8 @@
       "Connections that got a good-bye at once, because there were too many.")                    \
     M(connections_ended_total, COUNTER, end, none, none,                                          \
       "Connections ended, by the limit that did it (left: the client went, or we drained).")      \
+    M(ops_connections_ended_total, COUNTER, ops_end, none, none,                                  \
+      "Connections of the operations listener ended: too many, too slow, too long a request.")    \
     M(calls_cut_total, COUNTER, none, none, none,                                                 \
       "Calls reset because their client did not take the answer.")                                \
     M(memory_held_bytes, GAUGE, none, none, none,                                                 \

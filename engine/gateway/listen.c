@@ -77,7 +77,7 @@ static void listen_ready(uv_stream_t *listener, int status)
     size_t most = g->options->connections_max ? g->options->connections_max : CONNECTIONS_MAX;
     bool is_full = count >= most && limit_is_on("connections");
     if (listener == (uv_stream_t *)&g->admin_listener) {
-        is_full = g->admin_count >= ADMIN_CONNECTIONS_MAX;
+        is_full = g->admin_count >= ADMIN_CONNECTIONS_MAX && limit_is_on("admin_connections");
     }
     if (is_full) {
         conn_refuse(g, listener);

@@ -20,12 +20,16 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/metrics.h"
 #include "wire/page.h"
 
 #define OPS_TEXT       256
+
+enum { OPS_END_FULL, OPS_END_LATE, OPS_END_LONG }; /* as in metrics_table.h */
+
 #define OPS_REQUEST_MS 5000  /* for one whole request, and for its answer to be read */
 #define OPS_IDLE_MS    90000 /* between two requests: scrapes come every minute at least */
 
@@ -83,7 +87,10 @@ static void ops_conn_close(struct ops_conn *conn)
 
 static void ops_conn_late(uv_timer_t *timer)
 {
-    ops_conn_close(timer->data);
+    if (limit_is_on("ops_late")) {
+        METRIC_ADD1(ops_connections_ended_total, ops_end, OPS_END_LATE, 1);
+        ops_conn_close(timer->data);
+    }
 }
 
 static void ops_conn_flush(struct ops_conn *conn);
@@ -136,7 +143,11 @@ static void ops_conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0 && !conn->is_writing && uv_timer_get_due_in(&conn->timer) > OPS_REQUEST_MS) {
         uv_timer_start(&conn->timer, ops_conn_late, OPS_REQUEST_MS, 0); /* a request begins */
     }
+    bool was_long = wire_page_is_long(conn->page);
     wire_page_receive(conn->page, (const uint8_t *)buf->base, (size_t)n);
+    if (!was_long && wire_page_is_long(conn->page)) {
+        METRIC_ADD1(ops_connections_ended_total, ops_end, OPS_END_LONG, 1);
+    }
     ops_conn_flush(conn);
 }
 
@@ -298,8 +309,11 @@ static void ops_accept(uv_stream_t *listener, int status)
     list_push(&ops->conns, &conn->link);
     ops->conns_count++;
     conn->page = wire_page_new(&ops_pages, conn);
-    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) < 0 || conn->page == NULL ||
-        ops->conns_count > OPS_CONNS_MAX ||
+    bool is_full = ops->conns_count > OPS_CONNS_MAX && limit_is_on("ops_full");
+    if (is_full) {
+        METRIC_ADD1(ops_connections_ended_total, ops_end, OPS_END_FULL, 1);
+    }
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) < 0 || conn->page == NULL || is_full ||
         uv_read_start((uv_stream_t *)&conn->tcp, ops_conn_buffer, ops_conn_read) < 0) {
         ops_conn_close(conn);
         return;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/limit.h"
 #include "base/limits.h"
 
 struct wire_page {
@@ -28,6 +29,7 @@ struct wire_page {
     size_t out_sent;
     bool is_answered;     /* the request that is coming, or came last */
     bool is_over;         /* nothing more is read */
+    bool is_long;         /* a request was longer than it may be */
     bool is_head;         /* HEAD: no body */
     char path[64];        /* of the request; longer ones are nobody's page */
 };
@@ -170,7 +172,8 @@ void wire_page_receive(struct wire_page *page, const uint8_t *bytes, size_t n)
         return;
     }
     page->request_bytes += n;
-    size_t over = page->request_bytes > PAGE_BYTES_MAX ? page->request_bytes - PAGE_BYTES_MAX : 0;
+    size_t over = page->request_bytes > PAGE_BYTES_MAX && limit_is_on("ops_long")
+                      ? page->request_bytes - PAGE_BYTES_MAX : 0;
     const char *from = (const char *)bytes;
     llhttp_errno_t error = llhttp_execute(&page->parser, from, n - (over < n ? over : n));
     if (error == HPE_PAUSED) {
@@ -181,8 +184,14 @@ void wire_page_receive(struct wire_page *page, const uint8_t *bytes, size_t n)
     } else if (error != HPE_OK) {
         page_refuse(page, 400, "this is no HTTP/1.1 request\n");
     } else if (over) {
+        page->is_long = true;
         page_refuse(page, 431, "the request is too long\n");
     }
+}
+
+bool wire_page_is_long(const struct wire_page *page)
+{
+    return page->is_long;
 }
 
 struct span wire_page_output(const struct wire_page *page)

@@ -28,5 +28,7 @@ struct span wire_page_output(const struct wire_page *page);
 void wire_page_sent(struct wire_page *page, size_t n);
 /* Close the socket once the output has left. */
 bool wire_page_done(const struct wire_page *page);
+/* ... because a request was too long. */
+bool wire_page_is_long(const struct wire_page *page);
 
 #endif

@@ -14,6 +14,7 @@ import urllib.request
 import hpack
 
 from attacks_h1 import h1_many_headers, h1_pipe, h1_rest
+from attacks_ops import ATTACKS_OPS, admin_options
 
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 DATA, HEADERS, PRIORITY, RST, SETTINGS = range(5)
@@ -563,6 +564,7 @@ ATTACKS = [
     (too_many_connections, 'connections', 'quick', 'connections_refused_total'),
     (hogs, 'hog', 'small', ENDED % 'hog'),
     (crowd_of_hogs, 'memory', 'small', ENDED % 'hog'),
+    *ATTACKS_OPS,
 ]
 
 # What makes a server quick to lose its patience, or small.
@@ -572,13 +574,15 @@ SERVERS = {
     'quick': OPS + ['--set', 'gateway.hello=500ms', '--set', 'gateway.deadline=1s', '--set',
               'gateway.unread=500ms', '--set', 'gateway.connections=50'],
     'small': OPS + ['--set', 'gateway.memory=24MiB'],
+    'admin': OPS + admin_options(),
 }
 
 
 def scene_of(server):
     """A started server as a scene: a pool of 1,000 slots, whose list is an answer of some size."""
-    operator = server.operator()
-    operator.make_pool('hostile')
-    operator.make_slots('pools/hostile', 1000)
-    operator.close()
+    if 'admin' not in server.process.ready:  # there, operators have a listener of their own
+        operator = server.operator()
+        operator.make_pool('hostile')
+        operator.make_slots('pools/hostile', 1000)
+        operator.close()
     return Scene(server, server.tokens('mallory')[0])
