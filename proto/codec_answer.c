@@ -4,11 +4,13 @@
  * equal to the first one byte for byte.  Owns nothing; -ENOMEM over the arena's cap.
  * Output-only values that the words do not carry (names, etags, display codes) are made here. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
+#include "google/longrunning/operations.pb-c.h"
 #include "proto/codec_parts.h"
 
 #define DISPLAY_CODE_LEN 6
@@ -195,6 +197,18 @@ static int codec_answer_changed(const struct verdict *v, struct arena *arena,
     return err_trace(codec_pack(&m.base, arena, ret_message));
 }
 
+/* Of what is done when it is answered. */
+static int codec_answer_operation(const struct verdict *v, struct arena *arena,
+                                  struct span *ret_message)
+{
+    Google__Longrunning__Operation m = GOOGLE__LONGRUNNING__OPERATION__INIT;
+    char name[48];
+    snprintf(name, sizeof name, "operations/%llu", (unsigned long long)v->log_index);
+    m.name = name;
+    m.done = true;
+    return err_trace(codec_pack(&m.base, arena, ret_message));
+}
+
 int codec_answer(const struct verdict *verdict, struct arena *arena, struct span *ret_message)
 {
     CHECK(verdict->reason == REASON_OK);
@@ -231,6 +245,8 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_outcome(verdict, arena, ret_message));
     case RESULT_EVENTS:
         return err_trace(codec_answer_events(verdict, arena, ret_message));
+    case RESULT_OPERATION:
+        return err_trace(codec_answer_operation(verdict, arena, ret_message));
     case RESULT_TICKETS:
         return err_trace(codec_answer_rows(verdict, arena, ret_message));
     }

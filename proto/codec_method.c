@@ -23,7 +23,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.admin.v1.ClusterService/TransferLeader", 0, true, false},
     {"/fairslot.admin.v1.ClusterService/UncordonNode", 0, true, false},
     {"/fairslot.admin.v1.MaintenanceService/CreateBackup", 0, true, false},
-    {"/fairslot.admin.v1.MaintenanceService/EraseIdentity", 0, true, false},
+    {"/fairslot.admin.v1.MaintenanceService/EraseIdentity", COMMAND_ERASE, true, false},
     {"/fairslot.admin.v1.MaintenanceService/ListAuditEvents", 0, true, false},
     {"/fairslot.admin.v1.MaintenanceService/ListBackups", 0, true, false},
     {"/fairslot.admin.v1.MaintenanceService/VerifyAuditLog", 0, true, false},

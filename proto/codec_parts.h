@@ -120,6 +120,7 @@ int codec_request_create_slots(struct codec_ask *ask, struct span message);
 int codec_request_update_pool(struct codec_ask *ask, struct span message);
 int codec_request_block_slots(struct codec_ask *ask, struct span message);
 int codec_request_restock(struct codec_ask *ask, struct span message);
+int codec_request_erase(struct codec_ask *ask, struct span message);
 /* "pools/P/slots/S" of the command's pool -> key; the field is "slot" or "slots". */
 int codec_ask_slot(struct codec_ask *ask, const char *field, const char *text,
                    struct slot_key *ret_key);

@@ -381,6 +381,8 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
     case COMMAND_BLOCK_SLOTS:
     case COMMAND_UNBLOCK_SLOTS:
         return codec_request_block_slots(ask, message);
+    case COMMAND_ERASE:
+        return codec_request_erase(ask, message);
     case COMMAND_RESTOCK:
         return codec_request_restock(ask, message);
     case COMMAND_LIST_POOLS:

@@ -4,8 +4,10 @@
  * and in one walk, and so that the same wish in another order is the same body.
  * Owns nothing. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
+#include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "proto/codec_parts.h"
 
@@ -166,4 +168,21 @@ int codec_request_restock(struct codec_ask *ask, struct span message)
     r = r ? r : codec_ask_pool(ask, "name", m->name);
     r = r ? r : codec_stock_note(ask, m->reason);
     return r ? r : codec_ask_request_id(ask, m->request_id);
+}
+
+/* -- an identity ------------------------------------------------------------------------------- */
+
+int codec_request_erase(struct codec_ask *ask, struct span message)
+{
+    Fairslot__Admin__V1__EraseIdentityRequest *m;
+    int r = codec_unpack(&fairslot__admin__v1__erase_identity_request__descriptor, message,
+                         ask->arena, &m);
+    if (r) {
+        return r;
+    }
+    if (strspn(m->identity, "0123456789abcdef") != 32 || m->identity[32] != 0) {
+        return codec_fault(ask, "identity", "32 of 0-9 and a-f");
+    }
+    ask->command->note = span_of(m->identity);
+    return codec_ask_request_id(ask, m->request_id);
 }

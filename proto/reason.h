@@ -79,7 +79,8 @@
     X(PART_TOO_LATE, 9, 0, "the parts of this seed are settled")                                  \
     X(SLOT_OFFERED, 9, 0, "an open release offers the slot: close or cancel the release first")   \
     X(READ_BUDGET, 8, 1000, "looked at scarce slots too often: once a second tells as much")      \
-    X(EVENTS_GONE, 11, 0, "events after that page_token are kept no longer: begin without one")
+    X(EVENTS_GONE, 11, 0, "events after that page_token are kept no longer: begin without one")   \
+    X(ERASE_RUNNING, 14, 500, "the erasure is under way: send the request_id again")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -256,6 +256,7 @@ enum result_kind {
     RESULT_RELEASES,     /* releases, next_page_token */
     RESULT_TICKET,       /* ticket */
     RESULT_PROOF,        /* proof, ticket */
+    RESULT_OPERATION,    /* log_index: done, and what its name says */
     RESULT_TICKETS,      /* rows, next_page_token */
     RESULT_REPORT,       /* report */
     RESULT_OUTCOME,      /* releases[0], outcomes, next_page_token */

@@ -16,6 +16,7 @@ int cmd_token(const struct verb *verb, int argc, char **argv);
 int cmd_pool_create(const struct verb *verb, int argc, char **argv);
 int cmd_pool_update(const struct verb *verb, int argc, char **argv);
 int cmd_pool_restock(const struct verb *verb, int argc, char **argv);
+int cmd_identity_erase(const struct verb *verb, int argc, char **argv);
 int cmd_pool_list(const struct verb *verb, int argc, char **argv);
 int cmd_pool_show(const struct verb *verb, int argc, char **argv);
 int cmd_slot_import(const struct verb *verb, int argc, char **argv);

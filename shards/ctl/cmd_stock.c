@@ -16,6 +16,7 @@
 #include "ctl/session.h"
 #include "ctl/show.h"
 #include "ctl/talk.h"
+#include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 
 #define STOCK_ADMIN         "/fairslot.admin.v1.PoolAdminService/"
@@ -153,6 +154,42 @@ int cmd_pool_restock(const struct verb *verb, int argc, char **argv)
     if (r == VERB_OK) {
         r = cmd_stock_counted(&call, &answer->base, "slots are free again",
                               answer->restocked_count);
+        session_free(answer);
+    }
+    return r;
+}
+
+int cmd_identity_erase(const struct verb *verb, int argc, char **argv)
+{
+    struct options_call call;
+    struct options_words words;
+    char made[VALUE_UUID_MAX];
+    const char *request_id = NULL;
+    const struct options_spec specs[] = {
+        {"request-id", 0, &request_id, NULL}, OPTIONS_CALL(&call), {NULL}};
+    const struct options_rule rule = {specs, 1, 1, "an identity, 32 hex digits"};
+    Google__Longrunning__Operation *answer;
+    options_call_init(&call);
+    int r = options_parse(verb, &rule, argc, argv, &words);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    r = options_call_check(verb, &call);
+    char *id = r == VERB_OK ? cmd_stock_request_id(verb, request_id, made) : NULL;
+    if (id == NULL) {
+        return VERB_USAGE;
+    }
+    Fairslot__Admin__V1__EraseIdentityRequest request =
+        FAIRSLOT__ADMIN__V1__ERASE_IDENTITY_REQUEST__INIT;
+    request.identity = (char *)words.at[0];
+    request.request_id = id;
+    const struct session_call ask = {"/fairslot.admin.v1.MaintenanceService/EraseIdentity",
+                                     &request.base,
+                                     &google__longrunning__operation__descriptor};
+    r = cmd_stock_call(&call, &ask, RESTOCK_PATIENCE_US, &answer);
+    if (r == VERB_OK) {
+        r = options_json(&call) ? render_print_json(render_json(&answer->base))
+                                : (puts("the identity is erased"), render_flush());
         session_free(answer);
     }
     return r;

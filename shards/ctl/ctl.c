@@ -70,6 +70,16 @@ static const char ctl_pool_restock_help[] =
     "example:\n"
     "  fairslot pool restock passports --reason 'the release was cancelled'\n";
 
+static const char ctl_identity_erase_help[] =
+    "usage: fairslot identity erase IDENTITY [options]\n"
+    "Gives back what the identity has and forgets it; releases still verify.  Waits until it is\n"
+    "done (10 minutes): a release that is sealed and not served yet delays it.\n"
+    "  IDENTITY            the pseudonym, 32 hex digits\n"
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot identity erase 3f0c5b1e9a7d4c2286e1f0a9b8c7d6e5\n";
+
 static const char ctl_slot_block_help[] =
     "usage: fairslot slot block SLOT... [options]\n"
     "Takes slots out of use, all or nothing: none of them may be held or reserved.\n"
@@ -297,6 +307,8 @@ const struct verb ctl_verbs[] = {
     {"pool", "restock", "free a pool's returned slots", ctl_pool_restock_help, cmd_pool_restock},
     {"pool", "list", "every pool", ctl_pool_list_help, cmd_pool_list},
     {"pool", "show", "one pool's policy", ctl_pool_show_help, cmd_pool_show},
+    {"identity", "erase", "forget everything of an identity", ctl_identity_erase_help,
+     cmd_identity_erase},
     {"slot", "import", "create slots from a CSV file", ctl_slot_import_help, cmd_slot_import},
     {"slot", "watch", "a pool's slots as they change", ctl_slot_watch_help, cmd_slot_watch},
     {"slot", "block", "take slots out of use", ctl_slot_block_help, cmd_slot_block},

@@ -292,6 +292,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_release_add_part(s));
     case COMMAND_STEP_RELEASE:
         return err_trace(ledger_release_step(s));
+    case COMMAND_ERASE:
+        return err_trace(ledger_erase(s));
     case COMMAND_COIN:
         return err_trace(ledger_coin(s));
     case COMMAND_END_RELEASE:

@@ -110,8 +110,8 @@ int ledger_class_mark(struct ledger_step *s, struct span own)
     }
     struct routing_key at = ledger_identity_key(ledger_class_name(&c), &s->c->identity);
     r = ledger_account_load(s, at, &account);
-    if (r) {
-        return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
+    if (r) { /* none: it is being erased */
+        return r == LEDGER_NONE ? 0 : err_trace(r);
     }
     if (account.has_others) {
         return 0; /* then they all have it */

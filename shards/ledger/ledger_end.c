@@ -119,6 +119,7 @@ int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
     ledger_ticket_nonce(r, &ticket, nonce);
     memcpy(ticket.identity.bytes, nonce, sizeof ticket.identity.bytes);
     ticket.state = ticket.hold ? now.state : ticket.state;
+    ticket.state = ticket.state == TICKET_OFFERED ? TICKET_LAPSED : ticket.state; /* erased */
     ticket.hold = 0;
     ticket.act_by_us = 0;
     ticket.is_burned = true;

@@ -434,3 +434,20 @@ int ledger_hold_end(struct ledger_step *s)
     r = r ? r : ledger_account_put(s, &key, &w, &spill);
     return r || !is_scarce ? err_trace(r) : err_trace(ledger_event_item(s, e));
 }
+
+int ledger_hold_give_back(struct ledger_step *s, const struct ledger_owned *owned)
+{
+    struct ledger_item *item = owned->item;
+    struct command as = {.kind = ledger_item_is_reservation(item) ? COMMAND_CANCEL_RESERVATION
+                                                                  : COMMAND_DROP_HOLD};
+    struct ledger_step step = *s;
+    struct ledger_outcome o;
+    ledger_outcome_init(&o);
+    step.c = &as;
+    int r = ledger_hold_turn(&step, owned, &o);
+    if (r) {
+        return err_trace(r);
+    }
+    ledger_expiry_remove(&s->l->expiry, item->number);
+    return err_trace(ledger_outcome_put(s, &o));
+}

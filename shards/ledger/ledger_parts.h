@@ -542,6 +542,11 @@ int ledger_restock_step(struct ledger_step *s);
 int ledger_restock_load(struct ledger *l, uint64_t space);
 /* Begins one that nobody asked for; nothing happens when there is one, or no room.  0 or < 0. */
 int ledger_restock_own(struct ledger_step *s, uint64_t space);
+/* By an operator: a live item goes back as if its owner had dropped or cancelled it; the account is
+ * written with it. */
+int ledger_hold_give_back(struct ledger_step *s, const struct ledger_owned *owned);
+/* -- ledger_erase.c */
+int ledger_erase(struct ledger_step *s);
 /* -- ledger_coin.c */
 bool ledger_coin_has_room(const struct ledger *l, uint64_t space);
 /* The pool's policy is that now. */

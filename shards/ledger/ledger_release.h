@@ -273,6 +273,9 @@ int64_t ledger_end_next_us(const struct ledger *l);
 /* The nonce of a ticket's leaf. */
 void ledger_ticket_nonce(const struct ledger_release *r, const struct ledger_ticket *t,
                          uint8_t ret_nonce[16]);
+/* By an operator: withdrawn, where its owner could.  0, REASON_ERASE_RUNNING, < 0. */
+int ledger_ticket_leave(struct ledger_step *s, struct ledger_release *r,
+                        const struct ticket_id *id);
 /* Nobody's any more, with its state as it came out.  0 or < 0. */
 int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
                        const struct ticket_id *id);

@@ -149,6 +149,7 @@ int ledger_request_recall_from(struct ledger_step *s, const struct ledger_memory
     case COMMAND_BLOCK_SLOTS:
     case COMMAND_UNBLOCK_SLOTS:
     case COMMAND_RESTOCK:
+    case COMMAND_ERASE:
         return err_trace(ledger_request_changed(s, snapshot));
     case COMMAND_CREATE_RELEASE:
     case COMMAND_CHANGE_RELEASE:

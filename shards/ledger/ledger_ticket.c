@@ -423,6 +423,28 @@ static int ticket_withdraw(struct ledger_step *s, struct ticket_scene *t)
     return err_trace(r);
 }
 
+int ledger_ticket_leave(struct ledger_step *s, struct ledger_release *r,
+                        const struct ticket_id *id)
+{
+    struct ticket_scene t;
+    int status = ledger_ticket_load(s, r->space, id, &t.ticket);
+    if (status || t.ticket.state == TICKET_WITHDRAWN) {
+        return status == LEDGER_NONE ? 0 : err_trace(status);
+    }
+    memcpy(t.preferences, t.ticket.preferences.ptr, t.ticket.preferences.len);
+    t.ticket.preferences.ptr = t.preferences;
+    t.release = *r;
+    status = ledger_keep(s->arena, t.ticket.first_slug, &t.ticket.first_slug);
+    status = status ? status : ticket_withdraw(s, &t);
+    if (status == REASON_RELEASE_SEALED) {
+        return REASON_ERASE_RUNNING;
+    }
+    *r = t.release;
+    return status < 0                       ? err_trace(status)
+           : status == REASON_TICKET_ENDED ? 0
+                                            : err_trace(ledger_ticket_put(s, r->space, &t.ticket));
+}
+
 int ledger_ticket_delete(struct ledger_step *s)
 {
     static const struct ledger_outcome nothing;

@@ -234,11 +234,137 @@ static void test_retry_after_the_end(void)
     kit_fini(&k);
 }
 
+/* -- erasure ----------------------------------------------------------------------------------- */
+
+static int erase(struct kit *k, unsigned person)
+{
+    struct identity who = kit_person(person);
+    char hex[33];
+    for (int i = 0; i < 16; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", who.bytes[i]);
+    }
+    struct command c = kit_command(k, COMMAND_ERASE, "", 9999);
+    c.roles = ROLE_OPERATOR;
+    c.note = span_of(hex);
+    int r;
+    for (int i = 0; (r = kit_apply(k, &c)) == REASON_ERASE_RUNNING && i < 100; i++) {
+        EQ(kit_reopen(k), 0);
+    }
+    EQ(kit_apply(k, &c), r); /* the same again */
+    return r;
+}
+
+/* Records in whose key or value the identity stands. */
+static size_t records_of(struct kit *k, unsigned person)
+{
+    struct identity who = kit_person(person);
+    size_t found = 0;
+    for (size_t i = 0; i < k->m.count; i++) {
+        struct span both[2];
+        membook_at(&k->m, i, &both[0], &both[1]);
+        for (int j = 0; j < 2; j++) {
+            for (size_t at = 0; at + 16 <= both[j].len; at++) {
+                found += memcmp(both[j].ptr + at, who.bytes, 16) == 0;
+            }
+        }
+    }
+    return found;
+}
+
+static void test_an_identity_is_erased(void)
+{
+    struct kit k;
+    struct draw_hash root, again;
+    unsigned used, used_again, winner = PEOPLE;
+    release_day(&k, 30 * DAY_US);
+    root_of_rows(&k, &root, &used);
+    for (unsigned i = 0; i < PEOPLE && winner == PEOPLE; i += 2) {
+        if (ask(&k, COMMAND_GET_TICKET, i, (struct release_words){.slot_count = 0}) == REASON_OK &&
+            k.v.ticket->state == TICKET_USED) {
+            winner = i;
+        }
+    }
+    OK(winner < PEOPLE);
+    for (unsigned i = 0; i < 300; i++) { /* verdicts to be forgotten, more than one command's */
+        uint64_t id[2] = {1, i};
+        OK(kit_change(&k, COMMAND_DROP_HOLD, POOL, winner, id) > 0);
+    }
+    struct command list = kit_command(&k, COMMAND_LIST_SLOTS, POOL, 9999);
+    unsigned taken[2] = {0, 0};
+    OK(records_of(&k, winner) > 256);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass) {
+            EQ(erase(&k, winner), REASON_OK);
+            EQ(k.v.result, RESULT_OPERATION);
+            EQ(records_of(&k, winner), 0);
+        }
+        list.roles = ROLE_OPERATOR;
+        list.to_us = INT64_MAX;
+        list.page_size = PAGE_SIZE_MAX;
+        EQ(kit_apply(&k, &list), REASON_OK);
+        for (size_t i = 0; i < k.v.slots_count; i++) {
+            taken[pass] += k.v.slots[i].state == SLOT_TAKEN;
+        }
+    }
+    EQ(taken[1] + 1, taken[0]); /* given back, and to nobody */
+    root_of_rows(&k, &again, &used_again);
+    OK(memcmp(&root, &again, sizeof root) == 0 && used == used_again);
+    EQ(kit_reopen(&k), 0);
+    EQ(erase(&k, 50000), REASON_OK); /* nobody ever saw it */
+    kit_fini(&k);
+}
+
+/* In entry it leaves the set, and may come back; sealed sets wait. */
+static void test_erased_before_the_draw(void)
+{
+    struct kit k;
+    struct pool_view p = kit_policy(POOL, POOL);
+    kit_init(&k);
+    p.scarce = true;
+    EQ(kit_pool_of(&k, &p), REASON_OK);
+    EQ(kit_slots(&k, POOL, 0, 2), REASON_OK);
+    policy = (struct release_policy){.serving = RELEASE_BY_PREFERENCE,
+                                     .entry_open_us = k.now_us,
+                                     .entry_close_us = k.now_us + 60 * SECOND_US,
+                                     .slots_from_us = KIT_START,
+                                     .slots_to_us = KIT_START + 30 * DAY_US};
+    EQ(ask(&k, COMMAND_CREATE_RELEASE, 9999,
+           (struct release_words){.policy = &policy, .secret = {secret, sizeof secret}}),
+       REASON_OK);
+    settle(&k, false);
+    for (unsigned i = 1; i < 6; i++) {
+        EQ(ask(&k, COMMAND_CREATE_TICKET, i, (struct release_words){.slot_count = 1}), REASON_OK);
+    }
+    EQ(erase(&k, 1), REASON_OK);
+    EQ(erase(&k, 2), REASON_OK);
+    EQ(records_of(&k, 1), 0);
+    EQ(ask(&k, COMMAND_CREATE_TICKET, 2, (struct release_words){.slot_count = 1}), REASON_OK);
+    OK(records_of(&k, 2) > 0);
+    k.now_us += 60 * SECOND_US;
+    settle(&k, false);
+    EQ(ask(&k, COMMAND_GET_TICKET, 2, (struct release_words){.slot_count = 0}), REASON_OK);
+    EQ(ask(&k, COMMAND_GET_TICKET, 1, (struct release_words){.slot_count = 0}), REASON_OK);
+    EQ(k.v.ticket->state, TICKET_WITHDRAWN);
+    for (unsigned i = 1; i < 6; i++) {
+        EQ(erase(&k, i), REASON_OK);
+        EQ(records_of(&k, i), 0);
+    }
+    struct command c = kit_command(&k, COMMAND_ERASE, "", 3);
+    c.note = span_of("00000000000000000000000000000000");
+    EQ(kit_apply(&k, &c), REASON_ROLE_MISSING);
+    c.roles = ROLE_OPERATOR;
+    c.note = span_of("Anna");
+    EQ(kit_apply(&k, &c), REASON_FIELD_INVALID);
+    kit_fini(&k);
+}
+
 int main(void)
 {
     TAP_RUN(test_the_key_is_burned);
     TAP_RUN(test_records_end);
     TAP_RUN(test_same_bytes);
     TAP_RUN(test_retry_after_the_end);
+    TAP_RUN(test_an_identity_is_erased);
+    TAP_RUN(test_erased_before_the_draw);
     return tap_done();
 }
