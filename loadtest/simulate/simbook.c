@@ -202,8 +202,12 @@ static struct simbook_record *simbook_record(struct simbook *s, struct span rest
     if (r) {
         r->rest_len = (uint8_t)rest.len;
         r->value_len = (uint16_t)value.len;
-        memcpy(r->bytes, rest.ptr, rest.len);
-        memcpy(r->bytes + rest.len, value.ptr, value.len);
+        if (rest.len > 0) {
+            memcpy(r->bytes, rest.ptr, rest.len);
+        }
+        if (value.len > 0) {
+            memcpy(r->bytes + rest.len, value.ptr, value.len);
+        }
     }
     return r;
 }
@@ -334,7 +338,9 @@ static int simbook_put(void *self, struct span key, struct span value)
     bool is_there = simbook_is_at(n, at, &k);
     if (is_there && n->records[at]->value_len == value.len) {
         struct simbook_record *r = n->records[at];
-        memmove(r->bytes + r->rest_len, value.ptr, value.len);
+        if (value.len > 0) {
+            memmove(r->bytes + r->rest_len, value.ptr, value.len);
+        }
         return 0;
     }
     struct simbook_record *r = simbook_record(s, k.rest, value);
