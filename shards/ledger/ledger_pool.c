@@ -58,7 +58,9 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
         memcpy(p->id, view.id.ptr, view.id.len);
         memcpy(p->service_class, view.service_class.ptr, view.service_class.len);
         if (view.return_release.len) {
+            if (view.return_release.len) {
             memcpy(p->return_release, view.return_release.ptr, view.return_release.len);
+        }
         }
     }
     if (!span_equal((struct span){p->id, p->id_len}, id)) {
