@@ -157,7 +157,7 @@ const struct verb flood_verbs[] = {
      "  wait_p95, wait_p99, wait_max, latency_p50, latency_p95, latency_p99, latency_max, sent,\n"
      "  answered, refused, timed_out, cancelled, unaccounted, garbled, oversold, double_booked,\n"
      "  double_won, extra_tickets, double_confirmed, order_wrong, lost, unheard, late_share,\n"
-     "  arrival_chi2\n"
+     "  arrival_chi2, arrival_spearman, jain, gini, wasted_holds\n"
      "example:\n"
      "  fairslot flood --scenario loadtest/scenarios/munich-release.ini --issuer demo \\\n"
      "      --threshold 'bot_advantage<1.3' --html day.html\n",

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What a run means.  A fair draw is drawing without replacement: of N identities that came, B of
- * them ours, S slots: hypergeometric, whose 2.5 and 97.5 % points are printed beside what was.
- * Owns: nothing.  Fails never; a run without slots or clients has zero shares. */
+/* What a run means: identities out of clients, their fairness (loadtest/fairness), every request.
+ * Owns: nothing.
+ * Fails never; a run without slots or clients has zero shares. */
 #include "flood/report.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -13,77 +12,58 @@
 #include "base/check.h"
 #include "flood/commit.h"
 
-static double report_choose(double n, double k)
+static void report_share(struct share *s, const struct fairness_group *g)
 {
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1);
+    *s = (struct share){.identities = g->identities, .slots = g->slots,
+                        .identity_share = g->identity_share, .slot_share = g->slot_share,
+                        .advantage = g->advantage, .advantage_low = g->advantage_low,
+                        .advantage_high = g->advantage_high, .fair_mean = g->fair_mean,
+                        .fair_low = (uint32_t)g->fair_low, .fair_high = (uint32_t)g->fair_high};
 }
 
-/* The 95 % range of how many of `drawn` fall on `mine` of `all`. */
-static void report_range(struct share *s, double all, double drawn)
+/* One row an identity: when the first of its devices came, and what it has in the end.  Stolen
+ * tokens count for their owners. */
+static struct fairness_person *report_people(const struct plan *p)
 {
-    double mine = (double)s->identities, sum = 0;
-    double low = mine + drawn > all ? mine + drawn - all : 0;
-    double high = mine < drawn ? mine : drawn;
-    s->fair_low = s->fair_high = (uint32_t)low;
-    bool has_low = false;
-    for (double k = low; k <= high; k++) {
-        sum += exp(report_choose(mine, k) + report_choose(all - mine, drawn - k) -
-                   report_choose(all, drawn));
-        if (!has_low && sum >= 0.025) {
-            s->fair_low = (uint32_t)k;
-            has_low = true;
-        }
-        s->fair_high = (uint32_t)k;
-        if (sum >= 0.975) {
-            break;
-        }
+    struct fairness_person *people = calloc((size_t)p->scenario.identities_count + 1,
+                                            sizeof *people);
+    CHECK(people != NULL);
+    for (uint32_t i = 0; i < p->scenario.identities_count; i++) {
+        people[i].arrival_us = INT64_MAX;
     }
-}
-
-static void report_share(struct share *s, uint64_t all, uint64_t slots)
-{
-    uint64_t drawn = slots < all ? slots : all;
-    s->identity_share = all ? (double)s->identities / (double)all : 0;
-    s->slot_share = slots ? (double)s->slots / (double)slots : 0;
-    s->advantage = s->identity_share > 0 ? s->slot_share / s->identity_share : 0;
-    s->fair_mean = (double)drawn * s->identity_share;
-    if (all > 0) {
-        report_range(s, (double)all, (double)drawn);
+    for (uint32_t i = 0; i < p->scenario.clients_count; i++) {
+        const struct client *who = &p->clients[i];
+        struct fairness_person *person = &people[who->identity];
+        bool is_thief = plan_who(p, who->population)->victims >= 0;
+        person->arrival_us = who->first_us < person->arrival_us ? who->first_us
+                                                                : person->arrival_us;
+        person->group = is_thief ? person->group : who->population;
+        person->slots = (uint8_t)(person->slots + (who->state == CROWD_WON));
     }
+    return people;
 }
 
-static int report_by_first(const void *a, const void *b)
-{
-    const struct client *x = *(const struct client *const *)a;
-    const struct client *y = *(const struct client *const *)b;
-    return x->first_us != y->first_us ? (x->first_us < y->first_us ? -1 : 1)
-                                      : (x < y ? -1 : x > y);
-}
-
-/* Everybody in the order of coming, in ten parts. */
-static void report_deciles(struct report *r)
+static void report_fairness(struct report *r)
 {
     const struct plan *p = r->plan;
-    const struct client **order = malloc(((size_t)p->scenario.clients_count + 1) * sizeof *order);
-    uint64_t won = 0;
-    CHECK(order != NULL);
-    for (uint32_t i = 0; i < p->scenario.clients_count; i++) {
-        order[i] = &p->clients[i];
+    struct fairness_crowd crowd = {.people = report_people(p), .groups_count = plan_whos(p),
+                                   .count = p->scenario.identities_count, .seed = p->seed};
+    for (uint32_t i = 0; i < plan_whos(p); i++) {
+        crowd.attack_mask |= plan_who(p, i)->is_attack ? 1u << i : 0;
     }
-    qsort(order, p->scenario.clients_count, sizeof *order, report_by_first);
-    for (uint32_t i = 0; i < p->scenario.clients_count; i++) {
-        struct decile *d = &r->deciles[(uint64_t)i * PLAN_DECILES / p->scenario.clients_count];
-        d->clients++;
-        d->won += order[i]->state == CROWD_WON;
-        won += order[i]->state == CROWD_WON;
+    CHECK(fairness_fill(&crowd, &r->fair) == 0);
+    for (uint32_t i = 0; i < plan_whos(p); i++) {
+        report_share(&r->shares[i], &r->fair.groups[i]);
+        r->wasted += r->result.parties[i].wasted;
+        r->holds += r->result.parties[i].holds;
     }
-    r->deciles_chi2 = 0;
-    for (int i = 0; i < PLAN_DECILES && won > 0; i++) {
-        double expected = (double)won * r->deciles[i].clients / p->scenario.clients_count;
-        double off = r->deciles[i].won - expected;
-        r->deciles_chi2 += expected > 0 ? off * off / expected : 0;
+    report_share(&r->bots, &r->fair.attack);
+    for (int i = 0; i < PLAN_DECILES; i++) {
+        r->deciles[i] = (struct decile){(uint32_t)r->fair.deciles[i].identities,
+                                        (uint32_t)r->fair.deciles[i].slots};
     }
-    free(order);
+    r->deciles_chi2 = r->fair.deciles_chi2;
+    free(crowd.people);
 }
 
 static void report_requests(struct report *r)
@@ -107,23 +87,8 @@ static void report_requests(struct report *r)
 
 void report_fill(struct report *r)
 {
-    const struct plan *p = r->plan;
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < plan_whos(p); i++) {
-        struct share *s = &r->shares[i];
-        const struct crowd_population *who = plan_who(p, i);
-        *s = (struct share){.slots = r->result.parties[i].won};
-        s->identities = who->victims < 0 ? who->identities : 0; /* stolen ones are their owners' */
-        all += s->identities;
-        r->bots.identities += who->is_attack ? s->identities : 0;
-        r->bots.slots += who->is_attack ? s->slots : 0;
-    }
-    for (uint32_t i = 0; i < plan_whos(p); i++) {
-        report_share(&r->shares[i], all, p->slots_count);
-    }
-    report_share(&r->bots, all, p->slots_count);
+    report_fairness(r);
     report_requests(r);
-    report_deciles(r);
 }
 
 bool report_is_honest(const struct report *r)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "fairness/fairness.h"
 #include "flood/plan.h"
 #include "flood/stage.h"
 
@@ -13,6 +14,7 @@
 struct share {
     uint64_t identities, slots;
     double identity_share, slot_share, advantage;
+    double advantage_low, advantage_high; /* 95 % of a bootstrap over identities */
     double fair_mean;            /* slots that a draw among all gives on average */
     uint32_t fair_low, fair_high; /* in 95 of 100 draws: not under, not over */
 };
@@ -28,6 +30,8 @@ struct report {
     struct share shares[PLAN_PARTIES_MAX];
     struct share bots;                   /* all populations that attack, together */
     struct decile deciles[PLAN_DECILES]; /* of everybody, by first request */
+    struct fairness fair;                /* the rest of it: Jain, Gini, Spearman */
+    uint64_t holds, wasted;              /* that anybody had; that came to nothing */
     double deciles_chi2;                 /* 9 degrees of freedom */
     uint64_t sent, answered, refused, timed_out, cancelled, unaccounted;
     double late_share;                   /* of the requests */

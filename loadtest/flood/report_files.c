@@ -45,6 +45,10 @@ void report_text(FILE *out, const struct report *r)
     } else {
         fputs("  audit      could not be made: the shard did not answer\n", out);
     }
+    fprintf(out, "  fairness   Jain %.3f, Gini %.3f; arrival and win: chi-square %.1f (over 16.9 "
+            "in 5 %% of fair draws), Spearman %.3f\n  holds      %llu, of which %llu came to "
+            "nothing\n", r->fair.jain, r->fair.gini, r->deciles_chi2, r->fair.arrival_spearman,
+            (unsigned long long)r->holds, (unsigned long long)r->wasted);
     if (r->bots.identities) {
         fprintf(out, "  bots       %llu of %u slots; in 95 of 100 fair draws %u to %u (%.1f on "
                 "average)\n", (unsigned long long)r->bots.slots, r->plan->slots_count,

@@ -42,10 +42,12 @@ static void json_share(FILE *out, const struct share *s)
 {
     fprintf(out,
             "\"identities\": %llu, \"slots\": %llu, \"identity_share\": %.6f, "
-            "\"slot_share\": %.6f, \"advantage\": %.4f, \"fair_mean\": %.2f, "
+            "\"slot_share\": %.6f, \"advantage\": %.4f, \"advantage_95\": [%.4f, %.4f], "
+            "\"fair_mean\": %.2f, "
             "\"fair_range\": [%u, %u]",
             (unsigned long long)s->identities, (unsigned long long)s->slots, s->identity_share,
-            s->slot_share, s->advantage, s->fair_mean, s->fair_low, s->fair_high);
+            s->slot_share, s->advantage, s->advantage_low, s->advantage_high, s->fair_mean,
+            s->fair_low, s->fair_high);
 }
 
 static void json_party(FILE *out, const struct report *r, uint32_t i, const char *pad)
@@ -169,7 +171,10 @@ void report_json(FILE *out, const struct report *r, int indent)
         fprintf(out, "%s{\"clients\": %u, \"won\": %u}", i ? ", " : "", r->deciles[i].clients,
                 r->deciles[i].won);
     }
-    fprintf(out, "],\n%s  \"arrival_chi2\": %.3f,\n%s  \"latency\": {", pad, r->deciles_chi2, pad);
+    fprintf(out, "],\n%s  \"arrival_chi2\": %.3f, \"arrival_spearman\": %.4f, \"jain\": %.4f, "
+            "\"gini\": %.4f,\n%s  \"holds\": %llu, \"wasted_holds\": %llu,\n"
+            "%s  \"latency\": {", pad, r->deciles_chi2, r->fair.arrival_spearman, r->fair.jain,
+            r->fair.gini, pad, (unsigned long long)r->holds, (unsigned long long)r->wasted, pad);
     bool is_first = true;
     for (int i = 0; i < CROWD_ACT_COUNT; i++) {
         if (r->result.latency[i].count) {

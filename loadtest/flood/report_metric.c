@@ -47,6 +47,10 @@ static const struct metric {
     {"double_confirmed", METRIC_AUDIT, offsetof(struct report, audit.double_confirmed)},
     {"order_wrong", METRIC_AUDIT, offsetof(struct report, audit.order_wrong)},
     {"unheard", METRIC_AUDIT, offsetof(struct report, audit.unheard)},
+    {"jain", METRIC_DOUBLE, offsetof(struct report, fair.jain)},
+    {"gini", METRIC_DOUBLE, offsetof(struct report, fair.gini)},
+    {"arrival_spearman", METRIC_DOUBLE, offsetof(struct report, fair.arrival_spearman)},
+    {"wasted_holds", METRIC_COUNT64, offsetof(struct report, wasted)},
     {"late_share", METRIC_DOUBLE, offsetof(struct report, late_share)},
     {"arrival_chi2", METRIC_DOUBLE, offsetof(struct report, deciles_chi2)},
 };
