@@ -130,7 +130,7 @@ const struct verb flood_verbs[] = {
     {"flood", "histogram", "numbers on stdin as percentiles and in HdrHistogram's V2 encoding",
      "usage: fairslot flood histogram < FILE\n"
      "One whole number of microseconds a line.\n"
-     "example:\n  seq 1 1000 | fairslot flood histogram\n",
+     "example:\n  fairslot flood histogram < latencies.txt\n",
      flood_histogram},
     {"flood", NULL, "a release day with its whole crowd against a server, open loop",
      "usage: fairslot flood --scenario FILE --issuer DIR [options]\n"

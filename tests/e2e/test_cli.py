@@ -108,6 +108,24 @@ def test_pool_verbs():
     assert 'Büro Süd' in call('pool', 'list').stdout
 
 
+def test_ways_of_return_and_erasure():
+    """pool create and update with appeal period and way of return; identity erase, twice."""
+    call('pool', 'create', 'back', '--return', 'coin', '--return-wait', '2h', '--appeal-period',
+         '14d')
+    shown = call_json('pool', 'show', 'back', token=PERSON)
+    assert shown['returnPolicy'] == 'RETURN_POLICY_COIN', shown
+    assert shown['returnWait'] == '7200s' and shown['appealPeriod'] == '1209600s', shown
+    call('pool', 'update', 'back', '--return', 'named', check=FAILED)  # which release?
+    call('pool', 'update', 'back', '--return', 'named', '--return-release', 'autumn')
+    shown = call_json('pool', 'show', 'back', token=PERSON)
+    assert shown['returnRelease'] == 'autumn', shown
+    call('pool', 'create', 'wrong', '--return', 'often', check=2)
+    for _ in range(2):
+        done = call('identity', 'erase', '0123456789abcdef0123456789abcdef')
+        assert 'erased' in done.stdout, done.stdout
+    call('identity', 'erase', 'Anna', check=FAILED)
+
+
 def test_precondition_is_3():
     for words in (('pool', 'show', 'nowhere'), ('pool', 'create', 'cli'),
                   ('reservation', 'show', 'pools/cli/reservations/r0123456789abcdef-1'),
