@@ -33,9 +33,10 @@
     ".range{stroke:var(--ink);stroke-width:1.4}\n" \
     ".fair{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:5 4}\n" \
     ".rate{fill:var(--ids);opacity:.45}.curve{stroke-width:2}\n" \
-    ".wpeople,.c1{stroke:var(--people)}.wbot,.c3{stroke:var(--bot);stroke-dasharray:6 3}\n" \
-    ".c0{stroke:var(--ids);stroke-dasharray:2 3}.c2{stroke:var(--third);stroke-dasharray:9 3}\n" \
-    ".c4{stroke:var(--fourth)}\n" \
+    ".wpeople,.c2{stroke:var(--people)}.wbot,.c5{stroke:var(--bot);stroke-dasharray:6 3}\n" \
+    ".c1{stroke:var(--ids);stroke-dasharray:2 3}.c4{stroke:var(--third);stroke-dasharray:9 3}\n" \
+    ".c6{stroke:var(--fourth)}.c3{stroke:var(--soft);stroke-dasharray:1 3}\n" \
+    ".c7{stroke:var(--ink);stroke-dasharray:12 3}.c8{stroke:var(--ink)}\n" \
     ".legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 22px;padding:0;" \
     "margin:14px 0 0;font-size:14px}\n" \
     ".legend li{display:flex;align-items:center;gap:8px}\n" \
