@@ -20,7 +20,7 @@ static struct span key_of(struct prng *p, uint8_t bytes[64])
 
 static bool same(struct span a, struct span b)
 {
-    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 static void walk(struct simbook *s, struct membook *m)
