@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The crowd's clients and the queue of what they do next.
- *   crowd_new(): everybody's first event -> heap -> crowd_next(), by time, then client
- * Owns: the clients (64 bytes each) and the heap (24 an event).
+ *   crowd_new(): everybody's first event -> buckets of time -> heap -> crowd_next()
+ * Owns: the clients (64 bytes each) and the queue (28 an event): the bucket that is due lies in a
+ * small heap, by time, then client; later ones are lists that nobody has sorted yet.
  * Fails: crowd_new() alone, when memory ends; room for CROWD_EVENTS_PER_CLIENT is taken there, so
  * nothing that comes back later can need more.
  * Invariants: what comes out has times that never go back, except behind an event that an answer
  * made for now; every event that comes out is counted as sent.
- * Not a timer wheel: at millions of clients one pop costs a microsecond, and order is exact. */
+ * Not one heap: of ten million events each pop would miss the cache at every level. */
 #include "crowd/crowd.h"
 
 #include <errno.h>
@@ -38,47 +39,87 @@ static bool crowd_before(const struct crowd_event *a, const struct crowd_event *
     return a->client != b->client ? a->client < b->client : a->act < b->act;
 }
 
-void crowd_push(struct crowd *c, const struct crowd_event *event)
+static bool crowd_before_at(const struct crowd *c, uint32_t a, uint32_t b)
 {
-    if (event->at_us > c->end_us || c->events_count == c->events_capacity) {
-        return;
-    }
-    size_t at = c->events_count++;
-    while (at > 0 && crowd_before(event, &c->events[(at - 1) / 4])) {
-        c->events[at] = c->events[(at - 1) / 4];
+    return crowd_before(&c->events[a], &c->events[b]);
+}
+
+static void crowd_sift_up(struct crowd *c, uint32_t number)
+{
+    uint32_t at = c->heap_count++;
+    while (at > 0 && crowd_before_at(c, number, c->heap[(at - 1) / 4])) {
+        c->heap[at] = c->heap[(at - 1) / 4];
         at = (at - 1) / 4;
     }
-    c->events[at] = *event;
+    c->heap[at] = number;
+}
+
+/* The next bucket with something in it becomes the heap, when that is empty. */
+static void crowd_refill(struct crowd *c)
+{
+    while (c->is_gathered && c->heap_count == 0 && c->bucket + 1 < CROWD_BUCKETS) {
+        uint32_t link = c->buckets[++c->bucket];
+        c->buckets[c->bucket] = 0;
+        while (link) {
+            struct crowd_event *e = &c->events[link - 1];
+            crowd_sift_up(c, link - 1);
+            link = e->link;
+            e->link = 0;
+        }
+    }
+}
+
+void crowd_push(struct crowd *c, const struct crowd_event *event)
+{
+    if (event->at_us > c->end_us ||
+        (c->events_free == 0 && c->events_used == c->events_capacity)) {
+        return;
+    }
+    uint32_t number = c->events_free ? c->events_free - 1 : c->events_used++;
+    c->events_free = c->events_free ? c->events[number].link : 0;
+    c->events[number] = *event;
+    c->events[number].link = 0;
+    int64_t bucket = (event->at_us - c->start_us) / c->bucket_us;
+    if (event->at_us < c->start_us || bucket <= (int64_t)c->bucket) {
+        crowd_sift_up(c, number);
+    } else {
+        CHECK(bucket < CROWD_BUCKETS);
+        c->events[number].link = c->buckets[bucket];
+        c->buckets[bucket] = number + 1;
+    }
+    crowd_refill(c);
 }
 
 static void crowd_pop(struct crowd *c, struct crowd_event *ret_event)
 {
-    CHECK(c->events_count > 0);
-    *ret_event = c->events[0];
-    struct crowd_event last = c->events[--c->events_count];
-    size_t at = 0;
+    CHECK(c->heap_count > 0);
+    uint32_t number = c->heap[0], last = c->heap[--c->heap_count], at = 0;
+    *ret_event = c->events[number];
+    c->events[number].link = c->events_free;
+    c->events_free = number + 1;
     for (;;) {
-        size_t first = 4 * at + 1, best = first;
-        for (size_t i = first + 1; i < first + 4 && i < c->events_count; i++) {
-            best = crowd_before(&c->events[i], &c->events[best]) ? i : best;
+        uint32_t first = 4 * at + 1, best = first;
+        for (uint32_t i = first + 1; i < first + 4 && i < c->heap_count; i++) {
+            best = crowd_before_at(c, c->heap[i], c->heap[best]) ? i : best;
         }
-        if (first >= c->events_count || !crowd_before(&c->events[best], &last)) {
+        if (first >= c->heap_count || !crowd_before_at(c, c->heap[best], last)) {
             break;
         }
-        c->events[at] = c->events[best];
+        c->heap[at] = c->heap[best];
         at = best;
     }
-    c->events[at] = last;
+    c->heap[at] = last;
+    crowd_refill(c);
 }
 
 int64_t crowd_next_us(const struct crowd *c)
 {
-    return c->events_count ? c->events[0].at_us : INT64_MAX;
+    return c->heap_count ? c->events[c->heap[0]].at_us : INT64_MAX;
 }
 
 bool crowd_next(struct crowd *c, int64_t until_us, struct crowd_event *ret_event)
 {
-    while (c->events_count > 0 && c->events[0].at_us <= until_us) {
+    while (crowd_next_us(c) <= until_us && c->heap_count > 0) {
         struct crowd_event event;
         crowd_pop(c, &event);
         if (crowd_due(c, &event)) {
@@ -100,6 +141,11 @@ static void crowd_times(struct crowd *c)
     c->end_us = c->window_us + (int64_t)(s->grace_us + s->run_us);
     /* A clock that ran for the days of a draw would be the whole run and change nothing. */
     c->clock_end_us = (int64_t)s->window_us;
+    for (uint32_t k = 0; k < s->populations_count; k++) {
+        int64_t early = -(int64_t)s->populations[k].early_us;
+        c->start_us = early < c->start_us ? early : c->start_us;
+    }
+    c->bucket_us = (c->end_us - c->start_us) / CROWD_BUCKETS + 1;
 }
 
 static void crowd_gather(struct crowd *c)
@@ -137,15 +183,18 @@ int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t par
     c->part = part;
     c->parts = parts;
     c->clients_count = scenario->clients_count / parts + 1;
-    c->events_capacity = (size_t)c->clients_count * CROWD_EVENTS_PER_CLIENT;
+    c->events_capacity = c->clients_count * CROWD_EVENTS_PER_CLIENT;
     c->clients = calloc(c->clients_count, sizeof *c->clients);
     c->events = calloc(c->events_capacity, sizeof *c->events);
-    if (c->clients == NULL || c->events == NULL) {
+    c->heap = calloc(c->events_capacity, sizeof *c->heap);
+    if (c->clients == NULL || c->events == NULL || c->heap == NULL) {
         crowd_free(c);
         return err_origin(-ENOMEM);
     }
     crowd_times(c);
     crowd_gather(c);
+    c->is_gathered = true;
+    crowd_refill(c);
     *ret_crowd = c;
     return 0;
 }
@@ -155,6 +204,7 @@ void crowd_free(struct crowd *c)
     if (c) {
         free(c->clients);
         free(c->events);
+        free(c->heap);
         free(c);
     }
 }
@@ -185,5 +235,5 @@ uint32_t crowd_open_count(const struct crowd *c)
 size_t crowd_bytes(const struct crowd *c)
 {
     return sizeof *c + c->clients_count * sizeof *c->clients +
-           c->events_capacity * sizeof *c->events;
+           (size_t)c->events_capacity * (sizeof *c->events + sizeof *c->heap);
 }

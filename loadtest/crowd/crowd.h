@@ -218,7 +218,8 @@ struct crowd_event {
     uint8_t act;       /* enum crowd_act */
     uint8_t is_tick;   /* of the client's clock */
     uint8_t population;
-    uint8_t reserved[5]; /* 0: no byte is left to the compiler */
+    uint8_t reserved;  /* 0: no byte is left to the compiler */
+    uint32_t link;     /* the queue's own; 0 in what comes out */
 };
 
 /* Of one population, counted by the machine. */

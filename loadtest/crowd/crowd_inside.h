@@ -5,7 +5,8 @@
 
 #include "crowd/crowd.h"
 
-#define CROWD_EVENTS_PER_CLIENT 5 /* its own, its clock's, new wishes, a reload, one to spare */
+#define CROWD_EVENTS_PER_CLIENT 4 /* its own, its clock's, new wishes, a reload: on average fewer */
+#define CROWD_BUCKETS 8192        /* of time, from the first event to the end */
 #define CROWD_NEVER_US INT64_MIN
 
 struct crowd {
@@ -15,8 +16,14 @@ struct crowd {
     struct crowd_client *clients;  /* of this part; number n stands at n / parts */
     uint32_t clients_count;
     uint32_t open_count;
-    struct crowd_event *events;    /* a heap of four children: earliest first */
-    size_t events_count, events_capacity;
+    struct crowd_event *events;    /* all that wait; free ones are linked */
+    uint32_t events_used, events_capacity, events_free;
+    uint32_t *heap;                /* numbers of those due soon: four children, earliest first */
+    uint32_t heap_count;
+    uint32_t buckets[CROWD_BUCKETS]; /* later ones, linked; 0: none, else number + 1 */
+    uint32_t bucket;               /* whose events are in the heap, and all before it */
+    int64_t start_us, bucket_us;
+    bool is_gathered;              /* everybody's first event is there */
     struct crowd_tally tallies[CROWD_POPULATIONS_MAX];
     int64_t window_us, served_us, end_us, clock_end_us;
 };
