@@ -204,7 +204,7 @@ static void test_small_clients(void)
     OK(sizeof(struct crowd_event) == 24);
     struct crowd *c = crowd_of(1, CROWD_LIVE, 0, 1);
     /* What does not grow with them is not counted on so few. */
-    OK((crowd_bytes(c) - 65536) / crowd_scenario(c)->clients_count <= 200);
+    OK((crowd_bytes(c) - 36000) / crowd_scenario(c)->clients_count <= 200);
     crowd_free(c);
 }
 
