@@ -139,7 +139,8 @@ int ledger_event_release(struct ledger_step *s, const struct ledger_release *r)
         [PHASE_SERVING] = EVENT_RELEASE_SERVING,     [PHASE_STANDBY] = EVENT_RELEASE_STANDBY,
         [PHASE_CLOSED] = EVENT_RELEASE_CLOSED,       [PHASE_CANCELLED] = EVENT_RELEASE_CANCELLED};
     struct ledger_event e = {.kind = kinds[r->phase], .release = r->space};
-    bool is_told = e.kind && s->l->version >= 3; /* older rules know of no events */
+    bool is_phantom = r->is_returned && r->slots_count == 0; /* a coin's that found nothing */
+    bool is_told = e.kind && s->l->version >= 3 && !is_phantom; /* older rules know no events */
     return is_told ? err_trace(event_put(s, 0, &e)) : 0;
 }
 

@@ -114,7 +114,9 @@ static void root_of_rows(struct kit *k, struct draw_hash *ret_root, unsigned *re
             draw_tree_add(&tree, &leaf);
             *ret_used += row->wish > 0;
         }
-        memcpy(token, k->v.next_page_token.ptr, k->v.next_page_token.len);
+        if (k->v.next_page_token.len > 0) {
+            memcpy(token, k->v.next_page_token.ptr, k->v.next_page_token.len);
+        }
         c.page_token = (struct span){token, k->v.next_page_token.len};
     } while (c.page_token.len > 0);
     EQ(tree.count, PEOPLE);
