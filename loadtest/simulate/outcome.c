@@ -74,7 +74,9 @@ static int outcome_audit(struct outcome_day *o, struct world *w)
             CHECK(seen < w->scenario.slots);
             o->oversold += is_taken != (w->slot_owners[seen] != WORLD_NOBODY);
         }
-        memcpy(token, v.next_page_token.ptr, v.next_page_token.len);
+        if (v.next_page_token.len > 0) {
+            memcpy(token, v.next_page_token.ptr, v.next_page_token.len);
+        }
         c.page_token = (struct span){token, v.next_page_token.len};
     } while (c.page_token.len > 0);
     o->oversold += seen != w->scenario.slots;
