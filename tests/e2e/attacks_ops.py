@@ -14,8 +14,13 @@ class Link:
 
     def __init__(self, scene, target, data=b''):
         host, _, port = target.rpartition(':')
-        self.socket = socket.create_connection((host, int(port)), timeout=PATIENCE)
+        self.socket = socket.socket()
+        self.socket.settimeout(PATIENCE)
         scene.open.append(self)
+        try:
+            self.socket.connect((host, int(port)))
+        except ConnectionError:
+            return  # reset before connect() looked: is_over() says so
         self.send(data)
 
     def send(self, data):
