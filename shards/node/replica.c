@@ -41,19 +41,31 @@ int replica_error(int rv)
 
 /* -- what a step asks for ---------------------------------------------------------------------- */
 
-int replica_note_change(struct replica *r, uint64_t index)
+int replica_note_change(struct replica *r, uint64_t index, const void *bytes, size_t len)
 {
     if (r->changes_count == r->changes_cap) {
         size_t cap = r->changes_cap ? r->changes_cap * 2 : 8;
-        uint64_t *changes = realloc(r->changes, cap * sizeof *changes);
+        struct replica_pending *changes = realloc(r->changes, cap * sizeof *changes);
         if (changes == NULL) {
             return err_origin(-ENOMEM);
         }
         r->changes = changes;
         r->changes_cap = cap;
     }
-    r->changes[r->changes_count++] = index;
+    uint8_t *copy = malloc(len);
+    if (copy == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    memcpy(copy, bytes, len);
+    r->changes[r->changes_count++] = (struct replica_pending){index, copy, len};
     return 0;
+}
+
+void replica_drop_changes(struct replica *r, uint64_t index)
+{
+    while (r->changes_count > 0 && r->changes[r->changes_count - 1].index >= index) {
+        free(r->changes[--r->changes_count].bytes);
+    }
 }
 
 static int take_vote(struct replica *r)
@@ -74,9 +86,7 @@ static int take_vote(struct replica *r)
 static int truncate_from(struct replica *r, uint64_t index)
 {
     CHECK(index > replica_committed(r));
-    while (r->changes_count > 0 && r->changes[r->changes_count - 1] >= index) {
-        r->changes_count--;
-    }
+    replica_drop_changes(r, index);
     if (r->durable >= index) {
         r->durable = index - 1;
     }
@@ -100,7 +110,7 @@ static int take_entries(struct replica *r, const struct raft_update *u)
         s = err_fold(r->log.append(r->log.user, replica_word(e->type, e->term),
                                    (struct span){e->buf.base, e->buf.len}));
         if (s == 0 && e->type == RAFT_CHANGE) {
-            s = replica_note_change(r, index + i);
+            s = replica_note_change(r, index + i, e->buf.base, e->buf.len);
         }
         if (e->type == RAFT_BARRIER && e->term == raft_current_term(&r->raft)) {
             r->barrier_index = index + i;
@@ -143,7 +153,8 @@ static int take_messages(struct replica *r, const struct replica_seen *seen,
         if (replica_guards_after(r, seen, m)) {
             s = take_vote(r);
         }
-        s = s ? s : replica_wire_send(r, m);
+        /* To 0: an acknowledgement for a leader that G7 has forgotten meanwhile. */
+        s = s || m->server_id == 0 ? s : replica_wire_send(r, m);
     }
     return err_trace(s);
 }
@@ -297,7 +308,10 @@ static int round_trimmed(struct replica *r)
     uint64_t first = r->log.first(r->log.user), index, term;
     r->log.durable(r->log.user, &index, &term);
     index = index < replica_committed(r) ? index : replica_committed(r);
-    if (r->is_wanting || first <= r->trail_first || index < first || index <= r->base_index) {
+    if (index == r->base_index) { /* the core wants another one than it has; any applied one will do */
+        index += index > first ? UINT64_C(-1) : index < replica_committed(r);
+    }
+    if (r->is_wanting || first <= r->trail_first || index < first || index == r->base_index) {
         return 0;
     }
     uint64_t word;
@@ -339,18 +353,16 @@ int replica_keep(struct replica *r, uint64_t index, const void *bytes, size_t le
 /* Every committed change is told to the core once, else it takes no further one. */
 static int round_changes(struct replica *r)
 {
-    while (r->changes_count > 0 && r->changes[0] <= replica_committed(r)) {
-        uint64_t index = r->changes[0], word;
-        struct span entry;
-        struct raft_event event = {.type = RAFT_CONFIGURATION, .configuration = {.index = index}};
-        int s = r->log.read(r->log.user, index, &word, &entry);
-        if (s) {
-            return err_fold(s);
-        }
-        struct raft_buffer buffer = {(void *)(uintptr_t)entry.ptr, entry.len};
+    while (r->changes_count > 0 && r->changes[0].index <= replica_committed(r)) {
+        struct replica_pending change = r->changes[0];
+        struct raft_event event = {.type = RAFT_CONFIGURATION,
+                                   .configuration = {.index = change.index}};
+        struct raft_buffer buffer = {change.bytes, change.len};
         int rv = raft_configuration_decode(&buffer, &event.configuration.conf);
-        s = rv ? replica_error(rv) : replica_keep(r, index, entry.ptr, entry.len);
+        int s = rv ? replica_error(rv)
+                   : replica_keep(r, change.index, change.bytes, change.len);
         memmove(r->changes, r->changes + 1, --r->changes_count * sizeof *r->changes);
+        free(change.bytes);
         s = s ? s : replica_step(r, &event);
         if (s) {
             return err_fold(s);
@@ -445,7 +457,7 @@ int replica_installed(struct replica *r)
     int s = replica_keep(r, r->want_metadata.configuration_index, buffer.base, buffer.len);
     raft_free(buffer.base);
     r->is_wanting = false;
-    r->changes_count = 0;
+    replica_drop_changes(r, 0);
     r->base_index = r->durable = r->want.index;
     r->base_term = r->want.term;
     r->trail_first = r->want.index + 1;

@@ -26,6 +26,13 @@ enum replica_kind {
     REPLICA_CHANGE = 2,
 };
 
+/* A change of members in the log; its bytes too, because the log may forget it before it is told. */
+struct replica_pending {
+    uint64_t index;
+    uint8_t *bytes; /* owned */
+    size_t len;
+};
+
 struct replica_out {
     uint64_t to;
     size_t at, len; /* in replica.out_bytes */
@@ -50,7 +57,7 @@ struct replica {
     uint64_t trail_first;      /* first index that the core thinks the log has */
     uint64_t base_index;       /* its newest snapshot */
     uint64_t base_term;
-    uint64_t *changes;         /* CHANGE entries of the log that are not yet told committed */
+    struct replica_pending *changes; /* in the log, not yet told to be committed */
     size_t changes_count, changes_cap;
     uint64_t members_index;    /* of the newest committed members */
     uint8_t *members_bytes;    /* encoded by the core; owned */
@@ -71,7 +78,8 @@ int replica_step(struct replica *r, struct raft_event *event);
 int replica_submit(struct replica *r, enum raft_entry_type type, struct span entry,
                    uint64_t *ret_index);
 int replica_error(int rv);
-int replica_note_change(struct replica *r, uint64_t index);
+int replica_note_change(struct replica *r, uint64_t index, const void *bytes, size_t len);
+void replica_drop_changes(struct replica *r, uint64_t index); /* index and all behind it */
 int replica_keep(struct replica *r, uint64_t index, const void *bytes, size_t len);
 
 static inline uint64_t replica_word(enum raft_entry_type type, uint64_t term)

@@ -24,7 +24,8 @@
 
 #define ELECTION_MS  300
 #define HEARTBEAT_MS 50
-#define INFLIGHT     256 /* entries on their way to a peer */
+#define INFLIGHT     256  /* entries on their way to a peer */
+#define INSTALL_MS   3000 /* until a peer that wants a state is told again; the core's own: 30 s */
 
 int replica_new(const struct replica_options *options, struct replica **ret_replica)
 {
@@ -53,6 +54,7 @@ int replica_new(const struct replica_options *options, struct replica **ret_repl
     raft_set_election_timeout(&r->raft, options->election_ms ? options->election_ms : ELECTION_MS);
     raft_set_heartbeat_timeout(&r->raft,
                                options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
+    raft_set_install_snapshot_timeout(&r->raft, INSTALL_MS);
     raft_set_pre_vote(&r->raft, true);
     raft_set_max_inflight_entries(&r->raft, INFLIGHT);
     *ret_replica = r;
@@ -68,6 +70,7 @@ void replica_free(struct replica *r)
         raft_configuration_close(&r->want_metadata.configuration);
     }
     raft_close(&r->raft, NULL);
+    replica_drop_changes(r, 0);
     free(r->changes);
     free(r->members_bytes);
     free(r->outs);
@@ -188,6 +191,9 @@ static int read_base(struct replica *r, struct start *s)
 {
     uint64_t index, term;
     r->log.durable(r->log.user, &index, &term);
+    if (s->is_whole && index == 0) {
+        return 0; /* the core takes entry 1 for committed by itself */
+    }
     if (index + 1 < s->first || index > s->last || index == 0) {
         if (s->first != 1 || s->last == 0) {
             return REPLICA_E_STATE;
@@ -212,8 +218,8 @@ static int find_newest(struct replica *r, struct start *s)
     for (uint64_t i = 0; i < s->last + 1 - s->first && v == 0; i++) {
         if (s->entries[i].type == RAFT_CHANGE) {
             buffer = s->entries[i].buf;
-            if (s->first + i > (s->is_whole ? 1 : r->members_index)) {
-                v = replica_note_change(r, s->first + i);
+            if (s->first + i > (s->metadata.index ? r->members_index : 1)) {
+                v = replica_note_change(r, s->first + i, buffer.base, buffer.len);
             }
         }
     }
@@ -246,7 +252,7 @@ static int start_old(struct replica *r, struct start *s)
 {
     int v = read_entries(r, s);
     v = v ? v : read_members(r, s);
-    v = v || s->is_whole ? v : read_base(r, s);
+    v = v ? v : read_base(r, s);
     v = v ? v : find_newest(r, s);
     return v ? v : err_trace(step_start(r, s));
 }
