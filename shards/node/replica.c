@@ -302,16 +302,15 @@ static int round_persisted(struct replica *r)
     return err_fold(replica_step(r, &event));
 }
 
-/* The log has forgotten its oldest entries: the core must not ask for them, but for a snapshot. */
+/* The log has forgotten its oldest entries: the core must not ask for them, but for a snapshot.
+ * Its snapshot is told to be at the oldest entry kept, though the state is later: so it moves with
+ * each trim and never back (back, the core mistakes a peer's match and sends it nothing more). */
 static int round_trimmed(struct replica *r)
 {
-    uint64_t first = r->log.first(r->log.user), index, term;
-    r->log.durable(r->log.user, &index, &term);
-    index = index < replica_committed(r) ? index : replica_committed(r);
-    if (index == r->base_index) { /* the core wants another one than it has; any applied one will do */
-        index += index > first ? UINT64_C(-1) : index < replica_committed(r);
-    }
-    if (r->is_wanting || first <= r->trail_first || index < first || index == r->base_index) {
+    uint64_t index = r->log.first(r->log.user), durable, term;
+    r->log.durable(r->log.user, &durable, &term);
+    if (r->is_wanting || index <= r->trail_first || index > durable ||
+        index > replica_committed(r)) {
         return 0;
     }
     uint64_t word;
@@ -324,7 +323,7 @@ static int round_trimmed(struct replica *r)
                                .snapshot = {.metadata = {.index = index,
                                                          .term = replica_word_term(word),
                                                          .configuration_index = r->members_index},
-                                            .trailing = (unsigned)(index - (first - 1))}};
+                                            .trailing = 1}};
     struct raft_buffer buffer = {r->members_bytes, r->members_len};
     int rv = raft_configuration_decode(&buffer, &event.snapshot.metadata.configuration);
     if (rv) {
@@ -332,7 +331,7 @@ static int round_trimmed(struct replica *r)
     }
     r->base_index = index;
     r->base_term = replica_word_term(word);
-    r->trail_first = first;
+    r->trail_first = index;
     return err_fold(replica_step(r, &event));
 }
 

@@ -49,7 +49,7 @@ static void guard_trim(struct replica *r, struct raft_append_entries *a)
 /* G7.  Who has no vote in its own newest configuration denies votes and never forgets its leader;
  * after an interrupted change the majority may stand with exactly such a one.  Whether a vote
  * counts is for the candidate's configuration to say. */
-static bool is_without_vote(struct replica *r)
+__attribute__((unused)) static bool is_without_vote(struct replica *r)
 {
     return raft_role(&r->raft) != RAFT_VOTER;
 }
@@ -64,6 +64,7 @@ static void guard_forget_leader(struct replica *r)
 #endif
 }
 
+__attribute__((unused)) /* without G7 */
 static bool is_up_to_date(struct replica *r, const struct raft_request_vote *v)
 {
     uint64_t last = raft_last_index(&r->raft);
@@ -182,7 +183,7 @@ uint64_t replica_guards_split(struct replica *r, uint64_t first, uint64_t last)
     return last;
 }
 
-static size_t voters(const struct raft_configuration *c)
+__attribute__((unused)) static size_t voters(const struct raft_configuration *c)
 {
     size_t count = 0;
     for (unsigned i = 0; i < c->n; i++) {

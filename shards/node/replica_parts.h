@@ -26,7 +26,7 @@ enum replica_kind {
     REPLICA_CHANGE = 2,
 };
 
-/* A change of members in the log; its bytes too, because the log may forget it before it is told. */
+/* A change of members in the log; its bytes too: the log may forget it before it is told. */
 struct replica_pending {
     uint64_t index;
     uint8_t *bytes; /* owned */

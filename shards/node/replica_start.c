@@ -201,6 +201,7 @@ static int read_base(struct replica *r, struct start *s)
         index = 1;
     }
     if (index >= s->first) {
+        index = s->first; /* as after each trim: see round_trimmed() */
         term = s->entries[index - s->first].term;
     }
     struct raft_buffer buffer = {r->members_bytes, r->members_len};
