@@ -129,8 +129,8 @@ int replica_transfer(struct replica *r, uint64_t id);
 
 /* The leader's log no longer has what we need. */
 struct replica_want {
-    uint64_t from;  /* the leader that said so */
-    uint64_t index; /* a state at this index or later will do */
+    uint64_t from;  /* the leader that said so; it may be gone, anybody's state will do */
+    uint64_t index; /* at this index or later */
     uint64_t term;
 };
 /* True: fetch a state.  While it is wanted nothing is applied, no log is written. */

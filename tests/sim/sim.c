@@ -5,8 +5,8 @@
  *   sim --seeds FROM COUNT         many; prints the command that replays the first violation
  *
  * Owns: the nodes (shards/node/replica*.c over a log in memory), messages under way, the truth:
- * what anybody ever applied.  A log in memory has two copies, what was written and what is durable; a
- * crash loses the difference, or keeps it, as a write in flight may be.
+ * what anybody ever applied.  A log in memory has two copies, what was written and what is
+ * durable; a crash loses the difference, or keeps it, as a write in flight may be.
  * Swarm: each seed draws its own mix of loss, delay, reordering, partitions (one way), crashes,
  * trimming, membership changes, transfers.  After the storm all is healed and an entry must be
  * applied everywhere within a bound.
@@ -43,6 +43,7 @@ static void node_start(struct node *n)
     n->state = n->durable_state;
     n->seen = 0;
     n->led_term = 0;
+    n->want_ms = 0;
     n->is_up = true;
     if (replica_new(&options, &n->replica) || replica_start(n->replica)) {
         violate("a node did not start");
@@ -219,7 +220,17 @@ static void node_install(struct node *n)
         return;
     }
     const struct node *from = &w.nodes[want.from - 1];
+    for (size_t i = 0; i < w.nodes_count && (!from->is_up || from->applied < want.index); i++) {
+        from = &w.nodes[i]; /* who told us may be gone: anybody's will do */
+    }
     if (!from->is_up || from->applied < want.index) {
+        n->want_ms = n->want_ms ? n->want_ms : w.now_ms;
+        if (w.now_ms - n->want_ms > 3000) { /* nobody has it: give up, as replica.h says */
+            replica_free(n->replica);
+            log_copy(&n->live, &n->disk, 0);
+            n->clean = log_last(n);
+            node_start(n);
+        }
         return;
     }
     n->live.base = want.index;
@@ -244,6 +255,7 @@ static void node_after(struct node *n)
     w.steps++;
     if (chance(w.mix.early)) {
         node_send(n); /* nothing that is not durable may come out */
+        node_apply(n);
         if (!w.is_healed && chance(200)) {
             node_crash(n);
             return;
@@ -254,7 +266,7 @@ static void node_after(struct node *n)
         return;
     }
     node_install(n);
-    if (replica_round(n->replica)) {
+    if (!n->is_up || replica_round(n->replica)) {
         violate("a round failed");
         return;
     }
@@ -411,6 +423,14 @@ static void heal(int64_t *nemesis_ms)
     memset(w.is_cut, 0, sizeof w.is_cut);
     w.mix.crash = w.mix.cut = w.mix.members = w.mix.transfer = w.mix.early = 0;
     w.mix.propose = 1000;
+    uint64_t dead = 0; /* a minority stays away: the others must do without */
+    if (w.first_count >= 3 && !w.had_members && chance(300)) {
+        dead = 1 + prng_below(&w.prng, w.first_count);
+        if (w.nodes[dead - 1].is_up) {
+            node_crash(&w.nodes[dead - 1]);
+        }
+        w.nodes[dead - 1].back_ms = INT64_MAX;
+    }
     int64_t end_ms = w.now_ms + 20000;
     uint64_t goal = w.truths_count + 3;
     while (w.now_ms < end_ms && !w.violation) {
@@ -422,7 +442,7 @@ static void heal(int64_t *nemesis_ms)
         struct replica_member members[REPLICA_MEMBERS_MAX];
         size_t count = replica_members(l->replica, members), behind = 0;
         for (size_t i = 0; i < count; i++) {
-            behind += w.nodes[members[i].id - 1].applied < goal;
+            behind += members[i].id != dead && w.nodes[members[i].id - 1].applied < goal;
         }
         if (behind == 0) {
             return;
@@ -458,6 +478,7 @@ static void world_init(uint64_t seed)
     w.heap_count = w.truths_count = 0;
     w.trace = seed;
     w.is_healed = false;
+    w.had_members = w.mix.members > 0;
     w.violation = NULL;
     memset(w.link_ms, 0, sizeof w.link_ms);
     memset(w.is_cut, 0, sizeof w.is_cut);

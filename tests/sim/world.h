@@ -46,6 +46,7 @@ struct node {
     uint64_t durable, durable_term, durable_state;
     uint64_t seen;             /* most that replica_committed() said in this life */
     uint64_t led_term;
+    int64_t want_ms;           /* since when nobody has the state that it wants; 0: somebody */
     int64_t back_ms;           /* when a crashed one comes back */
 };
 
@@ -90,6 +91,7 @@ static struct world {
     uint64_t trace;
     uint64_t number;           /* of the next command */
     bool is_healed;
+    bool had_members;          /* this seed changed them */
     const char *violation;
     uint8_t **pool;            /* bytes of entries, until the seed is over */
     size_t pool_count, pool_cap;
