@@ -254,7 +254,11 @@ static void node_after(struct node *n)
 {
     w.steps++;
     if (chance(w.mix.early)) {
-        node_send(n); /* nothing that is not durable may come out */
+        uint64_t trace = w.trace;
+        node_send(n); /* what was durable has left: nothing may come out before the round */
+        if (w.trace != trace) {
+            violate("a message left before the round that makes it durable");
+        }
         node_apply(n);
         if (!w.is_healed && chance(200)) {
             node_crash(n);
