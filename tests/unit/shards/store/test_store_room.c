@@ -78,7 +78,7 @@ static uint64_t fill(struct store *s, uint64_t from)
     const struct book *b = store_book(s);
     uint8_t key[24];
     uint64_t n = from;
-    for (int idle = 0; idle < 20;) {
+    for (int idle = 0; idle < 4;) {
         EQ(store_turn(s), 0);
         if (store_room(s) == STORE_ROOM_OK) {
             for (int i = 0; i < BATCH; i++) {
@@ -87,7 +87,8 @@ static uint64_t fill(struct store *s, uint64_t from)
             place_entry(s, span_of("x"));
             idle = 0;
         } else {
-            usleep(10000); /* what is pending goes to disk; 20 times no: it is full */
+            usleep(120000); /* longer than a measuring is good for */
+            EQ(store_flush(s), 0); /* nothing is pending any more, and still no: it is full */
             idle++;
         }
     }
