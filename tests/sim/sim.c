@@ -5,7 +5,7 @@
  *   sim --seeds FROM COUNT         many; prints the command that replays the first violation
  *
  * Owns: the nodes (shards/node/replica*.c over a log in memory), messages under way, the truth:
- * what anybody ever applied.  A log in memory has two copies, written and durable; a
+ * what anybody ever applied.  A log in memory has two copies, what was written and what is
  * durable; a crash loses the difference, or keeps it, as a write in flight may be.
  * Swarm: each seed draws its own mix of loss, delay, reordering, partitions (one way), crashes,
  * trimming, membership changes, transfers.  After the storm all is healed and an entry must be
