@@ -330,6 +330,7 @@ static void nemesis(void)
         if (!w.nodes[i].is_up && w.now_ms >= w.nodes[i].back_ms) {
             node_start(&w.nodes[i]);
             if (w.nodes[i].is_up) {
+                node_send(&w.nodes[i]); /* its start had a round */
                 node_after(&w.nodes[i]);
             }
         }
