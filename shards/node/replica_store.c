@@ -66,8 +66,8 @@ int replica_store_new(struct store *store, const char *dir, struct replica_store
     }
     s->store = store;
     int r = folder_join(s->dir, dir, "");
-    r = r ? r : folder_join(s->path, dir, "members");
-    r = r ? r : folder_join(s->next, dir, "members.next");
+    r = r ? r : folder_join(s->path, dir, "/members");
+    r = r ? r : folder_join(s->next, dir, "/members.next");
     r = r ? r : file_read(s);
     if (r) {
         free(s);
