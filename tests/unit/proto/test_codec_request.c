@@ -40,7 +40,7 @@ static void test_every_rpc_has_a_row(void)
             }
         }
     }
-    EQ(served, 41);
+    EQ(served, 42);
 }
 
 static void test_unknown_methods(void)
