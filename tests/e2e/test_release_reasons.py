@@ -194,6 +194,10 @@ def test_parts_and_lists():
     no('RELEASE_UNKNOWN', 5, nobody, gone, 1)
     no('ROLE_MISSING', 7, nobody, release, 0)
     no('RELEASE_STATE', 9, operator, release, 0)
+    seed = cluster.RevealSeedRequest(name=release, request_id=new_id())
+    provoke('RevealSeed', 'RELEASE_STATE', 9, operator.RevealSeed, seed)
+    seed.seed = b'x' * 32  # not the operator's
+    provoke('RevealSeed', 'PART_INVALID', 3, operator.RevealSeed, seed)
     CITY.wait(release, State.STATE_SEALED)
     no('PART_INVALID', 3, nobody, release, 1)  # it has no trustees
     part(operator, release, 0, b'value')

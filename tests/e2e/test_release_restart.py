@@ -18,7 +18,7 @@ from release_kit import Bundle, City, State, Ticket, make_release, wishes
 import tap
 
 PEOPLE, SLOTS = 40, 12
-SLOW = 3 if SANITIZED else 1
+SLOW = 5 if SANITIZED else 2
 CALM, TORN = None, None
 RNG = random.Random(7)
 KILLS = []
