@@ -110,6 +110,7 @@ int ledger_release_reveal(struct ledger_step *s)
         return r == LEDGER_NONE ? ledger_refuse(s, REASON_RELEASE_UNKNOWN) : err_trace(r);
     }
     if (seed.len && memcmp(seed.ptr, release.operator_seed, sizeof release.operator_seed) != 0) {
+        s->v->field = "seed";
         return ledger_refuse(s, REASON_PART_INVALID);
     }
     if (release.seal_us == 0 || release.phase < PHASE_RANKING || release.phase == PHASE_CANCELLED) {

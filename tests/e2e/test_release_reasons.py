@@ -16,7 +16,8 @@ import tap
 
 SERVER = Server()
 CITY = None
-WAITS = {'RELEASE_NOT_OPEN', 'COOL_DOWN', 'RELEASES_FULL', 'RATE_LIMITED'}  # RetryInfo is promised
+WAITS = {'RELEASE_NOT_OPEN', 'COOL_DOWN', 'RELEASES_FULL', 'RATE_LIMITED',  # RetryInfo is promised
+         ('RevealSeed', 'RELEASE_STATE')}
 DETAIL = {3: 'BadRequest', 5: 'ResourceInfo', 6: 'ResourceInfo', 9: 'PreconditionFailure'}
 ELSEWHERE = {  # what takes a stream or a dead shard: test_watch_ticket.py
     ('WatchTicket', reason) for reason in ('SHUTTING_DOWN', 'NO_LEADER', 'RATE_LIMITED',
@@ -41,7 +42,8 @@ def provoke(method, reason, code, action, *arguments, **fields):
     assert 'ErrorInfo' in refusal.details, refusal.details
     assert code not in DETAIL or DETAIL[code] in refusal.details, (reason, refusal.details)
     assert refusal.text and refusal.text[0] != ' ', refusal
-    assert (reason in WAITS) == (refusal.retry_s > 0), (reason, refusal.retry_s)
+    waits = reason in WAITS or (method, reason) in WAITS
+    assert waits == (refusal.retry_s > 0), (reason, refusal.retry_s)
     if code == 3 and reason == 'FIELD_INVALID':
         assert refusal.field, refusal
     SEEN[method, reason] = SEEN.get((method, reason), 0) + 1
