@@ -237,7 +237,7 @@ def test_arrival_order_kept():
 
 
 def test_wrong_share():
-    planted('PLANT_WRONG_SHARE', 'bot_advantage<3.5')
+    planted('PLANT_WRONG_SHARE', 'order_wrong==0')  # how big the share gets is chance
 
 
 def test_lost_request():
