@@ -30,7 +30,8 @@ class Twin:
     def __init__(self, data):
         self.server = Server(data).start()
         self.operator = self.server.operator()
-        self.people = [house.Client(self.server.target, token)
+        # A call that was under way may hear nothing of the kill: it is asked again soon.
+        self.people = [house.Client(self.server.target, token, timeout=2)
                        for token in self.server.tokens('twin', count=PEOPLE)]
 
     def kill(self, state):
@@ -70,8 +71,8 @@ def before():
     first = Server(scratch_folder()).start()
     city = City(first)
     pool, _ = city.pool('twin', SLOTS, hold_ttl_s=600)
-    release = make_release(open_s=3 * SLOW, window_s=11 * SLOW, grace_s=1, parts_wait_s=60,
-                           beacon='waited for', close_s=32 * SLOW)
+    release = make_release(open_s=3 * SLOW, window_s=16 * SLOW, grace_s=1, parts_wait_s=60,
+                           beacon='waited for', close_s=36 * SLOW)
     made = city.operator.CreateRelease(cluster.CreateReleaseRequest(
         parent=pool, release_id='r', release=release, request_id=new_id()))
     assert made.name == RELEASE
