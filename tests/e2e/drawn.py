@@ -7,6 +7,7 @@
 import time
 
 from house import Server, api, cluster, eventually, new_id, resources
+from release_kit import enter, mine  # noqa: F401  (mine: for whoever imports this)
 
 State = resources.Release.State
 
@@ -72,18 +73,6 @@ class City:
             enter(who, release, *[w if w == 'any' else made[(i * w) % slots] for w in wishes])
         self.wait(release, State.STATE_STANDBY)
         return release, crowd
-
-
-def enter(who, release, *wishes, slot_count=1, request_id=None):
-    preferences = [resources.Preference(any=True) if w == 'any' else resources.Preference(slot=w)
-                   for w in wishes]
-    return who.CreateTicket(api.CreateTicketRequest(
-        parent=release, preferences=preferences, slot_count=slot_count,
-        request_id=request_id or new_id()))
-
-
-def mine(who, release):
-    return who.GetTicket(api.GetTicketRequest(name=release + '/tickets/me'))
 
 
 def proof(who, release):

@@ -14,6 +14,7 @@ import time
 from house import (BINARY, ROOT, Server, api, cluster, eventually, new_id, refused, resources, run,
                    scratch_folder)
 import tap
+from release_kit import enter, mine, path_root
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
 import verify  # noqa: E402
@@ -75,18 +76,6 @@ def change(method, name):
     return getattr(OPERATOR, method)(cluster.OpenReleaseRequest(name=name, request_id=new_id()))
 
 
-def enter(who, release, *wishes, slot_count=1, request_id=None):
-    preferences = [resources.Preference(any=True) if w == 'any' else resources.Preference(slot=w)
-                   for w in wishes]
-    return who.CreateTicket(api.CreateTicketRequest(
-        parent=release, preferences=preferences, slot_count=slot_count,
-        request_id=request_id or new_id()))
-
-
-def mine(who, release):
-    return who.GetTicket(api.GetTicketRequest(name=release + '/tickets/me'))
-
-
 def wait_state(release, *states, seconds=20):
     eventually(lambda: get(release).state in states, seconds=seconds)
 
@@ -142,21 +131,6 @@ def test_a_draw_from_announcing_to_reservations():
     proof = loser.GetTicketProof(api.GetTicketProofRequest(name=release + '/tickets/me'))
     assert proof.rank == lost[0].rank and proof.rank > 0 and len(proof.ticket.preferences) == 3
     assert path_root(proof) == proof.ticket_root == now.ticket_root
-
-
-def path_root(proof):
-    """RFC 9162 2.1.3.2."""
-    node, fn, sn = proof.leaf, proof.leaf_index, proof.leaf_count - 1
-    for sibling in proof.path:
-        if fn & 1 or fn == sn:
-            node = verify.h(b'\1', sibling, node)
-            while not fn & 1 and fn:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            node = verify.h(b'\1', node, sibling)
-        fn, sn = fn >> 1, sn >> 1
-    assert sn == 0
-    return node
 
 
 def test_one_place_whatever_is_sent():
