@@ -100,7 +100,7 @@ def newcomers(work):
     kit.note("  resumed: newcomers a second, client on the other core", "x",
              [b[1] / f[1] for f, b in zip(full, back)], 1.4, True)
     kit.note("  resumed: newcomers a second of server core", "x",
-             [f[0] / b[0] for f, b in zip(full, back)], 1.0, True)
+             [f[0] / b[0] for f, b in zip(full, back)], 1.4, True)
 
 
 def hold(server, *how):
