@@ -18,6 +18,7 @@
 #include "ledger/book.h"
 
 struct store;
+struct snapshots; /* store/snapshot.h */
 
 struct store_options {
     const char *dir;          /* holds log/ and state/; made when missing */
@@ -27,9 +28,17 @@ struct store_options {
     size_t overlay_max_bytes; /* 0: 256 MiB; over it store_overlay_full() */
     int64_t flush_interval_us; /* 0: 1 s: the longer, the fewer pages are written twice */
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
-    /* Called on the flusher thread when a flush is durable, so that the writer wakes and calls
-     * store_turn().  May be NULL. */
+    uint64_t log_keep_entries; /* 0: 200,000; for a peer that lags: store_log_floor() */
+    uint64_t log_keep_bytes;   /* 0: 256 MiB, in whole pages of the log environment */
+    int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
+    uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
+    /* Called on another thread when a flush is durable, or a snapshot call is worth repeating, so
+     * that the writer wakes and calls store_turn().  May be NULL. */
     void (*flushed)(void *user);
+    /* Called once, on another thread, when the files are found damaged; store_damaged() has the
+     * text from then on.  With peers the node may throw the directory's state away and receive
+     * theirs; without any it must stop.  May be NULL. */
+    void (*damaged)(void *user);
     void *user;
 };
 
@@ -109,5 +118,42 @@ void store_stats(struct store *s, struct store_stats *ret_stats);
 
 /* The cluster id the directory belongs to. */
 void store_cluster_id(const struct store *s, uint8_t ret_id[16]);
+
+/* -- other replicas ---------------------------------------------------------------------------- */
+
+/* Copies of the state, and receiving one: store/snapshot.h.  Valid until store_close(). */
+struct snapshots *store_snapshots(struct store *s);
+
+/* Where the log stands once a received state is installed: as Raft wants it. */
+struct store_place {
+    uint64_t base;          /* the empty log's last index; at most the state's own index */
+    uint64_t base_term;     /* of that entry */
+    uint64_t members_index; /* of the entry that made these the members */
+    struct span members;    /* opaque; at most STORE_MEMBERS_MAX bytes */
+};
+#define STORE_MEMBERS_MAX 4096
+
+/* The checked state (snapshot_check() was 0) takes the place of ours: one commit in the log
+ * environment names it, sets base, term and members and empties the log; term and vote stay.  After
+ * a crash at any point the one or the other is whole.  Everything applied and not flushed is
+ * dropped, and so is what was read from the book: make the ledger anew.  The state may be ahead of
+ * its log: what it has is committed, and nothing at or below store_applied_index() is applied again.
+ * 0, STORE_E_MISSING (nothing checked, or it is older than place.base), or < 0: end the process. */
+int store_install(struct store *s, const struct store_place *place);
+/* The members of the last install; false: there was none.  Borrowed until the next install. */
+bool store_installed_members(const struct store *s, uint64_t *ret_index, struct span *ret_members);
+/* For the replica: an index whose effects are durable in the state and whose entry is in the log or
+ * right before it, and the term of that entry.  0, 0: none. */
+void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret_term);
+/* Entries from `index` on stay for a peer that lags, as long as the log holds no more than
+ * log_keep_entries and log_keep_bytes; beyond that the peer needs a snapshot.  Entries that are not
+ * durable in the state stay in any case.  UINT64_MAX (at first): nobody lags.  Cheap: call it in
+ * every round.  A follower does well to give committed minus some thousands, so that it can serve
+ * those who lag when it comes to lead. */
+void store_log_floor(struct store *s, uint64_t index);
+
+/* What a scrub, a flush or a copy found wrong in our own files, a text with the next step; NULL:
+ * nothing.  Nothing may be served from then on.  store_options.damaged() was called before. */
+const char *store_damaged(struct store *s);
 
 #endif
