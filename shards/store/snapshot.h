@@ -6,7 +6,7 @@
  *
  * A copy is a compact state environment, one file.  It is what the newest durable state commit was
  * when it was made; later flushes do not change it.  The bytes travel in chunks of any size at any
- * rate; after a break, or a restart of the one who receives, snapshot_receive() says where to go on.
+ * rate; after a break, or a restart of the one who receives, snapshot_receive() says from where.
  * Threads: snapshot_read() any thread; all else the writer's.  Nothing here blocks on a big file:
  * what takes long returns SNAPSHOT_E_WAIT, and store_options.flushed() wakes the writer when the
  * call is worth repeating.
@@ -48,21 +48,20 @@ enum {
     SNAPSHOT_E_DAMAGED = 9, /* digest or a record is wrong: thrown away, begin anew */
 };
 
-/* -- who has the state -------------------------------------------------------------------------- */
+/* -- who has the state ------------------------------------------------------------------------- */
 
 /* A copy at `index` or later: one that is there, else a new one is made.
  * 0, SNAPSHOT_E_WAIT, _ROOM, _BEHIND, _BUSY, _DAMAGED (our own state is: see store_damaged()),
  * or < 0. */
 int snapshot_want(struct snapshots *n, uint64_t index, struct snapshot_about *ret_about);
-/* Up to `cap` bytes from `offset`, fewer only at the end; 0 bytes at `size`.  Any thread.
- * A copy that nobody has read for SNAPSHOT_IDLE_S goes.  0, SNAPSHOT_E_UNKNOWN, or < 0. */
+/* Up to *len bytes from `offset`, fewer only at the end; 0 bytes at `size`; *len: how many.  Any
+ * thread.  A copy that nobody has read for SNAPSHOT_IDLE_S goes.  0, SNAPSHOT_E_UNKNOWN, or < 0. */
 #define SNAPSHOT_IDLE_S 60
-int snapshot_read(struct snapshots *n, uint64_t id, uint64_t offset, uint8_t *to, size_t cap,
-                  size_t *ret_len);
+int snapshot_read(struct snapshots *n, uint64_t id, uint64_t offset, uint8_t *to, size_t *len);
 /* Nobody reads it any more.  Fine when it is unknown. */
 void snapshot_release(struct snapshots *n, uint64_t id);
 
-/* -- who wants it ------------------------------------------------------------------------------- */
+/* -- who wants it ------------------------------------------------------------------------------ */
 
 /* Begins, or goes on with the same one (same id, size and digest; another one is thrown away).
  * *ret_offset: where the next chunk has to begin.  One at a time.

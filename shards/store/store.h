@@ -137,7 +137,7 @@ struct store_place {
  * environment names it, sets base, term and members and empties the log; term and vote stay.  After
  * a crash at any point the one or the other is whole.  Everything applied and not flushed is
  * dropped, and so is what was read from the book: make the ledger anew.  The state may be ahead of
- * its log: what it has is committed, and nothing at or below store_applied_index() is applied again.
+ * its log: what it has is committed, nothing at or below store_applied_index() is applied again.
  * 0, STORE_E_MISSING (nothing checked, or it is older than place.base), or < 0: end the process. */
 int store_install(struct store *s, const struct store_place *place);
 /* The members of the last install; false: there was none.  Borrowed until the next install. */
