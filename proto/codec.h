@@ -123,6 +123,8 @@ struct reply_view {
     size_t answers_count;
     uint32_t pause_us; /* for each item of the batch, before the next one leaves; 0: none */
     const struct feed_news *feed; /* NULL: this is no reply to a call for news */
+    bool is_turned_away; /* the replica does not lead: no item was answered, ask the leader */
+    struct span leader;  /* then: its URL for gateways; empty: not known */
 };
 
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);

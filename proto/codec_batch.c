@@ -138,6 +138,11 @@ int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct
     m.map_epoch = reply->map_epoch;
     m.credit = reply->credit;
     m.pause_us = reply->pause_us;
+    m.turned_away = reply->is_turned_away;
+    m.leader = codec_text(arena, reply->leader);
+    if (m.leader == NULL) {
+        return err_origin(-ENOMEM);
+    }
     m.n_answers = count;
     m.answers = pointers;
     Shard__V1__FeedNews feed = SHARD__V1__FEED_NEWS__INIT;
@@ -207,7 +212,9 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
     }
     *ret_reply = (struct reply_view){.map_epoch = m->map_epoch, .credit = m->credit,
                                      .pause_us = m->pause_us,
-                                     .answers = answers, .answers_count = m->n_answers};
+                                     .answers = answers, .answers_count = m->n_answers,
+                                     .is_turned_away = m->turned_away,
+                                     .leader = span_of(m->leader)};
     if (m->feed) {
         ret_reply->feed = codec_batch_news(m->feed, arena);
         return ret_reply->feed ? 0 : REASON_MESSAGE_MALFORMED;

@@ -61,6 +61,15 @@
       "much, and by which rule somebody counts as suspected.")                                    \
     E(SHARD_ENDS, 3001, ERROR, 0, "The shard cannot go on and ends; the log will be replayed.")   \
     E(BATCH_DAMAGED, 3002, WARN, 1, "Bytes that are no batch came from a gateway.")               \
-    E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.")
+    E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.") \
+    E(SHARD_LEADS, 3020, INFO, 5, "This replica leads its shard.")                                \
+    E(SHARD_FOLLOWS, 3021, INFO, 5, "This replica leads no more.")                                \
+    E(PEER_DISK, 3022, ERROR, 2, "A replica came back with another disk, or two have one id: it "  \
+      "is not heard.")                                                                            \
+    E(PEER_MESSAGE, 3023, WARN, 2, "A message of another replica broke the protocol.")            \
+    E(STATE_DIFFERS, 3024, ERROR, 2, "Replicas do not have the same state at the same index.")    \
+    E(SNAPSHOT_WANTED, 3025, INFO, 2, "This replica is too far behind: it fetches a state.")      \
+    E(SNAPSHOT_INSTALLED, 3026, INFO, 2, "A state of another replica was installed.")             \
+    E(SNAPSHOT_FAILED, 3027, WARN, 2, "A state could not be made or fetched; tried again.")
 
 #endif

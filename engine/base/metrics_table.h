@@ -122,6 +122,20 @@
     M(release_bot_advantage_percent, GAUGE, none, none, none,                                     \
       "Bot advantage of the release closed last: 100 means that speed bought nothing.")           \
     M(shard_log_index, GAUGE, none, none, none, "Index of the last entry that was applied.")      \
+    M(shard_leader, GAUGE, none, none, none, "1: this replica leads its shard.")                  \
+    M(shard_term, GAUGE, none, none, none, "Raft's term.")                                        \
+    M(shard_committed_index, GAUGE, none, none, none,                                             \
+      "Index of the last entry that may be applied.")                                             \
+    M(shard_leaders_lost_total, COUNTER, none, none, none,                                        \
+      "Times that this replica stopped leading.")                                                 \
+    M(shard_rounds_unknown_total, COUNTER, none, none, none,                                      \
+      "Rounds whose verdict was unknown when leadership was lost: clients ask again.")            \
+    M(shard_peer_dropped_total, COUNTER, none, none, none,                                        \
+      "Messages to other replicas that were dropped: not connected, or too many wait.")           \
+    M(shard_peer_strays_total, COUNTER, none, none, none,                                         \
+      "Messages that came and were not for us: another cluster, node, or an older stream.")       \
+    M(shard_peer_refused_total, COUNTER, none, none, none,                                        \
+      "Messages of other replicas that broke the protocol, or came from another disk.")           \
     M(shard_storage_room, GAUGE, none, none, none,                                                \
       "2: plenty; 1: new pools, slots and holds are refused; 0: every write is.")                 \
     M(shard_map_used_bytes, GAUGE, map, none, none, "Used of each LMDB map.")                     \

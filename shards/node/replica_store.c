@@ -11,11 +11,9 @@
 #include "node/replica_store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/bytes.h"
@@ -24,13 +22,12 @@
 #include "base/err.h"
 #include "store/folder.h"
 
+#define MEMBERS_FILE "members"
 #define MEMBERS_MAX (8 + REPLICA_MEMBERS_MAX * (REPLICA_ADDRESS_MAX + 16) + 64 + 8)
 
 struct replica_store {
     struct store *store;
     char dir[FOLDER_PATH_MAX];
-    char path[FOLDER_PATH_MAX];
-    char next[FOLDER_PATH_MAX];
     uint8_t bytes[MEMBERS_MAX]; /* of the file */
     size_t len;                 /* 0: there is none */
     bool is_damaged;
@@ -38,17 +35,10 @@ struct replica_store {
 
 static int file_read(struct replica_store *s)
 {
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == ENOENT ? 0 : err_origin(-errno);
+    int r = folder_read(s->dir, MEMBERS_FILE, s->bytes, sizeof s->bytes, &s->len);
+    if (r || s->len == 0) {
+        return err_trace(r);
     }
-    ssize_t n = read(fd, s->bytes, sizeof s->bytes);
-    int r = n < 0 ? err_origin(-errno) : 0;
-    close(fd);
-    if (r) {
-        return r;
-    }
-    s->len = (size_t)n;
     s->is_damaged = s->len < 17;
     if (!s->is_damaged) {
         struct reader sum = reader_of(s->bytes + s->len - 8, 8);
@@ -66,8 +56,6 @@ int replica_store_new(struct store *store, const char *dir, struct replica_store
     }
     s->store = store;
     int r = folder_join(s->dir, dir, "");
-    r = r ? r : folder_join(s->path, dir, "/members");
-    r = r ? r : folder_join(s->next, dir, "/members.next");
     r = r ? r : file_read(s);
     if (r) {
         free(s);
@@ -80,21 +68,6 @@ int replica_store_new(struct store *store, const char *dir, struct replica_store
 void replica_store_free(struct replica_store *s)
 {
     free(s);
-}
-
-static int file_write(const char *path, const uint8_t *bytes, size_t len)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return err_origin(-errno);
-    }
-    ssize_t n = write(fd, bytes, len);
-    int r = n < 0 ? err_origin(-errno) : (size_t)n != len ? err_origin(-ENOSPC) : 0;
-    if (r == 0 && fsync(fd) != 0) {
-        r = err_origin(-errno);
-    }
-    close(fd);
-    return r;
 }
 
 static int keep_members(void *user, uint64_t index, struct span members)
@@ -111,11 +84,7 @@ static int keep_members(void *user, uint64_t index, struct span members)
     if (len == s->len && memcmp(bytes, s->bytes, len) == 0) {
         return 0;
     }
-    int r = file_write(s->next, bytes, len);
-    if (r == 0 && rename(s->next, s->path) != 0) {
-        r = err_origin(-errno);
-    }
-    r = r ? r : folder_sync(s->dir);
+    int r = folder_write(s->dir, MEMBERS_FILE, bytes, len);
     memcpy(s->bytes, bytes, len);
     s->len = len;
     return err_trace(r);
@@ -200,21 +169,26 @@ struct replica_log replica_store_log(struct replica_store *s)
 }
 
 /* Its members stand in its log from the first entry on. */
-int replica_store_open(struct store *store, const char *dir, struct replica_store **ret_store,
-                       struct replica **ret_replica, char *ret_text)
+int replica_store_open(const struct replica_store_options *options,
+                       struct replica_store **ret_store, struct replica **ret_replica,
+                       char *ret_text)
 {
     static const struct replica_member alone = {1, REPLICA_VOTER, "alone"};
-    struct replica_options options = {.id = 1, .members = &alone, .members_count = 1,
-                                      .now_ms = clock_mono_us() / 1000};
-    int r = replica_store_new(store, dir, ret_store);
+    const struct badge *own = options->own;
+    struct replica_options made = {.id = own->id,
+                                   .members = own->is_alone ? &alone : options->members,
+                                   .members_count = own->is_alone ? 1 : options->members_count,
+                                   .seed = (uint32_t)own->disk | 1,
+                                   .now_ms = clock_mono_us() / 1000};
+    int r = replica_store_new(options->store, options->dir, ret_store);
     if (r) {
         return err_fold(r);
     }
-    options.log = replica_store_log(*ret_store);
-    r = err_fold(replica_new(&options, ret_replica));
+    made.log = replica_store_log(*ret_store);
+    r = err_fold(replica_new(&made, ret_replica));
     r = r ? r : replica_start(*ret_replica);
     if (r > 0) {
-        snprintf(ret_text, 256, "%s: %s; restore from a backup", dir,
+        snprintf(ret_text, 256, "%s: %s; restore from a backup", options->dir,
                  r == REPLICA_E_DAMAGED ? "the log or its file `members` is damaged"
                                         : "log and state are not of one shard");
         return REPLICA_E_STATE;

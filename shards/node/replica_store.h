@@ -4,6 +4,7 @@
 #ifndef FAIRSLOT_NODE_REPLICA_STORE_H
 #define FAIRSLOT_NODE_REPLICA_STORE_H
 
+#include "node/badge.h"
 #include "node/replica.h"
 #include "store/store.h"
 
@@ -14,9 +15,19 @@ int replica_store_new(struct store *store, const char *dir, struct replica_store
 /* Takes NULL. */
 void replica_store_free(struct replica_store *s);
 struct replica_log replica_store_log(struct replica_store *s);
-/* Opens a voter alone over a store, and lets it lead.  0, REPLICA_E_STATE with `ret_text` (256
- * bytes) saying what and what to do, or < 0.  What was made is set and the caller's to free. */
-int replica_store_open(struct store *store, const char *dir, struct replica_store **ret_store,
-                       struct replica **ret_replica, char *ret_text);
+struct replica_store_options {
+    struct store *store; /* borrowed */
+    const char *dir;     /* the store's */
+    const struct badge *own;
+    const struct replica_member *members; /* the first ones; count 0: alone, or joining */
+    size_t members_count;
+};
+
+/* Opens a replica over a store.  A new log begins with the members given; none and not joining: a
+ * voter alone, who leads when this returns.  0, REPLICA_E_STATE with `ret_text` (256 bytes) saying
+ * what and what to do, or < 0.  What was made is set and the caller's to free. */
+int replica_store_open(const struct replica_store_options *options,
+                       struct replica_store **ret_store, struct replica **ret_replica,
+                       char *ret_text);
 
 #endif

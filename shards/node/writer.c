@@ -21,14 +21,8 @@
  * client's request id finds out.
  * A full overlay stops the intake until its flush has ended: batches wait, nothing is refused.
  * Time: sleeps until a batch, a flush, an expiry, a sweep, or a second is over. */
-#include "node/writer.h"
-
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -36,51 +30,13 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/trace.h"
-#include "node/answers.h"
 #include "node/alarm.h"
-#include "node/budget.h"
-#include "node/credit.h"
-#include "node/feed.h"
-#include "node/logtime.h"
-#include "node/replay.h"
-#include "node/replica.h"
-#include "node/replica_store.h"
-#include "node/round.h"
+#include "node/writer_inside.h"
 
 #define WRITER_TRACES    8                  /* named in the line about a slow round */
-#define ROUNDS_PENDING   4                  /* proposed, not yet committed; a power of two */
 #define WAIT_MAX_US      SECOND_US          /* the store wants a turn, log time a step */
 #define SWEEP_US         SECOND_US          /* between two sweeps, when something was written */
 #define EXPIRY_RETRY_US  INT64_C(100000)    /* what is due but cannot be written now */
-
-struct writer {
-    const struct node_options *options;
-    struct intake *intake;
-    struct store *store;
-    struct replica_store *log;            /* the store, as the replica sees it */
-    struct replica *replica;
-    struct ledger *ledger;
-    struct answers *answers;
-    struct budget *budget;
-    struct signer *signer; /* NULL: nothing is signed */
-    struct feed *feed;
-    struct replay replay;
-    struct logtime time;
-    struct credit credit;
-    struct round *rounds[ROUNDS_PENDING]; /* ring */
-    size_t rounds_first;                  /* oldest pending */
-    size_t rounds_count;                  /* pending */
-    uint64_t proposed;                    /* last index that a round got */
-    bool has_written;                     /* since the last sweep */
-    int64_t sweep_at_us, coin_at_us;      /* monotonic: not before */
-    size_t sweeps;                        /* in the round that is being made: 0 or 1 */
-    pthread_t thread;
-    pthread_mutex_t lock;                 /* is_started, status */
-    pthread_cond_t wake;
-    bool is_started;                      /* open and replayed, or failed to */
-    int status;
-    char *text;                           /* node_start()'s, until is_started */
-};
 
 /* -- answering: only from writer_commit() ------------------------------------------------------ */
 
@@ -386,7 +342,7 @@ static void writer_tell(struct writer *w)
     feed_turn(w->feed, clock_mono_us());
 }
 
-static int writer_run(struct writer *w)
+int writer_run(struct writer *w)
 {
     int r = 0;
     while (r == 0 && !intake_is_stopping(w->intake)) {
@@ -408,192 +364,4 @@ static int writer_run(struct writer *w)
         feed_end(w->feed);
     }
     return err_trace(r);
-}
-
-/* -- opening, closing, the end ----------------------------------------------------------------- */
-
-static void writer_flushed(void *user)
-{
-    struct writer *w = user;
-    intake_wake(w->intake);
-}
-
-static int writer_open_store(struct writer *w)
-{
-    struct store_options options = {
-        .dir = w->options->data_dir,
-        .log_map_bytes = w->options->log_map_bytes,
-        .state_map_bytes = w->options->state_map_bytes,
-        .overlay_max_bytes = w->options->overlay_max_bytes,
-        .disk_reserve_bytes = w->options->disk_reserve_bytes,
-        .flushed = writer_flushed,
-        .user = w,
-    };
-    memcpy(options.cluster_id, w->options->cluster_id, sizeof options.cluster_id);
-    int r = store_open(&options, &w->store, w->text);
-    return r > 0 ? NODE_E_STORE : err_trace(r);
-}
-
-static int writer_replay(struct writer *w)
-{
-    uint64_t damaged = 0;
-    uint64_t first = store_applied_index(w->store) + 1;
-    uint64_t last = replica_committed(w->replica);
-    int64_t start_us = clock_mono_us();
-    replay_init(&w->replay, w->store, w->replica, w->ledger);
-    if (last + 1 < first) {
-        snprintf(w->text, 256, "%s: the state has entry %llu, the log ends at %llu: "
-                 "log and state are not of one shard; restore both from one backup",
-                 w->options->data_dir, (unsigned long long)first - 1, (unsigned long long)last);
-        return NODE_E_STORE;
-    }
-    int r = replay_run(&w->replay, &damaged);
-    if (r > 0) {
-        snprintf(w->text, 256, "%s: log entry %llu is missing or damaged; restore from a backup",
-                 w->options->data_dir, (unsigned long long)damaged);
-        return NODE_E_STORE;
-    }
-    if (r == 0 && last >= first) {
-        log_event(LOG_SHARD_REPLAYED, LOG_FIELDS(LOG_NUMBER("index", last)),
-                  "shard: replayed %llu entries in %lld ms", (unsigned long long)(last + 1 - first),
-                  (long long)(clock_mono_us() - start_us) / 1000);
-    }
-    return err_trace(r);
-}
-
-static int writer_open(struct writer *w)
-{
-    int r = signer_open(w->options->signing_key, &w->signer, w->text);
-    r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
-    r = r ? r : writer_open_store(w);
-    r = r ? r : replica_store_open(w->store, w->options->data_dir, &w->log, &w->replica, w->text);
-    r = r == REPLICA_E_STATE ? NODE_E_STORE : r;
-    if (r) {
-        return err_trace(r);
-    }
-    r = ledger_new(store_book(w->store), &w->ledger);
-    if (r == LEDGER_E_VERSION) {
-        snprintf(w->text, 256, "%s: written by newer rules than this program's (version %d); "
-                 "use the newer program", w->options->data_dir, LEDGER_VERSION);
-        return NODE_E_VERSION;
-    }
-    r = r ? err_fold(r) : writer_replay(w);
-    r = r ? r : err_fold(answers_new(w->signer, &w->answers));
-    const struct node_options *o = w->options;
-    r = r ? r : err_fold(budget_new(o->scarce_reads, o->scarce_burst, &w->budget));
-    r = r ? r : err_fold(feed_new(w->intake, &w->feed));
-    for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
-        r = err_fold(round_new(&w->rounds[i]));
-    }
-    if (r) {
-        return err_trace(r);
-    }
-    int64_t now_us = clock_mono_us();
-    w->proposed = replica_committed(w->replica);
-    logtime_init(&w->time, store_applied_time_us(w->store), clock_wall_us(), now_us);
-    credit_init(&w->credit, now_us);
-    return 0;
-}
-
-static void writer_close(struct writer *w)
-{
-    for (size_t i = 0; i < ROUNDS_PENDING; i++) {
-        round_free(w->rounds[i]);
-    }
-    answers_free(w->answers);
-    budget_free(w->budget);
-    signer_close(w->signer);
-    feed_free(w->feed);
-    replay_fini(&w->replay);
-    ledger_free(w->ledger);
-    replica_free(w->replica);
-    replica_store_free(w->log);
-    store_close(w->store);
-}
-
-/* Nothing may be answered any more, and nothing on the disk is touched again: store and ledger stay
- * as they are until the process ends. */
-static void writer_fail(struct writer *w, int r)
-{
-    log_event(LOG_SHARD_ENDS, NULL, "shard: cannot go on: %s; ending, the log will be replayed",
-              strerror(-r));
-    err_print(stderr);
-    intake_die(w->intake);
-    if (w->options->fatal == NULL) {
-        _exit(1);
-    }
-    w->options->fatal(w->options->user);
-}
-
-static void writer_started(struct writer *w, int status)
-{
-    pthread_mutex_lock(&w->lock);
-    w->is_started = true;
-    w->status = status;
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void *writer_main(void *arg)
-{
-    struct writer *w = arg;
-    int r = writer_open(w);
-    if (r) {
-        if (r < 0) {
-            err_print(stderr); /* this thread's trail: the caller cannot see it */
-        }
-        writer_close(w);
-        writer_started(w, r);
-        return NULL;
-    }
-    writer_started(w, 0);
-    r = writer_run(w);
-    if (r) {
-        writer_fail(w, r);
-    } else {
-        writer_close(w);
-    }
-    return NULL;
-}
-
-int writer_start(const struct node_options *options, struct intake *intake,
-                 struct writer **ret_writer, char *ret_text)
-{
-    struct writer *w = calloc(1, sizeof *w);
-    if (w == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    w->options = options;
-    w->intake = intake;
-    w->text = ret_text;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
-    int r = pthread_create(&w->thread, NULL, writer_main, w);
-    if (r) {
-        free(w);
-        return err_origin(-r);
-    }
-    pthread_mutex_lock(&w->lock);
-    while (!w->is_started) {
-        pthread_cond_wait(&w->wake, &w->lock);
-    }
-    r = w->status;
-    pthread_mutex_unlock(&w->lock);
-    if (r) {
-        writer_stop(w);
-        return r < 0 ? err_origin(r) : r;
-    }
-    *ret_writer = w;
-    return 0;
-}
-
-void writer_stop(struct writer *w)
-{
-    if (w == NULL) {
-        return;
-    }
-    pthread_join(w->thread, NULL);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->wake);
-    free(w);
 }

@@ -88,6 +88,54 @@ int folder_make(const char *path)
     return err_trace(make_one(part));
 }
 
+static int write_beside(const char *path, const void *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    ssize_t n = write(fd, bytes, len);
+    int r = n < 0 ? err_origin(-errno) : (size_t)n != len ? err_origin(-ENOSPC) : 0;
+    if (r == 0 && fsync(fd) != 0) {
+        r = err_origin(-errno);
+    }
+    close(fd);
+    return r;
+}
+
+int folder_write(const char *dir, const char *name, const void *bytes, size_t len)
+{
+    char base[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX], next[FOLDER_PATH_MAX];
+    int r = folder_join(base, dir, "/");
+    r = r ? r : folder_join(path, base, name);
+    r = r ? r : folder_join(next, path, ".next");
+    r = r ? r : write_beside(next, bytes, len);
+    if (r == 0 && rename(next, path) != 0) {
+        r = err_origin(-errno);
+    }
+    return r ? err_trace(r) : err_trace(folder_sync(dir));
+}
+
+int folder_read(const char *dir, const char *name, void *bytes, size_t room, size_t *ret_len)
+{
+    char base[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX];
+    *ret_len = 0;
+    int r = folder_join(base, dir, "/");
+    r = r ? r : folder_join(path, base, name);
+    if (r) {
+        return err_trace(r);
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : err_origin(-errno);
+    }
+    ssize_t n = read(fd, bytes, room);
+    r = n < 0 ? err_origin(-errno) : 0;
+    close(fd);
+    *ret_len = r ? 0 : (size_t)n;
+    return r;
+}
+
 int folder_remove_env(const char *path)
 {
     static const char *const names[] = {"/data.mdb", "/lock.mdb", "/sums", "/sums.new"};

@@ -4,6 +4,7 @@
 #define FAIRSLOT_STORE_FOLDER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #define FOLDER_PATH_MAX 4096 /* bytes with the end */
 
@@ -15,6 +16,10 @@ int folder_make(const char *path);
 /* fsync of the directory itself. */
 int folder_sync(const char *path);
 int folder_sync_parent(const char *path);
+/* Writes a small file whole or not at all: beside it, fsync, rename, fsync of the directory. */
+int folder_write(const char *dir, const char *name, const void *bytes, size_t len);
+/* Reads it, at most `room` bytes; *ret_len 0 when there is none. */
+int folder_read(const char *dir, const char *name, void *bytes, size_t room, size_t *ret_len);
 /* Removes an environment's directory that was never finished.  Fine when there is none. */
 int folder_remove_env(const char *path);
 /* Takes `path`/lock for this open descriptor; the kernel gives it back however the process ends.

@@ -27,12 +27,15 @@ static struct store *store_at(const char *name)
     return store;
 }
 
+static const struct badge own_alone = {.id = 1, .is_alone = true};
+
 static struct open open_at(const char *name)
 {
     char path[128];
     struct open o = {.store = store_at(name)};
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    OK(replica_store_open(o.store, path, &o.log, &o.replica, text) == 0);
+    struct replica_store_options options = {.store = o.store, .dir = path, .own = &own_alone};
+    OK(replica_store_open(&options, &o.log, &o.replica, text) == 0);
     return o;
 }
 
@@ -101,7 +104,8 @@ static void test_damaged_members(void)
     fclose(file);
     snprintf(path, sizeof path, "%s/damaged", dir);
     o = (struct open){.store = store_at("damaged")};
-    EQ(replica_store_open(o.store, path, &o.log, &o.replica, text), REPLICA_E_STATE);
+    struct replica_store_options options = {.store = o.store, .dir = path, .own = &own_alone};
+    EQ(replica_store_open(&options, &o.log, &o.replica, text), REPLICA_E_STATE);
     OK(strstr(text, "members") && strstr(text, "restore"));
     close_all(&o);
 }
