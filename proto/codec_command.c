@@ -83,6 +83,12 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_WATCH_SLOTS:
     case COMMAND_WATCH_TICKET:
     case COMMAND_WATCH_EVENTS:
+    case COMMAND_GET_CLUSTER:
+    case COMMAND_LIST_NODES:
+    case COMMAND_LIST_SHARDS:
+    case COMMAND_ADD_NODE:
+    case COMMAND_REMOVE_NODE:
+    case COMMAND_TRANSFER_LEADER:
         break; /* not a shard's business */
     }
     return 0;

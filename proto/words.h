@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/types.h"
 #include "proto/reason.h"
+#include "proto/words_cluster.h"
 #include "proto/words_release.h"
 
 /* Stand in logs: never renumber.  Mutations first; reads from 100 on leave no entry. */
@@ -60,11 +61,34 @@ enum command_kind {
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
     COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
     COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */
+    COMMAND_GET_CLUSTER = 200,       /* operator; answered by any replica, as it sees it */
+    COMMAND_LIST_NODES = 201,        /* the same */
+    COMMAND_LIST_SHARDS = 202,       /* the same */
+    COMMAND_ADD_NODE = 203,          /* number (node), note (its peers' URL), validate_only */
+    COMMAND_REMOVE_NODE = 204,       /* number (node), validate_only; operator; the leader */
+    COMMAND_TRANSFER_LEADER = 205,   /* number (node), validate_only; operator; the leader */
 };
 
 static inline bool command_is_read(enum command_kind kind)
 {
     return kind >= 100;
+}
+
+/* About the replicas, not about what is booked: the node answers, they never reach the ledger. */
+static inline bool command_is_cluster(enum command_kind kind)
+{
+    return kind >= COMMAND_GET_CLUSTER;
+}
+
+/* A replica that does not lead answers them all the same, from what it has applied: what everybody
+ * may see (its answer says as of when), and what the cluster looks like from there. */
+static inline bool command_is_snapshot(enum command_kind kind)
+{
+    return kind == COMMAND_LIST_POOLS || kind == COMMAND_GET_POOL || kind == COMMAND_LIST_SLOTS ||
+           kind == COMMAND_LIST_RELEASES || kind == COMMAND_GET_RELEASE ||
+           kind == COMMAND_GET_REPORT || kind == COMMAND_GET_RESULT ||
+           kind == COMMAND_GET_CLUSTER || kind == COMMAND_LIST_NODES ||
+           kind == COMMAND_LIST_SHARDS;
 }
 
 /* Only the shard itself may say them: they come in no batch. */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* The plain words of a shard's replicas: part of words.h, which says whose spans are borrowed and
+ * from where.  What a replica knows of itself and, when it leads, of the others. */
+#ifndef FAIRSLOT_PROTO_WORDS_CLUSTER_H
+#define FAIRSLOT_PROTO_WORDS_CLUSTER_H
+
+#include "base/types.h"
+
+#define CLUSTER_NODES_MAX   16 /* members of a shard */
+#define CLUSTER_ADDRESS_MAX 127 /* bytes of tcp://HOST:PORT */
+#define CLUSTER_ID_MAX      1000000 /* of a node: 1 to this */
+#define CLUSTER_LAG_MAX     10000   /* entries behind: more is told as a problem */
+
+/* Values as fairslot.admin.v1.Node.State. */
+enum node_state {
+    NODE_UNKNOWN = 0,  /* this replica does not lead: it has no news of that one */
+    NODE_UP = 1,
+    NODE_CORDONED = 2, /* leads only if nobody else can */
+    NODE_DRAINING = 3, /* cordoned, and still leads something */
+    NODE_DRAINED = 4,  /* cordoned on the way to be stopped: leads nothing */
+    NODE_DOWN = 5,     /* the leader has not heard it for CLUSTER_DOWN_US */
+};
+
+#define CLUSTER_DOWN_US (3 * SECOND_US)
+
+/* Values as fairslot.admin.v1.Replica.StateCheck. */
+enum state_check {
+    STATE_UNCHECKED = 0, /* no state hash of the same index is known of both */
+    STATE_SAME = 1,
+    STATE_DIFFERS = 2,
+};
+
+/* One member.  What is not known of it is 0, but where another value is said. */
+struct cluster_node_view {
+    uint64_t id;
+    struct span address;  /* of its door for other nodes; empty: it is alone and has none */
+    struct span gateways; /* where gateways reach it; empty: not known */
+    bool is_voter;
+    bool is_self;         /* the replica that answers */
+    enum node_state state;
+    uint64_t match_index;   /* its log is durable up to here */
+    uint64_t applied_index;
+    int64_t silent_us;      /* since it was heard last; < 0: not known */
+    bool has_clock;
+    int64_t clock_us;       /* its wall clock less that of the replica that answers */
+    struct span version;    /* of its program; empty: not known */
+    int64_t start_us;       /* wall clock; 0: not known */
+    uint64_t disk_free_bytes;
+    uint64_t map_used_bytes, map_limit_bytes; /* of the state; limit 0: not known */
+    bool is_short_of_room;  /* it refuses what makes new things */
+    bool is_disk_foreign;   /* another disk came under this id: it is not heard */
+    enum state_check check;
+    uint64_t check_index;
+};
+
+enum cluster_problem_kind {
+    PROBLEM_NO_QUORUM = 1,
+    PROBLEM_NO_LEADER = 2,
+    PROBLEM_NODE_DOWN = 3,
+    PROBLEM_NODE_LAGS = 4,
+    PROBLEM_CLOCK = 5,
+    PROBLEM_DISK = 6,
+    PROBLEM_VERSIONS = 7,
+    PROBLEM_TWO_DISKS = 8,
+    PROBLEM_STATE_DIFFERS = 9,
+    PROBLEM_LEARNER = 10,
+    PROBLEM_TWO_VOTERS = 11,
+    PROBLEM_DRAINING = 12,
+};
+
+struct cluster_problem_view {
+    enum cluster_problem_kind kind;
+    uint64_t node;         /* 0: of the whole shard */
+    struct span text;      /* a sentence */
+    struct span next_step; /* what to do */
+};
+
+#define CLUSTER_PROBLEMS_MAX (CLUSTER_NODES_MAX * 6 + 4)
+
+struct cluster_view {
+    uint8_t cluster_id[16];
+    uint64_t self;          /* id of the replica that answers */
+    uint64_t leader;        /* 0: none that it knows of */
+    uint64_t term;
+    uint64_t commit_index;
+    uint64_t applied_index;
+    int64_t log_time_us;    /* of the last applied entry */
+    uint64_t change;        /* node being added or removed, while that is under way; 0: none */
+    const struct cluster_node_view *nodes; /* by id */
+    size_t nodes_count;
+    const struct cluster_problem_view *problems;
+    size_t problems_count;
+};
+
+#endif
