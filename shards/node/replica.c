@@ -133,8 +133,31 @@ static void take_state(struct replica *r)
     r->wants_barrier = r->wants_barrier && leads;
 }
 
+#ifdef PLANT_OLD_TERM_COMMIT
+static uint64_t counted(struct replica *r)
+{
+    uint64_t best = 0;
+    for (unsigned i = 0; i < r->raft.configuration.n; i++) {
+        uint64_t index = replica_match(r, r->raft.configuration.servers[i].id);
+        unsigned has = 0, voters = 0;
+        for (unsigned j = 0; j < r->raft.configuration.n; j++) {
+            const struct raft_server *s = &r->raft.configuration.servers[j];
+            voters += s->role == RAFT_VOTER;
+            has += s->role == RAFT_VOTER && replica_match(r, s->id) >= index;
+        }
+        best = has * 2 > voters && index > best ? index : best;
+    }
+    return best;
+}
+#endif
+
 static void take_committed(struct replica *r)
 {
+#ifdef PLANT_OLD_TERM_COMMIT
+    if (r->is_leading && counted(r) > r->committed) {
+        r->committed = counted(r);
+    }
+#endif
 #ifdef PLANT_COMMIT_BACK
     r->committed = raft_commit_index(&r->raft);
 #else

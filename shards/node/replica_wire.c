@@ -214,6 +214,7 @@ static bool decodes(struct span bytes, struct raft_configuration *ret_configurat
     return raft_configuration_decode(&buffer, ret_configuration) == 0;
 }
 
+__attribute__((unused)) /* without G4 */
 static bool change_good(struct span bytes)
 {
     struct raft_configuration c;

@@ -14,42 +14,9 @@
  * a new leader has all that was committed before its term; nobody applies another entry at an
  * index, or goes back; nothing applied is truncated; a vote is never given twice in a term.
  * Fails: a violation prints itself and the seed. */
-#include "tests/sim/world.h"
+#include "tests/sim/nodes.h"
 
 /* -- nodes ------------------------------------------------------------------------------------- */
-
-static struct replica_member member_of(size_t i)
-{
-    struct replica_member m = {.id = i + 1, .role = REPLICA_VOTER};
-    snprintf(m.address, sizeof m.address, "n%zu", i + 1);
-    return m;
-}
-
-static void node_start(struct node *n)
-{
-    struct replica_member members[NODES_MAX];
-    for (size_t i = 0; i < w.first_count; i++) {
-        members[i] = member_of(i);
-    }
-    struct replica_options options = {
-        .id = n->id, .members = members,
-        .members_count = n->id <= w.first_count ? w.first_count : 0,
-        .election_ms = 150, .heartbeat_ms = 30, .seed = (uint32_t)prng_next(&w.prng) | 1,
-        .now_ms = w.now_ms,
-        .log = {n, log_first, log_last, log_append, log_truncate, log_set_vote, log_vote,
-                log_commit, log_read, log_durable, log_keep, log_members}};
-    n->applied = n->durable;
-    n->applied_term = n->durable_term;
-    n->state = n->durable_state;
-    n->seen = 0;
-    n->led_term = 0;
-    n->want_ms = 0;
-    n->is_up = true;
-    if (replica_new(&options, &n->replica) || replica_start(n->replica)) {
-        violate("a node did not start");
-        n->is_up = false;
-    }
-}
 
 static void node_crash(struct node *n)
 {
@@ -108,24 +75,6 @@ static struct message heap_pull(void)
     }
 }
 
-/* A granted vote (kind 4, flag 1, no pre-vote): only one candidate a term gets ours. */
-static void see_vote(uint64_t from, uint64_t to, struct span bytes)
-{
-    struct reader in = reader_of(bytes.ptr, bytes.len);
-    reader_u8(&in);
-    uint8_t kind = reader_u8(&in);
-    reader_u64(&in);
-    uint64_t term = reader_u64(&in);
-    uint8_t flags = reader_u8(&in);
-    if (kind == 4 && flags == 1 && term < TERMS_MAX) {
-        uint64_t *vote = &w.votes[term][from];
-        if (*vote && *vote != to) {
-            violate("one node gave two votes in one term");
-        }
-        *vote = to;
-    }
-}
-
 static void node_send(struct node *n)
 {
     uint64_t to;
@@ -149,103 +98,6 @@ static void node_send(struct node *n)
             memcpy(copy, bytes.ptr, bytes.len);
             heap_push((struct message){at_ms, w.order++, n->id, to, copy, bytes.len});
         }
-    }
-}
-
-static void see_leader(struct node *n)
-{
-    uint64_t term = replica_term(n->replica);
-    if (!replica_is_leader(n->replica) || n->led_term == term || term >= TERMS_MAX) {
-        return;
-    }
-    n->led_term = term;
-    if (w.leaders[term]) { /* by another, or by itself in an earlier life */
-        violate("election safety: a term was led twice");
-    }
-    w.leaders[term] = n->id;
-    for (uint64_t i = n->live.base + 1; i <= w.truths_count; i++) {
-        bool has = i <= log_last(n) && n->live.recs[i - 1].hash == w.truths[i - 1].hash;
-        if (!has && w.truths[i - 1].term < term) {
-            violate("leader completeness: a new leader lacks a committed entry");
-        }
-    }
-}
-
-static void node_apply(struct node *n)
-{
-    uint64_t committed = replica_committed(n->replica);
-    if (committed < n->seen) {
-        violate("the commit index went back");
-    }
-    n->seen = committed;
-    while (n->applied < committed && !w.violation) {
-        uint64_t index = n->applied + 1, term;
-        struct span entry;
-        if (replica_read(n->replica, index, &term, &entry)) {
-            violate("a committed entry is not there");
-            return;
-        }
-        uint64_t hash = n->live.recs[index - 1].hash;
-        if (index > n->clean) {
-            violate("applied before it was durable here");
-        }
-        if (index > w.truths_count) {
-            if (w.truths_count == w.truths_cap) {
-                w.truths_cap = w.truths_cap ? w.truths_cap * 2 : 1024;
-                w.truths = realloc(w.truths, w.truths_cap * sizeof *w.truths);
-            }
-            w.truths[w.truths_count++] = (struct truth){hash, replica_term(n->replica),
-                                                        mix64(n->state, hash)};
-        } else if (w.truths[index - 1].hash != hash) {
-            violate("state machine safety: two entries applied at one index");
-        }
-        n->state = mix64(n->state, hash);
-        n->applied = index;
-        n->applied_term = term;
-        if (w.truths[index - 1].state != n->state) {
-            violate("states differ at one index");
-        }
-    }
-    if (chance(20)) { /* the flusher */
-        n->durable = n->applied;
-        n->durable_term = n->applied_term;
-        n->durable_state = n->state;
-    }
-}
-
-static void node_install(struct node *n)
-{
-    struct replica_want want;
-    if (!replica_wants(n->replica, &want) || !(w.is_healed || chance(100))) {
-        return;
-    }
-    const struct node *from = &w.nodes[want.from - 1];
-    for (size_t i = 0; i < w.nodes_count && (!from->is_up || from->applied < want.index); i++) {
-        from = &w.nodes[i]; /* who told us may be gone: anybody's will do */
-    }
-    if (!from->is_up || from->applied < want.index) {
-        n->want_ms = n->want_ms ? n->want_ms : w.now_ms;
-        if (w.now_ms - n->want_ms > 3000) { /* nobody has it: give up, as replica.h says */
-            replica_free(n->replica);
-            log_copy(&n->live, &n->disk, 0);
-            n->clean = log_last(n);
-            node_start(n);
-        }
-        return;
-    }
-    n->live.base = want.index;
-    n->live.base_term = want.term;
-    n->live.count = 0;
-    if (n->applied < from->applied) {
-        n->applied = n->durable = from->applied;
-        n->applied_term = n->durable_term = from->applied_term;
-        n->state = n->durable_state = from->state;
-    }
-    log_room(&n->live, want.index + 1);
-    log_copy(&n->disk, &n->live, 0);
-    n->clean = want.index;
-    if (replica_installed(n->replica)) {
-        violate("a snapshot was not taken");
     }
 }
 
