@@ -136,6 +136,8 @@
       "Messages that came and were not for us: another cluster, node, or an older stream.")       \
     M(shard_peer_refused_total, COUNTER, none, none, none,                                        \
       "Messages of other replicas that broke the protocol, or came from another disk.")           \
+    M(shard_damage_found_total, COUNTER, none, none, none,                                        \
+      "Damage found in the data files: nothing is served from then on.")                          \
     M(shard_storage_room, GAUGE, none, none, none,                                                \
       "2: plenty; 1: new pools, slots and holds are refused; 0: every write is.")                 \
     M(shard_map_used_bytes, GAUGE, map, none, none, "Used of each LMDB map.")                     \

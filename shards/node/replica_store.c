@@ -90,17 +90,30 @@ static int keep_members(void *user, uint64_t index, struct span members)
     return err_trace(r);
 }
 
+/* An installed state came with members in the same commit; a crash may come before the file. */
+static void use_installed(struct replica_store *s, uint64_t *index, struct span *members)
+{
+    uint64_t installed;
+    struct span bytes;
+    if (store_installed_members(s->store, &installed, &bytes) && installed > *index) {
+        *index = installed;
+        *members = bytes;
+    }
+}
+
 static int members(void *user, uint64_t *ret_index, struct span *ret_members)
 {
     struct replica_store *s = user;
     *ret_index = 0;
     *ret_members = (struct span){0};
     if (s->len == 0 || s->is_damaged) {
+        use_installed(s, ret_index, ret_members);
         return s->is_damaged ? REPLICA_E_DAMAGED : 0;
     }
     struct reader in = reader_of(s->bytes, s->len - 8);
     *ret_index = reader_u64(&in);
     *ret_members = (struct span){in.at, reader_left(&in)};
+    use_installed(s, ret_index, ret_members);
     return 0;
 }
 
@@ -155,8 +168,7 @@ static int read_entry(void *user, uint64_t index, uint64_t *ret_word, struct spa
 static void durable(void *user, uint64_t *ret_index, uint64_t *ret_term)
 {
     struct replica_store *s = user;
-    *ret_index = store_applied_durable(s->store);
-    *ret_term = store_applied_durable_term(s->store);
+    store_log_durable(s->store, ret_index, ret_term);
 }
 
 struct replica_log replica_store_log(struct replica_store *s)

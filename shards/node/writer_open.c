@@ -45,12 +45,8 @@ static int writer_replay(struct writer *w)
     uint64_t last = replica_committed(w->replica);
     int64_t start_us = clock_mono_us();
     replay_init(&w->replay, w->store, w->replica, w->ledger);
-    if (last + 1 < first) {
-        snprintf(w->text, 256, "%s: the state has entry %llu, the log ends at %llu: "
-                 "log and state are not of one shard; restore both from one backup",
-                 w->options->data_dir, (unsigned long long)first - 1, (unsigned long long)last);
-        return NODE_E_STORE;
-    }
+    /* The state may be ahead of what is known to be committed: one of several voters learns that
+     * from its leader.  One that does not belong to its log was refused by the store. */
     int r = replay_run(&w->replay, &damaged);
     if (r > 0) {
         snprintf(w->text, 256, "%s: log entry %llu is missing or damaged; restore from a backup",

@@ -223,6 +223,25 @@ int env_make(const char *path, size_t map_bytes, const void *arg,
     return err_trace(folder_sync_parent(path));
 }
 
+int env_copy(MDB_env *env, const char *path)
+{
+    char file[FOLDER_PATH_MAX];
+    int r = folder_join(file, path, "/data.mdb");
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (mkdir(path, 0700) < 0) {
+        return err_origin(-errno);
+    }
+    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    int rc = mdb_env_copyfd2(env, fd, MDB_CP_COMPACT); /* a plain copy waits for the writer */
+    close(fd);
+    return rc ? err_origin(env_error(rc)) : 0;
+}
+
 /* Pages on the free list, and those of them that the newest transaction freed: a reader may still
  * look at these, so the next write transaction cannot have them yet. */
 static int free_pages(MDB_txn *txn, uint64_t *ret_pages, uint64_t *ret_late)

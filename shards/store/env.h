@@ -23,6 +23,10 @@ int env_open(const char *path, size_t map_bytes, MDB_env **ret_env);
 int env_make(const char *path, size_t map_bytes, const void *arg,
              int (*fill)(MDB_txn *txn, const void *arg));
 
+/* A compact copy of the newest commit as `path`/data.mdb, in one go: the directory is made, nothing
+ * is synced.  Never on the thread of a writer.  0 or < 0. */
+int env_copy(MDB_env *env, const char *path);
+
 struct env_usage {
     uint64_t page_bytes;
     uint64_t map_pages;  /* all that the map has */

@@ -5,6 +5,7 @@
  * The lock is flock() and not a pid file: it ends with the process, also by kill -9. */
 #include "store/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -138,7 +139,8 @@ int folder_read(const char *dir, const char *name, void *bytes, size_t room, siz
 
 int folder_remove_env(const char *path)
 {
-    static const char *const names[] = {"/data.mdb", "/lock.mdb", "/sums", "/sums.new"};
+    static const char *const names[] = {"/data.mdb", "/lock.mdb", "/sums",        "/sums.new",
+                                        "/about",    "/about.next", "/members", "/members.next"};
     char file[FOLDER_PATH_MAX];
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         int r = folder_join(file, path, names[i]);
@@ -150,6 +152,38 @@ int folder_remove_env(const char *path)
         }
     }
     return rmdir(path) < 0 && errno != ENOENT ? err_origin(-errno) : 0;
+}
+
+static bool is_numbered(const char *found, const char *name)
+{
+    size_t len = strlen(name);
+    if (strncmp(found, name, len) != 0) {
+        return false;
+    }
+    const char *tail = found + len;
+    return *tail == 0 || (*tail == '.' && tail[1] && strspn(tail + 1, "0123456789") ==
+                                                        strlen(tail + 1));
+}
+
+int folder_remove_others(const char *path, const char *name, const char *keep)
+{
+    struct dirent *entry;
+    int r = 0;
+    DIR *dir = opendir(path);
+    if (!dir) {
+        return err_origin(-errno);
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL) {
+        char tail[300], one[FOLDER_PATH_MAX];
+        if (!is_numbered(entry->d_name, name) || strcmp(entry->d_name, keep) == 0) {
+            continue;
+        }
+        snprintf(tail, sizeof tail, "/%s", entry->d_name);
+        r = folder_join(one, path, tail);
+        r = r ? r : folder_remove_env(one);
+    }
+    closedir(dir);
+    return err_trace(r);
 }
 
 int folder_lock(const char *path, int *ret_fd)

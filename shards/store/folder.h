@@ -22,6 +22,9 @@ int folder_write(const char *dir, const char *name, const void *bytes, size_t le
 int folder_read(const char *dir, const char *name, void *bytes, size_t room, size_t *ret_len);
 /* Removes an environment's directory that was never finished.  Fine when there is none. */
 int folder_remove_env(const char *path);
+/* Removes the environments' directories `name` and `name`.NUMBER in `path`, but not `keep`.  What
+ * an operator moved aside has another name. */
+int folder_remove_others(const char *path, const char *name, const char *keep);
 /* Takes `path`/lock for this open descriptor; the kernel gives it back however the process ends.
  * 0, FOLDER_E_LOCKED, or < 0. */
 enum { FOLDER_E_LOCKED = 1 };

@@ -8,6 +8,7 @@
  * Happy path: append goes to the right end of the tree with MDB_APPEND, straight into LMDB's page;
  * commit is one fdatasync and one O_DSYNC meta write.  The meta record shares the tree, because a
  * second tree would cost a page more per commit.
+ * An installed snapshot empties it in the same commit that names the state it came with.
  * Trimming rides on commits that happen anyway, TRIM_STEP entries at a time and not before so many
  * have gathered, so that few commits pay for the far end of the tree; when appends are faster than
  * that, a slice is twice what the commit appended, so the log cannot outgrow its trimming.
@@ -328,7 +329,8 @@ int logenv_truncate(struct logenv *l, uint64_t index)
         r = delete_entry(l, l->last);
         l->last -= r == 0;
     }
-    if (r == 0 && l->last < l->first) {
+    if (r == 0 && l->last < l->first && l->last != l->meta.base) {
+        l->meta.base_term = 0;
         l->meta.base = l->last; /* an empty tree no longer says where the log stands */
         r = put_meta(l->write, l->dbi, &l->meta);
     }
@@ -346,9 +348,8 @@ int logenv_set_vote(struct logenv *l, uint64_t term, uint64_t vote)
     return err_trace(put_meta(l->write, l->dbi, &l->meta));
 }
 
-static int trim(struct logenv *l, uint64_t superfluous)
+static int trim(struct logenv *l, uint64_t keep)
 {
-    uint64_t keep = superfluous > LOGENV_TRAIL ? superfluous - LOGENV_TRAIL + 1 : 0;
     keep = keep < l->last ? keep : l->last; /* never the last one: it says where the log stands */
     if (keep < l->first + TRIM_STEP) {
         return 0;
@@ -365,15 +366,8 @@ static int trim(struct logenv *l, uint64_t superfluous)
     return 0;
 }
 
-int logenv_commit(struct logenv *l, uint64_t superfluous)
+static int commit(struct logenv *l)
 {
-    if (!l->write) {
-        return 0;
-    }
-    int r = trim(l, superfluous);
-    if (r < 0) {
-        return err_trace(r);
-    }
     int rc = mdb_txn_commit(l->write);
     l->write = NULL;
     if (rc != 0) {
@@ -381,6 +375,34 @@ int logenv_commit(struct logenv *l, uint64_t superfluous)
     }
     l->durable = l->last;
     return 0;
+}
+
+int logenv_commit(struct logenv *l, uint64_t keep)
+{
+    if (!l->write) {
+        return 0;
+    }
+    int r = trim(l, keep);
+    return r ? err_trace(r) : err_trace(commit(l));
+}
+
+int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t number)
+{
+    int r = write_begin(l);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    int rc = mdb_drop(l->write, l->dbi, 0);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    l->meta.base = base;
+    l->meta.base_term = base_term;
+    l->meta.state_number = number;
+    l->first = base + 1;
+    l->last = base;
+    r = put_meta(l->write, l->dbi, &l->meta);
+    return r ? err_trace(r) : err_trace(commit(l));
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */

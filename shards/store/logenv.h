@@ -7,8 +7,6 @@
 #include "store/env.h"
 #include "store/record.h"
 
-#define LOGENV_TRAIL 64 /* entries kept behind what is durable in the state: for slow followers */
-
 struct logenv;
 
 enum {
@@ -34,9 +32,12 @@ uint64_t logenv_durable(const struct logenv *l);
 int logenv_append(struct logenv *l, uint64_t term, struct span entry);
 int logenv_truncate(struct logenv *l, uint64_t index);
 int logenv_set_vote(struct logenv *l, uint64_t term, uint64_t vote);
-/* Commits what is pending; takes the oldest entries along that are at or below `superfluous` minus
- * the trail, a slice at a time.  0 or < 0. */
-int logenv_commit(struct logenv *l, uint64_t superfluous);
+/* Commits what is pending; takes the oldest entries before `keep` along, a slice at a time.
+ * 0 or < 0. */
+int logenv_commit(struct logenv *l, uint64_t keep);
+/* One commit: every entry goes, the log stands behind `base`, the state is directory `number`.
+ * Term and vote stay, those set and not committed too.  0 or < 0. */
+int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t number);
 /* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
  * next read. */
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening a store's directory.
  *
- *   lock -> state/ (made when neither is there) -> log/ (made last) -> same cluster? -> replayable?
+ *   lock -> log/ says which state -> state/ (made when neither is there) -> log/ (made last)
+ *        -> same cluster? -> replayable? -> what an install or a copy left half way goes
  *
  * Owns nothing beyond the struct it fills.
  * First creation: state/ first, log/ last, each all or nothing (env_make), so the state of the
  * directory says how far an earlier try came: state/ alone, with nothing applied, is taken up;
  * anything else that lacks one half is damage, because the other half has been in use.
+ * An installed snapshot is state.N/ and the log environment names N, so the log is opened first;
+ * what it does not name is no state: a try that ended before its commit, or what it replaced.
  * Fails: a verdict with a text for a person: what was found, what was wanted, what to do next.
- * Invariant on success: every log entry after the applied index is there. */
+ * Invariant on success: every log entry after the applied index is there.  Only a received state
+ * may be ahead of the log, for what it has is committed: its last entry is not in the log yet. */
 #include "store/opening.h"
 
 #include <inttypes.h>
@@ -24,17 +28,16 @@
 
 #define DIR_SHOWN 60 /* bytes of the directory's name in a text; the end of it says most */
 
-struct paths {
-    char log[FOLDER_PATH_MAX];
-    char state[FOLDER_PATH_MAX];
-};
+/* The top byte of an entry's term is the replica's. */
+#define TERM_OF(word) ((word) & ((UINT64_C(1) << 56) - 1))
 
 static const uint8_t no_id[16];
 
-static int paths_of(const char *dir, struct paths *ret_paths)
+int opening_state_path(const char *dir, uint64_t number, char ret_path[FOLDER_PATH_MAX])
 {
-    int r = folder_join(ret_paths->log, dir, "/log");
-    return r ? err_trace(r) : err_trace(folder_join(ret_paths->state, dir, "/state"));
+    char name[40];
+    snprintf(name, sizeof name, number ? "/state.%" PRIu64 : "/state", number);
+    return err_trace(folder_join(ret_path, dir, name));
 }
 
 /* "DIR: what" into the text; returns the verdict. */
@@ -59,7 +62,7 @@ static int refuse_format(const char *dir, uint32_t found, char *ret_text)
                   found, RECORD_FORMAT);
 }
 
-static int refuse_damage(const char *dir, const char *what, char *ret_text)
+int opening_refuse_damage(const char *dir, const char *what, char *ret_text)
 {
     return refuse(STORE_E_DAMAGED, dir, ret_text,
                   "%s; move the directory aside and restore a backup", what);
@@ -112,7 +115,7 @@ static int open_state(const struct store_options *options, const char *path, str
     case STATEENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);
     case STATEENV_E_DAMAGED:
-        return refuse_damage(options->dir, "state/ is damaged", ret_text);
+        return opening_refuse_damage(options->dir, "state/ is damaged", ret_text);
     default:
         return err_fold(r);
     }
@@ -131,62 +134,85 @@ static int open_log(const struct store_options *options, const char *path, struc
     case LOGENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);
     case LOGENV_E_DAMAGED:
-        return refuse_damage(options->dir, "log/ is damaged", ret_text);
+        return opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
     default:
         return err_fold(r);
     }
 }
 
-/* state/, made when the directory is new. */
-static int take_state(const struct store_options *options, const struct paths *paths,
-                      struct opening *o, char *ret_text)
+static int make_state(const struct store_options *options, const char *path)
 {
-    bool has_state = folder_exists(paths->state);
-    if (!has_state && folder_exists(paths->log)) {
-        return refuse_damage(options->dir, "log/ is there, state/ is missing", ret_text);
+    uint8_t id[16];
+    memcpy(id, options->cluster_id, sizeof id);
+    if (memcmp(id, no_id, sizeof id) == 0) {
+        clock_random(id, sizeof id);
     }
-    if (!has_state) {
-        uint8_t id[16];
-        memcpy(id, options->cluster_id, sizeof id);
-        if (memcmp(id, no_id, sizeof id) == 0) {
-            clock_random(id, sizeof id);
-        }
-        int r = stateenv_make(paths->state, options->state_map_bytes, id);
-        if (r < 0) {
-            return err_trace(r);
-        }
+    return err_trace(stateenv_make(path, options->state_map_bytes, id));
+}
+
+/* The state that the log names; made when the directory is new. */
+static int take_state(const struct store_options *options, bool is_new, struct opening *o,
+                      char *ret_text)
+{
+    uint64_t number = is_new ? 0 : logenv_meta(o->log)->state_number;
+    int r = opening_state_path(options->dir, number, o->state_path);
+    if (r < 0) {
+        return err_trace(r);
     }
-    int r = open_state(options, paths->state, o, ret_text);
+    if (!folder_exists(o->state_path)) {
+        if (!is_new) {
+            return opening_refuse_damage(options->dir, "log/ is there, its state/ is missing",
+                                         ret_text);
+        }
+        r = make_state(options, o->state_path);
+    }
+    r = r ? r : open_state(options, o->state_path, o, ret_text);
     if (r == 0) {
         memcpy(o->cluster_id, stateenv_meta(o->state)->cluster_id, sizeof o->cluster_id);
     }
     return err_trace(r);
 }
 
-static int take_log(const struct store_options *options, const struct paths *paths,
-                    struct opening *o, char *ret_text)
+static int make_log(const struct store_options *options, const char *path, struct opening *o,
+                    char *ret_text)
 {
-    if (!folder_exists(paths->log)) {
-        if (stateenv_meta(o->state)->applied_index != 0) {
-            return refuse_damage(options->dir, "state/ is in use, log/ is missing", ret_text);
-        }
-        int r = logenv_make(paths->log, options->log_map_bytes, o->cluster_id);
-        if (r < 0) {
-            return err_trace(r);
-        }
+    if (stateenv_meta(o->state)->applied_index != 0) {
+        return opening_refuse_damage(options->dir, "state/ is in use, log/ is missing", ret_text);
     }
-    return err_trace(open_log(options, paths->log, o, ret_text));
+    int r = logenv_make(path, options->log_map_bytes, o->cluster_id);
+    return r ? err_trace(r) : err_trace(open_log(options, path, o, ret_text));
 }
 
-static int check_together(const struct store_options *options, const struct opening *o,
-                          char *ret_text)
+/* A received state whose last entry is not the log's, for there is none or another one yet. */
+static int note_ahead(struct opening *o)
+{
+    const struct record_state_meta *state = stateenv_meta(o->state);
+    const struct record_log_meta *log = logenv_meta(o->log);
+    struct span entry;
+    uint64_t word = log->base_term;
+    int r = 0;
+    if (state->applied_index >= logenv_first(o->log) &&
+        state->applied_index <= logenv_last(o->log)) {
+        r = logenv_read(o->log, state->applied_index, &word, &entry);
+    }
+    o->is_ahead = log->state_number > 0 && (state->applied_index > logenv_last(o->log) ||
+                                            TERM_OF(word) != TERM_OF(state->applied_term));
+    return err_fold(r);
+}
+
+static int check_together(const struct store_options *options, struct opening *o, char *ret_text)
 {
     uint64_t applied = stateenv_meta(o->state)->applied_index;
     if (memcmp(logenv_meta(o->log)->cluster_id, o->cluster_id, 16) != 0) {
-        return refuse_damage(options->dir, "log/ and state/ belong to two clusters", ret_text);
+        return opening_refuse_damage(options->dir, "log/ and state/ belong to two clusters",
+                                     ret_text);
     }
-    if (applied > logenv_last(o->log) || applied + 1 < logenv_first(o->log)) {
-        return refuse_damage(options->dir, "log/ and state/ do not meet", ret_text);
+    int r = note_ahead(o);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if ((applied > logenv_last(o->log) && !o->is_ahead) || applied + 1 < logenv_first(o->log)) {
+        return opening_refuse_damage(options->dir, "log/ and state/ do not meet", ret_text);
     }
     return 0;
 }
@@ -201,10 +227,31 @@ static int check_cluster(const struct store_options *options, const struct openi
     return refuse_cluster(options->dir, o->cluster_id, options->cluster_id, ret_text);
 }
 
+/* What nobody names any more.  A state that is being received stays, to be gone on with. */
+static int clear(const struct store_options *options, const struct opening *o)
+{
+    const char *named = strrchr(o->state_path, '/') + 1;
+    int r = folder_remove_others(options->dir, "state", named);
+    return r ? err_trace(r) : err_trace(folder_remove_others(options->dir, "copy", ""));
+}
+
+static int take_both(const struct store_options *options, const char *log_path, struct opening *o,
+                     char *ret_text)
+{
+    bool is_new = !folder_exists(log_path);
+    int r = is_new ? 0 : open_log(options, log_path, o, ret_text);
+    r = r ? r : take_state(options, is_new, o, ret_text);
+    r = r ? r : check_cluster(options, o, ret_text);
+    if (r == 0 && is_new) {
+        r = make_log(options, log_path, o, ret_text);
+    }
+    return r ? err_trace(r) : err_trace(check_together(options, o, ret_text));
+}
+
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text)
 {
-    struct paths paths;
-    int r = paths_of(options->dir, &paths);
+    char log_path[FOLDER_PATH_MAX];
+    int r = folder_join(log_path, options->dir, "/log");
     if (r == 0) {
         r = folder_make(options->dir);
     }
@@ -216,35 +263,18 @@ int opening_run(const struct store_options *options, struct opening *o, char *re
         return refuse(STORE_E_LOCKED, options->dir, ret_text,
                       "another process has it open; stop that one, or name another directory");
     }
-    if (r == 0) {
-        r = take_state(options, &paths, o, ret_text);
-    }
-    if (r == 0) {
-        r = check_cluster(options, o, ret_text);
-    }
-    if (r == 0) {
-        r = take_log(options, &paths, o, ret_text);
-    }
-    if (r == 0) {
-        r = check_together(options, o, ret_text);
-    }
-    if (r == 0) {
-        r = sums_forget(paths.state);
-    }
-    if (r == 0) {
-        r = sums_forget(paths.log);
-    }
-    return err_trace(r);
+    r = r ? r : take_both(options, log_path, o, ret_text);
+    r = r ? r : clear(options, o);
+    r = r ? r : sums_forget(o->state_path);
+    return r ? err_trace(r) : err_trace(sums_forget(log_path));
 }
 
-static int write_sums(const char *dir)
+static int write_sums(const char *dir, const char *state_path)
 {
-    struct paths paths;
-    int r = paths_of(dir, &paths);
-    if (r == 0) {
-        r = sums_write(paths.state);
-    }
-    return r ? err_trace(r) : err_trace(sums_write(paths.log));
+    char log_path[FOLDER_PATH_MAX];
+    int r = folder_join(log_path, dir, "/log");
+    r = r ? r : sums_write(state_path);
+    return r ? err_trace(r) : err_trace(sums_write(log_path));
 }
 
 void opening_end(struct opening *o, const char *clean_dir)
@@ -252,7 +282,8 @@ void opening_end(struct opening *o, const char *clean_dir)
     logenv_close(o->log);
     stateenv_close(o->state);
     if (clean_dir) {
-        (void)write_sums(clean_dir); /* without them a start reads the records all the same */
+        /* Without them a start reads the records all the same. */
+        (void)write_sums(clean_dir, o->state_path);
     }
     if (o->lock_fd >= 0) {
         close(o->lock_fd);

@@ -3,6 +3,7 @@
 #ifndef FAIRSLOT_STORE_OPENING_H
 #define FAIRSLOT_STORE_OPENING_H
 
+#include "store/folder.h"
 #include "store/logenv.h"
 #include "store/stateenv.h"
 #include "store/store.h"
@@ -15,10 +16,16 @@ struct opening {
     struct logenv *log;
     struct stateenv *state;
     uint8_t cluster_id[16];
+    char state_path[FOLDER_PATH_MAX]; /* the directory that the log environment names */
+    bool is_ahead; /* the state is a received one, and the log has not caught up with it */
 };
 
+/* The directory of state `number`: "state", "state.1", ...  0 or < 0. */
+int opening_state_path(const char *dir, uint64_t number, char ret_path[FOLDER_PATH_MAX]);
 /* Options with their defaults filled in.  Verdicts and `ret_text` as store_open(). */
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text);
+/* STORE_E_DAMAGED with its text. */
+int opening_refuse_damage(const char *dir, const char *what, char *ret_text);
 /* `clean_dir`: the directory when all went well and what lies in it may be summed up; else NULL. */
 void opening_end(struct opening *o, const char *clean_dir);
 

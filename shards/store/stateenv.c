@@ -282,6 +282,29 @@ uint64_t stateenv_leaf_pages(const struct stateenv *s)
     return s->leaf_pages;
 }
 
+/* -- copies ------------------------------------------------------------------------------------ */
+
+int stateenv_copy(struct stateenv *s, const char *path)
+{
+    return err_trace(env_copy(s->env, path));
+}
+
+int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes)
+{
+    struct env_usage usage;
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    int r = env_usage(txn, &usage);
+    mdb_txn_abort(txn);
+    if (r == 0) {
+        *ret_bytes = usage.used_pages * usage.page_bytes;
+    }
+    return err_trace(r);
+}
+
 /* -- flusher thread ---------------------------------------------------------------------------- */
 
 /* The record that stood there leaves the tally.  0, MDB_NOTFOUND (none stood there). */

@@ -46,6 +46,13 @@ int stateenv_usage(struct stateenv *s, struct env_usage *ret_usage);
 /* Leaf and overflow pages of the records in the snapshot. */
 uint64_t stateenv_leaf_pages(const struct stateenv *s);
 
+/* -- any thread but the writer's and the flusher's: it takes long ------------------------------ */
+
+/* A compact copy as the directory `path`, as the newest commit is at that time.  0 or < 0. */
+int stateenv_copy(struct stateenv *s, const char *path);
+/* Bytes that a copy may have.  0 or < 0. */
+int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes);
+
 /* -- flusher thread ---------------------------------------------------------------------------- */
 
 /* One transaction: all of the overlay in key order, and the meta record.  Durable when it returns

@@ -20,14 +20,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/metrics.h"
+#include "store/damage.h"
 #include "store/flusher.h"
 #include "store/opening.h"
 #include "store/overlay.h"
 #include "store/room.h"
+#include "store/slip.h"
+#include "store/snapshot_parts.h"
 #include "store/stateenv.h"
 #include "store/view.h"
 
@@ -36,6 +40,7 @@
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
+#define LOG_TRAIL           64                   /* entries kept behind what is durable */
 #define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
 
 struct store {
@@ -46,6 +51,8 @@ struct store {
     struct overlay *frozen; /* with the flusher; NULL when there is none */
     struct overlay *spare;  /* empty, the next live one; NULL while one is frozen */
     struct view view;       /* over live, frozen and the snapshot */
+    struct damage damage;   /* found in our files */
+    struct snapshots *snapshots;
 
     struct record_state_meta applied; /* what the effects so far amount to */
     struct record_state_meta frozen_meta; /* of the frozen overlay */
@@ -55,6 +62,9 @@ struct store {
     int64_t snapshot_at_us;           /* when the snapshot was renewed */
     bool hurried;                     /* the flush under way runs late and was told so */
     bool failed;                      /* a flush failed: no other one is tried */
+    uint64_t log_floor;               /* entries from here on stay for a peer */
+    uint8_t members[SLIP_MAX];        /* its index in eight bytes, then the members */
+    size_t members_len;               /* 0: there was no install */
     uint64_t flush_count;             /* adopted since open */
     struct flusher_result flush_last;
 
@@ -71,19 +81,16 @@ static void options_fill(struct store_options *o)
     o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)256 << 20;
     o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;
     o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
+    o->log_keep_entries = o->log_keep_entries ? o->log_keep_entries : 200000;
+    o->log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : (uint64_t)256 << 20;
 }
 
-static int start(struct store *s)
+/* Everything that follows from which state it is. */
+static int take_state(struct store *s)
 {
     struct flusher_options flusher = {
         .state = s->opened.state, .flushed = s->options.flushed, .user = s->options.user};
-    int r = overlay_new(&s->live);
-    if (r == 0) {
-        r = overlay_new(&s->spare);
-    }
-    if (r == 0) {
-        r = flusher_start(&flusher, &s->flusher);
-    }
+    int r = flusher_start(&flusher, &s->flusher);
     if (r < 0) {
         return err_trace(r);
     }
@@ -93,12 +100,43 @@ static int start(struct store *s)
     s->applied_durable = s->applied.applied_index;
     s->durable_term = s->applied.applied_term;
     s->snapshot_at_us = clock_mono_us();
-    return 0;
+    s->waiting_since_us = 0;
+    s->measure_at_us = 0;
+    r = slip_read(s->opened.state_path, "members", s->members, &s->members_len);
+    s->members_len = r == 0 ? s->members_len : 0;
+    return r == SLIP_E_DAMAGED ? STORE_E_DAMAGED : r < 0 ? err_trace(r) : 0;
+}
+
+static int start(struct store *s, char *ret_text)
+{
+    struct snapshot_options snapshots = {
+        .dir = s->options.dir, .state = s->opened.state, .damage = &s->damage,
+        .map_bytes = s->options.state_map_bytes,
+        .disk_reserve_bytes = s->options.disk_reserve_bytes, .woken = s->options.flushed,
+        .user = s->options.user};
+    memcpy(snapshots.cluster_id, s->opened.cluster_id, sizeof snapshots.cluster_id);
+    s->log_floor = UINT64_MAX;
+    int r = overlay_new(&s->live);
+    if (r == 0) {
+        r = overlay_new(&s->spare);
+    }
+    if (r == 0) {
+        r = snapshot_open(&snapshots, &s->snapshots);
+    }
+    if (r == 0) {
+        r = take_state(s);
+    }
+    if (r == STORE_E_DAMAGED) {
+        opening_refuse_damage(s->options.dir, "its state's file `members` is damaged", ret_text);
+    }
+    return err_trace(r);
 }
 
 static void release(struct store *s, bool is_clean)
 {
     flusher_stop(s->flusher);
+    snapshot_close(s->snapshots);
+    damage_fini(&s->damage);
     overlay_free(s->live);
     overlay_free(s->frozen);
     overlay_free(s->spare);
@@ -115,11 +153,12 @@ int store_open(const struct store_options *options, struct store **ret_store, ch
     }
     s->options = *options;
     s->opened.lock_fd = -1;
+    damage_init(&s->damage, options->damaged, options->user);
     options_fill(&s->options);
     s->options.dir = strdup(options->dir);
     int r = s->options.dir ? opening_run(&s->options, &s->opened, ret_text) : -ENOMEM;
     if (r == 0) {
-        r = start(s);
+        r = start(s, ret_text);
     }
     if (r != 0) {
         release(s, false);
@@ -168,9 +207,11 @@ int store_log_append(struct store *s, uint64_t term, struct span entry)
     return err_trace(logenv_append(s->opened.log, term, entry));
 }
 
+/* While a received state is ahead, entries at and below its index may be another leader's, who had
+ * them and never committed them. */
 int store_log_truncate(struct store *s, uint64_t index)
 {
-    CHECK(index > s->applied.applied_index);
+    CHECK(s->opened.is_ahead || index > s->applied.applied_index);
     return err_trace(logenv_truncate(s->opened.log, index));
 }
 
@@ -186,9 +227,36 @@ void store_log_vote(const struct store *s, uint64_t *ret_term, uint64_t *ret_vot
     *ret_vote = meta->vote;
 }
 
+/* The first entry that must stay. */
+static uint64_t log_keep(const struct store *s)
+{
+    uint64_t last = logenv_last(s->opened.log), floor = s->log_floor;
+    uint64_t keep = s->applied_durable > LOG_TRAIL ? s->applied_durable - LOG_TRAIL + 1 : 0;
+    if (s->opened.is_ahead) {
+        return 0; /* what is durable says nothing of these entries */
+    }
+    if (last > s->options.log_keep_entries && floor < last - s->options.log_keep_entries) {
+        floor = last - s->options.log_keep_entries;
+    }
+    bool is_big = s->figures.log.used_pages * s->figures.log.page_bytes > s->options.log_keep_bytes;
+    return floor < keep && !is_big ? floor : keep;
+}
+
 int store_log_commit(struct store *s)
 {
-    return err_trace(logenv_commit(s->opened.log, s->applied_durable));
+    return err_trace(logenv_commit(s->opened.log, log_keep(s)));
+}
+
+void store_log_floor(struct store *s, uint64_t index)
+{
+    s->log_floor = index;
+}
+
+void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret_term)
+{
+    const struct record_log_meta *log = logenv_meta(s->opened.log);
+    *ret_index = s->opened.is_ahead ? log->base : s->applied_durable;
+    *ret_term = s->opened.is_ahead ? log->base_term : s->durable_term;
 }
 
 int store_log_read(struct store *s, uint64_t index, uint64_t *ret_term, struct span *ret_entry)
@@ -224,6 +292,7 @@ void store_applied(struct store *s, uint64_t index, uint64_t term, int64_t log_t
     CHECK(index >= s->applied.applied_index);
     CHECK(index <= logenv_durable(s->opened.log)); /* else a truncation could reach it */
     s->view.between = false;
+    s->opened.is_ahead = s->opened.is_ahead && index == s->applied.applied_index;
     s->applied.applied_index = index;
     s->applied.applied_term = term;
     s->applied.applied_time_us = log_time_us;
@@ -335,6 +404,7 @@ int store_turn(struct store *s)
     if (r < 0) {
         return r; /* nothing is tried again */
     }
+    snapshot_turn(s->snapshots, s->applied_durable, now_us);
     if (s->frozen && flusher_poll(s->flusher, &result)) {
         r = adopt(s, &result);
     } else if (now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
@@ -376,6 +446,85 @@ int64_t store_turn_in_us(const struct store *s)
     }
     int64_t left = s->waiting_since_us + s->options.flush_interval_us - clock_mono_us();
     return left > 0 ? left : 0;
+}
+
+/* -- another replica's state ------------------------------------------------------------------- */
+
+struct snapshots *store_snapshots(struct store *s)
+{
+    return s->snapshots;
+}
+
+const char *store_damaged(struct store *s)
+{
+    return damage_text(&s->damage);
+}
+
+bool store_installed_members(const struct store *s, uint64_t *ret_index, struct span *ret_members)
+{
+    struct reader r = reader_of(s->members, s->members_len);
+    *ret_index = reader_u64(&r);
+    *ret_members = (struct span){r.at, reader_left(&r)};
+    return !r.bad;
+}
+
+/* Nobody looks at the state, and nothing is kept that was to go into it. */
+static void let_state_go(struct store *s)
+{
+    snapshot_swap(s->snapshots);
+    flusher_stop(s->flusher);
+    s->flusher = NULL;
+    if (s->frozen) {
+        s->spare = s->frozen;
+        s->frozen = NULL;
+    }
+    overlay_reset(s->spare);
+    overlay_reset(s->live);
+    stateenv_close(s->opened.state);
+    s->opened.state = NULL;
+}
+
+/* The directory is there and durable: the commit that names it, and from then it is the state. */
+static int switch_state(struct store *s, const char *path, uint64_t number,
+                        const struct store_place *place)
+{
+    char old[FOLDER_PATH_MAX];
+    uint32_t format;
+    let_state_go(s);
+    int r = logenv_install(s->opened.log, place->base, place->base_term, number);
+    r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
+    if (r != 0) {
+        return err_fold(r > 0 ? -EBADMSG : r); /* it was read whole a moment ago */
+    }
+    memcpy(old, s->opened.state_path, sizeof old);
+    memcpy(s->opened.state_path, path, sizeof old);
+    r = take_state(s);
+    if (r != 0) {
+        return err_fold(r > 0 ? -EBADMSG : r);
+    }
+    s->opened.is_ahead = s->applied.applied_index > place->base;
+    s->failed = false;
+    snapshot_swap_end(s->snapshots, s->opened.state, old);
+    return 0;
+}
+
+int store_install(struct store *s, const struct store_place *place)
+{
+    char path[FOLDER_PATH_MAX];
+    uint8_t members[SLIP_MAX];
+    struct writer w = writer_of(members, sizeof members);
+    uint64_t number = logenv_meta(s->opened.log)->state_number + 1;
+    CHECK(place->members.len <= STORE_MEMBERS_MAX);
+    writer_u64(&w, place->members_index);
+    writer_bytes(&w, place->members.ptr, place->members.len);
+    CHECK(!w.bad);
+    int r = opening_state_path(s->options.dir, number, path);
+    r = r ? r : snapshot_take(s->snapshots, path, place->base,
+                              (struct span){members, writer_len(&w)});
+    if (r != 0) {
+        return r > 0 ? STORE_E_MISSING : err_trace(r);
+    }
+    return err_trace(switch_state(s, path, number, place));
 }
 
 /* -- room and figures -------------------------------------------------------------------------- */

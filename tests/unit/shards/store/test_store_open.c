@@ -122,6 +122,8 @@ static void test_other_format(void)
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, 30}); /* other length */
     EQ(try_open(&o), STORE_E_FORMAT);
     OK(strstr(place_text, "version 9, this program reads 2"));
+    record_log_meta_write(&log, bytes);
+    put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, RECORD_LOG_META_SIZE});
     record_state_meta_write(&state, bytes);
     bytes[7] = 3;
     put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});

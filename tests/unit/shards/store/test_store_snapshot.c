@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Does a copy of the state arrive whole at another store, after breaks too, and does nothing else
+ * ever take the state's place?  And how far may the log be trimmed? */
+#include <sys/stat.h>
+
+#include "place.h"
+#include "store/record.h"
+#include "store/snapshot.h"
+
+#define KEYS      2000
+#define WAIT_MAX  3000 /* of 10 ms */
+
+static char other_dir[300];
+static uint8_t chunk[SNAPSHOT_CHUNK_MAX];
+
+static struct store_options options_of(const char *dir)
+{
+    struct store_options o = place_options();
+    o.dir = dir;
+    memset(o.cluster_id, 7, sizeof o.cluster_id);
+    return o;
+}
+
+static struct store *open_one(void)
+{
+    struct store_options o = options_of(place_dir);
+    return place_open(&o);
+}
+
+static struct store *open_other(void)
+{
+    struct store_options o = options_of(other_dir);
+    return place_open(&o);
+}
+
+static struct span key_of(uint8_t out[24], uint64_t n)
+{
+    struct writer w = writer_of(out, 24);
+    writer_u64(&w, n % 7);
+    writer_u64(&w, n);
+    return (struct span){out, writer_len(&w)};
+}
+
+/* Entry by entry, one record each; `tag` makes values differ. */
+static void fill(struct store *s, uint64_t count, uint8_t tag)
+{
+    const struct book *b = store_book(s);
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t key[24], value[60];
+        uint64_t index = store_log_last(s) + 1;
+        memset(value, tag, sizeof value);
+        if (index > store_applied_index(s)) {
+            EQ(b->put(b->self, key_of(key, index % KEYS), (struct span){value, sizeof value}), 0);
+        }
+        EQ(store_log_append(s, 1, (struct span){value, sizeof value}), 0);
+        EQ(i % 50 == 0 || i + 1 == count ? store_log_commit(s) : 0, 0);
+        if (index > store_applied_index(s) && (i % 50 == 0 || i + 1 == count)) {
+            store_applied(s, store_log_last(s), 1, (int64_t)index);
+        }
+    }
+}
+
+static struct snapshot_about wait_copy(struct store *s, uint64_t index)
+{
+    struct snapshot_about about = {0};
+    int r = SNAPSHOT_E_WAIT;
+    for (int i = 0; i < WAIT_MAX && r == SNAPSHOT_E_WAIT; i++) {
+        r = snapshot_want(store_snapshots(s), index, &about);
+        usleep(r == SNAPSHOT_E_WAIT ? 10000 : 0);
+    }
+    EQ(r, 0);
+    return about;
+}
+
+static int wait_check(struct store *s)
+{
+    int r = SNAPSHOT_E_WAIT;
+    for (int i = 0; i < WAIT_MAX && r == SNAPSHOT_E_WAIT; i++) {
+        r = snapshot_check(store_snapshots(s));
+        usleep(r == SNAPSHOT_E_WAIT ? 10000 : 0);
+    }
+    return r;
+}
+
+/* From where the receiver stands up to `end`. */
+static void stream(struct store *from, struct store *to, const struct snapshot_about *about,
+                   uint64_t end)
+{
+    uint64_t offset;
+    EQ(snapshot_receive(store_snapshots(to), about, &offset), 0);
+    while (offset < end) {
+        size_t len = end - offset < 70001 ? (size_t)(end - offset) : 70001;
+        EQ(snapshot_read(store_snapshots(from), about->id, offset, chunk, &len), 0);
+        OK(len > 0);
+        EQ(snapshot_chunk(store_snapshots(to), offset, (struct span){chunk, len}), 0);
+        offset += len;
+    }
+}
+
+static struct store_place place_at(uint64_t base)
+{
+    return (struct store_place){.base = base, .base_term = 1, .members_index = 3,
+                                .members = span_of("who they are")};
+}
+
+/* Both hold the same records. */
+static void check_same(struct store *a, struct store *b)
+{
+    const struct book *books[] = {store_book(a), store_book(b)};
+    struct span keys[2] = {{0}, {0}}, values[2];
+    uint64_t count = 0;
+    for (;; count++) {
+        int r[2];
+        for (int i = 0; i < 2; i++) {
+            r[i] = books[i]->next(books[i]->self, keys[i], count > 0, &keys[i], &values[i]);
+        }
+        EQ(r[0], r[1]);
+        if (r[0] != 0 || r[1] != 0) {
+            break;
+        }
+        OK(span_equal(keys[0], keys[1]) && span_equal(values[0], values[1]));
+    }
+    OK(count > 100);
+    EQ(store_applied_effects(a), store_applied_effects(b));
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+    char path[600];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &st) == 0;
+}
+
+static bool is_gone(const char *dir, const char *name)
+{
+    for (int i = 0; i < WAIT_MAX && is_there(dir, name); i++) {
+        usleep(10000);
+    }
+    return !is_there(dir, name);
+}
+
+static void wipe(void)
+{
+    char line[800];
+    snprintf(line, sizeof line, "cd '%s' && rm -rf other && rm -rf log state* copy.* incoming",
+             place_dir);
+    EQ(system(line), 0);
+    snprintf(other_dir, sizeof other_dir, "%s/other", place_dir);
+}
+
+/* -- copies ------------------------------------------------------------------------------------ */
+
+static void test_a_copy_is_of_one_commit(void)
+{
+    wipe();
+    struct store *s = open_one();
+    struct snapshot_about about, again;
+    fill(s, 500, 1);
+    EQ(snapshot_want(store_snapshots(s), 500, &about), SNAPSHOT_E_BEHIND);
+    EQ(store_flush(s), 0);
+    EQ(store_turn(s), 0);
+    uint64_t effects = store_applied_effects(s);
+    about = wait_copy(s, 500);
+    EQ(about.index, 500);
+    EQ(about.effects, effects);
+    EQ(about.term, 1);
+    EQ(about.format, RECORD_FORMAT);
+    fill(s, 500, 2);
+    EQ(store_flush(s), 0);
+    again = wait_copy(s, 400); /* the same does */
+    EQ(again.id, about.id);
+    size_t len = 100;
+    EQ(snapshot_read(store_snapshots(s), about.id, about.size, chunk, &len), 0);
+    EQ(len, 0);
+    len = 100;
+    EQ(snapshot_read(store_snapshots(s), about.id + 1, 0, chunk, &len), SNAPSHOT_E_UNKNOWN);
+    EQ(store_turn(s), 0);
+    again = wait_copy(s, 1000);
+    OK(again.id != about.id);
+    fill(s, 10, 3);
+    EQ(store_flush(s), 0);
+    EQ(store_turn(s), 0);
+    EQ(snapshot_want(store_snapshots(s), 1010, &again), SNAPSHOT_E_BUSY);
+    snapshot_release(store_snapshots(s), about.id);
+    len = 100;
+    EQ(snapshot_read(store_snapshots(s), about.id, 0, chunk, &len), SNAPSHOT_E_UNKNOWN);
+    again = wait_copy(s, 1010);
+    EQ(again.index, 1010);
+    OK(is_gone(place_dir, "copy.1"));
+    OK(is_there(place_dir, "copy.3/data.mdb"));
+    store_abandon(s);
+    s = open_one();
+    OK(!is_there(place_dir, "copy.2") && !is_there(place_dir, "copy.3"));
+    store_close(s);
+}
+
+static void test_no_room_for_a_copy(void)
+{
+    wipe();
+    struct store *s = open_one();
+    fill(s, 100, 1);
+    store_close(s);
+    struct store_options o = options_of(place_dir);
+    o.disk_reserve_bytes = UINT64_MAX / 2;
+    s = place_open(&o);
+    struct snapshot_about about;
+    int r = SNAPSHOT_E_WAIT;
+    for (int i = 0; i < WAIT_MAX && r == SNAPSHOT_E_WAIT; i++) {
+        r = snapshot_want(store_snapshots(s), 1, &about);
+        usleep(10000);
+    }
+    EQ(r, SNAPSHOT_E_ROOM);
+    OK(!is_there(place_dir, "copy.1"));
+    about = (struct snapshot_about){.id = 1, .size = 4096, .format = RECORD_FORMAT};
+    memset(about.cluster_id, 7, sizeof about.cluster_id);
+    uint64_t offset;
+    EQ(snapshot_receive(store_snapshots(s), &about, &offset), SNAPSHOT_E_ROOM);
+    store_close(s);
+}
+
+/* -- one that comes in ------------------------------------------------------------------------- */
+
+static void check_installed(struct store *a, struct store *b, uint64_t base)
+{
+    uint64_t index, term;
+    struct span members;
+    EQ(store_log_last(b), base);
+    EQ(store_log_first(b), base + 1);
+    EQ(store_applied_index(b), store_applied_index(a));
+    store_log_durable(b, &index, &term);
+    EQ(index, base);
+    EQ(term, 1);
+    OK(store_installed_members(b, &index, &members));
+    EQ(index, 3);
+    OK(span_equal(members, span_of("who they are")));
+    store_log_vote(b, &term, &index);
+    EQ(term, 9);
+    EQ(index, 2);
+    check_same(a, b);
+}
+
+static void test_it_arrives_with_breaks(void)
+{
+    wipe();
+    struct store *a = open_one(), *b = open_other();
+    fill(a, 3000, 1);
+    EQ(store_flush(a), 0);
+    EQ(store_turn(a), 0);
+    fill(b, 40, 9); /* it has some of its own, to be dropped */
+    EQ(store_log_set_vote(b, 9, 2), 0);
+    EQ(store_log_commit(b), 0);
+    struct snapshot_about about = wait_copy(a, 2950);
+    struct store_place place = place_at(2950);
+    EQ(store_install(b, &place), STORE_E_MISSING);
+    stream(a, b, &about, about.size / 3);
+    EQ(snapshot_check(store_snapshots(b)), SNAPSHOT_E_OFFSET);
+    EQ(snapshot_chunk(store_snapshots(b), 5, span_of("x")), SNAPSHOT_E_OFFSET);
+    store_abandon(b);
+    b = open_other(); /* the receiver began anew: it goes on where it was */
+    uint64_t offset;
+    EQ(snapshot_chunk(store_snapshots(b), 0, span_of("x")), SNAPSHOT_E_UNKNOWN);
+    EQ(snapshot_receive(store_snapshots(b), &about, &offset), 0);
+    EQ(offset, about.size / 3);
+    stream(a, b, &about, about.size);
+    EQ(wait_check(b), 0);
+    place = place_at(3001); /* later than the state */
+    EQ(store_install(b, &place), STORE_E_MISSING);
+    place = place_at(2950);
+    EQ(store_install(b, &place), 0);
+    check_installed(a, b, 2950);
+    OK(is_gone(other_dir, "state"));
+    OK(is_there(other_dir, "state.1/data.mdb"));
+    OK(!is_there(other_dir, "incoming"));
+    store_abandon(b);
+    b = open_other();
+    check_installed(a, b, 2950);
+    store_close(b);
+    b = open_other(); /* sums of state.1 */
+    check_installed(a, b, 2950);
+    fill(b, 100, 4); /* the log catches up, fifty of them are in the state already */
+    fill(a, 50, 4);
+    EQ(store_applied_index(b), 3050);
+    check_same(a, b);
+    EQ(store_flush(b), 0);
+    uint64_t index, term;
+    store_log_durable(b, &index, &term);
+    EQ(index, 3050);
+    store_close(b);
+    b = open_other();
+    check_same(a, b);
+    store_close(b);
+    store_close(a);
+}
+
+/* A received state ahead of its log: what another leader wrote and never committed may go. */
+static void test_entries_behind_a_state_ahead(void)
+{
+    wipe();
+    struct store *a = open_one(), *b = open_other();
+    fill(a, 300, 1);
+    EQ(store_flush(a), 0);
+    EQ(store_turn(a), 0);
+    struct snapshot_about about = wait_copy(a, 300);
+    struct store_place place = place_at(100);
+    EQ(store_log_set_vote(b, 9, 2), 0);
+    stream(a, b, &about, about.size);
+    EQ(wait_check(b), 0);
+    EQ(store_install(b, &place), 0);
+    for (int i = 0; i < 400; i++) {
+        EQ(store_log_append(b, 8, span_of("of a leader that is gone")), 0);
+    }
+    EQ(store_log_commit(b), 0);
+    EQ(store_log_first(b), 101); /* nothing is trimmed */
+    store_abandon(b);
+    b = open_other();
+    uint64_t index, term;
+    store_log_durable(b, &index, &term);
+    EQ(index, 100); /* entry 300 is another one */
+    EQ(store_log_truncate(b, 101), 0);
+    EQ(store_log_commit(b), 0);
+    check_installed(a, b, 100);
+    fill(b, 500, 1);
+    fill(a, 300, 1);
+    check_same(a, b);
+    store_close(b);
+    store_close(a);
+}
+
+static void test_damage_on_the_way(void)
+{
+    wipe();
+    struct store *a = open_one(), *b = open_other();
+    fill(a, 1000, 1);
+    EQ(store_flush(a), 0);
+    EQ(store_turn(a), 0);
+    struct snapshot_about about = wait_copy(a, 1000);
+    struct prng p;
+    prng_init(&p, 3);
+    for (int i = 0; i < 20; i++) {
+        uint64_t at = prng_below(&p, about.size), offset;
+        size_t len = 1;
+        stream(a, b, &about, at);
+        EQ(snapshot_read(store_snapshots(a), about.id, at, chunk, &len), 0);
+        chunk[0] ^= (uint8_t)(1 << prng_below(&p, 8));
+        EQ(snapshot_chunk(store_snapshots(b), at, (struct span){chunk, 1}), 0);
+        stream(a, b, &about, about.size);
+        EQ(wait_check(b), SNAPSHOT_E_DAMAGED);
+        EQ(snapshot_check(store_snapshots(b)), SNAPSHOT_E_UNKNOWN);
+        OK(!is_there(other_dir, "incoming"));
+        EQ(snapshot_receive(store_snapshots(b), &about, &offset), 0);
+        EQ(offset, 0);
+    }
+    /* All as it was sent, and yet not what it is said to be. */
+    struct snapshot_about lie = about;
+    lie.effects++;
+    stream(a, b, &lie, lie.size);
+    EQ(wait_check(b), SNAPSHOT_E_DAMAGED);
+    struct store_place place = place_at(1000);
+    EQ(store_install(b, &place), STORE_E_MISSING);
+    store_close(b);
+    store_close(a);
+}
+
+static void test_what_is_refused(void)
+{
+    wipe();
+    struct store *b = open_other();
+    uint64_t offset;
+    struct snapshot_about about = {.id = 5, .size = 9000, .format = RECORD_FORMAT};
+    EQ(snapshot_receive(store_snapshots(b), &about, &offset), SNAPSHOT_E_CLUSTER);
+    memset(about.cluster_id, 7, sizeof about.cluster_id);
+    about.format++;
+    EQ(snapshot_receive(store_snapshots(b), &about, &offset), SNAPSHOT_E_FORMAT);
+    about.format--;
+    EQ(snapshot_receive(store_snapshots(b), &about, &offset), 0);
+    memset(chunk, 1, 9001);
+    EQ(snapshot_chunk(store_snapshots(b), 0, (struct span){chunk, 9001}), SNAPSHOT_E_OFFSET);
+    EQ(snapshot_chunk(store_snapshots(b), 0, (struct span){chunk, 9000}), 0);
+    about.id = 6; /* another one takes its place */
+    EQ(snapshot_receive(store_snapshots(b), &about, &offset), 0);
+    EQ(offset, 0);
+    snapshot_forget(store_snapshots(b));
+    EQ(snapshot_chunk(store_snapshots(b), 0, (struct span){chunk, 1}), SNAPSHOT_E_UNKNOWN);
+    OK(!is_there(other_dir, "incoming"));
+    store_close(b);
+}
+
+/* An install that ended before its commit leaves the old state; one after it, the new one. */
+static void test_what_was_left_half_way_goes(void)
+{
+    wipe();
+    struct store *s = open_one();
+    fill(s, 100, 1);
+    store_close(s);
+    char line[800];
+    snprintf(line, sizeof line, "cd '%s' && cp -r state state.1 && cp -r state state.77 && "
+             "cp -r state copy.4 && cp -r state state.away && mkdir state.2", place_dir);
+    EQ(system(line), 0);
+    s = open_one();
+    OK(!is_there(place_dir, "state.1") && !is_there(place_dir, "state.77"));
+    OK(!is_there(place_dir, "state.2") && !is_there(place_dir, "copy.4"));
+    OK(is_there(place_dir, "state.away")); /* an operator's */
+    EQ(store_applied_index(s), 100);
+    store_close(s);
+}
+
+/* -- the log's floor --------------------------------------------------------------------------- */
+
+static void test_the_log_waits_for_a_peer(void)
+{
+    wipe();
+    struct store_options o = options_of(place_dir);
+    o.log_keep_entries = 2000;
+    struct store *s = place_open(&o);
+    store_log_floor(s, 300);
+    for (int i = 0; i < 20; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+    }
+    fill(s, 1, 1);
+    OK(store_log_first(s) <= 300 && store_log_first(s) > 200); /* it goes in steps */
+    for (int i = 0; i < 10; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+    }
+    OK(store_log_first(s) > 300); /* beyond the bound it needs a snapshot */
+    OK(store_log_last(s) - store_log_first(s) >= 1990);
+    OK(store_log_last(s) - store_log_first(s) < 2300);
+    store_log_floor(s, UINT64_MAX);
+    for (int i = 0; i < 40; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+    }
+    OK(store_log_last(s) - store_log_first(s) < 500);
+    store_close(s);
+}
+
+static void test_a_big_log_does_not_wait(void)
+{
+    wipe();
+    struct store_options o = options_of(place_dir);
+    o.log_keep_bytes = 64 << 10;
+    struct store *s = place_open(&o);
+    store_log_floor(s, 1);
+    for (int i = 0; i < 50; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+        (void)store_room(s);
+    }
+    OK(store_log_first(s) > 3000);
+    store_close(s);
+}
+
+int main(void)
+{
+    place_make();
+    TAP_RUN(test_a_copy_is_of_one_commit);
+    TAP_RUN(test_no_room_for_a_copy);
+    TAP_RUN(test_it_arrives_with_breaks);
+    TAP_RUN(test_entries_behind_a_state_ahead);
+    TAP_RUN(test_damage_on_the_way);
+    TAP_RUN(test_what_is_refused);
+    TAP_RUN(test_what_was_left_half_way_goes);
+    TAP_RUN(test_the_log_waits_for_a_peer);
+    TAP_RUN(test_a_big_log_does_not_wait);
+    place_remove();
+    return tap_done();
+}
