@@ -473,9 +473,13 @@ static int serve_gateway(const struct verb *verb, int argc, char **argv)
         return serve_close(&s, r);
     }
     const struct config *c = s.config;
-    if (strncmp(c->gateway_shard, "tcp://", 6) != 0) {
-        r = options_wrong(verb, "shard", c->gateway_shard[0] ? c->gateway_shard : "URL",
+    char shards[SERVE_CONFIG_LIST];
+    r = serve_check_shards(&s.sc, verb, shards);
+    if (r == VERB_OK && !shards[0]) {
+        r = options_wrong(verb, "shard", "URL",
                           "needed: what the shard printed, as tcp://127.0.0.1:17701");
+    }
+    if (r != VERB_OK) {
         return serve_close(&s, r);
     }
     /* Without an issuer, the data directory's: one file may configure gateway and shard. */
@@ -487,7 +491,7 @@ static int serve_gateway(const struct verb *verb, int argc, char **argv)
     serve_harden();
     r = serve_keys(&s);
     r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
-    r = r == VERB_OK ? serve_gateway_run(&s, c->gateway_shard) : r;
+    r = r == VERB_OK ? serve_gateway_run(&s, shards) : r;
     return serve_close(&s, r);
 }
 
@@ -563,9 +567,10 @@ static const char serve_serve_help[] =
     "  fairslot serve --dev --data demo --listen 127.0.0.1:17700\n";
 
 static const char serve_gateway_help[] =
-    "usage: fairslot gateway --shard URL (--data DIR | --jwks FILE ...) [options]\n"
+    "usage: fairslot gateway --shard URL... (--data DIR | --jwks FILE ...) [options]\n"
     "The gateway alone.  Prints 'ready grpc=HOST:PORT'.\n"
-    "  --shard URL         what the shard printed: tcp://HOST:PORT\n"
+    "  --shard URL         what the shard printed: tcp://HOST:PORT; once for each replica of a\n"
+    "                      replicated one: the leader is found, also when it changes\n"
     "  --listen HOST:PORT  for clients (127.0.0.1:17700; port 0: any free one)\n"
     "  --data DIR          development: the issuer in DIR, made when missing\n"
     "  --insecure          listen beyond loopback, without TLS\n" SERVE_CONFIG_HELP

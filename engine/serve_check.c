@@ -51,6 +51,28 @@ int serve_check_address(const struct serve_config *sc, const struct verb *verb,
     return VERB_OK;
 }
 
+int serve_check_shards(const struct serve_config *sc, const struct verb *verb,
+                       char ret_text[SERVE_CONFIG_LIST])
+{
+    const struct config_list *list = &sc->now->gateway_shard;
+    size_t len = 0;
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < list->count; i++) {
+        if (strncmp(list->at[i], "tcp://", 6) != 0 || list->at[i][6] == '\0' ||
+            strchr(list->at[i], ' ')) {
+            return serve_config_wrong(sc, verb, "gateway.shard", list->at[i],
+                                      "write what the shard printed, as tcp://127.0.0.1:17701");
+        }
+        len += (size_t)snprintf(ret_text + len, SERVE_CONFIG_LIST - len, "%s%s", i ? " " : "",
+                                list->at[i]);
+        if (len >= SERVE_CONFIG_LIST) {
+            return serve_config_wrong(sc, verb, "gateway.shard", list->at[i],
+                                      "the addresses are too long together");
+        }
+    }
+    return VERB_OK;
+}
+
 static void serve_check_tell(void *user, const char *line)
 {
     talk_say("%s", line);
@@ -97,6 +119,8 @@ size_t serve_check_all(const struct serve_config *sc, const struct verb *verb)
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
         wrong += addresses[i].text[0] && serve_check_address(sc, verb, &addresses[i]) != VERB_OK;
     }
+    char shards[SERVE_CONFIG_LIST];
+    wrong += serve_check_shards(sc, verb, shards) != VERB_OK;
     wrong += serve_front_fill(&front, sc, verb, &options) != VERB_OK;
     return wrong + serve_check_issuers(sc);
 }

@@ -19,6 +19,11 @@ struct serve_address {
 int serve_check_address(const struct serve_config *sc, const struct verb *verb,
                         struct serve_address *address);
 
+/* The replicas that a gateway asks, as one text with blanks; "" for none.  VERB_OK, or VERB_USAGE
+ * (told). */
+int serve_check_shards(const struct serve_config *sc, const struct verb *verb,
+                       char ret_text[SERVE_CONFIG_LIST]);
+
 /* Everything of sc->now that a start would refuse, told to sc->tell; 0: nothing. */
 size_t serve_check_all(const struct serve_config *sc, const struct verb *verb);
 

@@ -39,7 +39,7 @@ static int serve_config_parse(const struct verb *verb, int argc, char **argv,
     };
     const struct options_spec gateway[] = {
         all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8],
-        {"shard", 0, &w->shard}, {NULL},
+        {"shard", 0, .many = &w->shards}, {NULL},
     };
     const struct options_spec shard[] = {all[0], all[1], all[2], all[3],
                                          all[4], all[9], all[10], {NULL}};
@@ -88,15 +88,34 @@ static bool serve_config_issuer(const struct verb *verb, const struct serve_word
     return true;
 }
 
+/* Values of an option, by commas as the file has them; NULL: it was not given.  False: told. */
+static bool serve_config_list(const struct verb *verb, const char *name,
+                              const struct options_many *many, char out[SERVE_CONFIG_LIST],
+                              const char **ret_list)
+{
+    size_t len = 0;
+    *ret_list = many->count ? out : NULL;
+    for (size_t i = 0; i < many->count; i++) {
+        int n = snprintf(out + len, SERVE_CONFIG_LIST - len, "%s%s", i ? "," : "", many->at[i]);
+        len += (size_t)n;
+        if (len >= SERVE_CONFIG_LIST) {
+            options_wrong(verb, name, many->at[i], "this is too much for one option");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Each option as the key that it stands for. */
 static bool serve_config_flags(struct serve_config *sc, const struct verb *verb)
 {
     struct serve_words *w = &sc->words;
-    const char *state_map, *log_map;
+    const char *state_map, *log_map, *shards;
     bool is_shard = strcmp(verb->noun, "shard") == 0;
     if (!serve_config_issuer(verb, w) ||
         !serve_config_mib(verb, "state-map-mib", w->state_map, w->state_map_size, &state_map) ||
-        !serve_config_mib(verb, "log-map-mib", w->log_map, w->log_map_size, &log_map)) {
+        !serve_config_mib(verb, "log-map-mib", w->log_map, w->log_map_size, &log_map) ||
+        !serve_config_list(verb, "shard", &w->shards, w->shards_list, &shards)) {
         return false;
     }
     const struct config_flag flags[SERVE_CONFIG_FLAGS] = {
@@ -104,7 +123,7 @@ static bool serve_config_flags(struct serve_config *sc, const struct verb *verb)
         {"--listen", is_shard ? "shard.listen" : "gateway.listen", w->listen},
         {"--insecure", is_shard ? "shard.insecure" : "gateway.insecure",
          w->insecure ? "yes" : NULL},
-        {"--shard", "gateway.shard", w->shard},
+        {"--shard", "gateway.shard", shards},
         {"--jwks", "issuer.options.jwks_file", w->jwks},
         {"--issuer", "issuer.options.url", w->issuer},
         {"--audience", "issuer.options.audience", w->audience},

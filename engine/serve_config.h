@@ -7,11 +7,15 @@
 #include "ctl/options.h"
 #include "verb.h"
 
+#define SERVE_CONFIG_LIST 4096 /* bytes of an option's values in one text */
+
 /* The words of serve, gateway and shard; which of them apply differs.  Borrowed from argv. */
 struct serve_words {
     const char *file;         /* --config */
     struct options_many sets; /* --set */
-    const char *data, *listen, *shard, *jwks, *issuer, *audience, *tenant_key;
+    const char *data, *listen, *jwks, *issuer, *audience, *tenant_key;
+    struct options_many shards; /* --shard */
+    char shards_list[SERVE_CONFIG_LIST]; /* the same, as the key wants it */
     const char *state_map, *log_map; /* MiB */
     char state_map_size[32], log_map_size[32]; /* the same, as the keys want them */
     bool dev;                 /* --dev */

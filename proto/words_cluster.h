@@ -8,7 +8,7 @@
 
 #define CLUSTER_NODES_MAX   16 /* members of a shard */
 #define CLUSTER_ADDRESS_MAX 127 /* bytes of tcp://HOST:PORT */
-#define CLUSTER_ID_MAX      1000000 /* of a node: 1 to this */
+#define CLUSTER_ID_MAX      INT64_MAX /* of a node: 1 to this */
 #define CLUSTER_LAG_MAX     10000   /* entries behind: more is told as a problem */
 
 /* Values as fairslot.admin.v1.Node.State. */

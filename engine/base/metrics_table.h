@@ -97,6 +97,8 @@
     M(hop_credit, GAUGE, none, none, none, "Calls that the shard takes now, as it said last.")    \
     M(hop_connected, GAUGE, none, none, none, "1 while the shard is connected.")                  \
     M(hop_batches_total, COUNTER, outcome, none, none, "Batches that came back from the shard.")  \
+    M(hop_turned_away_total, COUNTER, none, none, none,                                           \
+      "Batches that a replica turned away because it does not lead.")                             \
     M(hop_batch_calls, HISTOGRAM_OF, none, none, none, "Calls in a batch to the shard.")          \
     M(hop_round_trip_seconds, HISTOGRAM, none, none, none,                                        \
       "Time of a batch to the shard and back.")                                                   \

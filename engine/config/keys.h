@@ -64,8 +64,9 @@
       "proof of identity from one /24 or /48 share one place in the queue, but not from these.")  \
     X(gateway, insecure, BOOL, "no", ANY, RESTART,                                                \
       "Allow an address beyond loopback without TLS: tokens travel in the clear.")                \
-    X(gateway, shard, URL, "", RANGE(0, 300), RESTART,                                            \
-      "The shard of a gateway alone: what the shard's ready line says, as tcp://IP:PORT.")        \
+    X(gateway, shard, LIST, "", RANGE(0, 16), RESTART,                                            \
+      "The shard of a gateway alone: what the shard's ready line says, as tcp://IP:PORT; of a "   \
+      "replicated one every replica, or some: the leader is found, and so are the others.")       \
     X(gateway, drain, DURATION, "5s", RANGE(100, 600000), RELOAD,                                 \
       "After SIGTERM: how long calls under way may take before they are refused.")                \
     X(gateway, hello, DURATION, "10s", RANGE(100, 600000), RELOAD,                                \

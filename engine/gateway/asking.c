@@ -54,10 +54,28 @@ static void asking_replied(void *user, unsigned context, int status, struct span
     pthread_mutex_unlock(&a->lock);
 }
 
-int asking_open(struct asking *a, const char *shard_url)
+int asking_open(struct asking *a, struct leads *leads)
 {
-    return a->client ? 0
-                     : err_trace(rpc_client_open(shard_url, 1, asking_replied, a, &a->client));
+    size_t led = leads_current(leads), at = a->at;
+    if (a->client == NULL || led != a->led) {
+        at = led;
+    } else if (a->is_astray) {
+        at = (at + 1) % leads_count(leads);
+    }
+    a->led = led;
+    a->is_astray = false;
+    if (a->client && at == a->at) {
+        return 0;
+    }
+    rpc_client_close(a->client); /* nothing is under way on it */
+    a->client = NULL;
+    a->at = at;
+    return err_fold(rpc_client_open(leads_url(leads, at), 1, asking_replied, a, &a->client));
+}
+
+void asking_astray(struct asking *a)
+{
+    a->is_astray = true;
 }
 
 int asking_exchange(struct asking *a, struct span batch, int64_t wait_us, struct span *ret_reply)

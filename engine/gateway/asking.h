@@ -7,11 +7,15 @@
 #include <pthread.h>
 
 #include "base/types.h"
+#include "gateway/leads.h"
 #include "rpc/rpc.h"
 
 /* Embedded in its owner. */
 struct asking {
     struct rpc_client *client; /* NULL: not opened yet; one context */
+    size_t at;                 /* the replica that it goes to */
+    size_t led;                /* the replica that was thought to lead then */
+    bool is_astray;            /* that one did not help: another one next time */
     pthread_mutex_t lock;      /* what follows: between nng's thread and ours */
     pthread_cond_t replied;
     bool has_reply;
@@ -27,8 +31,11 @@ struct timespec asking_until(int64_t mono_us);
 
 /* 0 or -ENOMEM. */
 int asking_init(struct asking *a);
-/* The first time it dials, in the background.  0 or < 0. */
-int asking_open(struct asking *a, const char *shard_url);
+/* Dials, in the background, the replica that is thought to lead; after asking_astray() the next,
+ * unless another is thought to lead by then.  0 or < 0. */
+int asking_open(struct asking *a, struct leads *leads);
+/* The one asked did not answer, or does not lead. */
+void asking_astray(struct asking *a);
 /* Sends and waits, wait_us at most.  0 with the answer, valid until the next call; RPC_E_GONE. */
 int asking_exchange(struct asking *a, struct span batch, int64_t wait_us, struct span *ret_reply);
 /* The exchange under way, and every later one, ends at once with RPC_E_GONE. */

@@ -53,7 +53,7 @@ struct board_pool {
 };
 
 struct board {
-    const char *shard_url;
+    struct leads *leads;   /* borrowed */
     pthread_mutex_t lock; /* over everything down to the loops */
     pthread_cond_t wake;
     bool has_thread, is_stopping;
@@ -81,11 +81,8 @@ static int board_ask(struct board *b, const struct command *command, struct answ
         return err_fold(r);
     }
     r = asking_exchange(&b->asking, batch, BOARD_WAIT_US, &bytes);
-    if (r) {
-        return r;
-    }
-    if (codec_reply_unpack(bytes, &b->arena, &reply) ||
-        reply.answers_count != 1) {
+    if (r || codec_reply_unpack(bytes, &b->arena, &reply) || reply.answers_count != 1) {
+        asking_astray(&b->asking);
         return RPC_E_GONE;
     }
     b->map_epoch = reply.map_epoch;
@@ -187,7 +184,8 @@ static void board_make(struct board *b, struct board_pool *p)
     int64_t begun_us = clock_mono_us();
     p->due_us = begun_us + BOARD_EVERY_US;
     pthread_mutex_unlock(&b->lock);
-    int r = e ? board_fill(b, pool, e) : err_origin(-ENOMEM);
+    int r = e ? asking_open(&b->asking, b->leads) : err_origin(-ENOMEM);
+    r = r ? r : board_fill(b, pool, e);
     METRIC_ADD1(watch_snapshots_total, outcome, r ? 1 : 0, 1);
     METRIC_TIME(watch_snapshot_seconds, clock_mono_us() - begun_us);
     pthread_mutex_lock(&b->lock);
@@ -209,9 +207,7 @@ static void *board_main(void *arg)
     while (!b->is_stopping) {
         struct board_pool *p = board_next(b);
         int64_t now_us = clock_mono_us();
-        if (p && asking_open(&b->asking, b->shard_url)) {
-            p->due_us = now_us + SECOND_US; /* out of something: later */
-        } else if (p && p->due_us <= now_us) {
+        if (p && p->due_us <= now_us) {
             board_make(b, p);
         } else {
             struct timespec until = asking_until(p ? p->due_us : now_us + HOUR_US);
@@ -334,13 +330,13 @@ void board_leave_loop(struct board *b, unsigned loop)
 
 /* -- beginning and end ------------------------------------------------------------------------- */
 
-int board_new(const char *shard_url, struct board **ret_board)
+int board_new(struct leads *leads, struct board **ret_board)
 {
     struct board *b = calloc(1, sizeof *b);
     if (b == NULL) {
         return err_origin(-ENOMEM);
     }
-    b->shard_url = shard_url;
+    b->leads = leads;
     int r = asking_init(&b->asking);
     if (r) {
         free(b);

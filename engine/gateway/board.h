@@ -13,10 +13,11 @@
 #include "proto/reason.h"
 
 struct board;
+struct leads;
 struct edition;
 
-/* Nothing runs until somebody watches.  `shard_url` is borrowed.  0 or < 0. */
-int board_new(const char *shard_url, struct board **ret_board);
+/* Nothing runs until somebody watches.  `leads` is borrowed.  0 or < 0. */
+int board_new(struct leads *leads, struct board **ret_board);
 /* Nobody watches any more.  Takes NULL. */
 void board_free(struct board *b);
 

@@ -18,6 +18,7 @@
 #include "gateway/auth.h"
 #include "gateway/board.h"
 #include "gateway/gate.h"
+#include "gateway/leads.h"
 #include "gateway/news.h"
 #include "gateway/route.h"
 #include "gateway/tls.h"
@@ -48,12 +49,9 @@ int front_new(const struct gateway_options *options, struct front **ret_front, c
     }
     int r = symbols_init(&front->symbols, (struct span){api_descriptor_set,
                                                         api_descriptor_set_len});
-    if (r == 0) {
-        r = board_new(options->shard_url, &front->board);
-    }
-    if (r == 0) {
-        r = news_new(options->shard_url, &front->news);
-    }
+    r = r ? r : leads_new(options->shard_url, &front->leads);
+    r = r ? r : board_new(front->leads, &front->board);
+    r = r ? r : news_new(front->leads, &front->news);
     for (unsigned i = 0; i < front->loops_count && r == 0; i++) {
         front->errands[i] = calloc(CALLS_MAX, sizeof *front->errands[i]);
         r = front->errands[i] ? 0 : err_origin(-ENOMEM);
@@ -153,6 +151,7 @@ void front_free(struct front *front)
     pthread_mutex_destroy(&front->auth_lock);
     board_free(front->board);
     news_free(front->news);
+    leads_free(front->leads);
     symbols_fini(&front->symbols);
     free(front);
 }

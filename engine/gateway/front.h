@@ -19,6 +19,7 @@
 
 struct auth;
 struct board;
+struct leads;
 struct news;
 struct gate;
 struct tls;
@@ -41,6 +42,7 @@ struct front {
     struct tls *tls;           /* any loop; NULL: clients come without */
     struct tls *admin_tls;     /* any loop; NULL: operators have no listener of their own */
     int admin_port;            /* of that listener; 0: there is none */
+    struct leads *leads;       /* any thread: it locks */
     struct board *board;       /* any loop: it locks */
     struct news *news;         /* the same */
     atomic_size_t conns_count; /* of all loops, at most CONNECTIONS_MAX */

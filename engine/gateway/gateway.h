@@ -28,7 +28,7 @@ struct gateway_origins {
 struct gateway_options {
     const char *listen_host; /* numeric */
     int listen_port;         /* 0: any; the one it got is in the ready line */
-    const char *shard_url;   /* inproc://... or tcp://... */
+    const char *shard_url;   /* inproc://... or tcp://...; replicas of it with blanks between */
     const struct issuer_options *issuers; /* who vouches for people; borrowed */
     size_t issuers_count;    /* 0: the one described by the next three */
     unsigned issuers_edition; /* another number after `hangup`: the issuers are read anew */

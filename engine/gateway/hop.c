@@ -15,7 +15,8 @@
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
  * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER; so is whoever waits
  * when it is connected but has answered nothing for HOP_SILENT_MS (swallowed packets, a disk that
- * stands still), and the next call tries again.  A damaged reply is
+ * stands still), and the next call tries again.  A replica that does not lead turns calls away:
+ * they go to the one that does (aim.c), or are refused when nobody leads.  A damaged reply is
  * treated as a lost one.  A call that the reply does not name is an error of ours: INTERNAL.
  * Invariants: an errand in ERRAND_SENT has a seat in the context whose batch carries it; a
  * number names seat and batch, so a late or repeated one meets nobody; items under way never
@@ -35,70 +36,9 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/errand.h"
+#include "gateway/hop_inside.h"
 #include "gateway/inside.h"
 #include "gateway/queue.h"
-#include "rpc/rpc.h"
-
-#define HOP_CREDIT     64   /* until the shard says; and for the one batch at zero credit */
-#define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
-#define HOP_TICK_MS    20   /* how often a missing shard is looked for */
-#define HOP_LOOK_MS    500  /* the same while it is connected */
-#define HOP_SILENT_MS  3000 /* without any reply, though asked: whoever waits is told so */
-#define HOP_PAUSE_MS   500  /* longest pause for want of credit */
-#define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
-#define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
-                               round, one for the next */
-#define HOP_LAP      64   /* calls in a batch of fewer people */
-#define HOP_GATHER     32   /* people that are worth a further batch: a batch wakes threads at both
-                               ends, which costs as much as some tens of calls */
-#define HOP_ARENA_MAX  (4 * BATCH_BYTES_MAX)
-
-_Static_assert(RPC_CLIENT_CONTEXTS <= 32, "one ready bit for each context");
-
-/* A reply as nng's thread left it. */
-struct hop_inbox {
-    uint8_t *bytes; /* grows to the largest reply, at most BATCH_BYTES_MAX */
-    size_t len;
-    size_t size;
-    int status; /* 0 or RPC_E_GONE */
-};
-
-struct hop_context {
-    struct errand *errands[BATCH_ITEMS_MAX]; /* of the batch, by seat; NULL: gave up, answered */
-    size_t errands_count;  /* those that still wait for it */
-    size_t items_count;    /* of the batch, also those that gave up */
-    uint32_t batch_number; /* of this batch: high bits of what the shard echoes */
-    uint64_t sent_ms;
-    int64_t sent_us;       /* monotonic */
-    bool is_busy;
-    bool is_aborted;
-    struct hop_inbox inbox;
-};
-
-struct hop {
-    struct front *front;
-    struct gateway *gateway; /* the first loop */
-    struct rpc_client *client;
-    uv_async_t async;
-    uv_mutex_t mutex;
-    uint32_t ready;        /* under the mutex: contexts whose inbox is full */
-    struct hop_context contexts[RPC_CLIENT_CONTEXTS];
-    size_t busy_count;
-    size_t under_way;      /* items in busy contexts */
-    size_t crowd;          /* people who waited at once lately */
-    uint32_t credit;       /* as the shard said last */
-    uint64_t map_epoch;    /* as the shard said last */
-    uint64_t gateway_id;   /* random */
-    uint32_t batches_count; /* ever sent */
-    struct list lost;      /* errands in ERRAND_LOST */
-    uint64_t away_since_ms; /* 0: connected when last seen */
-    uint64_t heard_ms;      /* when a reply came last */
-    bool said_away;         /* the log has a line about it */
-    uint64_t hold_until_ms; /* nothing leaves before: the peer was just lost, or credit is scarce */
-    struct deadline tick;   /* armed while away, or while holding */
-    struct arena arena;     /* one batch or reply at a time */
-    struct batch_call batch[BATCH_ITEMS_MAX];
-};
 
 /* On nng's thread. */
 static void hop_done(void *user, unsigned context, int status, struct span bytes)
@@ -126,11 +66,6 @@ static void hop_done(void *user, unsigned context, int status, struct span bytes
     uv_async_send(&hop->async);
 }
 
-static uint64_t hop_now(const struct hop *hop)
-{
-    return uv_now(&hop->gateway->loop);
-}
-
 static void hop_arm_tick(struct hop *hop)
 {
     deadline_arm(&hop->gateway->deadlines, &hop->tick, hop_now(hop) + HOP_TICK_MS);
@@ -154,8 +89,8 @@ void hop_forget(struct front *front, struct errand *e)
     hop_take(c, e->seat);
 }
 
-/* The whole batch is lost: its errands go again, first. */
-static void hop_lose(struct hop *hop, struct hop_context *c)
+/* What was not answered goes again, first, after so long. */
+static void hop_again(struct hop *hop, struct hop_context *c, unsigned pause_ms)
 {
     for (size_t i = 0; c->errands_count > 0; i++) {
         if (c->errands[i]) {
@@ -165,8 +100,32 @@ static void hop_lose(struct hop *hop, struct hop_context *c)
             list_push(&hop->lost, &e->note.link);
         }
     }
-    hop->hold_until_ms = hop_now(hop) + HOP_TICK_MS;
-    hop_arm_tick(hop);
+    hop->hold_until_ms = hop_now(hop) + pause_ms;
+    deadline_arm(&hop->gateway->deadlines, &hop->tick, hop->hold_until_ms);
+}
+
+/* The whole batch is lost. */
+static void hop_lose(struct hop *hop, struct hop_context *c)
+{
+    hop_again(hop, c, HOP_TICK_MS);
+}
+
+/* The replica does not lead: what it left out is for another one, or refused when nobody leads. */
+static void hop_turned(struct hop *hop, struct hop_context *c, struct span leader)
+{
+    size_t before = hop->aim.at;
+    unsigned pause_ms = aim_turned(&hop->aim, c->at, leader, hop_now(hop));
+    METRIC_ADD(hop_turned_away_total, 1);
+    if (hop->aim.at != before) {
+        hop->credit = HOP_CREDIT; /* another process, which has not said yet */
+    }
+    for (size_t i = 0; aim_is_leaderless(&hop->aim, hop_now(hop)) && c->errands_count > 0; i++) {
+        if (c->errands[i]) {
+            errand_refuse(hop->front, c->errands[i], REASON_NO_LEADER,
+                          "no replica of the shard leads: send the same request_id again");
+        }
+    }
+    hop_again(hop, c, pause_ms);
 }
 
 /* The errand that an answer names; NULL: none that waits. */
@@ -199,15 +158,22 @@ static void hop_reply(struct hop *hop, unsigned context)
         hop_lose(hop, c);
         return;
     }
-    hop->credit = reply.credit;
-    hop_pace(hop, c, reply.pause_us);
-    METRIC_SET(hop_credit, reply.credit);
-    hop->map_epoch = reply.map_epoch;
+    if (!reply.is_turned_away) {
+        aim_answered(&hop->aim);
+        hop->credit = reply.credit;
+        hop_pace(hop, c, reply.pause_us);
+        METRIC_SET(hop_credit, reply.credit);
+        hop->map_epoch = reply.map_epoch;
+    }
     for (size_t i = 0; i < reply.answers_count; i++) {
         struct errand *e = hop_named(c, reply.answers[i].call);
         if (e) {
             errand_answer(hop->front, e, &reply.answers[i]);
         }
+    }
+    if (reply.is_turned_away) {
+        hop_turned(hop, c, reply.leader);
+        return;
     }
     for (size_t i = 0; c->errands_count > 0; i++) {
         if (c->errands[i]) {
@@ -215,6 +181,34 @@ static void hop_reply(struct hop *hop, unsigned context)
             errand_refuse(hop->front, c->errands[i], REASON_INTERNAL, NULL);
         }
     }
+}
+
+/* What is under way at another replica than the one that is asked now has an unknown effect. */
+static void hop_leave_others(struct hop *hop)
+{
+    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        struct hop_context *c = &hop->contexts[i];
+        if (c->is_busy && !c->is_aborted && c->at != hop->aim.at) {
+            hop_lose(hop, c);
+            c->is_aborted = true;
+            aim_abort(&hop->aim, c->at, i);
+        }
+    }
+}
+
+/* A replica said who leads, while the one that is asked was silent. */
+static void hop_probed(struct hop *hop)
+{
+    struct hop_context *c = &hop->contexts[AIM_PROBE];
+    struct reply_view reply;
+    c->is_busy = false;
+    if (c->inbox.status == 0 &&
+        codec_reply_unpack((struct span){c->inbox.bytes, c->inbox.len}, &hop->arena, &reply) == 0 &&
+        aim_probed(&hop->aim, !reply.is_turned_away, reply.leader)) {
+        hop->credit = HOP_CREDIT;
+        hop_leave_others(hop);
+    }
+    arena_reset(&hop->arena);
 }
 
 /* On the loop: takes every full inbox at once. */
@@ -225,6 +219,9 @@ static void hop_ready(uv_async_t *async)
     uint32_t ready = hop->ready;
     hop->ready = 0;
     uv_mutex_unlock(&hop->mutex);
+    if (ready >> AIM_PROBE & 1) {
+        hop_probed(hop);
+    }
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         struct hop_context *c = &hop->contexts[i];
         if ((ready >> i & 1) == 0) {
@@ -267,106 +264,10 @@ static struct hop_context *hop_idle(struct hop *hop)
         if (c->errands_count == 0 && !c->is_aborted &&
             hop_now(hop) - c->sent_ms > HOP_FORGET_MS) {
             c->is_aborted = true;
-            rpc_client_abort(hop->client, i);
+            aim_abort(&hop->aim, c->at, i);
         }
     }
     return NULL;
-}
-
-/* Items that may leave now. */
-static size_t hop_room(const struct hop *hop)
-{
-    size_t room = hop->credit > hop->under_way ? hop->credit - hop->under_way : 0;
-    if (room == 0 && hop->busy_count == 0) {
-        room = HOP_CREDIT;
-    }
-    return room < BATCH_ITEMS_MAX ? room : BATCH_ITEMS_MAX;
-}
-
-/* How many ask at about the same time: falls by an eighth a batch. */
-static void hop_count_crowd(struct hop *hop)
-{
-    size_t waiting = queue_waiting_identities(hop->front);
-    hop->crowd -= (hop->crowd + 7) / 8;
-    hop->crowd = waiting > hop->crowd ? waiting : hop->crowd;
-}
-
-/* At least half of those who asked lately wait now. */
-static bool hop_is_crowded(const struct hop *hop)
-{
-    return 2 * queue_waiting_identities(hop->front) >= hop->crowd;
-}
-
-/* Is a further batch worth its price now, or does it rather wait for one to come back? */
-static bool hop_is_worth(const struct hop *hop)
-{
-    if (hop->busy_count == 0 || !list_empty(&hop->lost)) {
-        return true;
-    }
-    return hop_is_crowded(hop) && (hop->busy_count < HOP_EAGER ||
-                                   queue_waiting_identities(hop->front) >= HOP_GATHER);
-}
-
-/* Who is next, lost ones first; those whose time is over are refused on the way. */
-static struct errand *hop_next(struct hop *hop)
-{
-    uint64_t now = hop_now(hop);
-    for (;;) {
-        struct errand *e = list_empty(&hop->lost)
-            ? queue_pull(hop->front)
-            : CONTAINER_OF(hop->lost.next, struct errand, note.link);
-        if (e == NULL || e->deadline_ms > now) {
-            return e;
-        }
-        errand_overdue(hop->front, e);
-    }
-}
-
-static void hop_seat(struct hop_context *c, struct errand *e, unsigned context, size_t seat)
-{
-    list_remove(&e->note.link); /* of the lost */
-    e->state = ERRAND_SENT;
-    e->context = (uint8_t)context;
-    e->seat = (uint16_t)seat;
-    c->errands[seat] = e;
-}
-
-/* Moves waiting errands onto the context; returns how many.  One call of each who waits, and as
- * many again as long as most of them have more: so whoever sends much has his share of a batch, and
- * not the rest of it while the others' next calls are on their way. */
-static size_t hop_fill(struct hop *hop, struct hop_context *c, size_t room)
-{
-    size_t count = 0, bytes = 0, lap = queue_waiting_identities(hop->front);
-    struct errand *e;
-    uint64_t now = hop_now(hop);
-    int64_t now_us = clock_mono_us();
-    bool is_lap = list_empty(&hop->lost); /* the lost had their turn before */
-    room = !is_lap || lap > HOP_LAP || room < HOP_LAP ? room : HOP_LAP;
-    hop_count_crowd(hop);
-    c->batch_number = hop->batches_count++ % (UINT32_MAX / BATCH_ITEMS_MAX);
-    while (count < room && bytes < BATCH_BYTES && (e = hop_next(hop))) {
-        hop->batch[count] = (struct batch_call){
-            .call = c->batch_number * BATCH_ITEMS_MAX + (uint32_t)count,
-            .deadline_ms = (uint32_t)(e->deadline_ms - now),
-            .command = {e->command, e->len},
-            .trace = {e->trace.bytes, e->has_trace ? TRACE_BYTES : 0},
-        };
-        if (e->queued_us) {
-            METRIC_TIME1(queue_wait_seconds, class, e->entry.class, now_us - e->queued_us);
-        }
-        hop_seat(c, e, (unsigned)(c - hop->contexts), count);
-        count++;
-        bytes += e->len;
-        lap -= lap > 0;
-        if (lap == 0 && is_lap) {
-            lap = queue_waiting_identities(hop->front);
-            if (!hop_is_crowded(hop)) {
-                break;
-            }
-        }
-    }
-    c->errands_count = count;
-    return count;
 }
 
 /* One batch; false: it could not leave, its calls are lost. */
@@ -382,7 +283,8 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
         c->items_count = count;
         c->sent_ms = hop_now(hop);
         c->sent_us = clock_mono_us();
-        r = rpc_client_send(hop->client, (unsigned)(c - hop->contexts), bytes);
+        c->at = hop->aim.at;
+        r = aim_send(&hop->aim, (unsigned)(c - hop->contexts), bytes);
     }
     arena_reset(&hop->arena);
     if (r) {
@@ -401,21 +303,34 @@ static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
 static void hop_refuse_waiting(struct hop *hop)
 {
     struct errand *e;
-    while ((e = hop_next(hop))) {
+    while ((e = hop_batch_next(hop))) {
         errand_refuse(hop->front, e, REASON_NO_LEADER, NULL);
     }
 }
 
-/* Asked long ago, and nothing came back since, of that or of anything else. */
-static bool hop_is_silent(const struct hop *hop)
+/* Asked so long ago, and nothing came back since, of that or of anything else. */
+static bool hop_is_silent(const struct hop *hop, uint64_t for_ms)
 {
     bool is_asked = false;
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         const struct hop_context *c = &hop->contexts[i];
         is_asked = is_asked || (c->is_busy && !c->is_aborted &&
-                                hop_now(hop) - c->sent_ms > HOP_SILENT_MS);
+                                hop_now(hop) - c->sent_ms > for_ms);
     }
-    return is_asked && hop_now(hop) - hop->heard_ms > HOP_SILENT_MS;
+    return is_asked && hop_now(hop) - hop->heard_ms > for_ms;
+}
+
+/* Is somebody else leading by now? */
+static void hop_ask_around(struct hop *hop)
+{
+    struct hop_context *c = &hop->contexts[AIM_PROBE];
+    struct span empty;
+    if (!c->is_busy &&
+        codec_batch_pack(hop->map_epoch, hop->gateway_id, 0, NULL, 0, &hop->arena, &empty) == 0) {
+        c->is_busy = true; /* before the send: from then on the callback may come */
+        c->is_busy = aim_probe(&hop->aim, empty);
+    }
+    arena_reset(&hop->arena);
 }
 
 /* What is under way has an unknown effect, as when the shard is lost. */
@@ -428,7 +343,7 @@ static void hop_give_up(struct hop *hop)
         if (c->is_busy && !c->is_aborted) {
             hop_lose(hop, c);
             c->is_aborted = true;
-            rpc_client_abort(hop->client, i);
+            aim_abort(&hop->aim, c->at, i);
         }
     }
     hop_refuse_waiting(hop);
@@ -443,7 +358,8 @@ bool hop_is_gone(const struct front *front)
 /* Looks for the shard; false: it is away. */
 static bool hop_look(struct hop *hop)
 {
-    bool connected = rpc_client_connected(hop->client);
+    bool has_moved, connected = aim_look(&hop->aim, &has_moved);
+    hop->credit = has_moved ? HOP_CREDIT : hop->credit;
     METRIC_SET(hop_connected, connected);
     if (connected) {
         if (hop->said_away) {
@@ -452,7 +368,9 @@ static bool hop_look(struct hop *hop)
         hop->said_away = false;
         hop->away_since_ms = 0;
         if (hop->tick.place == 0) { /* probes want to know, also when nobody calls */
-            deadline_arm(&hop->gateway->deadlines, &hop->tick, hop_now(hop) + HOP_LOOK_MS);
+            bool is_soon = hop->busy_count && leads_count(hop->aim.leads) > 1;
+            deadline_arm(&hop->gateway->deadlines, &hop->tick,
+                         hop_now(hop) + (is_soon ? HOP_LOOK_SOON_MS : HOP_LOOK_MS));
         }
         return true;
     }
@@ -485,11 +403,11 @@ void hop_pump(struct front *front)
     }
     for (;;) {
         struct hop_context *c = hop_idle(hop);
-        size_t room = hop_room(hop);
-        if (c == NULL || room == 0 || !hop_is_worth(hop)) {
+        size_t room = hop_batch_room(hop);
+        if (c == NULL || room == 0 || !hop_batch_is_worth(hop)) {
             return;
         }
-        size_t count = hop_fill(hop, c, room);
+        size_t count = hop_batch_fill(hop, c, room);
         if (count == 0 || !hop_send(hop, c, count)) {
             return;
         }
@@ -499,8 +417,13 @@ void hop_pump(struct front *front)
 void hop_tick(struct front *front)
 {
     struct hop *hop = front->hop;
-    if (hop_look(hop) && hop_is_silent(hop)) { /* the pump runs when the loop settles */
+    if (!hop_look(hop)) {
+        return;
+    }
+    if (hop_is_silent(hop, HOP_SILENT_MS)) { /* the pump runs when the loop settles */
         hop_give_up(hop);
+    } else if (hop_is_silent(hop, HOP_PROBE_MS)) {
+        hop_ask_around(hop);
     }
 }
 
@@ -526,8 +449,7 @@ int hop_open(struct front *front)
     }
     hop->async.data = hop;
     front->hop = hop; /* from here on hop_close() and hop_free() take it apart */
-    r = rpc_client_open(front->options->shard_url, RPC_CLIENT_CONTEXTS, hop_done, hop,
-                        &hop->client);
+    r = aim_open(&hop->aim, front->leads, hop_done, hop);
     if (r) {
         return err_fold(r);
     }
@@ -547,8 +469,7 @@ void hop_close(struct front *front)
     if (hop == NULL) {
         return;
     }
-    rpc_client_close(hop->client);
-    hop->client = NULL;
+    aim_close(&hop->aim);
     deadline_disarm(&hop->gateway->deadlines, &hop->tick);
     uv_close((uv_handle_t *)&hop->async, NULL);
 }
@@ -559,7 +480,7 @@ void hop_free(struct front *front)
     if (hop == NULL) {
         return;
     }
-    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+    for (unsigned i = 0; i <= AIM_PROBE; i++) {
         CHECK(hop->contexts[i].errands_count == 0);
         free(hop->contexts[i].inbox.bytes);
     }

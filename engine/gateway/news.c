@@ -28,7 +28,7 @@
 #define NEWS_ARENA_MAX (1024 * 1024)
 
 struct news {
-    const char *shard_url;
+    struct leads *leads;   /* borrowed */
     pthread_mutex_t lock; /* down to the boxes */
     pthread_cond_t wake;
     bool has_thread, is_stopping;
@@ -109,15 +109,13 @@ static int news_ask(struct news *f)
     struct reply_view reply;
     arena_reset(&f->arena);
     int r = codec_feed_pack(f->gateway_id, f->epoch, f->after, &f->arena, &batch);
-    r = r ? r : asking_open(&f->asking, f->shard_url);
+    r = r ? r : asking_open(&f->asking, f->leads);
     if (r) {
         return err_fold(r);
     }
     r = asking_exchange(&f->asking, batch, NEWS_WAIT_US, &bytes);
-    if (r) {
-        return r;
-    }
-    if (codec_reply_unpack(bytes, &f->arena, &reply) || reply.feed == NULL) {
+    if (r || codec_reply_unpack(bytes, &f->arena, &reply) || reply.feed == NULL) {
+        asking_astray(&f->asking); /* gone, or it does not lead */
         return RPC_E_GONE;
     }
     f->epoch = reply.feed->epoch;
@@ -199,7 +197,7 @@ bool news_is_live(struct news *f)
 
 /* -- beginning and end ------------------------------------------------------------------------- */
 
-int news_new(const char *shard_url, struct news **ret_feed)
+int news_new(struct leads *leads, struct news **ret_feed)
 {
     struct news *f = calloc(1, sizeof *f);
     int r = f ? asking_init(&f->asking) : err_origin(-ENOMEM);
@@ -207,7 +205,7 @@ int news_new(const char *shard_url, struct news **ret_feed)
         free(f);
         return err_trace(r);
     }
-    f->shard_url = shard_url;
+    f->leads = leads;
     pthread_mutex_init(&f->lock, NULL);
     asking_cond_init(&f->wake);
     arena_init(&f->arena, NEWS_ARENA_MAX);

@@ -10,6 +10,7 @@
 #include "base/types.h"
 
 struct news;
+struct leads;
 
 /* What a loop takes at once. */
 struct news_take {
@@ -20,8 +21,8 @@ struct news_take {
     uint64_t releases[FEED_NEWS_MAX]; /* codec_release_hash() */
 };
 
-/* `shard_url` is borrowed.  0 or < 0. */
-int news_new(const char *shard_url, struct news **ret_feed);
+/* `leads` is borrowed.  0 or < 0. */
+int news_new(struct leads *leads, struct news **ret_feed);
 /* No loop is in it any more.  Takes NULL. */
 void news_free(struct news *f);
 

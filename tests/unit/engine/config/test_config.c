@@ -211,10 +211,10 @@ static void test_wrong_values(void)
     WRONG("[log]\nlevel = loud\naccess = maybe\n",
           "a.conf:2: log.level: 'loud' is not right; write: one of error warn info debug\n"
           "a.conf:3: log.access: 'maybe' is not right; write: yes or no\n");
-    WRONG("[gateway]\nlisten = 127.0.0.1:65536\nshard = 127.0.0.1:1\n",
+    WRONG("[gateway]\nlisten = 127.0.0.1:65536\n[shard]\nlisten = 127.0.0.1:1\n",
           "a.conf:2: gateway.listen: '127.0.0.1:65536' is not right; write: IP:PORT, [IPv6]:PORT "
           "or localhost:PORT\n"
-          "a.conf:3: gateway.shard: '127.0.0.1:1' is not right; write: URL, as "
+          "a.conf:4: shard.listen: '127.0.0.1:1' is not right; write: URL, as "
           "https://host/path\n");
     WRONG("[gateway]\nlisten = ::1:80\n",
           "a.conf:2: gateway.listen: '::1:80' is not right; write: IP:PORT, [IPv6]:PORT or "

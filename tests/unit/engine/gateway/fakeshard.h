@@ -3,6 +3,7 @@
  *   "mute..."     the whole batch is kept until shard_release()
  *   "unknown..."  POOL_UNKNOWN with metadata
  *   "omit..."     left out of the reply
+ *   "read..."     answered also by a replica that does not lead
  *   else          the message "pong:" and the pool's id */
 #ifndef FAIRSLOT_TESTS_FAKESHARD_H
 #define FAIRSLOT_TESTS_FAKESHARD_H
@@ -27,6 +28,9 @@ struct fake_shard {
     atomic_uint batches;      /* seen */
     atomic_uint items_of_one; /* most in one batch */
     atomic_uint garbage;      /* so many replies are nonsense */
+    atomic_bool follows;      /* turns batches away */
+    const char *_Atomic leader; /* and names this one; NULL: none */
+    atomic_bool is_mute;      /* keeps every batch, as a process that stands still */
 };
 
 static inline bool shard_starts(struct span s, const char *with)
@@ -42,8 +46,16 @@ static inline void shard_reply(struct fake_shard *shard, struct rpc_batch *batch
     struct batch_view view;
     CHECK(codec_batch_unpack(rpc_batch_bytes(batch), &arena, &view) == 0);
     struct reply_view reply = {.credit = atomic_load(&shard->credit), .answers = answers};
+    const char *leader = atomic_load(&shard->leader);
+    reply.is_turned_away = atomic_load(&shard->follows);
+    reply.leader = leader ? span_of(leader) : (struct span){0};
+    struct feed_news news = {.epoch = 7, .next = 1};
+    reply.feed = view.is_feed && !reply.is_turned_away ? &news : NULL;
     for (size_t i = 0; i < view.items_count; i++) {
         struct span pool = view.items[i].command.pool;
+        if (reply.is_turned_away && !shard_starts(pool, "read")) {
+            continue;
+        }
         struct answer a = {.call = view.items[i].call};
         if (shard_starts(pool, "unknown")) {
             a.reason = REASON_POOL_UNKNOWN;
@@ -81,7 +93,7 @@ static inline void shard_batch(void *user, struct rpc_batch *batch)
     if (view.items_count > atomic_load(&shard->items_of_one)) {
         atomic_store(&shard->items_of_one, (unsigned)view.items_count);
     }
-    bool keep = false;
+    bool keep = atomic_load(&shard->is_mute);
     for (size_t i = 0; i < view.items_count; i++) {
         keep = keep || shard_starts(view.items[i].command.pool, "mute");
     }

@@ -29,6 +29,7 @@ static int house_deadline_ms = DEADLINE_DEFAULT_MS;
 #define HOUSE_LOOPS 1
 #endif
 static int house_loops = HOUSE_LOOPS;
+static const char *house_shards = SHARD_URL;
 static char *alice; /* "Bearer ..." */
 static pthread_t gateway_thread;
 static char jwks[] = "/tmp/fairslot-jwks-XXXXXX";
@@ -44,7 +45,7 @@ static inline void *run(void *arg)
     char text[512];
     struct gateway_options options = {
         .listen_host = "127.0.0.1",
-        .shard_url = SHARD_URL,
+        .shard_url = house_shards,
         .jwks_path = arg,
         .issuer = MINT_ISSUER,
         .audience = MINT_AUDIENCE,
