@@ -22,8 +22,6 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -31,7 +29,6 @@
 #include "base/log.h"
 #include "ctl/issuer.h"
 #include "ctl/keyfile.h"
-#include "ctl/signkey.h"
 #include "ctl/options.h"
 #include "ctl/talk.h"
 #include "ctl/tenant.h"
@@ -42,6 +39,7 @@
 #include "serve_config.h"
 #include "serve_issuers.h"
 #include "serve_front.h"
+#include "serve_node.h"
 #include "serve_ops.h"
 
 #define SERVE_TEXT       512
@@ -131,14 +129,6 @@ static int serve_lock(const struct serve *s)
     return VERB_OK; /* the descriptor stays open: the lock goes with the process */
 }
 
-static void serve_warn_mode(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
-        log_event(LOG_FILE_OPEN_TO_OTHERS, NULL, "%s can be read by others: chmod 600", path);
-    }
-}
-
 static int serve_tenant_key(struct serve *s, const char *path)
 {
     char *bytes;
@@ -160,7 +150,7 @@ static int serve_tenant_key(struct serve *s, const char *path)
     memcpy(s->key, bytes, sizeof(s->key));
     explicit_bzero(bytes, len);
     free(bytes);
-    serve_warn_mode(path);
+    serve_node_warn_mode(path);
     return VERB_OK;
 }
 
@@ -171,7 +161,7 @@ static void serve_warn_modes(const char *data)
     char path[KEYFILE_PATH_MAX];
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (keyfile_path(path, data, names[i])) {
-            serve_warn_mode(path);
+            serve_node_warn_mode(path);
         }
     }
 }
@@ -352,67 +342,6 @@ static int serve_gateway_run(struct serve *s, const char *shard_url)
     return VERB_FAILED;
 }
 
-/* Little room is no reason not to start (reads, confirm and cancel work), but it must be said: the
- * first refusal would be a client's. */
-static void serve_warn_room(const char *dir, uint64_t reserve)
-{
-    struct statvfs disk;
-    if (statvfs(dir, &disk) < 0) {
-        return;
-    }
-    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    if (free_bytes < reserve) {
-        log_event(LOG_DISK_LOW, LOG_FIELDS(LOG_NUMBER("free_bytes", free_bytes)),
-                  "only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
-                  "refused (STORAGE_FULL) until there is room",
-                  (unsigned long long)(free_bytes >> 20), dir, (unsigned long long)(reserve >> 20),
-                  free_bytes < reserve / 4 ? "everything that writes is"
-                                           : "new pools, slots and holds are");
-    }
-}
-
-static int serve_node_start(const struct serve *s, const char *url, struct node **ret_node)
-{
-    char text[SERVE_TEXT] = "", dir[KEYFILE_PATH_MAX], own[KEYFILE_PATH_MAX];
-    if (!keyfile_path(dir, s->data, "shard")) {
-        talk_error("the path %s is too long", s->data);
-        return VERB_FAILED;
-    }
-    const char *signing = s->config->shard_signing_key;
-    if (!signing[0]) {
-        if (!keyfile_path(own, s->data, "release.key") || signkey_ensure(own) < 0) {
-            talk_error("cannot make the signing key %s/release.key", s->data);
-            talk_next("correct the owner and mode of the data directory");
-            return VERB_FAILED;
-        }
-        signing = own;
-    }
-    serve_warn_mode(signing);
-    const struct node_options options = {.data_dir = dir, .listen_url = url,
-                                         .signing_key = signing,
-                                         .state_map_bytes = (size_t)s->config->shard_state_map,
-                                         .log_map_bytes = (size_t)s->config->shard_log_map,
-                                         .disk_reserve_bytes =
-                                             (uint64_t)s->config->shard_disk_reserve,
-                                         .scarce_reads = s->config->shard_scarce_reads,
-                                         .scarce_burst = s->config->shard_scarce_burst,
-                                         .slow_round_us = s->config->shard_slow_round * 1000};
-    serve_warn_room(s->data, (uint64_t)s->config->shard_disk_reserve);
-    int r = node_start(&options, ret_node, text);
-    if (r == 0) {
-        return VERB_OK;
-    }
-    talk_error("%s", text[0] ? text : "the shard cannot start");
-    if (r == NODE_E_ADDRESS) {
-        talk_next("choose another port with --listen tcp://%s:PORT (0: any free one)", s->host);
-    }
-    if (r < 0) {
-        err_print(stderr);
-    }
-    bool is_condition = r == NODE_E_STORE || r == NODE_E_VERSION || r == NODE_E_KEY;
-    return is_condition ? VERB_PRECONDITION : VERB_FAILED;
-}
-
 /* Words and configuration.  True; else *ret_exit is the exit code. */
 static bool serve_open(struct serve *s, const struct verb *verb, int argc, char **argv,
                        int *ret_exit)
@@ -457,7 +386,7 @@ static int serve_serve(const struct verb *verb, int argc, char **argv)
     r = serve_lock(&s);
     r = r == VERB_OK ? serve_keys(&s) : r;
     r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
-    r = r == VERB_OK ? serve_node_start(&s, SERVE_INPROC, &node) : r;
+    r = r == VERB_OK ? serve_node_start(&s.sc, verb, SERVE_INPROC, &node) : r;
     if (r == VERB_OK) {
         r = serve_gateway_run(&s, SERVE_INPROC);
         node_stop(node);
@@ -523,7 +452,7 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     signal(SIGHUP, SIG_DFL); /* an ignored one would not reach sigwait() */
     r = serve_lock(&s);
     r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
-    r = r == VERB_OK ? serve_node_start(&s, listen, &node) : r;
+    r = r == VERB_OK ? serve_node_start(&s.sc, verb, listen, &node) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);
     }
@@ -585,6 +514,11 @@ static const char serve_shard_help[] =
     "  --listen URL        for gateways (tcp://127.0.0.1:17701; port 0: any free one)\n"
     "  --insecure          listen beyond loopback, without TLS\n"
     SERVE_MAP_HELP SERVE_CONFIG_HELP
+    "as one of several replicas:\n"
+    "  --id N              which one; never used again for another disk\n"
+    "  --peer ID=URL       each first member, our own too; the same on all of them\n"
+    "  --join CLUSTER      instead, for a new node: the cluster's id (then: fairslot node add)\n"
+    "  --peers-listen URL  where peers connect (what --peer has for our own id)\n"
     "example:\n"
     "  fairslot shard --data demo --listen tcp://127.0.0.1:17701\n";
 

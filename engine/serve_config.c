@@ -41,8 +41,11 @@ static int serve_config_parse(const struct verb *verb, int argc, char **argv,
         all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8],
         {"shard", 0, .many = &w->shards}, {NULL},
     };
-    const struct options_spec shard[] = {all[0], all[1], all[2], all[3],
-                                         all[4], all[9], all[10], {NULL}};
+    const struct options_spec shard[] = {
+        all[0], all[1], all[2], all[3], all[4], all[9], all[10],
+        {"id", 0, &w->id}, {"peer", 0, .many = &w->peers}, {"join", 0, &w->join},
+        {"peers-listen", 0, &w->peers_listen}, {NULL},
+    };
     const struct options_rule rule = {is_serve ? all : is_shard ? shard : gateway, 0, 0, ""};
     return options_parse(verb, &rule, argc, argv, &words);
 }
@@ -110,12 +113,13 @@ static bool serve_config_list(const struct verb *verb, const char *name,
 static bool serve_config_flags(struct serve_config *sc, const struct verb *verb)
 {
     struct serve_words *w = &sc->words;
-    const char *state_map, *log_map, *shards;
+    const char *state_map, *log_map, *shards, *peers;
     bool is_shard = strcmp(verb->noun, "shard") == 0;
     if (!serve_config_issuer(verb, w) ||
         !serve_config_mib(verb, "state-map-mib", w->state_map, w->state_map_size, &state_map) ||
         !serve_config_mib(verb, "log-map-mib", w->log_map, w->log_map_size, &log_map) ||
-        !serve_config_list(verb, "shard", &w->shards, w->shards_list, &shards)) {
+        !serve_config_list(verb, "shard", &w->shards, w->shards_list, &shards) ||
+        !serve_config_list(verb, "peer", &w->peers, w->peers_list, &peers)) {
         return false;
     }
     const struct config_flag flags[SERVE_CONFIG_FLAGS] = {
@@ -130,6 +134,10 @@ static bool serve_config_flags(struct serve_config *sc, const struct verb *verb)
         {"--tenant-key", "auth.tenant_key", w->tenant_key},
         {"--state-map-mib", "shard.state_map", state_map},
         {"--log-map-mib", "shard.log_map", log_map},
+        {"--id", "shard.id", w->id},
+        {"--peer", "shard.peers", peers},
+        {"--join", "shard.join", w->join},
+        {"--peers-listen", "shard.peers_listen", w->peers_listen},
     };
     memcpy(sc->flags, flags, sizeof(flags));
     return true;

@@ -17,12 +17,15 @@ struct serve_words {
     struct options_many shards; /* --shard */
     char shards_list[SERVE_CONFIG_LIST]; /* the same, as the key wants it */
     const char *state_map, *log_map; /* MiB */
+    const char *id, *join, *peers_listen;
+    struct options_many peers; /* --peer */
+    char peers_list[SERVE_CONFIG_LIST];  /* the same */
     char state_map_size[32], log_map_size[32]; /* the same, as the keys want them */
     bool dev;                 /* --dev */
     bool insecure;            /* --insecure */
 };
 
-enum { SERVE_CONFIG_FLAGS = 10 };
+enum { SERVE_CONFIG_FLAGS = 14 };
 
 /* Where a running server's configuration comes from, so that it can be read again. */
 struct serve_config {

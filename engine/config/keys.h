@@ -147,6 +147,20 @@
       "Where gateways connect to a shard alone, as tcp://IP:PORT.")                               \
     X(shard, insecure, BOOL, "no", ANY, RESTART,                                                  \
       "Allow an address beyond loopback without TLS.")                                            \
+    X(shard, id, COUNT, "0", RANGE(0, INT64_MAX), RESTART,                                        \
+      "Which of its replicas this node is; an id is never used again for another disk.  0: the "  \
+      "shard is alone.")                                                                          \
+    X(shard, peers, LIST, "", RANGE(0, 15), RESTART,                                              \
+      "The first members, our own too, as 1 = tcp://10.0.0.1:17703 without blanks; the same on "  \
+      "all.  Later members are added with fairslot node add.")                                    \
+    X(shard, join, TEXT, "", RANGE(0, 32), RESTART,                                               \
+      "A new node's instead of peers: the cluster's id, as fairslot cluster status shows it.")    \
+    X(shard, peers_listen, URL, "", RANGE(0, 120), RESTART,                                       \
+      "Where peers connect, as tcp://IP:PORT.  Empty: what peers has for our own id.")            \
+    X(shard, peers_address, URL, "", RANGE(0, 120), RESTART,                                      \
+      "What peers dial, where that is another address than they reach us by.")                    \
+    X(shard, address, URL, "", RANGE(0, 120), RESTART,                                            \
+      "What gateways dial, where that is another address than shard.listen.")                     \
     X(shard, state_map, SIZE, "64GiB", RANGE(INT64_C(16) << 20, INT64_C(16) << 40), RESTART,      \
       "Most that slots, holds and people may take on disk; when it is nearly full, new holds "    \
       "are refused (STORAGE_FULL).")                                                              \

@@ -2,7 +2,8 @@
 /* The file `badge` of a shard's directory.
  * Owns the file; the struct is the caller's.
  *
- *   version u8, flags u8, id u64, disk u64, count u16, (id u64, disk u64) each, XXH3-64 of all
+ *   version u8, flags u8, id u64, disk u64, cluster 16, count u16, (id u64, disk u64) each,
+ *   XXH3-64 of all before
  *
  * happy path: read at the start; written anew when a peer is heard for the first time, before its
  * message is looked at, because a promise may stand in that message.
@@ -21,7 +22,7 @@
 
 #define BADGE_FILE    "badge"
 #define BADGE_VERSION 1
-#define BADGE_BYTES   (1 + 1 + 8 + 8 + 2 + BADGE_PEERS_MAX * 16 + 8)
+#define BADGE_BYTES   (1 + 1 + 8 + 8 + 16 + 2 + BADGE_PEERS_MAX * 16 + 8)
 #define FLAG_JOINS       1
 #define FLAG_ALONE       2
 
@@ -33,6 +34,7 @@ static int badge_write(const struct badge *own, const char *dir)
     writer_u8(&w, (uint8_t)((own->joins ? FLAG_JOINS : 0) | (own->is_alone ? FLAG_ALONE : 0)));
     writer_u64(&w, own->id);
     writer_u64(&w, own->disk);
+    writer_bytes(&w, own->cluster_id, sizeof own->cluster_id);
     writer_u16(&w, (uint16_t)own->peers_count);
     for (size_t i = 0; i < own->peers_count; i++) {
         writer_u64(&w, own->peers[i].id);
@@ -54,6 +56,7 @@ static bool badge_read(struct span file, struct badge *ret_badge)
     *ret_badge = (struct badge){.joins = flags & FLAG_JOINS, .is_alone = flags & FLAG_ALONE};
     ret_badge->id = reader_u64(&in);
     ret_badge->disk = reader_u64(&in);
+    reader_bytes(&in, ret_badge->cluster_id, sizeof ret_badge->cluster_id);
     ret_badge->peers_count = reader_u16(&in);
     bool good = version == BADGE_VERSION && ret_badge->peers_count <= BADGE_PEERS_MAX &&
                 reader_u64(&sum) == XXH3_64bits(file.ptr, file.len - 8);
@@ -69,7 +72,8 @@ int badge_open(const char *dir, const struct badge *wanted, struct badge *ret_ba
 {
     uint8_t bytes[BADGE_BYTES];
     size_t len;
-    int r = folder_read(dir, BADGE_FILE, bytes, sizeof bytes, &len);
+    int r = folder_make(dir);
+    r = r ? r : folder_read(dir, BADGE_FILE, bytes, sizeof bytes, &len);
     if (r) {
         return err_trace(r);
     }

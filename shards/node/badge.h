@@ -13,6 +13,7 @@
 struct badge {
     uint64_t id;
     uint64_t disk;  /* random, made with the directory */
+    uint8_t cluster_id[16]; /* zero: alone, the store has its own */
     bool joins;     /* no first member: what it is comes from a leader */
     bool is_alone;  /* one voter that nobody else may join by its address */
     size_t peers_count;
@@ -26,7 +27,8 @@ enum {
     BADGE_E_OTHER = 2, /* the directory is another id's, or was made another way */
 };
 
-/* Reads `dir`/badge, or makes it: `wanted` has id, joins and is_alone.  0, a verdict with
+/* Reads `dir`/badge, or makes both: `wanted` has id, cluster_id, joins and is_alone; what is there
+ * already has its own cluster_id and joins.  0, a verdict with
  * `ret_text` (256 bytes) saying what and what to do, or < 0. */
 int badge_open(const char *dir, const struct badge *wanted, struct badge *ret_badge,
                   char *ret_text);

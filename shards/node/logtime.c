@@ -31,3 +31,8 @@ int64_t logtime_advance(struct logtime *t, int64_t wall_us, int64_t mono_us)
     t->log_us += drift > slew_max ? slew_max : drift < -slew_max ? -slew_max : drift;
     return t->log_us;
 }
+
+void logtime_follow(struct logtime *t, int64_t log_us, int64_t mono_us)
+{
+    *t = (struct logtime){.log_us = log_us, .mono_us = mono_us};
+}

@@ -464,6 +464,21 @@ bool replica_wants(const struct replica *r, struct replica_want *ret_want)
     return r->is_wanting;
 }
 
+int replica_want_members(struct replica *r, uint64_t *ret_index, struct span *ret_members)
+{
+    CHECK(r->is_wanting);
+    struct raft_buffer buffer;
+    int rv = raft_configuration_encode(&r->want_metadata.configuration, &buffer);
+    if (rv) {
+        return err_fold(replica_error(rv));
+    }
+    raft_free(r->want_members);
+    r->want_members = buffer.base;
+    *ret_index = r->want_metadata.configuration_index;
+    *ret_members = (struct span){buffer.base, buffer.len};
+    return 0;
+}
+
 int replica_installed(struct replica *r)
 {
     CHECK(r->is_wanting);
@@ -491,6 +506,11 @@ int replica_installed(struct replica *r)
 bool replica_is_leader(const struct replica *r)
 {
     return r != NULL && r->is_leading;
+}
+
+bool replica_is_ready(const struct replica *r)
+{
+    return r->is_leading && r->barrier_index > 0 && replica_committed(r) >= r->barrier_index;
 }
 
 uint64_t replica_leader(const struct replica *r)

@@ -101,6 +101,9 @@ int replica_round(struct replica *r);
 bool replica_pull(struct replica *r, uint64_t *ret_to, struct span *ret_message);
 
 bool replica_is_leader(const struct replica *r);
+/* It leads, and an entry of its own term is committed: everything acknowledged before it, by
+ * whomever, is at or below replica_committed(). */
+bool replica_is_ready(const struct replica *r);
 /* Id of the leader that we know of, 0: none. */
 uint64_t replica_leader(const struct replica *r);
 /* The term that entries proposed now carry. */
@@ -133,6 +136,9 @@ struct replica_want {
     uint64_t index; /* at this index or later */
     uint64_t term;
 };
+/* The members that belong to the state that is wanted, as replica_log.members has them; borrowed
+ * until replica_installed(). 0 or < 0. */
+int replica_want_members(struct replica *r, uint64_t *ret_index, struct span *ret_members);
 /* True: fetch a state.  While it is wanted nothing is applied, no log is written. */
 bool replica_wants(const struct replica *r, struct replica_want *ret_want);
 /* The state is durable, the log is empty behind want.index with want.term (one commit).  To give up

@@ -71,6 +71,7 @@ struct replica {
     bool is_wanting;
     struct replica_want want;
     struct raft_snapshot_metadata want_metadata; /* its configuration is ours */
+    void *want_members;        /* the same, encoded by the core; owned */
 };
 
 /* replica.c */

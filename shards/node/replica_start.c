@@ -69,6 +69,7 @@ void replica_free(struct replica *r)
     if (r->is_wanting) {
         raft_configuration_close(&r->want_metadata.configuration);
     }
+    raft_free(r->want_members);
     raft_close(&r->raft, NULL);
     replica_drop_changes(r, 0);
     free(r->changes);

@@ -35,6 +35,8 @@
 
 #define WRITER_TRACES    8                  /* named in the line about a slow round */
 #define WAIT_MAX_US      SECOND_US          /* the store wants a turn, log time a step */
+#define COMMIT_ENTRIES_MAX 512              /* applied in one go */
+#define END_US           (2 * SECOND_US)    /* for rounds under way when the shard stops */
 #define SWEEP_US         SECOND_US          /* between two sweeps, when something was written */
 #define EXPIRY_RETRY_US  INT64_C(100000)    /* what is due but cannot be written now */
 
@@ -116,15 +118,23 @@ static struct round *writer_oldest(struct writer *w)
 static int writer_apply(struct writer *w, uint64_t index)
 {
     struct round *round = writer_oldest(w);
+    int r;
     if (round == NULL || !round->has_entry || round->index != index) {
-        return err_fold(replay_entry(&w->replay, index)); /* proposed by another replica */
+        r = err_fold(replay_entry(&w->replay, index)); /* another leader's, or Raft's own */
+        writer_follow(w);
+    } else {
+        r = writer_answer(w, round);
+        if (r == 0) {
+            store_applied(w->store, index, round->term, round->log_time_us);
+        }
     }
-    int r = writer_answer(w, round);
-    if (r) {
-        return err_trace(r);
+    if (r == 0 && w->peering &&
+        peering_applied(w->peering, index, store_applied_effects(w->store))) {
+        w->why = "most replicas have another state than this one; remove this node and add it as a "
+                 "new one with an empty directory";
+        r = err_origin(-ENOTRECOVERABLE);
     }
-    store_applied(w->store, index, round->term, round->log_time_us);
-    return 0;
+    return err_trace(r);
 }
 
 static void writer_retire(struct writer *w)
@@ -134,17 +144,18 @@ static void writer_retire(struct writer *w)
     w->rounds_count--;
 }
 
-/* Applies and answers what is committed.  The only place that answers. */
+/* Applies and answers what is committed.  The only place that answers.  A replica that catches up
+ * stops after some entries: peers want to hear from it meanwhile. */
 static int writer_commit(struct writer *w)
 {
     uint64_t committed = replica_committed(w->replica);
-    for (;;) {
+    for (int entries = 0; entries < COMMIT_ENTRIES_MAX; entries++) {
         struct round *round = writer_oldest(w);
         uint64_t applied = store_applied_index(w->store);
         int r;
         if (round && !round->has_entry && round->index <= applied) {
             r = writer_answer(w, round); /* reads alone: what they must not miss is applied */
-        } else if (applied < committed) {
+        } else if (applied < committed && (round || !store_overlay_full(w->store))) {
             r = writer_apply(w, applied + 1);
         } else {
             return 0;
@@ -156,6 +167,7 @@ static int writer_commit(struct writer *w)
             writer_retire(w);
         }
     }
+    return 0;
 }
 
 /* -- a round ----------------------------------------------------------------------------------- */
@@ -169,11 +181,13 @@ static void writer_observe(struct writer *w, const struct round *round, int64_t 
     }
 }
 
-/* The shard's own commands.  While an older round is pending its expiries may be these: wait. */
+/* The shard's own commands.  While an older round with such is pending these may be the same: wait.
+ * Commands of clients in between are no reason to: what is due names the version that it means. */
 static int writer_own(struct writer *w, struct round *round, const struct round_gate *gate)
 {
     w->sweeps = 0;
-    if (gate->room == STORE_ROOM_NONE || w->rounds_count > 0) {
+    if (gate->room == STORE_ROOM_NONE || gate->now_us < w->own_after_us ||
+        w->own_index > store_applied_index(w->store)) {
         return 0;
     }
     bool sweep = w->has_written && gate->now_us >= w->sweep_at_us;
@@ -189,7 +203,8 @@ static int writer_own(struct writer *w, struct round *round, const struct round_
 static int writer_propose(struct writer *w, struct round *round)
 {
     round->index = w->proposed;
-    round->has_entry = round->commands_count > 0;
+    /* Reads alone: among others, only a committed entry shows that we still lead. */
+    round->has_entry = round->commands_count > 0 || w->peering;
     if (!round->has_entry) {
         return 0;
     }
@@ -202,7 +217,11 @@ static int writer_propose(struct writer *w, struct round *round)
     }
     round->term = replica_term(w->replica);
     r = replica_propose(w->replica, entry, &round->index);
+    if (r == REPLICA_E_NOT_LEADER) {
+        return r;
+    }
     w->proposed = round->index;
+    w->own_index = round->own_count > 0 ? round->index : w->own_index;
     return err_fold(r);
 }
 
@@ -256,20 +275,15 @@ static int writer_answer_early(struct writer *w, struct round *round)
 }
 #endif
 
-/* One round: everything that has arrived.  A round with nothing in it only lets the store turn. */
-static int writer_round(struct writer *w)
+/* Makes a round of everything that has arrived.  *ret_round NULL: there was nothing. */
+static int writer_make(struct writer *w, struct round **ret_round)
 {
-    int r = store_turn(w->store);
-    if (r || w->rounds_count == ROUNDS_PENDING || store_overlay_full(w->store)) {
-        return err_fold(r); /* nothing is taken: what has come waits where its credit counts it */
-    }
     int64_t now_us = clock_mono_us();
     struct round *round = w->rounds[(w->rounds_first + w->rounds_count) % ROUNDS_PENDING];
     struct round_gate gate = {.now_us = now_us, .room = store_room(w->store)};
-    METRIC_SET(shard_log_index, store_applied_index(w->store));
     METRIC_SET(shard_storage_room, STORE_ROOM_NONE - gate.room);
-    round->log_time_us = logtime_advance(&w->time, clock_wall_us(), now_us);
-    r = writer_own(w, round, &gate);
+    round->log_time_us = logtime_advance(&w->time, writer_wall_us(w, now_us), now_us);
+    int r = writer_own(w, round, &gate);
     if (r) {
         return err_trace(r);
     }
@@ -282,16 +296,48 @@ static int writer_round(struct writer *w)
         return 0;
     }
     r = writer_propose(w, round);
-    if (r) {
-        return err_trace(r);
+    if (r == REPLICA_E_NOT_LEADER) { /* it is being handed over */
+        writer_turn_away(w, &round->batches);
+        round_reset(round);
+        return 0;
     }
-    w->rounds_count++;
+    w->rounds_count += r == 0;
+    *ret_round = round;
+    return err_trace(r);
+}
+
+/* One round.  With nothing in it, it only lets the store turn and peers be heard. */
+static int writer_round(struct writer *w)
+{
+    struct round *round = NULL;
+    int r = store_turn(w->store);
+    r = r ? r : writer_hear(w);
+    METRIC_SET(shard_log_index, store_applied_index(w->store));
+    if (r == 0 && !w->leads) {
+        writer_refuse(w);
+    } else if (r == 0 && w->rounds_count < ROUNDS_PENDING && !store_overlay_full(w->store)) {
+        r = writer_make(w, &round); /* else what has come waits where its credit counts it */
+    }
+    if (r) {
+        return err_fold(r);
+    }
 #ifdef PLANT_ANSWER_BEFORE_FSYNC
-    return writer_answer_early(w, round);
+    if (round) {
+        return writer_answer_early(w, round);
+    }
 #endif
+    if (round) {
+        METRIC_ADD1(shard_rounds_total, way, round->has_entry ? 1 : 0, 1);
+    }
     /* The fsync.  Nothing of this round has left the house before it. */
-    r = round->has_entry ? writer_persist(w, round) : 0;
-    METRIC_ADD1(shard_rounds_total, way, round->has_entry ? 1 : 0, 1);
+    if (round && round->has_entry) {
+        r = writer_persist(w, round);
+    } else if (w->peering) {
+        r = replica_round(w->replica);
+    }
+    if (r == 0) {
+        writer_speak(w);
+    }
     return r ? err_fold(r) : err_trace(writer_commit(w));
 }
 
@@ -302,18 +348,35 @@ static int64_t writer_min(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* The next tick, or at once while there is something to apply. */
+static int64_t writer_peers_in_us(const struct writer *w, int64_t now_us)
+{
+    if (store_applied_index(w->store) < replica_committed(w->replica) &&
+        !store_overlay_full(w->store)) {
+        return 0;
+    }
+    int64_t in_us = peering_next_us(w->peering) - now_us;
+    return in_us > 0 ? in_us : 0;
+}
+
 /* Monotonic instant at which there is something to do even if nobody comes. */
 static int64_t writer_until_us(struct writer *w)
 {
     int64_t now_us = clock_mono_us();
     int64_t in_us = writer_min(WAIT_MAX_US, store_turn_in_us(w->store));
+    if (w->peering) {
+        in_us = writer_min(in_us, writer_peers_in_us(w, now_us));
+    }
+    if (!w->leads || w->own_index > store_applied_index(w->store)) {
+        return now_us + in_us;
+    }
     int64_t expiry_us = ledger_next_expiry_us(w->ledger);
     if (expiry_us != INT64_MAX) {
-        int64_t log_us = logtime_advance(&w->time, clock_wall_us(), now_us);
+        int64_t log_us = logtime_advance(&w->time, writer_wall_us(w, now_us), now_us);
         int64_t due_us = expiry_us > log_us ? expiry_us - log_us : EXPIRY_RETRY_US;
         /* More than one round's worth is due: go on at once, unless nothing may be written. */
         if (expiry_us <= log_us && store_room(w->store) != STORE_ROOM_NONE) {
-            due_us = 0;
+            due_us = w->own_after_us > now_us ? w->own_after_us - now_us : 0;
         }
         in_us = writer_min(in_us, due_us);
     }
@@ -326,8 +389,11 @@ static int64_t writer_until_us(struct writer *w)
 
 static void writer_sleep(struct writer *w)
 {
-    if (store_overlay_full(w->store)) {
-        intake_pause(w->intake, clock_mono_us() + WAIT_MAX_US); /* the flusher wakes us */
+    bool is_full = w->rounds_count == ROUNDS_PENDING && w->leads;
+    if (store_overlay_full(w->store) || is_full) {
+        int64_t now_us = clock_mono_us();
+        int64_t in_us = w->peering ? writer_peers_in_us(w, now_us) : WAIT_MAX_US;
+        intake_pause(w->intake, now_us + in_us); /* the flusher wakes us, or a peer */
     } else {
         intake_wait(w->intake, writer_until_us(w));
     }
@@ -339,7 +405,16 @@ static void writer_tell(struct writer *w)
     const struct ledger_touch *touches;
     size_t count = ledger_touched(w->ledger, &touches);
     feed_note(w->feed, touches, count);
-    feed_turn(w->feed, clock_mono_us());
+    if (w->leads) {
+        feed_turn(w->feed, clock_mono_us());
+    }
+}
+
+/* As writer_sleep(), when the intake has stopped: that would end each sleep. */
+static void writer_nap(struct writer *w)
+{
+    int64_t now_us = clock_mono_us();
+    intake_pause(w->intake, now_us + (w->peering ? writer_peers_in_us(w, now_us) : WAIT_MAX_US));
 }
 
 int writer_run(struct writer *w)
@@ -352,12 +427,18 @@ int writer_run(struct writer *w)
             writer_tell(w);
         }
     }
-    /* Nothing comes in any more: answer what waits. */
-    while (r == 0 && intake_has_waiting(w->intake)) {
+    /* Nothing comes in any more: answer what waits.  Among others that takes them, for a while. */
+    int64_t until_us = clock_mono_us() + END_US;
+    while (r == 0 && (intake_has_waiting(w->intake) || w->rounds_count > 0) &&
+           !(w->peering && clock_mono_us() > until_us)) {
         r = writer_round(w);
-        if (r == 0 && store_overlay_full(w->store)) {
-            writer_sleep(w);
+        if (r == 0 && (store_overlay_full(w->store) || w->rounds_count > 0)) {
+            writer_nap(w);
         }
+    }
+    while (r == 0 && w->rounds_count > 0) {
+        writer_turn_away(w, &writer_oldest(w)->batches);
+        writer_retire(w);
     }
     if (r == 0) {
         writer_tell(w);

@@ -12,6 +12,7 @@
 #include "node/feed.h"
 #include "node/logtime.h"
 #include "node/node.h"
+#include "node/peering.h"
 #include "node/replay.h"
 #include "node/replica_store.h"
 #include "node/round.h"
@@ -30,6 +31,14 @@ struct writer {
     struct budget *budget;
     struct signer *signer; /* NULL: nothing is signed */
     struct feed *feed;
+    struct peering *peering;              /* NULL: a voter alone */
+    struct badge own;
+    bool leads;                           /* rounds are taken; a voter alone always does */
+    uint64_t led_term;
+    int64_t own_after_us;                 /* monotonic: nothing expires before */
+    int64_t heard_us;                     /* monotonic: when another leader's entry was applied */
+    uint64_t own_index;                   /* of the last round with commands of the shard's own */
+    const char *why;                      /* it cannot go on, in words; NULL: by errno */
     struct replay replay;
     struct logtime time;
     struct credit credit;
@@ -46,7 +55,22 @@ struct writer {
     bool is_started;                      /* open and replayed, or failed to */
     int status;
     char *text;                           /* node_start()'s, until is_started */
+    char door[PEERING_URL_MAX];           /* where gateways reach us; under the lock */
 };
+
+/* writer_lead.c: what a replica among others does before and after a round. */
+/* What peers sent, and the tick.  0 or < 0. */
+int writer_hear(struct writer *w);
+/* Messages to peers; begins or ends to lead. */
+void writer_speak(struct writer *w);
+/* Answers nothing of them: whoever leads is to be asked. */
+void writer_turn_away(struct writer *w, struct list *batches);
+/* Batches and calls for news that came while another one leads. */
+void writer_refuse(struct writer *w);
+/* Log time goes on from an entry of another leader. */
+void writer_follow(struct writer *w);
+/* The wall clock that log time is slewed by. */
+int64_t writer_wall_us(const struct writer *w, int64_t now_us);
 
 /* Rounds until the intake stops and nothing waits.  0 or < 0. */
 int writer_run(struct writer *w);

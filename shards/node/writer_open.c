@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,6 +23,34 @@ static void writer_flushed(void *user)
     intake_wake(w->intake);
 }
 
+/* The same members make the same cluster: nobody has to hand an id around. */
+static void writer_name_cluster(const struct node_options *o, uint8_t ret_id[16])
+{
+    XXH3_state_t *state = XXH3_createState();
+    XXH3_128bits_reset(state);
+    for (size_t i = 0; i < o->members_count; i++) {
+        XXH3_128bits_update(state, &o->members[i].id, sizeof o->members[i].id);
+        XXH3_128bits_update(state, o->members[i].address, strlen(o->members[i].address) + 1);
+    }
+    XXH128_canonical_t id;
+    XXH128_canonicalFromHash(&id, XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    memcpy(ret_id, id.digest, sizeof id.digest);
+}
+
+static int writer_open_badge(struct writer *w)
+{
+    static const uint8_t none[16];
+    const struct node_options *o = w->options;
+    struct badge wanted = {.id = o->id ? o->id : 1, .is_alone = o->id == 0, .joins = o->joins};
+    memcpy(wanted.cluster_id, o->cluster_id, sizeof wanted.cluster_id);
+    if (o->members_count > 0 && memcmp(o->cluster_id, none, sizeof none) == 0) {
+        writer_name_cluster(o, wanted.cluster_id);
+    }
+    int r = badge_open(o->data_dir, &wanted, &w->own, w->text);
+    return r > 0 ? NODE_E_STORE : err_trace(r);
+}
+
 static int writer_open_store(struct writer *w)
 {
     struct store_options options = {
@@ -33,9 +62,50 @@ static int writer_open_store(struct writer *w)
         .flushed = writer_flushed,
         .user = w,
     };
-    memcpy(options.cluster_id, w->options->cluster_id, sizeof options.cluster_id);
+    memcpy(options.cluster_id,
+           w->own.is_alone ? w->options->cluster_id : w->own.cluster_id,
+           sizeof options.cluster_id);
     int r = store_open(&options, &w->store, w->text);
     return r > 0 ? NODE_E_STORE : err_trace(r);
+}
+
+static int writer_open_replica(struct writer *w)
+{
+    const struct node_options *o = w->options;
+    struct replica_member members[REPLICA_MEMBERS_MAX] = {0};
+    CHECK(o->members_count <= REPLICA_MEMBERS_MAX);
+    for (size_t i = 0; i < o->members_count; i++) {
+        members[i].id = o->members[i].id;
+        members[i].role = REPLICA_VOTER;
+        snprintf(members[i].address, sizeof members[i].address, "%s", o->members[i].address);
+    }
+    struct replica_store_options options = {.store = w->store, .dir = o->data_dir, .own = &w->own,
+                                            .members = members,
+                                            .members_count = w->own.joins ? 0 : o->members_count};
+    int r = replica_store_open(&options, &w->log, &w->replica, w->text);
+    return r == REPLICA_E_STATE ? NODE_E_STORE : err_trace(r);
+}
+
+static int writer_open_peering(struct writer *w)
+{
+    const struct node_options *o = w->options;
+    const char *own = NULL;
+    w->leads = w->own.is_alone;
+    if (w->own.is_alone) {
+        return 0;
+    }
+    for (size_t i = 0; i < o->members_count; i++) {
+        own = o->members[i].id == o->id ? o->members[i].address : own;
+    }
+    struct peering_options options = {.dir = o->data_dir,
+                                      .listen_url = o->peers_url ? o->peers_url : own,
+                                      .address = o->address ? o->address : own,
+                                      .own = &w->own, .replica = w->replica,
+                                      .arrived = writer_flushed, .user = w};
+    CHECK(options.listen_url != NULL);
+    memcpy(options.cluster_id, w->own.cluster_id, sizeof options.cluster_id);
+    int r = peering_open(&options, &w->peering, w->text);
+    return r > 0 ? NODE_E_PEERS : err_trace(r);
 }
 
 static int writer_replay(struct writer *w)
@@ -65,15 +135,9 @@ static int writer_open(struct writer *w)
 {
     int r = signer_open(w->options->signing_key, &w->signer, w->text);
     r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
+    r = r ? r : writer_open_badge(w);
     r = r ? r : writer_open_store(w);
-    const struct badge alone = {.id = 1, .is_alone = true};
-    struct badge own;
-    r = r ? r : badge_open(w->options->data_dir, &alone, &own, w->text);
-    r = r > 0 ? NODE_E_STORE : r;
-    struct replica_store_options replica = {.store = w->store, .dir = w->options->data_dir,
-                                            .own = &own};
-    r = r ? r : replica_store_open(&replica, &w->log, &w->replica, w->text);
-    r = r == REPLICA_E_STATE ? NODE_E_STORE : r;
+    r = r ? r : writer_open_replica(w);
     if (r) {
         return err_trace(r);
     }
@@ -91,18 +155,22 @@ static int writer_open(struct writer *w)
     for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
         r = err_fold(round_new(&w->rounds[i]));
     }
+    r = r ? r : writer_open_peering(w);
     if (r) {
         return err_trace(r);
     }
     int64_t now_us = clock_mono_us();
     w->proposed = replica_committed(w->replica);
-    logtime_init(&w->time, store_applied_time_us(w->store), clock_wall_us(), now_us);
+    /* Among others it is a majority's clock that may move log time, once there is a leader. */
+    int64_t applied_us = store_applied_time_us(w->store);
+    logtime_init(&w->time, applied_us, w->peering ? applied_us : clock_wall_us(), now_us);
     credit_init(&w->credit, now_us);
     return 0;
 }
 
 static void writer_close(struct writer *w)
 {
+    peering_close(w->peering);
     for (size_t i = 0; i < ROUNDS_PENDING; i++) {
         round_free(w->rounds[i]);
     }
@@ -121,8 +189,8 @@ static void writer_close(struct writer *w)
  * as they are until the process ends. */
 static void writer_fail(struct writer *w, int r)
 {
-    log_event(LOG_SHARD_ENDS, NULL, "shard: cannot go on: %s; ending, the log will be replayed",
-              strerror(-r));
+    log_event(LOG_SHARD_ENDS, NULL, "shard: cannot go on: %s%s", w->why ? w->why : strerror(-r),
+              w->why ? "" : "; ending, the log will be replayed");
     err_print(stderr);
     intake_die(w->intake);
     if (w->options->fatal == NULL) {
@@ -202,4 +270,16 @@ void writer_stop(struct writer *w)
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     free(w);
+}
+
+void writer_set_door(struct writer *w, const char *url)
+{
+    pthread_mutex_lock(&w->lock);
+    snprintf(w->door, sizeof w->door, "%s", url);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int writer_peers_port(const struct writer *w)
+{
+    return w->peering ? peering_port(w->peering) : 0;
 }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* A node as the configuration has it.
+ * Owns nothing.  happy path: the signing key (made where none is configured), its place among
+ * peers, the room on its disk, then node_start().
+ * Fails with a sentence and a next step: 1 failed, 2 usage, 3 the directory cannot be used. */
+#include "serve_node.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "ctl/keyfile.h"
+#include "ctl/signkey.h"
+#include "ctl/talk.h"
+#include "serve_peers.h"
+
+#define NODE_TEXT 512
+
+void serve_node_warn_mode(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & 077)) {
+        log_event(LOG_FILE_OPEN_TO_OTHERS, NULL, "%s can be read by others: chmod 600", path);
+    }
+}
+
+/* Little room is no reason not to start (reads, confirm and cancel work), but it must be said: the
+ * first refusal would be a client's. */
+static void warn_room(const char *dir, uint64_t reserve)
+{
+    struct statvfs disk;
+    if (statvfs(dir, &disk) < 0) {
+        return;
+    }
+    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (free_bytes < reserve) {
+        log_event(LOG_DISK_LOW, LOG_FIELDS(LOG_NUMBER("free_bytes", free_bytes)),
+                  "only %llu MiB are free on the disk of %s and %llu MiB are kept in reserve: %s "
+                  "refused (STORAGE_FULL) until there is room",
+                  (unsigned long long)(free_bytes >> 20), dir, (unsigned long long)(reserve >> 20),
+                  free_bytes < reserve / 4 ? "everything that writes is"
+                                           : "new pools, slots and holds are");
+    }
+}
+
+int serve_node_start(const struct serve_config *sc, const struct verb *verb, const char *url,
+                     struct node **ret_node)
+{
+    const struct config *c = sc->now;
+    const char *data = c->data_folder;
+    char text[NODE_TEXT] = "", dir[KEYFILE_PATH_MAX], own[KEYFILE_PATH_MAX];
+    if (!keyfile_path(dir, data, "shard")) {
+        talk_error("the path %s is too long", data);
+        return VERB_FAILED;
+    }
+    const char *signing = c->shard_signing_key;
+    if (!signing[0]) {
+        if (!keyfile_path(own, data, "release.key") || signkey_ensure(own) < 0) {
+            talk_error("cannot make the signing key %s/release.key", data);
+            talk_next("correct the owner and mode of the data directory");
+            return VERB_FAILED;
+        }
+        signing = own;
+    }
+    serve_node_warn_mode(signing);
+    struct serve_peers peers;
+    struct node_options options = {.data_dir = dir, .listen_url = url,
+                                   .program = FAIRSLOT_VERSION,
+                                   .signing_key = signing,
+                                   .state_map_bytes = (size_t)c->shard_state_map,
+                                   .log_map_bytes = (size_t)c->shard_log_map,
+                                   .disk_reserve_bytes = (uint64_t)c->shard_disk_reserve,
+                                   .scarce_reads = c->shard_scarce_reads,
+                                   .scarce_burst = c->shard_scarce_burst,
+                                   .slow_round_us = c->shard_slow_round * 1000};
+    warn_room(data, (uint64_t)c->shard_disk_reserve);
+    int r = serve_peers_fill(&peers, sc, verb, &options);
+    if (r != VERB_OK) {
+        return r;
+    }
+    r = node_start(&options, ret_node, text);
+    if (r == 0) {
+        return VERB_OK;
+    }
+    talk_error("%s", text[0] ? text : "the shard cannot start");
+    if (r == NODE_E_ADDRESS) {
+        talk_next("choose another port with --listen tcp://HOST:PORT (0: any free one)");
+    }
+    if (r < 0) {
+        err_print(stderr);
+    }
+    bool is_condition = r == NODE_E_STORE || r == NODE_E_VERSION || r == NODE_E_KEY;
+    return is_condition ? VERB_PRECONDITION : VERB_FAILED;
+}

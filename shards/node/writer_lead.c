@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* A replica among others: when it leads, and what it tells those who ask while it does not.
+ * Owns nothing; works on the writer.
+ *
+ *   follows --wins, and all that was committed before is applied--> leads --another one wins-->
+ *   follows: what was proposed and not yet committed has no verdict here, so its callers are turned
+ *   away; their request ids find out whether it was decided
+ *
+ * It leads only behind an entry of its own term (G3's barrier): its ledger has all that was ever
+ * acknowledged, and log time has seen every entry before.
+ * Log time goes on from the last entry by the monotonic clock, slewed by the clock that a majority
+ * has passed.  After a gap without a leader nothing expires for EXPIRY_PAUSE_US: whoever could not
+ * reach us to confirm must have had a chance.
+ * Fails: only where the replica does. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "node/writer_inside.h"
+#include "proto/codec.h"
+
+#define GAP_US          SECOND_US       /* without an entry: longer is a gap */
+#define EXPIRY_PAUSE_US (3 * SECOND_US)
+#define REPLY_ARENA_MAX (64 * 1024)
+
+int64_t writer_wall_us(const struct writer *w, int64_t now_us)
+{
+    int64_t own_us = clock_wall_us();
+    return w->peering ? peering_wall_us(w->peering, now_us, own_us) : own_us;
+}
+
+void writer_follow(struct writer *w)
+{
+    if (w->peering) {
+        int64_t now_us = clock_mono_us();
+        logtime_follow(&w->time, store_applied_time_us(w->store), now_us);
+        w->heard_us = now_us;
+    }
+}
+
+/* -- turned away ------------------------------------------------------------------------------- */
+
+static void turn_away(struct writer *w, struct intake_batch *b, const char *leader)
+{
+    struct arena scratch; /* not the batch's: the reply must outlive it */
+    struct reply_view reply = {.map_epoch = b->view.map_epoch, .is_turned_away = true,
+                               .leader = {(const uint8_t *)leader, strlen(leader)}};
+    struct span bytes;
+    arena_init(&scratch, REPLY_ARENA_MAX);
+    if (codec_reply_pack(&reply, &scratch, &bytes) < 0) {
+        bytes = (struct span){0}; /* out of memory: the gateway's deadlines answer */
+    }
+    intake_reply(w->intake, b, bytes);
+    arena_fini(&scratch);
+}
+
+void writer_turn_away(struct writer *w, struct list *batches)
+{
+    struct list *node;
+    uint64_t leader = w->peering ? replica_leader(w->replica) : 0;
+    const char *door = leader && leader != w->own.id ? peering_door(w->peering, leader) : "";
+    while ((node = list_pull(batches)) != NULL) {
+        turn_away(w, CONTAINER_OF(node, struct intake_batch, node), door);
+    }
+}
+
+void writer_refuse(struct writer *w)
+{
+    struct list batches;
+    list_init(&batches);
+    intake_take_feeds(w->intake, &batches);
+    while (intake_take(w->intake, &batches, ROUND_ITEMS_MAX, ROUND_BYTES) > 0) {
+    }
+    writer_turn_away(w, &batches);
+}
+
+/* -- leading ----------------------------------------------------------------------------------- */
+
+static void begin(struct writer *w)
+{
+    int64_t now_us = clock_mono_us();
+    logtime_init(&w->time, logtime_advance(&w->time, writer_wall_us(w, now_us), now_us),
+                 writer_wall_us(w, now_us), now_us);
+    w->leads = true;
+    w->led_term = replica_term(w->replica);
+    w->proposed = store_applied_index(w->store);
+    w->own_index = 0;
+    w->own_after_us = now_us - w->heard_us > GAP_US ? now_us + EXPIRY_PAUSE_US : 0;
+    log_event(LOG_SHARD_LEADS,
+              LOG_FIELDS(LOG_NUMBER("term", w->led_term), LOG_NUMBER("index", w->proposed)),
+              "shard: node %llu leads from entry %llu on", (unsigned long long)w->own.id,
+              (unsigned long long)w->proposed);
+}
+
+static void end(struct writer *w)
+{
+    METRIC_ADD(shard_leaders_lost_total, 1);
+    w->leads = false;
+    w->heard_us = clock_mono_us();
+    log_event(LOG_SHARD_FOLLOWS,
+              LOG_FIELDS(LOG_NUMBER("term", replica_term(w->replica)),
+                         LOG_NUMBER("leader", replica_leader(w->replica))),
+              "shard: node %llu leads no more; %zu rounds have no verdict here",
+              (unsigned long long)w->own.id, w->rounds_count);
+    while (w->rounds_count > 0) {
+        struct round *round = w->rounds[w->rounds_first];
+        METRIC_ADD(shard_rounds_unknown_total, 1);
+        writer_turn_away(w, &round->batches);
+        round_reset(round);
+        w->rounds_first = (w->rounds_first + 1) % ROUNDS_PENDING;
+        w->rounds_count--;
+    }
+    feed_end(w->feed);
+}
+
+static void say_status(struct writer *w, int64_t now_us)
+{
+    struct store_stats stats;
+    const char *program = w->options->program ? w->options->program : "";
+    struct peering_status own = {.applied = store_applied_index(w->store),
+                                 .durable = store_applied_durable(w->store),
+                                 .log_time_us = store_applied_time_us(w->store),
+                                 .rules = LEDGER_VERSION,
+                                 .room = (uint8_t)store_room(w->store)};
+    store_stats(w->store, &stats);
+    own.disk_free_bytes = stats.disk_free_bytes;
+    snprintf(own.program, sizeof own.program, "%s", program);
+    pthread_mutex_lock(&w->lock);
+    memcpy(own.door, w->door, sizeof own.door);
+    pthread_mutex_unlock(&w->lock);
+    peering_say_status(w->peering, &own, now_us);
+}
+
+void writer_speak(struct writer *w)
+{
+    if (w->peering == NULL) {
+        return;
+    }
+    int64_t now_us = clock_mono_us();
+    peering_speak(w->peering);
+    if (peering_status_is_due(w->peering, now_us)) {
+        say_status(w, now_us);
+    }
+    bool is_same = replica_is_leader(w->replica) && replica_term(w->replica) == w->led_term;
+    if (w->leads && !is_same) {
+        end(w);
+    }
+    if (!w->leads && replica_is_ready(w->replica) &&
+        store_applied_index(w->store) >= replica_committed(w->replica)) {
+        begin(w);
+    }
+    METRIC_SET(shard_leader, w->leads);
+    METRIC_SET(shard_term, replica_term(w->replica));
+    METRIC_SET(shard_committed_index, replica_committed(w->replica));
+}
+
+int writer_hear(struct writer *w)
+{
+    if (w->peering == NULL) {
+        return 0;
+    }
+    int r = peering_hear(w->peering, clock_mono_us());
+    if (r == PEERING_E_DISK) {
+        w->why = "the other nodes know this id with another disk: it was lost, or another node has "
+                 "the id; remove it from the cluster and add a new id with an empty directory";
+    } else if (r == PEERING_E_DIFFERS) {
+        w->why = "most replicas have another state than this one; remove this node and add it as a "
+                 "new one with an empty directory";
+    }
+    return r > 0 ? err_origin(-ENOTRECOVERABLE) : err_trace(r);
+}
