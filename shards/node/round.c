@@ -127,7 +127,6 @@ int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t 
 
 int round_pack(struct round *r, struct span *ret_entry)
 {
-    CHECK(r->commands_count > 0);
     return err_fold(codec_entry_pack(r->log_time_us, r->commands, r->commands_count, &r->arena,
                                      ret_entry));
 }
