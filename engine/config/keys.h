@@ -166,6 +166,9 @@
       "are refused (STORAGE_FULL).")                                                              \
     X(shard, log_map, SIZE, "4GiB", RANGE(INT64_C(16) << 20, INT64_C(16) << 40), RESTART,         \
       "Most that the log may take on disk; what the state has goes from it.")                     \
+    X(shard, log_keep, COUNT, "200000", RANGE(64, 100000000), RESTART,                            \
+      "Entries that the log keeps for a replica that is away; one that comes back later than "    \
+      "that gets the whole state.")                                                               \
     X(shard, disk_reserve, SIZE, "256MiB", RANGE(0, INT64_C(1) << 40), RESTART,                   \
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \

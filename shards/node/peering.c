@@ -56,6 +56,7 @@ struct peering {
     struct peering_options options;
     struct badge own;
     struct peers *peers;
+    struct fetch *fetch;
     struct peer heard[REPLICA_MEMBERS_MAX + 4]; /* members, and some who are none any more */
     size_t heard_count;
     struct hash hashes[HASHES_KEPT];
@@ -63,6 +64,12 @@ struct peering {
     size_t members_count;
     int64_t status_at_us;
 };
+
+static void peering_send(void *user, uint64_t to, uint8_t kind, struct span body)
+{
+    struct peering *p = user;
+    peers_send(p->peers, to, kind, body);
+}
 
 int peering_open(const struct peering_options *options, struct peering **ret_peering,
                  char *ret_text)
@@ -83,6 +90,9 @@ int peering_open(const struct peering_options *options, struct peering **ret_pee
                  "machine, or in use", options->listen_url);
         r = PEERING_E_ADDRESS;
     }
+    const struct fetch_options fetch = {.store = options->store, .replica = options->replica,
+                                        .send = peering_send, .user = p};
+    r = r ? r : fetch_new(&fetch, &p->fetch);
     if (r) {
         peering_close(p);
         return err_trace(r);
@@ -95,6 +105,7 @@ void peering_close(struct peering *p)
 {
     if (p) {
         peers_close(p->peers);
+        fetch_free(p->fetch);
         free(p);
     }
 }
@@ -347,6 +358,9 @@ static int hear_one(struct peering *p, struct peer *peer, const struct peers_mes
         }
         break;
     default:
+        if (fetch_has_kind(m->kind)) {
+            r = fetch_hear(p->fetch, m->from, m->kind, m->body, clock_mono_us());
+        }
         break;
     }
     if (r > 0) {
@@ -384,7 +398,19 @@ int peering_hear(struct peering *p, int64_t now_us)
             return r > 0 ? r : err_trace(r);
         }
     }
-    return err_fold(replica_tick(p->options.replica, now_us / 1000));
+    int r = replica_tick(p->options.replica, now_us / 1000);
+    r = r ? r : fetch_turn(p->fetch, p->members, p->members_count, now_us);
+    return r == FETCH_E_READY ? PEERING_E_STATE : err_fold(r);
+}
+
+int peering_install(struct peering *p)
+{
+    return err_trace(fetch_install(p->fetch));
+}
+
+bool peering_fetching(const struct peering *p, uint64_t *ret_bytes, uint64_t *ret_size)
+{
+    return fetch_progress(p->fetch, ret_bytes, ret_size);
 }
 
 /* -- speaking ---------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #define FAIRSLOT_NODE_PEERING_H
 
 #include "node/badge.h"
+#include "node/fetch.h"
 #include "node/replica.h"
 #include "rpc/peers.h"
 
@@ -19,7 +20,8 @@ struct peering_options {
     const char *address;     /* what they dial; NULL: listen_url */
     uint8_t cluster_id[16];
     const struct badge *own; /* copied */
-    struct replica *replica; /* borrowed */
+    struct replica *replica; /* borrowed, as the next one */
+    struct store *store;
     void (*arrived)(void *user); /* any thread: peering_hear() has something to do */
     void *user;
 };
@@ -27,6 +29,7 @@ struct peering_options {
 enum {
     PEERING_E_ADDRESS = 1, /* listen_url is none of ours, or in use */
     PEERING_E_DISK = 2,    /* the others know our id with another disk: this one must not go on */
+    PEERING_E_STATE = 4,   /* another replica's state is here: peering_install() */
     PEERING_E_DIFFERS = 3, /* most replicas have another state than ours: this one must not go on */
 };
 
@@ -60,9 +63,14 @@ int peering_open(const struct peering_options *options, struct peering **ret_pee
 void peering_close(struct peering *p);
 int peering_port(const struct peering *p);
 
-/* Everything that has come, into the replica; and its tick.  0, PEERING_E_DISK, PEERING_E_DIFFERS,
+/* Everything that has come, into the replica; and its tick.  0, PEERING_E_DISK, _DIFFERS, _STATE,
  * or < 0. */
 int peering_hear(struct peering *p, int64_t now_us);
+/* The state that was fetched takes the place of the store's: nobody may have read the old book, and
+ * whoever reads the new one is made after it.  0 or < 0. */
+int peering_install(struct peering *p);
+/* What is being fetched of a state; false: nothing. */
+bool peering_fetching(const struct peering *p, uint64_t *ret_bytes, uint64_t *ret_size);
 /* After replica_round(): what it wants sent. */
 void peering_speak(struct peering *p);
 /* Our status, to everybody, once a second. */

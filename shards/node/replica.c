@@ -503,6 +503,11 @@ int replica_installed(struct replica *r)
 
 /* -- what it knows ----------------------------------------------------------------------------- */
 
+uint64_t replica_id(const struct replica *r)
+{
+    return r->id;
+}
+
 bool replica_is_leader(const struct replica *r)
 {
     return r != NULL && r->is_leading;

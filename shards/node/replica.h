@@ -100,6 +100,7 @@ int replica_round(struct replica *r);
 /* The next message to send, borrowed until the next call but pull(); false: no more. */
 bool replica_pull(struct replica *r, uint64_t *ret_to, struct span *ret_message);
 
+uint64_t replica_id(const struct replica *r);
 bool replica_is_leader(const struct replica *r);
 /* It leads, and an entry of its own term is committed: everything acknowledged before it, by
  * whomever, is at or below replica_committed(). */

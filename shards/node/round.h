@@ -45,8 +45,8 @@ void round_judge(struct round *r, const struct round_gate *gate);
  * one; it is a minute later then.  0 or < 0. */
 int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t now_us,
               int64_t *coin_at_us);
-/* Packs the entry, which may be empty (a barrier: reads alone, among other replicas); borrowed until
- * round_reset().  0 or < 0. */
+/* Packs the entry, which may be empty (a barrier: reads alone, among other replicas).  Borrowed
+ * until round_reset().  0 or < 0. */
 int round_pack(struct round *r, struct span *ret_entry);
 
 #endif

@@ -27,6 +27,7 @@
 #define GAP_US          SECOND_US       /* without an entry: longer is a gap */
 #define EXPIRY_PAUSE_US (3 * SECOND_US)
 #define REPLY_ARENA_MAX (64 * 1024)
+#define LOG_KEPT        20000           /* entries, for whoever lags behind a leader to be */
 
 int64_t writer_wall_us(const struct writer *w, int64_t now_us)
 {
@@ -159,12 +160,51 @@ void writer_speak(struct writer *w)
     METRIC_SET(shard_committed_index, replica_committed(w->replica));
 }
 
+/* Another replica's state instead of ours: the ledger reads it from the beginning. */
+static int install(struct writer *w)
+{
+    CHECK(w->rounds_count == 0);
+    ledger_free(w->ledger);
+    w->ledger = NULL;
+    replay_fini(&w->replay);
+    int r = peering_install(w->peering);
+    r = r ? r : ledger_new(store_book(w->store), &w->ledger);
+    replay_init(&w->replay, w->store, w->replica, w->ledger);
+    if (r == LEDGER_E_VERSION) {
+        w->why = "the state that it got was written by newer rules; use the newer program";
+    }
+    if (r == 0) {
+        writer_follow(w);
+    }
+    return err_fold(r);
+}
+
+/* What of the log others may still need: a leader knows, a follower may come to lead. */
+static void keep_log(struct writer *w)
+{
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    uint64_t committed = replica_committed(w->replica);
+    uint64_t from = committed > LOG_KEPT ? committed - LOG_KEPT : 1;
+    size_t count = w->leads ? replica_members(w->replica, members) : 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t match = replica_match(w->replica, members[i].id);
+        if (members[i].id != w->own.id && match < from) {
+            from = match + 1;
+        }
+    }
+    store_log_floor(w->store, from);
+}
+
 int writer_hear(struct writer *w)
 {
     if (w->peering == NULL) {
         return 0;
     }
+    keep_log(w);
     int r = peering_hear(w->peering, clock_mono_us());
+    if (r == PEERING_E_STATE) {
+        return err_trace(install(w));
+    }
     if (r == PEERING_E_DISK) {
         w->why = "the other nodes know this id with another disk: it was lost, or another node has "
                  "the id; remove it from the cluster and add a new id with an empty directory";

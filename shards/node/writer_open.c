@@ -58,6 +58,7 @@ static int writer_open_store(struct writer *w)
         .log_map_bytes = w->options->log_map_bytes,
         .state_map_bytes = w->options->state_map_bytes,
         .overlay_max_bytes = w->options->overlay_max_bytes,
+        .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
         .flushed = writer_flushed,
         .user = w,
@@ -100,7 +101,7 @@ static int writer_open_peering(struct writer *w)
     struct peering_options options = {.dir = o->data_dir,
                                       .listen_url = o->peers_url ? o->peers_url : own,
                                       .address = o->address ? o->address : own,
-                                      .own = &w->own, .replica = w->replica,
+                                      .own = &w->own, .replica = w->replica, .store = w->store,
                                       .arrived = writer_flushed, .user = w};
     CHECK(options.listen_url != NULL);
     memcpy(options.cluster_id, w->own.cluster_id, sizeof options.cluster_id);

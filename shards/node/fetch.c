@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* A state from another replica, in chunks.
+ * Owns: what is being fetched, who asked for what, one chunk's buffer.  Files are the store's.
+ *
+ *   wants: WANT --> ABOUT --> READ --> CHUNK --> ... --> checked (on a thread of the store's)
+ *          --> FETCH_E_READY --> fetch_install()
+ *   has:   WANT --> a copy is made (a thread of the store's) --> ABOUT; READ --> CHUNK
+ *
+ * One READ is under way at a time: so the stream's other messages wait for one chunk at most, and a
+ * slow disk sets the pace.  What is lost on the way is asked for again after RETRY_US; who does not
+ * answer RETRIES_MAX times is left for the next member: any replica's state will do that has the
+ * index.  After a break the store says from where to go on.
+ * Fails: a wrong digest or record throws the copy away and begins anew, and is logged. */
+#include "node/fetch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#define RETRY_US    (2 * SECOND_US)
+#define RETRIES_MAX 5
+#define ABOUT_BYTES (8 + 8 + SNAPSHOT_DIGEST_SIZE + 16 + 4 + 8 + 8 + 8 + 8)
+
+enum fetch_state { FETCH_IDLE, FETCH_ASKING, FETCH_READING, FETCH_CHECKING };
+
+struct fetch {
+    struct fetch_options options;
+    enum fetch_state state;
+    struct replica_want want;
+    uint64_t from;           /* who is asked */
+    unsigned retries;
+    int64_t again_us;        /* when to ask again */
+    struct snapshot_about about;
+    uint64_t offset;         /* bytes here */
+    uint64_t asked_by, asked_index; /* a copy is being made for them; 0: none */
+    uint8_t chunk[FETCH_BODY_MAX];
+};
+
+int fetch_new(const struct fetch_options *options, struct fetch **ret_fetch)
+{
+    struct fetch *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    f->options = *options;
+    *ret_fetch = f;
+    return 0;
+}
+
+void fetch_free(struct fetch *f)
+{
+    free(f);
+}
+
+static struct snapshots *copies(struct fetch *f)
+{
+    return store_snapshots(f->options.store);
+}
+
+static void send(struct fetch *f, uint64_t to, enum fetch_kind kind, const struct writer *w)
+{
+    CHECK(!w->bad);
+    f->options.send(f->options.user, to, (uint8_t)kind, (struct span){w->start, writer_len(w)});
+}
+
+/* -- who has the state ------------------------------------------------------------------------- */
+
+static void send_about(struct fetch *f, uint64_t to, const struct snapshot_about *a)
+{
+    uint8_t bytes[ABOUT_BYTES];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    writer_u64(&w, a->id);
+    writer_u64(&w, a->size);
+    writer_bytes(&w, a->digest, sizeof a->digest);
+    writer_bytes(&w, a->cluster_id, sizeof a->cluster_id);
+    writer_u32(&w, a->format);
+    writer_u64(&w, a->index);
+    writer_u64(&w, a->term);
+    writer_u64(&w, (uint64_t)a->time_us);
+    writer_u64(&w, a->effects);
+    send(f, to, FETCH_ABOUT, &w);
+}
+
+/* A copy for whoever asked last; the others ask again. */
+static int give(struct fetch *f)
+{
+    struct snapshot_about about;
+    int r = snapshot_want(copies(f), f->asked_index, &about);
+    if (r == SNAPSHOT_E_WAIT) {
+        return 0;
+    }
+    if (r == 0) {
+        send_about(f, f->asked_by, &about);
+    }
+    f->asked_by = 0; /* no room, behind, busy: it asks again, or somebody else */
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static int hear_want(struct fetch *f, uint64_t from, struct reader *in)
+{
+    uint64_t index = reader_u64(in);
+    if (in->bad) {
+        return FETCH_E_MESSAGE;
+    }
+    if (f->state != FETCH_IDLE) {
+        return 0; /* we have none ourselves */
+    }
+    f->asked_by = from;
+    f->asked_index = index;
+    return err_trace(give(f));
+}
+
+static int hear_read(struct fetch *f, uint64_t from, struct reader *in)
+{
+    uint64_t id = reader_u64(in), offset = reader_u64(in);
+    if (in->bad) {
+        return FETCH_E_MESSAGE;
+    }
+    struct writer w = writer_of(f->chunk, sizeof f->chunk);
+    writer_u64(&w, id);
+    writer_u64(&w, offset);
+    size_t len = SNAPSHOT_CHUNK_MAX;
+    int r = snapshot_read(copies(f), id, offset, w.at, &len);
+    if (r) {
+        struct writer gone = writer_of(f->chunk, 8);
+        writer_u64(&gone, id);
+        send(f, from, FETCH_GONE, &gone);
+        return r < 0 ? err_trace(r) : 0;
+    }
+    w.at += len;
+    send(f, from, FETCH_CHUNK, &w);
+    return 0;
+}
+
+/* -- who wants it ------------------------------------------------------------------------------ */
+
+static void ask(struct fetch *f, int64_t now_us)
+{
+    uint8_t bytes[16];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    f->again_us = now_us + RETRY_US;
+    if (f->state == FETCH_READING) {
+        writer_u64(&w, f->about.id);
+        writer_u64(&w, f->offset);
+        send(f, f->from, FETCH_READ, &w);
+    } else {
+        writer_u64(&w, f->want.index);
+        send(f, f->from, FETCH_WANT, &w);
+    }
+}
+
+static void begin(struct fetch *f, uint64_t from, int64_t now_us)
+{
+    f->state = FETCH_ASKING;
+    f->from = from;
+    f->retries = 0;
+    ask(f, now_us);
+}
+
+/* The next one after `from`, ourselves left out; `from` where there is nobody else. */
+static uint64_t next_member(const struct fetch *f, const struct replica_member *members,
+                            size_t count)
+{
+    size_t at = 0;
+    while (at < count && members[at].id != f->from) {
+        at++;
+    }
+    for (size_t i = 1; i <= count; i++) {
+        const struct replica_member *m = &members[(at + i) % count];
+        if (m->id != f->from && m->id != replica_id(f->options.replica)) {
+            return m->id;
+        }
+    }
+    return f->from;
+}
+
+static int go_on(struct fetch *f, int64_t now_us)
+{
+    if (f->offset < f->about.size) {
+        f->state = FETCH_READING;
+        ask(f, now_us);
+    } else {
+        f->state = FETCH_CHECKING;
+    }
+    return 0;
+}
+
+static int hear_about(struct fetch *f, struct reader *in, int64_t now_us)
+{
+    struct snapshot_about a;
+    a.id = reader_u64(in);
+    a.size = reader_u64(in);
+    reader_bytes(in, a.digest, sizeof a.digest);
+    reader_bytes(in, a.cluster_id, sizeof a.cluster_id);
+    a.format = reader_u32(in);
+    a.index = reader_u64(in);
+    a.term = reader_u64(in);
+    a.time_us = (int64_t)reader_u64(in);
+    a.effects = reader_u64(in);
+    if (in->bad || in->at != in->end) {
+        return FETCH_E_MESSAGE;
+    }
+    if (f->state != FETCH_ASKING || a.index < f->want.index) {
+        return 0;
+    }
+    int r = snapshot_receive(copies(f), &a, &f->offset);
+    if (r > 0) {
+        log_event(LOG_SNAPSHOT_FAILED, LOG_FIELDS(LOG_NUMBER("node", f->from)),
+                  "shard: node %llu's state of %llu bytes cannot be taken: %s",
+                  (unsigned long long)f->from, (unsigned long long)a.size,
+                  r == SNAPSHOT_E_ROOM      ? "there is no room on the disk"
+                  : r == SNAPSHOT_E_CLUSTER ? "it is of another cluster"
+                  : r == SNAPSHOT_E_FORMAT  ? "it has another data format"
+                                            : "an older one is being checked");
+        return 0; /* asked again */
+    }
+    f->about = a;
+    f->retries = 0;
+    return r ? err_trace(r) : go_on(f, now_us);
+}
+
+static int hear_chunk(struct fetch *f, struct reader *in, int64_t now_us)
+{
+    uint64_t id = reader_u64(in), offset = reader_u64(in);
+    struct span bytes = {in->at, reader_left(in)};
+    if (in->bad || bytes.len > SNAPSHOT_CHUNK_MAX) {
+        return FETCH_E_MESSAGE;
+    }
+    if (f->state != FETCH_READING || id != f->about.id || offset != f->offset || bytes.len == 0) {
+        return 0; /* asked twice, came twice */
+    }
+    int r = snapshot_chunk(copies(f), offset, bytes);
+    if (r > 0) {
+        begin(f, f->from, now_us);
+        return 0;
+    }
+    f->offset += bytes.len;
+    f->retries = 0;
+    return r ? err_trace(r) : go_on(f, now_us);
+}
+
+static int hear_gone(struct fetch *f, struct reader *in, int64_t now_us)
+{
+    uint64_t id = reader_u64(in);
+    if (in->bad) {
+        return FETCH_E_MESSAGE;
+    }
+    if (f->state == FETCH_READING && id == f->about.id) {
+        begin(f, f->from, now_us);
+    }
+    return 0;
+}
+
+int fetch_hear(struct fetch *f, uint64_t from, uint8_t kind, struct span body, int64_t now_us)
+{
+    struct reader in = reader_of(body.ptr, body.len);
+    if (kind == FETCH_WANT) {
+        return hear_want(f, from, &in);
+    }
+    if (kind == FETCH_READ) {
+        return hear_read(f, from, &in);
+    }
+    if (from != f->from) {
+        return 0; /* somebody asked before */
+    }
+    return kind == FETCH_ABOUT ? hear_about(f, &in, now_us)
+           : kind == FETCH_CHUNK ? hear_chunk(f, &in, now_us) : hear_gone(f, &in, now_us);
+}
+
+static int check(struct fetch *f, int64_t now_us)
+{
+    int r = snapshot_check(copies(f));
+    if (r == SNAPSHOT_E_WAIT) {
+        return 0;
+    }
+    if (r > 0) {
+        log_event(LOG_SNAPSHOT_FAILED, LOG_FIELDS(LOG_NUMBER("node", f->from)),
+                  "shard: node %llu's state did not check; it is fetched anew",
+                  (unsigned long long)f->from);
+        begin(f, f->from, now_us);
+        return 0;
+    }
+    return r ? err_trace(r) : FETCH_E_READY;
+}
+
+int fetch_turn(struct fetch *f, const struct replica_member *members, size_t count, int64_t now_us)
+{
+    struct replica_want want;
+    if (f->asked_by) {
+        int r = give(f);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    if (!replica_wants(f->options.replica, &want)) {
+        f->state = FETCH_IDLE;
+        return 0;
+    }
+    if (f->state == FETCH_IDLE) {
+        f->want = want;
+        log_event(LOG_SNAPSHOT_WANTED,
+                  LOG_FIELDS(LOG_NUMBER("node", want.from), LOG_NUMBER("index", want.index)),
+                  "shard: too far behind: fetching a state at entry %llu or later",
+                  (unsigned long long)want.index);
+        begin(f, want.from, now_us);
+    }
+    if (f->state == FETCH_CHECKING) {
+        return check(f, now_us);
+    }
+    if (now_us >= f->again_us) {
+        if (++f->retries > RETRIES_MAX) {
+            begin(f, next_member(f, members, count), now_us);
+        } else {
+            ask(f, now_us);
+        }
+    }
+    return 0;
+}
+
+int fetch_install(struct fetch *f)
+{
+    struct store_place place = {.base = f->want.index, .base_term = f->want.term};
+    int r = replica_want_members(f->options.replica, &place.members_index, &place.members);
+    r = r ? r : store_install(f->options.store, &place);
+    r = r ? r : replica_installed(f->options.replica);
+    f->state = FETCH_IDLE;
+    if (r == 0) {
+        log_event(LOG_SNAPSHOT_INSTALLED,
+                  LOG_FIELDS(LOG_NUMBER("node", f->from), LOG_NUMBER("index", f->about.index),
+                             LOG_NUMBER("bytes", f->about.size)),
+                  "shard: node %llu's state at entry %llu is installed",
+                  (unsigned long long)f->from, (unsigned long long)f->about.index);
+    }
+    return err_fold(r);
+}
+
+bool fetch_progress(const struct fetch *f, uint64_t *ret_bytes, uint64_t *ret_size)
+{
+    *ret_bytes = f->offset;
+    *ret_size = f->about.size;
+    return f->state == FETCH_READING || f->state == FETCH_CHECKING;
+}
