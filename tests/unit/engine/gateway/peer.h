@@ -17,7 +17,8 @@
 #include "base/clock.h"
 #include "wire/wire.h"
 
-#define PEER_BYTES 4096
+#define PEER_BYTES  4096
+#define PATIENCE_MS 20000 /* for what should come: how soon is for the busy machine to say */
 
 /* One RPC as the client saw it. */
 struct ask {
@@ -131,11 +132,20 @@ static inline bool peer_step(struct peer *p, int wait_ms)
     return true;
 }
 
-/* Until the ask is finished, or wait_ms are over. */
-static inline void peer_wait(struct peer *p, const struct ask *a, int wait_ms)
+/* Until the ask is finished; unfinished when patience is over. */
+static inline void peer_wait(struct peer *p, const struct ask *a)
 {
-    int64_t end = clock_mono_us() + (int64_t)wait_ms * 1000;
+    int64_t end = clock_mono_us() + (int64_t)PATIENCE_MS * 1000;
     while (a->status < 0 && p->fd >= 0 && clock_mono_us() < end) {
+        peer_step(p, 10);
+    }
+}
+
+/* Until so many messages of a stream have come. */
+static inline void peer_until(struct peer *p, const struct ask *a, int messages)
+{
+    int64_t end = clock_mono_us() + (int64_t)PATIENCE_MS * 1000;
+    while (a->messages < messages && p->fd >= 0 && clock_mono_us() < end) {
         peer_step(p, 10);
     }
 }
