@@ -38,7 +38,7 @@ static struct ask asked(struct peer *p, const char *pool)
 {
     struct ask answer;
     get_pool(p, &answer, pool);
-    peer_wait(p, &answer, 8000);
+    peer_wait(p, &answer);
     return answer;
 }
 
@@ -88,7 +88,7 @@ static void test_no_circle(void)
     peer_step(&p, 400);
     OK(batches() - before < 60);
     lead(&b, true); /* the election ended: the very same call is answered */
-    peer_wait(&p, &answer, 8000);
+    peer_wait(&p, &answer);
     EQ(answer.status, 0);
     peer_close(&p);
 }
@@ -130,7 +130,7 @@ static void test_leader_dies(void)
     OK(shard_kept(&a) > 0);
     lead(&b, true);
     shard_close(&a);
-    peer_wait(&p, &answer, 8000); /* asked again by request id, of the next leader */
+    peer_wait(&p, &answer); /* asked again by request id, of the next leader */
     EQ(answer.status, 0);
     atomic_store(&a.is_mute, false);
     shard_open(&a, URL_A);
@@ -149,7 +149,7 @@ static void test_leader_stands_still(void)
     lead(&c, true);
     atomic_store(&b.is_mute, true);
     get_pool(&p, &answer, "ok");
-    peer_wait(&p, &answer, 8000);
+    peer_wait(&p, &answer);
     EQ(answer.status, 0);
     OK(atomic_load(&c.items) > 0);
     /* It wakes up: what it still answers meets nobody. */
@@ -173,7 +173,7 @@ static void test_slow_leader_keeps_its_calls(void)
     peer_step(&p, 1000);
     atomic_store(&c.is_mute, false);
     shard_release(&c);
-    peer_wait(&p, &answer, 8000);
+    peer_wait(&p, &answer);
     EQ(answer.status, 0);
     EQ(atomic_load(&c.items) - items, 1); /* it was asked once */
     peer_close(&p);
