@@ -87,16 +87,16 @@ int badge_open(const char *dir, const struct badge *wanted, struct badge *ret_ba
                  "remove this node from its cluster and add it anew with an empty directory", dir);
         return BADGE_E_DAMAGED;
     }
-    if (ret_badge->id != wanted->id) {
-        snprintf(ret_text, 256, "%s is the directory of node %llu, not of node %llu: use --id "
-                 "%llu, or another directory", dir, (unsigned long long)ret_badge->id,
-                 (unsigned long long)wanted->id, (unsigned long long)ret_badge->id);
-        return BADGE_E_OTHER;
-    }
     if (ret_badge->is_alone != wanted->is_alone) {
         snprintf(ret_text, 256, "%s is the directory of %s", dir,
                  wanted->is_alone ? "a node with peers: name it with --id and its own --peer"
                                   : "a node alone: begin a cluster with an empty directory");
+        return BADGE_E_OTHER;
+    }
+    if (ret_badge->id != wanted->id) {
+        snprintf(ret_text, 256, "%s is the directory of node %llu, not of node %llu: use --id "
+                 "%llu, or another directory", dir, (unsigned long long)ret_badge->id,
+                 (unsigned long long)wanted->id, (unsigned long long)ret_badge->id);
         return BADGE_E_OTHER;
     }
     return 0;

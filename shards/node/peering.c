@@ -341,6 +341,7 @@ static int hear_one(struct peering *p, struct peer *peer, const struct peers_mes
     switch (m->kind) {
     case KIND_RAFT:
         r = replica_receive(p->options.replica, m->from, m->body);
+        r = r == REPLICA_E_BUSY ? 0 : r;
         break;
     case KIND_STATUS:
         r = hear_status(peer, m->body);

@@ -90,7 +90,8 @@ int replica_start(struct replica *r);
 int replica_tick(struct replica *r, int64_t now_ms);
 /* When it wants the next tick. */
 int64_t replica_next_ms(const struct replica *r);
-/* One message that `from` has pulled for us.  0, REPLICA_E_MESSAGE, or < 0. */
+/* One message that `from` has pulled for us.  0, REPLICA_E_MESSAGE, REPLICA_E_BUSY (it offers a
+ * state while one is wanted: dropped), or < 0. */
 int replica_receive(struct replica *r, uint64_t from, struct span message);
 /* Proposes one entry (not empty); *ret_index is where it stands if it is ever committed: compare
  * the term that replica_read() then shows.  0, REPLICA_E_NOT_LEADER, or < 0. */

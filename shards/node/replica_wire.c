@@ -291,10 +291,13 @@ static int read_install(struct replica *r, struct reader *in, struct raft_instal
     s->conf_index = reader_u64(in);
     struct span conf = {in->at, reader_left(in)};
     bool leads = raft_state(&r->raft) == RAFT_LEADER && s->term == raft_current_term(&r->raft);
-    /* One at a time: the core would leak the second. */
-    if (in->bad || leads || r->is_wanting || s->last_index == 0 || s->last_term == 0 ||
+    if (in->bad || leads || s->last_index == 0 || s->last_term == 0 ||
         s->last_term > s->term || s->conf_index == 0 || !decodes(conf, &s->conf)) {
         return REPLICA_E_MESSAGE;
+    }
+    if (r->is_wanting) { /* one at a time: the core would leak the second */
+        raft_configuration_close(&s->conf);
+        return REPLICA_E_BUSY;
     }
     s->data.base = raft_malloc(8);
     if (s->data.base == NULL) {

@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Three replicas: what was acknowledged survives the loss of any one of them, and who lost its
+promises is not heard."""
+import os
+import shutil
+import time
+
+from house import Refused, api, eventually, new_id, resources, run
+import tap
+from trio import MEMBERS, Trio, patient
+
+Slot = resources.Slot
+TRIO = None
+STATE = {}
+
+
+def before():
+    global TRIO
+    TRIO = Trio(['--set', 'shard.log_keep=64']).start()
+    operator = TRIO.operator()
+    TRIO.leader()
+    STATE['pool'] = patient(lambda: operator.make_pool('trio', max_live=16)).name
+    STATE['slots'] = operator.make_slots(STATE['pool'], 240, desks=4)
+    STATE['taken'] = {}  # slot: reservation, as acknowledged
+
+
+def after():
+    TRIO.close()
+
+
+def book(count):
+    """Holds and confirms that many more slots; each call again with its request id when told so."""
+    for slot in STATE['slots'][len(STATE['taken']):][:count]:
+        who = TRIO.person(f'p{len(STATE["taken"]) // 8}')
+        hold_id, confirm_id = new_id(), new_id()
+        hold = patient(lambda: who.hold(slot, request_id=hold_id))
+        STATE['taken'][slot] = patient(lambda: who.confirm(hold.name, request_id=confirm_id)).name
+        who.close()
+
+
+def check():
+    """All that was acknowledged is there, once."""
+    states = {s.name: s.state for s in patient(lambda: TRIO.operator().slots(STATE['pool']))}
+    for slot in STATE['slots']:
+        wanted = Slot.STATE_TAKEN if slot in STATE['taken'] else Slot.STATE_FREE
+        assert states[slot] == wanted, slot
+    assert len(set(STATE['taken'].values())) == len(STATE['taken'])
+
+
+def test_all_have_the_same():
+    book(20)
+    check()
+    TRIO.level()
+    assert TRIO.process.alive()
+
+
+def test_a_follower_is_killed_and_comes_back():
+    away = TRIO.followers()[0]
+    TRIO.shards[away].kill()
+    book(10)
+    check()
+    TRIO.start_shard(away).wait_ready('shard')
+    TRIO.level()
+    check()
+
+
+def test_the_leader_is_killed():
+    for _ in range(2):
+        leader = TRIO.leader()
+        TRIO.shards[leader].kill()
+        book(10)
+        check()
+        assert TRIO.leader(but=leader) != leader
+        TRIO.start_shard(leader).wait_ready('shard')
+        TRIO.level()
+
+
+def test_a_call_under_way_survives_its_leader():
+    """One retry with the same request id; a slot is never booked twice."""
+    leader = TRIO.leader()
+    slots = STATE['slots'][len(STATE['taken']):][:8]
+    who = TRIO.person('across')
+    futures = []
+    stub = who.stubs[1]
+    for slot in slots:
+        request = api.CreateHoldRequest(parent=STATE['pool'], slot=slot, request_id=new_id())
+        futures.append((slot, request, stub.CreateHold.future(request, metadata=who.metadata(),
+                                                              timeout=10)))
+    TRIO.shards[leader].kill()
+    for slot, request, future in futures:
+        try:
+            hold = future.result()
+        except Exception:  # grpc's own: the client's one retry, by the same id
+            hold = patient(lambda: who.CreateHold(request))
+        STATE['taken'][slot] = patient(lambda: who.confirm(hold.name)).name
+    check()
+    TRIO.start_shard(leader).wait_ready('shard')
+    TRIO.level()
+
+
+def test_too_far_behind_gets_the_state():
+    away = TRIO.followers()[0]
+    TRIO.shards[away].kill()
+    operator = TRIO.operator()
+    for number in range(150):  # an entry each, and more than shard.log_keep
+        operator.make_pool(f'filler-{number}')
+    time.sleep(2.5)  # the log goes up to the last durable state
+    for number in range(150, 300):
+        operator.make_pool(f'filler-{number}')
+    shard = TRIO.start_shard(away)
+    shard.wait_ready('shard')
+    eventually(lambda: any('FS-3026' in line for line in shard.talk), seconds=60)
+    TRIO.level()
+    # It is one of a majority now: the others' leader goes.
+    leader = TRIO.leader()
+    TRIO.shards[leader].kill()
+    book(6)
+    check()
+    TRIO.start_shard(leader).wait_ready('shard')
+    TRIO.level()
+
+
+def test_without_a_majority_nothing_is_decided():
+    first, second = TRIO.followers()
+    TRIO.shards[first].kill()
+    TRIO.shards[second].kill()
+    who = TRIO.person('alone')
+    slot = STATE['slots'][len(STATE['taken'])]
+    began, request_id = time.monotonic(), new_id()
+    try:
+        who.hold(slot, request_id=request_id)
+        raise AssertionError('one of three decided')
+    except Refused as refusal:
+        assert refusal.code in (4, 14), refusal
+        assert refusal.code == 4 or refusal.retry_s > 0, refusal
+    assert time.monotonic() - began < 30
+    TRIO.start_shard(first).wait_ready('shard')
+    TRIO.leader()
+    # It may have been decided after all: its request id finds out.
+    hold = patient(lambda: who.hold(slot, request_id=request_id))
+    STATE['taken'][slot] = patient(lambda: who.confirm(hold.name)).name
+    book(4)
+    check()
+    TRIO.start_shard(second).wait_ready('shard')
+    TRIO.level()
+
+
+def test_a_lost_disk_is_not_heard():
+    away = TRIO.followers()[0]
+    TRIO.shards[away].kill()
+    shutil.rmtree(TRIO.folder(away))
+    book(3)
+    shard = TRIO.start_shard(away)
+    assert shard.wait(seconds=60) != 0
+    said = '\n'.join(shard.talk)
+    assert 'another disk' in said and 'remove it' in said, said
+    book(3)
+    check()
+
+
+def test_all_stop_and_start():
+    """Two of three are left; all of them together, too."""
+    left = [i for i in MEMBERS if TRIO.shards[i].alive()]
+    for i in left:
+        assert TRIO.shards[i].stop() == 0, TRIO.shards[i].talk[-10:]
+    for i in left:
+        TRIO.start_shard(i).wait_ready('shard')
+    TRIO.leader()
+    book(4)
+    check()
+    TRIO.level(left)
+
+
+def refused(*words):
+    done = run('shard', *words, check=2)
+    assert done.stderr.strip(), words
+    return done.stderr
+
+
+def test_words_that_do_not_fit():
+    folder = os.path.join(TRIO.data, 'unused')
+    base = ('--data', folder, '--listen', 'tcp://127.0.0.1:0')
+    a, b = '1=tcp://127.0.0.1:21991', '2=tcp://127.0.0.1:21992'
+    key = ('--set', f'shard.signing_key={TRIO.key}')
+    assert 'shard.id' in refused(*base, '--peer', a, '--peer', b, *key)
+    assert 'among them' in refused(*base, '--id', '3', '--peer', a, '--peer', b, *key)
+    assert 'another peer' in refused(*base, '--id', '1', '--peer', a, '--peer', a, *key)
+    assert 'two members' in refused(*base, '--id', '1', '--peer', a, *key)
+    assert 'ID=URL' in refused(*base, '--id', '1', '--peer', 'here', '--peer', b, *key)
+    assert 'tcp://' in refused(*base, '--id', '1', '--peer', '1=http://x:1', '--peer', b, *key)
+    assert 'insecure' in refused(*base, '--id', '1', '--peer', '1=tcp://10.9.9.9:7', '--peer', b,
+                                 *key)
+    assert 'release key' in refused(*base, '--id', '1', '--peer', a, '--peer', b)
+    assert '32 hex' in refused(*base, '--id', '4', '--join', 'x', '--peers-listen',
+                               'tcp://127.0.0.1:0', *key)
+    assert 'peers_listen' in refused(*base, '--id', '4', '--join', 'a' * 32, *key)
+    assert 'either' in refused(*base, '--id', '4', '--join', 'a' * 32, '--peer', a, *key)
+    assert not os.path.exists(os.path.join(folder, 'shard'))
+
+
+def test_a_directory_keeps_its_id():
+    some = next(i for i in MEMBERS if TRIO.shards[i].alive())
+    TRIO.shards[some].stop()
+    words = TRIO.words(some)
+    other = words.copy()
+    other[other.index('--id') + 1] = str(next(i for i in MEMBERS if i != some))
+    done = run(*other, check=3)
+    assert f'--id {some}' in done.stderr, done.stderr
+    alone = run('shard', '--data', TRIO.folder(some), check=3)
+    assert '--peer' in alone.stderr, alone.stderr
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
