@@ -92,7 +92,7 @@ int loop_reopen(struct loop_conn *c, const char *target, const struct wire_clien
     return 0;
 }
 
-int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops)
+int loop_init(struct loop *l, size_t count)
 {
     *l = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
     l->conns = calloc(count, sizeof *l->conns);
@@ -102,18 +102,21 @@ int loop_open(struct loop *l, const char *target, size_t count, const struct wir
     l->conns_count = count;
     for (size_t i = 0; i < count; i++) {
         l->conns[i].fd = -1;
-    }
-    for (size_t i = 0; i < count; i++) {
         l->conns[i].loop = l;
-        int r = loop_reopen(&l->conns[i], target, ops);
+    }
+    return 0;
+}
+
+int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops)
+{
+    int r = loop_init(l, count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = loop_reopen(&l->conns[i], target, ops);
         if (r == LOOP_E_CONNECT) {
             fprintf(stderr, "connection %zu to %s: %s\n", i, target, strerror(l->failure));
         }
-        if (r) {
-            return r;
-        }
     }
-    return 0;
+    return r;
 }
 
 void loop_close(struct loop *l)

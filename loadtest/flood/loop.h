@@ -34,6 +34,8 @@ struct loop {
 /* Connects `count` times to "HOST:PORT" (numeric host).  0, LOOP_E_CONNECT, or < 0. */
 enum { LOOP_E_CONNECT = 1 };
 int loop_open(struct loop *l, const char *target, size_t count, const struct wire_client_ops *ops);
+/* Room for `count` connections, none of them made: loop_reopen() makes them.  0 or < 0. */
+int loop_init(struct loop *l, size_t count);
 /* A connection that is closed (fd < 0), again; never from a callback.  As loop_open(). */
 int loop_reopen(struct loop_conn *c, const char *target, const struct wire_client_ops *ops);
 void loop_close(struct loop *l);

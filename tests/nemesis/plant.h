@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Losses planted into a good story: a checker that misses one is worth nothing.  See plant.c. */
+#ifndef FAIRSLOT_NEMESIS_PLANT_H
+#define FAIRSLOT_NEMESIS_PLANT_H
+
+#include "nemesis/judge.h"
+
+struct plant {
+    const char *name;
+    enum judge_law law; /* what must be found */
+    /* Changes the case's own arrays; false: the story has nothing to plant it into. */
+    bool (*put)(struct judge_case *c, struct story_line *lines, struct story_slot *slots,
+                struct story_thing *things);
+};
+
+#define PLANT_COUNT 11
+extern const struct plant plants[PLANT_COUNT];
+
+#endif
