@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A flood, and a nemesis beside it: faults of eight kinds in real processes, then the checker.
+
+usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed N] [--rate N]
+              [--people N] [--kinds A,B] [--keep]
+  --nodes 3          replicas
+  --faults 200       how many, one after the other, each healed before the next
+  --minutes 20       how long the people live at least; faults are spread over it
+  --acknowledged N   mutations; it goes on until there are that many (1000000)
+  --seed N           repeats a schedule (its moments depend on the machine)
+  --keep             keeps history, final state and the nodes' words
+Prints each fault, then what the checker says, the longest write gaps with the faults they touch, and
+`nemesis: passed` or what fell short.  Exit 0 or 1.
+"""
+import argparse
+import collections
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import city as town  # noqa: E402
+import faults  # noqa: E402
+import house  # noqa: E402
+
+LEADER_SHARE = 0.45
+CALM_SECONDS = 30  # writes must flow again so soon after a fault
+
+
+def schedule(kinds, count, dice):
+    """Every kind as often as any other, in a mixed order; whether the leader is meant."""
+    listed = [kinds[number % len(kinds)] for number in range(count)]
+    dice.shuffle(listed)
+    return [(kind, dice.random() < LEADER_SHARE) for kind in listed]
+
+
+class Nemesis:
+    def __init__(self, city, people, seed):
+        self.city, self.people, self.dice = city, people, random.Random(seed)
+        self.times, self.count, self.leader_hits = [], collections.Counter(), 0
+        self.began = time.monotonic()
+
+    def pick(self, wants_leader):
+        """(node, is it the leader?)"""
+        leader = self.city.leader()
+        others = [node for node in self.city.nodes if node is not leader]
+        if leader and (wants_leader or not others):
+            return leader, True
+        return self.dice.choice(others), False
+
+    def strike(self, kind, wants_leader):
+        node, is_leader = self.pick(wants_leader)
+        fault = getattr(faults, kind)(node, self.dice)
+        begin = time.monotonic_ns() // 1000
+        try:
+            name, seconds = next(fault)
+            self.wait(seconds)
+        finally:
+            for _ in fault:  # heals
+                pass
+        end = time.monotonic_ns() // 1000
+        what = f'{name} at {"leader" if is_leader else "node"} {node.number}'
+        self.times.append((begin, end + 1000000, what))
+        self.count[kind] += 1
+        self.leader_hits += is_leader
+        calm = self.calm()
+        figures = self.people.told()
+        print(f'# {time.monotonic() - self.began:6.1f} s {what:40} {(end - begin) / 1e6:5.1f} s, '
+              f'writes again after {calm:.1f} s, {figures["acknowledged"]} acknowledged',
+              flush=True)
+
+    def wait(self, seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.people.told()
+            time.sleep(0.05)
+
+    def calm(self):
+        """Seconds until writes flow."""
+        began = time.monotonic()
+        last = self.people.told()['acknowledged']
+        while time.monotonic() < began + CALM_SECONDS:
+            now = self.people.told()
+            if now['acknowledged'] > last and now['silent_us'] < 300000:
+                return time.monotonic() - began
+            time.sleep(0.02)
+        raise AssertionError(f'no writes for {CALM_SECONDS} s: {self.words()}')
+
+    def words(self):
+        return {node.number: node.process.talk[-8:] for node in self.city.nodes}
+
+    def run(self, kinds, count, minutes, acknowledged):
+        plan = schedule(kinds, count, self.dice)
+        step = minutes * 60 / max(1, len(plan))
+        for number, (kind, wants_leader) in enumerate(plan):
+            self.strike(kind, wants_leader)
+            self.wait(max(0.0, self.began + (number + 1) * step - time.monotonic()))
+        limit = time.monotonic() + 60 + minutes * 30
+        while self.people.told()['acknowledged'] < acknowledged and time.monotonic() < limit:
+            time.sleep(0.2)
+
+
+def judge(people, times, folder):
+    """What the checker says; its exit code."""
+    path = os.path.join(folder, 'times')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.writelines(f'{begin} {end} {what}\n' for begin, end, what in times)
+    done = subprocess.run([os.path.join(town.BUILD, 'check'), people.history, people.final, path],
+                          capture_output=True, text=True, timeout=600)
+    return done.returncode, done.stdout + done.stderr
+
+
+def campaign(options):
+    """The whole of it; (what fell short, the checker's words, the nemesis)."""
+    city = town.City(nodes=options.nodes, gateways=options.gateways, mib=options.mib)
+    people = None
+    try:
+        city.start()
+        kinds, without = faults.known(city)
+        if options.kinds:
+            kinds = [kind for kind in kinds if kind in options.kinds.split(',')]
+        for kind, why in without.items():
+            print(f'# without {kind}: {why}')
+        people = town.People(city, count=options.people, slots=options.slots, rate=options.rate,
+                             seed=options.seed)
+        nemesis = Nemesis(city, people, options.seed)
+        nemesis.run(kinds, options.faults, options.minutes, options.acknowledged)
+        people.finish()
+        code, said = judge(people, nemesis.times, city.folder)
+        short = [] if code == 0 else ['the checker is not content']
+        for node in city.nodes:
+            sick = [line for line in node.talk + node.process.talk
+                    if any(word in line for word in house.SICK)]
+            short += [f'node {node.number}: {line}' for line in sick[:3]]
+        if options.keep or short:
+            keep(city, people)
+        return short, said, nemesis
+    finally:
+        if people:
+            people.close()
+        city.close()
+
+
+def keep(city, people):
+    folder = tempfile.mkdtemp(prefix='fairslot-nemesis-kept-')
+    for path in (people.history, people.final, os.path.join(city.folder, 'times')):
+        if os.path.exists(path):
+            shutil.copy(path, folder)
+    for node in city.nodes:
+        with open(os.path.join(folder, f'n{node.number}.log'), 'w', encoding='utf-8') as file:
+            file.write('\n'.join(node.talk + node.process.talk))
+    print(f'# kept in {folder}')
+
+
+def figure(said, name):
+    """The number behind a word of the checker's summary."""
+    words = said.replace(',', ' ').split()
+    return int(words[words.index(name) + 1]) if name in words else 0
+
+
+def parse(words):
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (('nodes', 3), ('gateways', 2), ('faults', 200),
+                          ('acknowledged', 1000000), ('seed', random.randrange(1 << 32)),
+                          ('rate', 3000), ('people', 600), ('slots', 700000), ('mib', 3000)):
+        parser.add_argument('--' + name, type=int, default=default)
+    parser.add_argument('--minutes', type=float, default=20)
+    parser.add_argument('--kinds', default='')
+    parser.add_argument('--keep', action='store_true')
+    return parser.parse_args(words)
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is taken down
+    options = parse(sys.argv[1:])
+    print(f'# seed {options.seed}')
+    short, said, nemesis = campaign(options)
+    print(said)
+    total = sum(nemesis.count.values())
+    print(f'{total} faults in {(time.monotonic() - nemesis.began) / 60:.1f} minutes: '
+          + ', '.join(f'{kind} {nemesis.count[kind]}' for kind in faults.KINDS)
+          + f'; the leader hit {nemesis.leader_hits} times')
+    if figure(said, 'acknowledged') < options.acknowledged:
+        short.append(f'{options.acknowledged} acknowledged mutations were wanted')
+    print('nemesis: ' + ('; '.join(short) if short else 'passed'))
+    return 1 if short else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
