@@ -66,7 +66,8 @@ class Disk:
         done = quiet('mount', '-o', 'loop', self.image, path, check=False)
         if done.returncode != 0:
             os.unlink(self.image)
-            done = quiet('mount', '-t', 'tmpfs', '-o', f'size={mib}m', 'fairslot', path, check=False)
+            done = quiet('mount', '-t', 'tmpfs', '-o', f'size={mib}m', 'fairslot', path,
+                         check=False)
         if done.returncode != 0:
             raise tap.Skip('a disk of its own cannot be mounted here: ' + done.stderr.strip())
 

@@ -10,6 +10,18 @@
 
 #include <string.h>
 
+/* Was it asked once only?  Else another line may be the one that counts. */
+static bool plant_is_alone(const struct judge_case *c, const struct story_line *l)
+{
+    for (size_t i = 0; i < c->lines_count; i++) {
+        const struct story_line *other = &c->lines[i];
+        if (other != l && memcmp(other->request, l->request, sizeof l->request) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The first line from the middle on that was done with `op` and left its slot in `state` for good;
  * state 0: any. */
 static struct story_line *plant_find(struct judge_case *c, struct story_line *lines, uint8_t op,
@@ -19,7 +31,8 @@ static struct story_line *plant_find(struct judge_case *c, struct story_line *li
         struct story_line *l = &lines[(i + c->lines_count / 2) % c->lines_count];
         if (l->op == op && l->outcome == STORY_OK && l->slot < c->head->slots_count &&
             (state == 0 ||
-             (c->slots[l->slot].state == state && c->slots[l->slot].version == l->version))) {
+             (c->slots[l->slot].state == state && c->slots[l->slot].version == l->version)) &&
+            plant_is_alone(c, l)) {
             return l;
         }
     }
@@ -194,7 +207,7 @@ static bool plant_log_rewound(struct judge_case *c, struct story_line *lines,
     struct story_line *early = plant_find(c, lines, STORY_HOLD, 0), *late = NULL;
     for (size_t i = 0; early && i < c->lines_count && late == NULL; i++) {
         if (lines[i].op == STORY_HOLD && lines[i].outcome == STORY_OK &&
-            lines[i].invoke_us > early->return_us + 1000) {
+            lines[i].invoke_us > early->return_us + 1000 && plant_is_alone(c, &lines[i])) {
             late = &lines[i];
         }
     }
@@ -218,7 +231,7 @@ static bool plant_too_many(struct judge_case *c, struct story_line *lines,
         struct story_line *l = &lines[i];
         uint32_t state = c->slots[l->slot].state;
         if (l->op == STORY_HOLD && l->outcome == STORY_OK &&
-            (state == STORY_HELD || state == STORY_TAKEN)) {
+            (state == STORY_HELD || state == STORY_TAKEN) && plant_is_alone(c, l)) {
             l->identity = taken->identity;
             given++;
         }

@@ -10,8 +10,8 @@ usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed 
   --acknowledged N   mutations; it goes on until there are that many (1000000)
   --seed N           repeats a schedule (its moments depend on the machine)
   --keep             keeps history, final state and the nodes' words
-Prints each fault, then what the checker says, the longest write gaps with the faults they touch, and
-`nemesis: passed` or what fell short.  Exit 0 or 1.
+Prints each fault, then what the checker says, the longest write gaps with the faults they touch,
+and `nemesis: passed` or what fell short.  Exit 0 or 1.
 """
 import argparse
 import collections

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Goal: nothing that was acknowledged is lost while nodes are killed, stopped, cut off, slowed down,
-filled up and lied to.  A short run of run.py, which has the long one:
+"""Goal: nothing that was acknowledged is lost while nodes are killed, stopped, cut off, slowed
+down, filled up and lied to.  A short run of run.py, which has the long one:
     tests/nemesis/run.py --faults 200 --minutes 20
 
 FAIRSLOT_SEED=N repeats a schedule.
