@@ -8,6 +8,7 @@ and end with the runner.
 """
 import ctypes
 import glob
+import json
 import os
 import re
 import shutil
@@ -130,7 +131,7 @@ class Node:
         words = ['shard', '--data', self.data, '--listen', self.url, '--insecure',
                  *self.city.shard_options]
         if len(self.city.nodes) > 1:
-            words += ['--id', str(self.id)]
+            words += ['--id', str(self.id), '--set', 'shard.signing_key=' + self.city.key]
             if self.joins:
                 words += ['--join', '--peer', f'{self.id}={self.peer_url}']
             for member in [] if self.joins else self.city.first_members:
@@ -153,6 +154,15 @@ class Node:
 
     def signal(self, number):
         os.kill(self.process.pid, number)
+
+    def term(self):
+        """The latest in which this process leads; 0: it follows."""
+        for line in reversed(self.process.talk):
+            if '"FS-3020"' in line:
+                return json.loads(line)['term']
+            if '"FS-3021"' in line:
+                return 0
+        return 0
 
     def put_away(self):
         """The process is gone: what it said is kept."""
@@ -197,6 +207,8 @@ class City:
         try:
             os.mkdir(self.folder)
             self.data = house.scratch_folder()
+            self.key = os.path.join(self.folder, 'key')
+            house.run('release', 'key', self.key)
             self.build_net(nodes)
             self.nodes = [Node(self, number, mib) for number in range(1, nodes + 1)]
             self.first_members = [f'{node.number}={node.peer_url}' for node in self.nodes]
@@ -254,10 +266,12 @@ class City:
         return process
 
     def leader(self):
-        """The node that leads, or None."""
+        """The node that says it leads in the latest term, and lives; or None."""
         if len(self.nodes) == 1:
             return self.nodes[0]
-        return None
+        led = [(node.term(), node) for node in self.nodes if node.alive()]
+        term, node = max(led, key=lambda pair: pair[0], default=(0, None))
+        return node if term else None
 
     def close(self):
         problems = []
@@ -301,7 +315,6 @@ class People:
 
     def told(self):
         """The newest line of figures."""
-        import json
         for line in iter(self.child.stdout.readline, ''):
             if line.startswith('{'):
                 self.latest = json.loads(line)

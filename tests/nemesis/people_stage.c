@@ -12,7 +12,7 @@
 #include "proto/codec.h"
 
 #define STAGE_SLOTS   500 /* of one BatchCreateSlots */
-#define STAGE_PAGE    250
+#define STAGE_PAGE    1000
 #define STAGE_SECONDS 60
 
 /* One call as somebody; its answer, owned by the caller, or NULL with the refusal. */

@@ -139,7 +139,7 @@ def campaign(options):
         short = [] if code == 0 else ['the checker is not content']
         for node in city.nodes:
             sick = [line for line in node.talk + node.process.talk
-                    if any(word in line for word in house.SICK)]
+                    if any(word in line for word in (*house.SICK, 'STATE_DIFFERS'))]
             short += [f'node {node.number}: {line}' for line in sick[:3]]
         if options.keep or short:
             keep(city, people)
