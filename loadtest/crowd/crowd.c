@@ -62,6 +62,7 @@ static void crowd_refill(struct crowd *c)
         c->buckets[c->bucket] = 0;
         while (link) {
             struct crowd_event *e = &c->events[link - 1];
+            __builtin_prefetch(crowd_at(c, e->client));
             crowd_sift_up(c, link - 1);
             link = e->link;
             e->link = 0;
@@ -115,6 +116,16 @@ static void crowd_pop(struct crowd *c, struct crowd_event *ret_event)
 int64_t crowd_next_us(const struct crowd *c)
 {
     return c->heap_count ? c->events[c->heap[0]].at_us : INT64_MAX;
+}
+
+size_t crowd_soon(const struct crowd *c, uint32_t *mark, uint32_t *clients, size_t max)
+{
+    size_t count = *mark == c->bucket ? 0 : c->heap_count < max ? c->heap_count : max;
+    for (size_t i = 0; i < count; i++) {
+        clients[i] = c->events[c->heap[i]].client;
+    }
+    *mark = c->bucket;
+    return count;
 }
 
 bool crowd_next(struct crowd *c, int64_t until_us, struct crowd_event *ret_event)

@@ -240,6 +240,10 @@ void crowd_free(struct crowd *c);
 bool crowd_next(struct crowd *c, int64_t until_us, struct crowd_event *ret_event);
 /* When the next event may be due; INT64_MAX: nothing ever (all are done, or wait for answers). */
 int64_t crowd_next_us(const struct crowd *c);
+/* Up to `max` clients whose events come next, in no order, each time when the time of those asked
+ * for before is over: for runners that make ready what is needed.  `mark` is the caller's, 0 at
+ * first. */
+size_t crowd_soon(const struct crowd *c, uint32_t *mark, uint32_t *clients, size_t max);
 void crowd_answer(struct crowd *c, const struct crowd_event *event, int64_t now_us,
                   const struct crowd_say *say);
 /* A client's own next random number, for the runner's choices that must repeat. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A B+ tree of records.  Leaves are chained; the first 16 bytes of a key (space, position) lie in
- * the leaf as two numbers, so most comparisons touch no record.
- *   node, 64 entries: (space, position, rest of key + value) each; inner nodes: rest of the key and
- *   a child whose keys are not lower
+/* A B+ tree of records.  Leaves are chained.  A node knows what all its keys begin with, and of
+ * each key the 8 bytes behind that as a number, so most comparisons touch no record.
+ *   node, 64 entries: what all begin with, 8 bytes more of each, record
+ *   inner nodes: a child each, whose keys are not lower; the first entry is lower than all keys
+ * With millions of records each line of a node is far away: a search asks for all of a node's
+ * numbers at once, then reads them, so that it waits once a node and not once a comparison.
  * Owns its nodes and records.  Fails: -ENOMEM from put().
  * Not balanced on removal: an emptied leaf stays and is stepped over; a simulation is short. */
 #include "simulate/simbook.h"
@@ -16,12 +18,17 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define SIMBOOK_FAN   64
-#define SIMBOOK_GRAIN 8
-#define SIMBOOK_HUGE  ((size_t)2 << 20)
-#define SIMBOOK_SLAB  ((size_t)32 << 20)
-#define SIMBOOK_DEPTH 12
-#define SIMBOOK_KEYS  16 /* of next() that live at once */
+#define SIMBOOK_FAN    64
+#define SIMBOOK_GRAIN  8
+#define SIMBOOK_HUGE   ((size_t)2 << 20)
+#define SIMBOOK_SLAB   ((size_t)32 << 20)
+#define SIMBOOK_DEPTH  12
+#define SIMBOOK_PREFIX 40 /* bytes that a node knows of all its keys, at most */
+#define SIMBOOK_SHARED 4  /* more bytes in common than this make a longer prefix worth its work */
+#define SIMBOOK_RANK   21 /* where a rank stands in the keys of a release's order */
+#define SIMBOOK_AHEAD  8  /* records that next() asks for ahead */
+#define SIMBOOK_MEMO   ((size_t)64) /* places at first */
+#define SIMBOOK_LINE   8  /* numbers in a line of the cache */
 
 /* Records lie close together in huge pages: half the memory of malloc(), a third of the misses. */
 struct simbook_slab {
@@ -32,22 +39,19 @@ struct simbook_slab {
 
 struct simbook_record {
     uint16_t value_len;
-    uint8_t rest_len;
-    uint8_t bytes[]; /* rest of the key, value */
+    uint8_t key_len;
+    uint8_t bytes[]; /* key, value */
 };
 
 struct simbook_node {
     bool is_leaf;
-    uint32_t count;
-    struct simbook_node *next; /* of a leaf */
-    uint64_t space[SIMBOOK_FAN], position[SIMBOOK_FAN];
-    struct simbook_record *records[SIMBOOK_FAN]; /* inner: the key alone, value_len 0 */
+    uint8_t count;
+    uint8_t prefix_len;
+    uint8_t prefix[SIMBOOK_PREFIX];              /* of all its keys */
+    struct simbook_node *next;                   /* of a leaf */
+    uint64_t heads[SIMBOOK_FAN];                 /* 8 bytes behind the prefix, filled up with 0 */
+    struct simbook_record *records[SIMBOOK_FAN]; /* inner: the key alone; the first has none */
     struct simbook_node *children[];             /* of an inner node */
-};
-
-struct simbook_key {
-    uint64_t space, position;
-    struct span rest;
 };
 
 /* Where a search went. */
@@ -57,70 +61,107 @@ struct simbook_path {
     uint32_t depth;
 };
 
-static uint64_t simbook_number(const uint8_t *bytes)
+static struct span simbook_key(const struct simbook_record *r)
 {
-    uint64_t v;
-    memcpy(&v, bytes, sizeof v);
+    return (struct span){r->bytes, r->key_len};
+}
+
+static uint64_t simbook_head(struct span key, size_t from)
+{
+    uint64_t v = 0;
+    if (from + sizeof v <= key.len) {
+        memcpy(&v, key.ptr + from, sizeof v);
+    } else if (from < key.len) {
+        memcpy(&v, key.ptr + from, key.len - from);
+    }
     return __builtin_bswap64(v);
 }
 
-static struct simbook_key simbook_key(struct span key)
+static int simbook_compare(struct span a, struct span b)
 {
-    uint8_t head[16] = {0};
-    size_t n = key.len < 16 ? key.len : 16;
-    memcpy(head, key.ptr, n);
-    return (struct simbook_key){simbook_number(head), simbook_number(head + 8),
-                                {key.ptr + n, key.len - n}};
+    int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
+    return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-static int simbook_compare(const struct simbook_node *n, uint32_t i, const struct simbook_key *key)
+/* The first entry of heads[from, to) that is not lower than `head`. */
+static uint32_t simbook_lower_head(const struct simbook_node *n, uint32_t from, uint32_t to,
+                                   uint64_t head)
 {
-    if (n->space[i] != key->space) {
-        return n->space[i] < key->space ? -1 : 1;
+    while (from < to) {
+        uint32_t middle = (from + to) / 2;
+        bool is_lower = n->heads[middle] < head;
+        from = is_lower ? middle + 1 : from;
+        to = is_lower ? to : middle;
     }
-    if (n->position[i] != key->position) {
-        return n->position[i] < key->position ? -1 : 1;
-    }
-    const struct simbook_record *r = n->records[i];
-    size_t len = r->rest_len < key->rest.len ? r->rest_len : key->rest.len;
-    int order = memcmp(r->bytes, key->rest.ptr, len);
-    return order ? order : (r->rest_len > key->rest.len) - (r->rest_len < key->rest.len);
+    return from;
 }
 
-/* The first entry that is not lower than the key. */
-static uint32_t simbook_lower(const struct simbook_node *n, const struct simbook_key *key)
+static uint32_t simbook_first(const struct simbook_node *n)
 {
-    uint32_t low = 0, high = n->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (simbook_compare(n, middle, key) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
+    return n->is_leaf ? 0 : 1;
+}
+
+/* How the key's beginning is to the node's prefix: < 0, 0 or > 0. */
+static int simbook_prefix_order(const struct simbook_node *n, struct span key)
+{
+    size_t len = key.len < n->prefix_len ? key.len : n->prefix_len;
+    int order = memcmp(key.ptr, n->prefix, len);
+    return order ? order : len < n->prefix_len ? -1 : 0;
+}
+
+/* All lines of the node are wanted: one wait for them, not one after the other. */
+static void simbook_fetch(const struct simbook_node *n)
+{
+    __builtin_prefetch(n);
+    for (uint32_t i = 0; i < SIMBOOK_FAN; i += SIMBOOK_LINE) {
+        __builtin_prefetch(&n->heads[i]);
+        __builtin_prefetch(n->is_leaf ? (const void *)&n->records[i] : &n->children[i]);
+    }
+}
+
+/* The first entry that is not lower than the key, of an inner node from the second on; is it the
+ * key's own? */
+static uint32_t simbook_lower(const struct simbook_node *n, struct span key, bool *ret_is_own)
+{
+    uint32_t from = simbook_first(n), to = n->count;
+    int order = simbook_prefix_order(n, key);
+    *ret_is_own = false;
+    if (order || from >= to) {
+        return order > 0 ? to : from;
+    }
+    uint64_t head = simbook_head(key, n->prefix_len);
+    from = simbook_lower_head(n, from, to, head);
+    if (from == to || n->heads[from] != head) {
+        return from;
+    }
+    to = head == UINT64_MAX ? to : simbook_lower_head(n, from, to, head + 1);
+    while (from < to) {
+        uint32_t middle = (from + to) / 2;
+        order = simbook_compare(simbook_key(n->records[middle]), key);
+        if (order == 0) {
+            *ret_is_own = true;
+            return middle;
         }
+        from = order < 0 ? middle + 1 : from;
+        to = order < 0 ? to : middle;
     }
-    return low;
+    return from;
 }
 
-static bool simbook_is_at(const struct simbook_node *n, uint32_t i, const struct simbook_key *key)
-{
-    return i < n->count && simbook_compare(n, i, key) == 0;
-}
-
-static struct simbook_node *simbook_leaf(const struct simbook *s, const struct simbook_key *key,
+static struct simbook_node *simbook_leaf(const struct simbook *s, struct span key,
                                          struct simbook_path *p)
 {
     struct simbook_node *n = s->root;
     p->depth = 0;
     while (!n->is_leaf) {
-        uint32_t i = simbook_lower(n, key);
-        if (!simbook_is_at(n, i, key)) {
-            i = i ? i - 1 : 0;
-        }
+        bool is_own;
+        uint32_t i = simbook_lower(n, key, &is_own);
+        i -= !is_own; /* the first entry is lower than all */
         CHECK(p->depth < SIMBOOK_DEPTH);
         p->nodes[p->depth] = n;
         p->at[p->depth++] = i;
         n = n->children[i];
+        simbook_fetch(n);
     }
     return n;
 }
@@ -158,29 +199,54 @@ static void *simbook_alloc(struct simbook *s, size_t size)
 
 static void simbook_give_back(struct simbook *s, struct simbook_record *r)
 {
-    size_t class = simbook_class(sizeof *r + r->rest_len + r->value_len);
+    size_t class = simbook_class(sizeof *r + r->key_len + r->value_len);
     memcpy(r, &s->free[class], sizeof s->free[class]);
     s->free[class] = r;
 }
 
-/* The memo's place for a key. */
-static struct simbook_node **simbook_memo(struct simbook *s, const struct simbook_key *key)
+/* The memo's place for a key.  Positions are hashes, and where they are not (0), ranks follow, so
+ * neighbours among millions share a place and the places are used alike. */
+static struct simbook_node **simbook_memo(struct simbook *s, struct span key)
 {
-    uint64_t mixed = (key->space ^ key->position) * UINT64_C(0x9e3779b97f4a7c15);
-    return &s->memo[mixed >> 58];
+    uint64_t position = simbook_head(key, 8);
+    uint64_t spread = position ? position : simbook_head(key, SIMBOOK_RANK);
+    uint64_t space = simbook_head(key, 0) * UINT64_C(0x9e3779b97f4a7c15);
+    return &s->memo[(spread + space) >> s->memo_shift];
 }
 
-/* The leaf in which the key is, or between whose keys it belongs.  Leaves never go, and each has
- * an interval of its own, so one found before is right as long as the key lies inside. */
-static struct simbook_node *simbook_home(struct simbook *s, const struct simbook_key *key)
+/* As many places as leaves, or more.  What was known is forgotten. */
+static int simbook_widen(struct simbook *s)
+{
+    size_t size = s->memo ? (size_t)1 << (64 - s->memo_shift + 1) : SIMBOOK_MEMO;
+    struct simbook_node **memo = calloc(size, sizeof(struct simbook_node *));
+    if (memo == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    free(s->memo);
+    s->memo = memo;
+    s->memo_shift = 64 - (uint32_t)__builtin_ctzll(size);
+    s->memo_full = size * SIMBOOK_FAN / 4;
+    return 0;
+}
+
+/* The leaf in which the key is, or between whose keys it belongs, and simbook_lower() of it.
+ * Leaves never go, and each has an interval of its own, so one found before is right as long as the
+ * key lies inside. */
+static struct simbook_node *simbook_home(struct simbook *s, struct span key, uint32_t *ret_at,
+                                         bool *ret_is_own)
 {
     struct simbook_path p;
     struct simbook_node **memo = simbook_memo(s, key), *n = *memo;
-    if (n && n->count && simbook_compare(n, 0, key) <= 0 &&
-        simbook_compare(n, n->count - 1, key) >= 0) {
-        return n;
+    if (n) {
+        simbook_fetch(n);
+        *ret_at = simbook_lower(n, key, ret_is_own);
+        if (*ret_at < n->count && (*ret_at > 0 || *ret_is_own)) {
+            return n;
+        }
     }
-    return *memo = simbook_leaf(s, key, &p);
+    *memo = n = simbook_leaf(s, key, &p);
+    *ret_at = simbook_lower(n, key, ret_is_own);
+    return n;
 }
 
 static struct simbook_node *simbook_node(struct simbook *s, bool is_leaf)
@@ -190,46 +256,82 @@ static struct simbook_node *simbook_node(struct simbook *s, bool is_leaf)
     if (n) {
         n->is_leaf = is_leaf;
         n->count = 0;
+        n->prefix_len = 0;
         n->next = NULL;
     }
     return n;
 }
 
-static struct simbook_record *simbook_record(struct simbook *s, struct span rest,
+static struct simbook_record *simbook_record(struct simbook *s, struct span key,
                                              struct span value)
 {
-    struct simbook_record *r = simbook_alloc(s, sizeof *r + rest.len + value.len);
+    struct simbook_record *r = simbook_alloc(s, sizeof *r + key.len + value.len);
     if (r) {
-        r->rest_len = (uint8_t)rest.len;
+        r->key_len = (uint8_t)key.len;
         r->value_len = (uint16_t)value.len;
-        if (rest.len > 0) {
-            memcpy(r->bytes, rest.ptr, rest.len);
-        }
+        memcpy(r->bytes, key.ptr, key.len);
         if (value.len > 0) {
-            memcpy(r->bytes + rest.len, value.ptr, value.len);
+            memcpy(r->bytes + key.len, value.ptr, value.len);
         }
     }
     return r;
+}
+
+/* -- growing --------------------------------------------------------------------------------- */
+
+/* The node's keys all begin with the first `len` bytes of `key`: known from now on. */
+static void simbook_set_prefix(struct simbook_node *n, struct span key, size_t len)
+{
+    memcpy(n->prefix, key.ptr, len);
+    n->prefix_len = (uint8_t)len;
+    for (uint32_t i = simbook_first(n); i < n->count; i++) {
+        n->heads[i] = simbook_head(simbook_key(n->records[i]), len);
+    }
+}
+
+static size_t simbook_common(struct span a, struct span b)
+{
+    size_t most = a.len < b.len ? a.len : b.len, len = 0;
+    most = most < SIMBOOK_PREFIX ? most : SIMBOOK_PREFIX;
+    while (len < most && a.ptr[len] == b.ptr[len]) {
+        len++;
+    }
+    return len;
+}
+
+/* Makes room in the prefix for one more key. */
+static void simbook_admit(struct simbook_node *n, struct span key)
+{
+    if (n->count <= simbook_first(n)) {
+        simbook_set_prefix(n, key, simbook_common(key, key));
+        return;
+    }
+    size_t len = simbook_common(key, (struct span){n->prefix, n->prefix_len});
+    if (len < n->prefix_len) {
+        simbook_set_prefix(n, key, len);
+    }
+}
+
+/* After a split: what is left may have more in common. */
+static void simbook_sharpen(struct simbook_node *n)
+{
+    uint32_t first = simbook_first(n);
+    if (n->count > first + 1 &&
+        ((n->heads[first] ^ n->heads[n->count - 1]) >> (64 - 8 * SIMBOOK_SHARED)) == 0) {
+        struct span low = simbook_key(n->records[first]);
+        simbook_set_prefix(n, low, simbook_common(low, simbook_key(n->records[n->count - 1])));
+    }
 }
 
 static void simbook_shift(struct simbook_node *to, uint32_t to_at, struct simbook_node *from,
                           uint32_t at)
 {
     uint32_t n = from->count - at;
-    memmove(to->space + to_at, from->space + at, n * sizeof *to->space);
-    memmove(to->position + to_at, from->position + at, n * sizeof *to->position);
+    memmove(to->heads + to_at, from->heads + at, n * sizeof *to->heads);
     memmove(to->records + to_at, from->records + at, n * sizeof *to->records);
     if (!to->is_leaf) {
         memmove(to->children + to_at, from->children + at, n * sizeof *to->children);
     }
-}
-
-static void simbook_set(struct simbook_node *n, uint32_t at, const struct simbook_key *key,
-                        struct simbook_record *r)
-{
-    n->space[at] = key->space;
-    n->position[at] = key->position;
-    n->records[at] = r;
 }
 
 /* The upper part of a full node as a node of its own; NULL: no memory.  A node that grows at its
@@ -238,87 +340,109 @@ static struct simbook_node *simbook_split(struct simbook *s, struct simbook_node
                                           uint32_t at)
 {
     struct simbook_node *right = simbook_node(s, n->is_leaf);
-    uint32_t keep = at == n->count ? n->count : n->count / 2;
+    uint32_t keep = at == n->count ? (uint32_t)n->count - !n->is_leaf : n->count / 2;
     if (right) {
         simbook_shift(right, 0, n, keep);
-        right->count = n->count - keep;
-        n->count = keep;
-        right->next = n->next;
+        right->count = (uint8_t)(n->count - keep);
+        right->prefix_len = n->prefix_len;
+        memcpy(right->prefix, n->prefix, n->prefix_len);
+        n->count = (uint8_t)keep;
+        right->next = n->is_leaf ? n->next : NULL;
         n->next = n->is_leaf ? right : NULL;
-        right->next = n->is_leaf ? right->next : NULL;
     }
     return right;
 }
 
+/* A floor above the root; its first entry is the old one. */
+static struct simbook_node *simbook_raise(struct simbook *s)
+{
+    struct simbook_node *root = simbook_node(s, false);
+    if (root) {
+        root->children[0] = s->root;
+        root->records[0] = NULL;
+        root->count = 1;
+        s->root = root;
+    }
+    return root;
+}
+
+static void simbook_enter(struct simbook_node *n, uint32_t at, struct simbook_record *r,
+                          struct simbook_node *child)
+{
+    struct span key = simbook_key(r);
+    simbook_admit(n, key);
+    simbook_shift(n, at + 1, n, at);
+    n->heads[at] = simbook_head(key, n->prefix_len);
+    n->records[at] = r;
+    if (child) {
+        n->children[at] = child;
+    }
+    n->count++;
+}
+
+/* The key by which a new node stands beside its old one, one floor up: an inner node's first, which
+ * it needs no more; a leaf keeps its own.  NULL: no memory. */
+static struct simbook_record *simbook_rise(struct simbook *s, struct simbook_node *right)
+{
+    struct simbook_record *first = right->records[0];
+    if (right->is_leaf) {
+        return simbook_record(s, simbook_key(first), (struct span){0});
+    }
+    right->records[0] = NULL;
+    return first;
+}
+
 static int simbook_insert(struct simbook *s, struct simbook_path *p, struct simbook_node *n,
-                          const struct simbook_key *key, struct simbook_record *r)
+                          struct simbook_record *r)
 {
     struct simbook_node *child = NULL;
-    struct simbook_key k = *key;
-    uint32_t at = simbook_lower(n, &k);
-    for (;;) {
-        struct simbook_node *right = NULL, *into = n;
-        if (n->count == SIMBOOK_FAN) {
-            right = simbook_split(s, n, at);
-            if (right == NULL) {
-                return err_origin(-ENOMEM);
-            }
-            if (at >= n->count) {
-                into = right;
-                at -= n->count;
-            }
-        }
-        simbook_shift(into, at + 1, into, at);
-        simbook_set(into, at, &k, r);
-        if (child) {
-            into->children[at] = child;
-        }
-        into->count++;
+    bool is_own;
+    uint32_t at = simbook_lower(n, simbook_key(r), &is_own);
+    while (n->count == SIMBOOK_FAN) {
+        struct simbook_node *right = simbook_split(s, n, at), *into = n;
         if (right == NULL) {
-            return 0;
+            return err_origin(-ENOMEM);
         }
-        /* The new node goes beside this one, one floor up. */
-        const struct simbook_record *first = right->records[0];
-        r = simbook_record(s, (struct span){first->bytes, first->rest_len}, (struct span){0});
-        k = (struct simbook_key){right->space[0], right->position[0], {0}};
-        child = right;
+        if (at > n->count || (at == n->count && n->is_leaf)) {
+            into = right;
+            at -= n->count;
+        }
+        simbook_enter(into, at, r, child);
+        r = simbook_rise(s, right);
         if (r == NULL) {
             return err_origin(-ENOMEM);
         }
-        k.rest = (struct span){r->bytes, r->rest_len};
+        simbook_sharpen(n);
+        simbook_sharpen(right);
+        child = right;
         if (p->depth == 0) {
-            struct simbook_node *root = simbook_node(s, false);
-            struct simbook_record *least = simbook_record(s, (struct span){0},
-                                                          (struct span){0});
-            if (root == NULL || least == NULL) {
-                return err_origin(-ENOMEM);
-            }
-            simbook_set(root, 0, &(struct simbook_key){0}, least);
-            root->children[0] = n;
-            root->count = 1;
-            s->root = root;
-            n = root;
+            n = simbook_raise(s);
             at = 1;
         } else {
             n = p->nodes[--p->depth];
             at = p->at[p->depth] + 1;
         }
+        if (n == NULL) {
+            return err_origin(-ENOMEM);
+        }
     }
+    simbook_enter(n, at, r, child);
+    return 0;
 }
 
 /* -- the book -------------------------------------------------------------------------------- */
 
 static struct span simbook_value(const struct simbook_record *r)
 {
-    return (struct span){r->bytes + r->rest_len, r->value_len};
+    return (struct span){r->bytes + r->key_len, r->value_len};
 }
 
 static int simbook_get(void *self, struct span key, struct span *ret_value)
 {
-    struct simbook_key k = simbook_key(key);
-    const struct simbook_node *n = simbook_home(self, &k);
-    uint32_t at = simbook_lower(n, &k);
-    if (!simbook_is_at(n, at, &k)) {
+    uint32_t at;
+    bool is_there;
+    const struct simbook_node *n = simbook_home(self, key, &at, &is_there);
+    if (!is_there) {
         return 1;
     }
     *ret_value = simbook_value(n->records[at]);
@@ -329,21 +453,20 @@ static int simbook_put(void *self, struct span key, struct span value)
 {
     struct simbook *s = self;
     struct simbook_path p;
-    struct simbook_key k = simbook_key(key);
-    struct simbook_node *n = simbook_home(s, &k);
-    uint32_t at = simbook_lower(n, &k);
+    uint32_t at;
+    bool is_there;
+    struct simbook_node *n = simbook_home(s, key, &at, &is_there);
     CHECK(key.len >= 16);
     CHECK(key.len <= BOOK_KEY_MAX);
     CHECK(value.len <= BOOK_VALUE_MAX);
-    bool is_there = simbook_is_at(n, at, &k);
     if (is_there && n->records[at]->value_len == value.len) {
         struct simbook_record *r = n->records[at];
         if (value.len > 0) {
-            memmove(r->bytes + r->rest_len, value.ptr, value.len);
+            memmove(r->bytes + r->key_len, value.ptr, value.len);
         }
         return 0;
     }
-    struct simbook_record *r = simbook_record(s, k.rest, value);
+    struct simbook_record *r = simbook_record(s, key, value);
     if (r == NULL) {
         return err_origin(-ENOMEM);
     }
@@ -356,17 +479,20 @@ static int simbook_put(void *self, struct span key, struct span value)
     }
     s->count++;
     s->bytes += key.len;
-    n = n->count == SIMBOOK_FAN ? simbook_leaf(s, &k, &p) : n; /* the way up, for a split */
-    return err_trace(simbook_insert(s, &p, n, &k, r));
+    if (s->count > s->memo_full && simbook_widen(s)) {
+        return err_trace(-ENOMEM);
+    }
+    n = n->count == SIMBOOK_FAN ? simbook_leaf(s, key, &p) : n; /* the way up, for a split */
+    return err_trace(simbook_insert(s, &p, n, r));
 }
 
 static int simbook_del(void *self, struct span key)
 {
     struct simbook *s = self;
-    struct simbook_key k = simbook_key(key);
-    struct simbook_node *n = simbook_home(s, &k);
-    uint32_t at = simbook_lower(n, &k);
-    if (simbook_is_at(n, at, &k)) {
+    uint32_t at;
+    bool is_there;
+    struct simbook_node *n = simbook_home(s, key, &at, &is_there);
+    if (is_there) {
         s->count--;
         s->bytes -= key.len + n->records[at]->value_len;
         simbook_give_back(s, n->records[at]);
@@ -379,15 +505,10 @@ static int simbook_del(void *self, struct span key)
 static int simbook_next(void *self, struct span from, bool exclusive, struct span *ret_key,
                         struct span *ret_value)
 {
-    static uint8_t keys[SIMBOOK_KEYS][BOOK_KEY_MAX]; /* lent by turns: a few at once are needed */
-    static uint32_t turn;
-    uint8_t *bytes = keys[turn++ % SIMBOOK_KEYS];
-    struct simbook_key k = simbook_key(from);
-    const struct simbook_node *n = simbook_home(self, &k);
-    uint32_t at = simbook_lower(n, &k);
-    if (exclusive && simbook_is_at(n, at, &k)) {
-        at++;
-    }
+    uint32_t at;
+    bool is_there;
+    const struct simbook_node *n = simbook_home(self, from, &at, &is_there);
+    at += exclusive && is_there;
     while (n && at >= n->count) {
         n = n->next;
         at = 0;
@@ -395,20 +516,42 @@ static int simbook_next(void *self, struct span from, bool exclusive, struct spa
     if (n == NULL) {
         return 1;
     }
-    const struct simbook_record *r = n->records[at];
-    uint64_t head[2] = {__builtin_bswap64(n->space[at]), __builtin_bswap64(n->position[at])};
-    memcpy(bytes, head, 16);
-    memcpy(bytes + 16, r->bytes, r->rest_len);
-    *ret_key = (struct span){bytes, (size_t)16 + r->rest_len};
-    *ret_value = simbook_value(r);
+    if (at + SIMBOOK_AHEAD < n->count) { /* walks go on */
+        __builtin_prefetch(n->records[at + SIMBOOK_AHEAD]);
+    }
+    *ret_key = simbook_key(n->records[at]);
+    *ret_value = simbook_value(n->records[at]);
     return 0;
+}
+
+/* In three passes, so that what one waits for the next finds. */
+void simbook_hint(struct simbook *s, const struct span *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(simbook_memo(s, keys[i]));
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct simbook_node *n = *simbook_memo(s, keys[i]);
+        if (n) {
+            simbook_fetch(n);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct simbook_node *n = *simbook_memo(s, keys[i]);
+        uint32_t at = n && simbook_prefix_order(n, keys[i]) == 0
+                          ? simbook_lower_head(n, 0, n->count, simbook_head(keys[i], n->prefix_len))
+                          : SIMBOOK_FAN;
+        if (at < SIMBOOK_FAN && at < n->count) {
+            __builtin_prefetch(n->records[at]);
+        }
+    }
 }
 
 int simbook_init(struct simbook *s)
 {
     *s = (struct simbook){.book = {s, simbook_get, simbook_put, simbook_del, simbook_next}};
     s->root = simbook_node(s, true);
-    return s->root ? 0 : err_origin(-ENOMEM);
+    return s->root ? err_trace(simbook_widen(s)) : err_origin(-ENOMEM);
 }
 
 void simbook_fini(struct simbook *s)
@@ -418,5 +561,7 @@ void simbook_fini(struct simbook *s)
         free(s->slab);
         s->slab = next;
     }
+    free(s->memo);
+    s->memo = NULL;
     s->root = NULL;
 }

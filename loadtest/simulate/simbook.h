@@ -7,7 +7,6 @@
 #include "ledger/book.h"
 
 #define SIMBOOK_CLASSES 1024 /* sizes of records, in steps of 8 bytes */
-#define SIMBOOK_MEMO    64   /* leaves found lately: what is read is often written next */
 
 struct simbook_node;
 struct simbook_slab;
@@ -17,7 +16,9 @@ struct simbook {
     struct simbook_slab *slab; /* the newest; all that it owns lies in these */
     size_t slab_used;
     void *free[SIMBOOK_CLASSES]; /* given back, by size */
-    struct simbook_node *memo[SIMBOOK_MEMO]; /* by hash of space and position */
+    struct simbook_node **memo; /* leaves found lately, by space and position */
+    uint32_t memo_shift;        /* 2^(64 - memo_shift) of them */
+    size_t memo_full;           /* records beyond which there should be more */
     struct book book;     /* borrow it: &s->book */
     size_t count;         /* records */
     size_t bytes;         /* of keys and values */
@@ -26,5 +27,7 @@ struct simbook {
 /* 0 or -ENOMEM. */
 int simbook_init(struct simbook *s);
 void simbook_fini(struct simbook *s);
+/* These are going to be read: asks memory for them, all at once.  Changes nothing. */
+void simbook_hint(struct simbook *s, const struct span *keys, size_t count);
 
 #endif

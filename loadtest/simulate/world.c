@@ -18,6 +18,7 @@
 
 #define WORLD_BATCH   4096
 #define WORLD_DUE     64
+#define WORLD_AHEAD   64 /* calls whose records are asked for at once */
 #define WORLD_ROUND_US 1000
 #define WORLD_PER_CREATE 5000
 
@@ -59,6 +60,9 @@ int world_settle(struct world *w)
         arena_reset(&w->due_arena);
         n = ledger_due(w->ledger, WORLD_OPEN_US + w->now_us, &w->due_arena, due, WORLD_DUE);
         for (size_t i = 0; i < n; i++) {
+            if (due[i].kind == COMMAND_STEP_RELEASE) {
+                foresee_step(w);
+            }
             int r = world_apply(w, &due[i], &v);
             if (r) {
                 return err_trace(r);
@@ -314,6 +318,9 @@ static int world_round(struct world *w)
     budget = budget < WORLD_BATCH ? budget : WORLD_BATCH;
     size_t n = fairq_pull(w->queue, out, budget);
     for (size_t i = 0; i < n; i++) {
+        if (i % WORLD_AHEAD == 0) {
+            foresee_calls(w, out + i, n - i < WORLD_AHEAD ? n - i : WORLD_AHEAD);
+        }
         struct world_call *call = (struct world_call *)(void *)out[i];
         struct crowd_say say = {.answer = CROWD_TIMED_OUT};
         if (w->now_us - call->arrives_us <= (int64_t)w->scenario.timeout_us) {
@@ -364,6 +371,7 @@ static int world_step(struct world *w)
     if (r == 0 && world_due_us(w) <= w->now_us) {
         r = world_settle(w);
     }
+    foresee_soon(w);
     while (r == 0 && crowd_next(w->crowd, w->now_us, &e)) {
         r = world_send(w, &e);
     }

@@ -50,6 +50,7 @@ struct world {
     uint64_t commands;           /* applied to the ledger */
     uint64_t queued_max;
     uint64_t expired;            /* offers that nobody confirmed in time */
+    uint32_t soon_mark;          /* of crowd_soon() */
     bool has_opened;             /* first come: its slots stand */
 };
 
@@ -67,5 +68,12 @@ struct slot_key world_slot(uint32_t number, char slug[8]);
 
 /* -- act.c: a request as a command, a verdict as what the client is told ----------------------- */
 int act_carry_out(struct world *w, const struct crowd_event *e, struct crowd_say *ret_say);
+
+/* -- foresee.c: what will be read soon -------------------------------------------------------- */
+void foresee_calls(struct world *w, struct fairq_entry *const *calls, size_t count);
+/* The clients who come next, when that are others than before. */
+void foresee_soon(struct world *w);
+/* Before a step of the release. */
+void foresee_step(struct world *w);
 
 #endif
