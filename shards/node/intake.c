@@ -37,6 +37,7 @@ struct intake {
     bool is_sleeping; /* the writer waits for `wake` */
     bool is_woken;
     bool is_stopping;
+    bool turns_away; /* while stopping: others may lead */
     bool is_dead;
     unsigned count;
     struct intake_batch *batches; /* all of them */
@@ -124,6 +125,7 @@ static void intake_refuse(struct intake *in, struct intake_batch *b, enum reason
     arena_init(&scratch, BATCH_BYTES_MAX);
     struct reply_view reply = {.map_epoch = b->view.map_epoch};
     struct span bytes = {0};
+    reply.is_turned_away = reason == REASON_SHUTTING_DOWN && in->turns_away;
     struct answer *answers = arena_zalloc(&scratch, b->view.items_count * sizeof *answers);
     for (size_t i = 0; answers && i < b->view.items_count; i++) {
         answers[i].call = b->view.items[i].call;
@@ -131,7 +133,7 @@ static void intake_refuse(struct intake *in, struct intake_batch *b, enum reason
         answers[i].retry_ms = reason_retry_ms(reason);
     }
     reply.answers = answers;
-    reply.answers_count = answers ? b->view.items_count : 0;
+    reply.answers_count = answers && !reply.is_turned_away ? b->view.items_count : 0;
     if (codec_reply_pack(&reply, &scratch, &bytes) < 0) {
         bytes = (struct span){0}; /* out of memory: the gateway's deadlines answer */
     }
@@ -204,8 +206,9 @@ void intake_wake(struct intake *in)
     intake_set(in, &in->is_woken);
 }
 
-void intake_stop(struct intake *in)
+void intake_stop(struct intake *in, bool turns_away)
 {
+    in->turns_away = turns_away; /* read only once is_stopping is seen, under the lock */
     intake_set(in, &in->is_stopping);
 }
 

@@ -39,9 +39,9 @@ void intake_free(struct intake *in);
 void intake_push(void *user, struct rpc_batch *batch);
 /* Makes intake_wait() return; any thread. */
 void intake_wake(struct intake *in);
-/* From now on batches are refused with SHUTTING_DOWN and intake_is_stopping() is true. Any
- * thread. */
-void intake_stop(struct intake *in);
+/* From now on batches are refused with SHUTTING_DOWN, or turned away when others may lead, and
+ * intake_is_stopping() is true. Any thread. */
+void intake_stop(struct intake *in, bool turns_away);
 /* From now on nothing is answered any more, not even refused. */
 void intake_die(struct intake *in);
 bool intake_is_stopping(struct intake *in);

@@ -123,7 +123,8 @@ void node_stop(struct node *n)
         return;
     }
     if (n->intake) {
-        intake_stop(n->intake);
+        writer_hand_over(n->writer);
+        intake_stop(n->intake, n->options.id != 0);
     }
     writer_stop(n->writer);
     rpc_server_close(n->server);

@@ -28,6 +28,7 @@
 
 #define STATUS_US   SECOND_US
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
+#define REACHED_US  SECOND_US
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1
@@ -486,6 +487,13 @@ int64_t peering_wall_us(const struct peering *p, int64_t now_us, int64_t own_wal
     }
     size_t most = voters(p) / 2; /* with that many before it, a majority has passed it */
     return clocks[most < count ? most : count - 1];
+}
+
+bool peering_reaches(const struct peering *p, uint64_t id)
+{
+    const struct peer *peer = peer_find(p, id);
+    return peer && clock_mono_us() - peer->view.heard_us < REACHED_US &&
+           peers_connected(p->peers, id);
 }
 
 const char *peering_door(const struct peering *p, uint64_t id)

@@ -315,7 +315,8 @@ static int writer_round(struct writer *w)
     METRIC_SET(shard_log_index, store_applied_index(w->store));
     if (r == 0 && !w->leads) {
         writer_refuse(w);
-    } else if (r == 0 && w->rounds_count < ROUNDS_PENDING && !store_overlay_full(w->store)) {
+    } else if (r == 0 && !w->leaves && w->rounds_count < ROUNDS_PENDING &&
+               !store_overlay_full(w->store)) {
         r = writer_make(w, &round); /* else what has come waits where its credit counts it */
     }
     if (r) {

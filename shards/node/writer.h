@@ -18,6 +18,9 @@ int writer_start(const struct node_options *options, struct intake *intake,
 void writer_set_door(struct writer *w, const char *url);
 /* 0: alone. */
 int writer_peers_port(const struct writer *w);
+/* Another replica shall lead: returns when it does, when there is none, or after a second.  Takes
+ * NULL. */
+void writer_hand_over(struct writer *w);
 /* After intake_stop(): the rounds under way are answered, the state is flushed, the thread ends.
  * Takes NULL. */
 void writer_stop(struct writer *w);

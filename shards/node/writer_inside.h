@@ -38,6 +38,10 @@ struct writer {
     int64_t own_after_us;                 /* monotonic: nothing expires before */
     int64_t heard_us;                     /* monotonic: when another leader's entry was applied */
     uint64_t own_index;                   /* of the last round with commands of the shard's own */
+    bool is_leaving;                      /* another one shall lead; under the lock */
+    bool has_left;                        /* ... and does, or cannot; under the lock */
+    bool leaves;                          /* is_leaving was seen: no round is begun */
+    uint64_t leaving_to;                  /* whom it was handed to; 0: nobody yet */
     const char *why;                      /* it cannot go on, in words; NULL: by errno */
     struct replay replay;
     struct logtime time;

@@ -137,6 +137,46 @@ static void say_status(struct writer *w, int64_t now_us)
     peering_say_status(w->peering, &own, now_us);
 }
 
+/* The voter that has most of the log, among those who are reached; 0: nobody. */
+static uint64_t successor(struct writer *w)
+{
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    size_t count = replica_members(w->replica, members);
+    uint64_t best = 0, best_match = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = members[i].id, match = replica_match(w->replica, id);
+        if (id != w->own.id && members[i].role == REPLICA_VOTER && match >= best_match &&
+            peering_reaches(w->peering, id)) {
+            best = id;
+            best_match = match;
+        }
+    }
+    return best;
+}
+
+/* Hands leadership over, once; whoever waits for it hears when it is over. */
+static void leave(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool is_due = w->is_leaving && !w->has_left;
+    pthread_mutex_unlock(&w->lock);
+    if (!is_due) {
+        return;
+    }
+    w->leaves = true;
+    bool has_left = !w->leads && !replica_is_leader(w->replica);
+    if (!has_left && w->leaving_to == 0 && w->rounds_count == 0) {
+        w->leaving_to = successor(w);
+        has_left = w->leaving_to == 0 || replica_transfer(w->replica, w->leaving_to) != 0;
+    }
+    if (has_left) {
+        pthread_mutex_lock(&w->lock);
+        w->has_left = true;
+        pthread_cond_signal(&w->wake);
+        pthread_mutex_unlock(&w->lock);
+    }
+}
+
 void writer_speak(struct writer *w)
 {
     if (w->peering == NULL) {
@@ -155,6 +195,7 @@ void writer_speak(struct writer *w)
         store_applied_index(w->store) >= replica_committed(w->replica)) {
         begin(w);
     }
+    leave(w);
     METRIC_SET(shard_leader, w->leads);
     METRIC_SET(shard_term, replica_term(w->replica));
     METRIC_SET(shard_committed_index, replica_committed(w->replica));

@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "node/writer_inside.h"
 
+#define HAND_OVER_US SECOND_US /* for another replica to lead before this one stops */
+
 static void writer_flushed(void *user)
 {
     struct writer *w = user;
@@ -242,7 +244,11 @@ int writer_start(const struct node_options *options, struct intake *intake,
     w->intake = intake;
     w->text = ret_text;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attr);
+    pthread_condattr_destroy(&attr);
     int r = pthread_create(&w->thread, NULL, writer_main, w);
     if (r) {
         free(w);
@@ -283,4 +289,23 @@ void writer_set_door(struct writer *w, const char *url)
 int writer_peers_port(const struct writer *w)
 {
     return w->peering ? peering_port(w->peering) : 0;
+}
+
+void writer_hand_over(struct writer *w)
+{
+    if (w == NULL || w->peering == NULL) {
+        return;
+    }
+    int64_t until_us = clock_mono_us() + HAND_OVER_US;
+    struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
+    int r = 0;
+    pthread_mutex_lock(&w->lock);
+    w->is_leaving = true;
+    pthread_mutex_unlock(&w->lock);
+    intake_wake(w->intake);
+    pthread_mutex_lock(&w->lock);
+    while (!w->has_left && r == 0) {
+        r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    }
+    pthread_mutex_unlock(&w->lock);
 }

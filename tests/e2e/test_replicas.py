@@ -4,6 +4,7 @@
 promises is not heard."""
 import os
 import shutil
+import signal
 import time
 
 from house import Refused, api, eventually, new_id, resources, run
@@ -97,6 +98,24 @@ def test_a_call_under_way_survives_its_leader():
     check()
     TRIO.start_shard(leader).wait_ready('shard')
     TRIO.level()
+
+
+def test_a_rolling_restart_hands_over():
+    """SIGTERM to each in turn, the leader last: another one leads before it has stopped."""
+    gaps = []
+    for i in [*TRIO.followers(), TRIO.leader()]:
+        was_leader = i == TRIO.leader()
+        process = TRIO.shards[i]
+        os.kill(process.pid, signal.SIGTERM)
+        began = time.monotonic()
+        book(2)
+        gaps.append(time.monotonic() - began)
+        assert process.wait() == 0, process.talk[-10:]
+        assert not was_leader or any('FS-3021' in line for line in process.talk), process.talk
+        TRIO.start_shard(i).wait_ready('shard')
+        TRIO.level()
+    print(f'# two bookings beside each: {", ".join(f"{gap:.3f}" for gap in gaps)} s')
+    check()
 
 
 def test_too_far_behind_gets_the_state():
