@@ -106,6 +106,10 @@ int badge_meet(struct badge *own, const char *dir, uint64_t id, uint64_t disk,
                   enum badge_view *ret_view)
 {
     *ret_view = BADGE_OTHER;
+#ifdef PLANT_ANY_DISK /* never defined but by tests/e2e, which must catch it */
+    *ret_view = BADGE_KNOWN;
+    return 0;
+#endif
     for (size_t i = 0; i < own->peers_count; i++) {
         if (own->peers[i].id == id) {
             *ret_view = own->peers[i].disk == disk ? BADGE_KNOWN : BADGE_OTHER;

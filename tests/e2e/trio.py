@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 
-from house import Process, Server, eventually, run
+from house import BINARY, Process, Server, eventually, run
 
 MEMBERS = (1, 2, 3)
 
@@ -29,8 +29,9 @@ def free_ports(count):
 class Trio(Server):
     """As house.Server; `shards` has the processes by id, None for one that is away."""
 
-    def __init__(self, options=()):
+    def __init__(self, options=(), binaries=None):
         super().__init__()
+        self.binaries = binaries or {}  # by id, where it is not the usual one
         self.shard_options = tuple(options)
         ports = free_ports(9)
         self.doors = {i: f'tcp://127.0.0.1:{ports[i - 1]}' for i in MEMBERS}
@@ -57,7 +58,7 @@ class Trio(Server):
         return os.path.join(self.data, f'node {i}')
 
     def start_shard(self, i):
-        self.shards[i] = Process(*self.words(i))
+        self.shards[i] = Process(*self.words(i), binary=self.binaries.get(i, BINARY))
         return self.shards[i]
 
     def start_gateway(self):

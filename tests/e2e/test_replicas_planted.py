@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Replicas with a planted fault among them: what the checks between replicas are for is seen."""
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'durability'))
+
+from house import SANITIZED, eventually, run  # noqa: E402
+import plant  # noqa: E402
+import tap  # noqa: E402
+from trio import MEMBERS, Trio, patient  # noqa: E402
+
+FOLDER = tempfile.mkdtemp(prefix='fairslot-plant-')
+
+
+def before():
+    if SANITIZED:
+        raise tap.Skip('planted once, in the plain build')
+
+
+def after():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def fill(trio, entries):
+    """That many entries in the log, at least."""
+    operator, leader = trio.operator(), trio.leader()
+    until = trio.metric(leader, 'shard_log_index') + entries
+    skip = 0
+    while trio.metric(trio.leader(), 'shard_log_index') < until:
+        run('bench', 'shard', '--target', trio.doors[trio.leader()], '--seconds', 1, '--rate', 2000,
+            '--identities', 2000, '--slots', 20000, '--batch', 1, '--skip', skip, check=None)
+        skip += 2000
+    operator.close()
+
+
+def test_another_state_stops_its_replica():
+    program = plant.build('PLANT_REPLAY_LOSES', FOLDER)
+    trio = Trio()
+    trio.start()
+    sick = trio.followers()[0]
+    trio.shards[sick].kill()
+    trio.binaries[sick] = program
+    process = trio.start_shard(sick)
+    process.wait_ready('shard')
+    fill(trio, 2500)
+    eventually(lambda: not process.alive(), seconds=60)
+    said = '\n'.join(process.talk)
+    assert process.child.returncode != 0 and 'another state' in said and 'remove' in said, said
+    well = [i for i in MEMBERS if i != sick]
+    assert all(trio.shards[i].alive() for i in well)
+    patient(lambda: trio.operator().make_pool('after'))
+    trio.level(well)
+    trio.close()
+
+
+def test_a_lost_disk_that_is_heard():
+    """Without the check the blank replica goes on, and test_replicas would fail: so it can."""
+    program = plant.build('PLANT_ANY_DISK', FOLDER)
+    trio = Trio(binaries={i: program for i in MEMBERS})
+    trio.start()
+    away = trio.followers()[0]
+    trio.shards[away].kill()
+    shutil.rmtree(trio.folder(away))
+    process = trio.start_shard(away)
+    process.wait_ready('shard')
+    time.sleep(3)
+    assert process.alive()
+    assert not any('FS-3022' in line for shard in trio.shards.values() for line in shard.talk)
+    trio.close()
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
