@@ -7,20 +7,29 @@
  * For: the writer thread never waits for the state environment, else answers and heartbeats would
  * stop for as long as a big commit takes.  Begin, put and commit of a transaction all happen here,
  * because LMDB's writer lock belongs to a thread.
+ * A flush is slices (stateenv.c).  Between two of them the thread waits for the writer's snapshot
+ * to follow, because pages that the snapshot still shows cannot be used again; a short time only,
+ * for a file that is longer is the lesser evil than a flush that waits for a busy writer.
  * Fails: the code of the failed flush goes to the writer, which ends the process.  No retry here.
- * Invariants: at most one flush under way; state changes under the mutex only. */
+ * Invariants: at most one flush under way; state changes under the mutex only, but for what is
+ * atomic: the thread runs slices at idle priority, where it must not have the mutex. */
 #include "store/flusher.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+
+#define FOLLOW_MAX_NS 20000000 /* that a slice waits for the writer's snapshot */
 
 enum flusher_step { FLUSHER_IDLE, FLUSHER_WAITING, FLUSHER_DONE };
 
@@ -34,6 +43,11 @@ struct flusher {
     const struct overlay *overlay;   /* WAITING: to be written */
     struct record_state_meta meta;   /* goes with it */
     struct flusher_result result;    /* DONE: how it went */
+    atomic_uint_fast64_t slices;     /* committed that were not a flush's last */
+    atomic_uint_fast64_t slices_seen; /* as the writer's snapshot has them */
+    atomic_bool nobody_follows;      /* the end is near */
+    sem_t followed;                  /* posted with slices_seen and nobody_follows */
+    sem_t news;                      /* posted with slices and DONE */
 };
 
 /* The log's fsync stands between a person and the answer; a flush has time.  So the disk serves the
@@ -53,6 +67,34 @@ static void ask_disk_last(void)
     (void)syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE << CLASS_SHIFT);
 }
 
+static void await_follower(struct flusher *f)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += FOLLOW_MAX_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    int rc = 0;
+    while (rc == 0 && !f->nobody_follows && f->slices_seen != f->slices) {
+        rc = sem_timedwait(&f->followed, &until); /* interrupted: then it is not waited for */
+    }
+}
+
+static int write_slices(struct flusher *f, struct stateenv_flush *flush)
+{
+    int r = stateenv_write(f->options.state, flush);
+    while (r == STATEENV_E_MORE) {
+        f->slices++;
+        sem_post(&f->news);
+        if (f->options.flushed) {
+            f->options.flushed(f->options.user);
+        }
+        await_follower(f);
+        r = stateenv_write(f->options.state, flush);
+    }
+    return err_fold(r);
+}
+
 /* Under the mutex, which it gives up for the time of the writing. */
 static void write_one(struct flusher *f)
 {
@@ -60,17 +102,19 @@ static void write_one(struct flusher *f)
     struct record_state_meta meta = f->meta;
     pthread_mutex_unlock(&f->mutex);
 
+    struct stateenv_flush flush;
+    stateenv_flush_init(&flush, overlay, &meta, f->options.slice_pages);
     stand_back(pthread_self(), true);
     int64_t start = clock_mono_us();
     struct flusher_result result = {.records = overlay_count(overlay)};
-    result.code = err_trace(stateenv_write(f->options.state, overlay, &meta));
+    result.code = write_slices(f, &flush);
     result.took_us = clock_mono_us() - start;
     stand_back(pthread_self(), false); /* never idle with the mutex: the writer takes it too */
 
     pthread_mutex_lock(&f->mutex);
     f->result = result;
     f->step = FLUSHER_DONE;
-    pthread_cond_broadcast(&f->changed);
+    sem_post(&f->news);
 }
 
 static void *run(void *arg)
@@ -117,8 +161,12 @@ int flusher_start(const struct flusher_options *options, struct flusher **ret_fl
     f->options = *options;
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->changed, NULL);
+    sem_init(&f->followed, 0, 0);
+    sem_init(&f->news, 0, 0);
     int r = thread_start(f);
     if (r < 0) {
+        sem_destroy(&f->followed);
+        sem_destroy(&f->news);
         pthread_cond_destroy(&f->changed);
         pthread_mutex_destroy(&f->mutex);
         free(f);
@@ -133,11 +181,15 @@ void flusher_stop(struct flusher *f)
     if (!f) {
         return;
     }
+    f->nobody_follows = true;
+    sem_post(&f->followed);
     pthread_mutex_lock(&f->mutex);
     f->stop = true;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->mutex);
     pthread_join(f->thread, NULL);
+    sem_destroy(&f->followed);
+    sem_destroy(&f->news);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->mutex);
     free(f);
@@ -160,6 +212,18 @@ void flusher_hurry(struct flusher *f)
     stand_back(f->thread, false);
 }
 
+bool flusher_sliced(const struct flusher *f, uint64_t *ret_slices)
+{
+    *ret_slices = f->slices;
+    return f->slices_seen != *ret_slices;
+}
+
+void flusher_followed(struct flusher *f, uint64_t slices)
+{
+    f->slices_seen = slices;
+    sem_post(&f->followed);
+}
+
 bool flusher_poll(struct flusher *f, struct flusher_result *ret_result)
 {
     pthread_mutex_lock(&f->mutex);
@@ -172,14 +236,8 @@ bool flusher_poll(struct flusher *f, struct flusher_result *ret_result)
     return done;
 }
 
-void flusher_wait(struct flusher *f, struct flusher_result *ret_result)
+void flusher_wait(struct flusher *f)
 {
-    pthread_mutex_lock(&f->mutex);
-    CHECK(f->step != FLUSHER_IDLE);
-    while (f->step != FLUSHER_DONE) {
-        pthread_cond_wait(&f->changed, &f->mutex);
+    while (sem_wait(&f->news) != 0) { /* interrupted */
     }
-    *ret_result = f->result;
-    f->step = FLUSHER_IDLE;
-    pthread_mutex_unlock(&f->mutex);
 }

@@ -12,7 +12,9 @@ struct flusher;
 
 struct flusher_options {
     struct stateenv *state;       /* borrowed until flusher_stop() */
-    void (*flushed)(void *user); /* on the flusher thread after each flush, failed too; or NULL */
+    uint64_t slice_pages;         /* leaves that one commit may touch at least, about */
+    void (*flushed)(void *user); /* on the flusher thread after each flush, failed too, and after
+                                    each slice of it; or NULL */
     void *user;                  /* its argument */
 };
 
@@ -31,9 +33,14 @@ void flusher_push(struct flusher *f, const struct overlay *overlay,
                   const struct record_state_meta *meta);
 /* The flush under way gets a normal share of the processor from now on. */
 void flusher_hurry(struct flusher *f);
+/* Are there slices that the snapshot does not show?  Then renew it and say so with the number that
+ * came out, so that the next slices can have the pages that these have left. */
+bool flusher_sliced(const struct flusher *f, uint64_t *ret_slices);
+void flusher_followed(struct flusher *f, uint64_t slices);
 /* True once for each flush, when it has finished. */
 bool flusher_poll(struct flusher *f, struct flusher_result *ret_result);
-/* Blocks for the flush under way, which counts as polled. */
-void flusher_wait(struct flusher *f, struct flusher_result *ret_result);
+/* Blocks until the flush under way, which was not polled yet, has a slice or its end to tell, at
+ * times for nothing: so call it in a loop around the two above. */
+void flusher_wait(struct flusher *f);
 
 #endif

@@ -111,6 +111,9 @@ static int open_state(const struct store_options *options, const char *path, str
     if (r == 0) {
         r = stateenv_verify(o->state);
     }
+    if (r == 0) {
+        r = stateenv_undo(o->state);
+    }
     switch (r) {
     case STATEENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);

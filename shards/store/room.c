@@ -12,13 +12,15 @@
  * the newest transaction freed cannot be had yet.  So besides being nearly full there is a second
  * reason to refuse: the next flush might not fit.  That one ends with a flush (store.c sees to it
  * that one comes, be it empty).  The last percents are for what is taken between two judgings.
- * Fails: statvfs only. */
+ * Fails: only where it measures. */
 #include "store/room.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>
 
 #include "base/err.h"
+#include "base/metrics.h"
+#include "base/check.h"
 
 #define RESERVE_PERCENT 90
 #define NONE_PERCENT    97
@@ -33,6 +35,11 @@ uint64_t room_flush_pages(uint64_t records, uint64_t bytes, uint64_t leaf_pages)
     }
     uint64_t touched = records < leaf_pages ? records : leaf_pages;
     return touched + touched / 16 + bytes / PAGE_FILL_BYTES + BRANCH_PAGES;
+}
+
+uint64_t room_pending_pages(const struct overlay *o, uint64_t leaf_pages)
+{
+    return o ? room_flush_pages(overlay_count(o) * 2, overlay_bytes(o) * 2, leaf_pages) : 0;
 }
 
 static enum store_room judge_map(const struct env_usage *u, uint64_t pending_pages)
@@ -72,4 +79,23 @@ int room_disk_free(const char *path, uint64_t *ret_bytes)
     }
     *ret_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     return 0;
+}
+
+int room_measure(struct stateenv *state, struct logenv *log, const char *dir,
+                 struct room_figures *f)
+{
+    int r = stateenv_usage(state, &f->state);
+    if (r == 0) {
+        r = logenv_usage(log, &f->log);
+    }
+    if (r == 0) {
+        r = room_disk_free(dir, &f->disk_free_bytes);
+    }
+    const struct env_usage *usage[] = {&f->state, &f->log};
+    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(usage); i++) {
+        METRIC_SET1(shard_map_used_bytes, map, i, usage[i]->used_pages * usage[i]->page_bytes);
+        METRIC_SET1(shard_map_bytes, map, i, usage[i]->map_pages * usage[i]->page_bytes);
+    }
+    METRIC_SET(shard_storage_free_bytes, f->disk_free_bytes);
+    return err_trace(r);
 }

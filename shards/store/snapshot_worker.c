@@ -72,7 +72,8 @@ static int open_data(const char *path, int flags, int *ret_fd)
     return 0;
 }
 
-/* Opens the environment and reads all of it.  0, SNAPSHOT_E_FORMAT, SNAPSHOT_E_DAMAGED, < 0. */
+/* Opens the environment, reads all of it, and takes back what it has of an unfinished flush, which
+ * only a copy of ours can have.  0, SNAPSHOT_E_FORMAT, SNAPSHOT_E_DAMAGED, < 0. */
 static int read_whole(const struct snapshots *n, const char *path,
                       struct record_state_meta *ret_meta)
 {
@@ -81,6 +82,7 @@ static int read_whole(const struct snapshots *n, const char *path,
     int r = stateenv_open(path, n->options.map_bytes, &state, &format);
     if (r == 0) {
         r = stateenv_verify(state);
+        r = r ? r : stateenv_undo(state);
         *ret_meta = *stateenv_meta(state);
         stateenv_close(state);
     }

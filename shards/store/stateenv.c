@@ -6,7 +6,13 @@
  *   flusher thread   one write transaction a flush: begin, put in key order, commit
  *
  * Owns: the environment and the snapshot.  The meta record is written in the same transaction as
- * the records, so after any crash they agree and the log is replayed from the next index.
+ * the last of the records, so after any crash they agree and the log is replayed from the next
+ * index.
+ * A big flush is slices, one commit each.  LMDB writes a changed page to a new place, and the old
+ * place can be had again by the next transaction but one; keys of people are random, so a flush
+ * touches nearly every leaf.  In one transaction that made the file thrice as long as what was in
+ * it; in 48 it is a tenth longer.  Between two slices the snapshot is a mixture, which nobody sees:
+ * the frozen overlay has all that differs.  What a crash leaves of it is put back (undo.c).
  * The meta record has a tree of its own, so that next() over the records never meets it.
  * Happy path of a flush: keys ascend, group by group, so LMDB's cursor finds most of them near the
  * page where it stands; values go straight into the page (MDB_RESERVE) with their sum.
@@ -21,7 +27,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/err.h"
+#include "store/room.h"
+#include "store/undo.h"
 #include "store/walk.h"
 
 #define META_KEY "meta"
@@ -30,6 +39,7 @@
  * in any other order they end up two thirds full. */
 #define GROUP        128 /* a power of two */
 #define GROUP_STRIDE 53  /* odd */
+#define SLICES_MAX   48  /* of a flush that touches every leaf; each costs two syncs */
 
 /* What the meta record says of all records. */
 struct tally {
@@ -46,6 +56,9 @@ struct stateenv {
     uint64_t leaf_pages;           /* of the records in the snapshot */
     struct record_state_meta meta; /* as found at open */
     struct tally tally;            /* flusher thread: as of its newest commit */
+    struct record_state_meta newest; /* flusher thread: of the newest whole flush */
+    struct undo undo;              /* flusher thread: of the flush under way */
+    bool is_whole;                 /* the newest commit ended a flush */
 };
 
 /* -- making and opening ------------------------------------------------------------------------ */
@@ -149,6 +162,7 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
     if (r == 0) {
         r = open_trees(s, ret_format);
         s->tally = (struct tally){.count = s->meta.count, .digest = s->meta.digest};
+        s->newest = s->meta;
     }
     if (r == 0) {
         r = open_snapshot(s);
@@ -184,6 +198,77 @@ int stateenv_verify(struct stateenv *s)
         return STATEENV_E_DAMAGED;
     }
     return err_fold(r);
+}
+
+/* What undo_each() calls. */
+struct restore {
+    MDB_txn *txn;
+    MDB_dbi records;
+    struct tally tally;
+};
+
+static int restore_one(void *arg, struct span key, struct span stored)
+{
+    struct restore *b = arg;
+    MDB_val k = env_val(key), now, before = env_val(stored);
+    int rc = mdb_get(b->txn, b->records, &k, &now);
+    if (rc == 0) {
+        b->tally.count--;
+        b->tally.digest -= record_value_sum(env_span(now));
+    }
+    if (stored.ptr && (rc == 0 || rc == MDB_NOTFOUND)) {
+        rc = mdb_put(b->txn, b->records, &k, &before, 0);
+        b->tally.count++;
+        b->tally.digest += record_value_sum(stored);
+    } else if (rc == 0) {
+        rc = mdb_del(b->txn, b->records, &k, NULL);
+    }
+    return rc == MDB_NOTFOUND ? 0 : env_verdict(rc, UNDO_E_DAMAGED);
+}
+
+static int undo_all(struct stateenv *s, MDB_txn *txn, struct tally *ret_tally)
+{
+    struct undo_head *head = &s->undo.head;
+    struct restore b = {.txn = txn, .records = s->records, .tally = s->tally};
+    int r = undo_each(txn, s->meta_dbi, head, &b, restore_one);
+    if (r == 0 && (b.tally.count != head->count_before || b.tally.digest != head->digest_before)) {
+        r = UNDO_E_DAMAGED;
+    }
+    struct record_state_meta meta = s->meta;
+    meta.count = b.tally.count;
+    meta.digest = b.tally.digest;
+    r = r ? r : undo_clear(&s->undo, txn, s->meta_dbi);
+    *ret_tally = b.tally;
+    return r ? err_trace(r) : err_trace(put_meta(txn, s->meta_dbi, &meta));
+}
+
+int stateenv_undo(struct stateenv *s)
+{
+    struct tally tally;
+    MDB_txn *txn;
+    int r = undo_find(s->snapshot, s->meta_dbi, &s->undo.head);
+    if (r) {
+        s->is_whole = r == UNDO_E_NONE;
+        return s->is_whole ? 0 : r == UNDO_E_DAMAGED ? STATEENV_E_DAMAGED : err_trace(r);
+    }
+    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return env_verdict(rc, STATEENV_E_DAMAGED);
+    }
+    r = undo_all(s, txn, &tally);
+    if (r) {
+        mdb_txn_abort(txn);
+        return r == UNDO_E_DAMAGED ? STATEENV_E_DAMAGED : err_trace(r);
+    }
+    rc = mdb_txn_commit(txn);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    s->tally = tally;
+    s->meta.count = s->newest.count = tally.count;
+    s->meta.digest = s->newest.digest = tally.digest;
+    s->is_whole = true;
+    return err_trace(stateenv_renew(s));
 }
 
 void stateenv_close(struct stateenv *s)
@@ -307,87 +392,149 @@ int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes)
 
 /* -- flusher thread ---------------------------------------------------------------------------- */
 
-/* The record that stood there leaves the tally.  0, MDB_NOTFOUND (none stood there). */
-static int tally_out(MDB_cursor *cursor, MDB_val *key, struct tally *t)
+/* A slice that is being written. */
+struct slice {
+    MDB_txn *txn;
+    MDB_cursor *cursor; /* in the records */
+    struct tally tally;
+    bool is_noted;      /* what stood there is noted: it is not the last slice */
+};
+
+/* The record that stood there leaves the tally.  0, STATEENV_E_NONE (none stood there), < 0. */
+static int take_out(struct stateenv *s, struct slice *slice, struct span key)
 {
-    MDB_val value;
-    int rc = mdb_cursor_get(cursor, key, &value, MDB_SET);
+    MDB_val k = env_val(key), stored = {0};
+    int rc = mdb_cursor_get(slice->cursor, &k, &stored, MDB_SET);
     if (rc == 0) {
-        t->count--;
-        t->digest -= record_value_sum(env_span(value));
+        slice->tally.count--;
+        slice->tally.digest -= record_value_sum(env_span(stored));
+    } else if (rc == MDB_NOTFOUND) {
+        stored = (MDB_val){0};
+    } else {
+        return err_origin(env_error(rc));
     }
-    return rc;
+    int r = slice->is_noted
+                ? undo_note(&s->undo, slice->txn, s->meta_dbi, key, env_span(stored))
+                : 0;
+    return r < 0 ? err_trace(r) : rc == MDB_NOTFOUND ? STATEENV_E_NONE : 0;
 }
 
-static int write_entry(MDB_cursor *cursor, const struct overlay_entry *e, struct tally *t)
+static int write_entry(struct stateenv *s, struct slice *slice, const struct overlay_entry *e)
 {
-    MDB_val key = env_val(overlay_key(e)), value = {0};
-    int rc = tally_out(cursor, &key, t);
-    if (e->tombstone) {
-        rc = rc == 0 ? mdb_cursor_del(cursor, 0) : rc;
-        rc = rc == MDB_NOTFOUND ? 0 : rc; /* made and removed between two flushes */
-    } else if (rc == 0 || rc == MDB_NOTFOUND) {
-        value.mv_size = RECORD_SUM_SIZE + e->value_len;
-        rc = mdb_cursor_put(cursor, &key, &value, MDB_RESERVE);
-        if (rc == 0) {
-            record_value_write(overlay_key(e), overlay_value(e), value.mv_data);
-            t->count++;
-            t->digest += record_value_sum(env_span(value));
-        }
+    MDB_val key = env_val(overlay_key(e));
+    MDB_val value = {.mv_size = RECORD_SUM_SIZE + e->value_len};
+    int rc = 0, r = take_out(s, slice, overlay_key(e));
+    if (r < 0) {
+        return err_trace(r);
     }
-    return rc ? err_origin(env_error(rc)) : 0;
+    if (e->tombstone) { /* STATEENV_E_NONE: made and removed between two flushes */
+        rc = r == 0 ? mdb_cursor_del(slice->cursor, 0) : 0;
+        return rc ? err_origin(env_error(rc)) : 0;
+    }
+    rc = mdb_cursor_put(slice->cursor, &key, &value, MDB_RESERVE);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    record_value_write(overlay_key(e), overlay_value(e), value.mv_data);
+    slice->tally.count++;
+    slice->tally.digest += record_value_sum(env_span(value));
+    return 0;
 }
 
 /* The next entries, at most GROUP of them; their number. */
-static size_t group_take(struct overlay_cursor *at, const struct overlay_entry *group[GROUP])
+static size_t group_take(struct overlay_cursor *at, uint64_t max,
+                         const struct overlay_entry *group[GROUP])
 {
     size_t count = 0;
     const struct overlay_entry *e;
-    while (count < GROUP && (e = overlay_at(at)) != NULL) {
+    while (count < GROUP && count < max && (e = overlay_at(at)) != NULL) {
         group[count++] = e;
         overlay_step(at);
     }
     return count;
 }
 
-static int write_records(struct stateenv *s, MDB_txn *txn, const struct overlay *overlay,
-                         struct tally *t)
+static int write_slice(struct stateenv *s, struct stateenv_flush *f, struct slice *slice)
 {
     const struct overlay_entry *group[GROUP];
-    MDB_cursor *cursor;
+    uint64_t max = f->slice < f->left ? f->slice : f->left;
     size_t count;
     int r = 0;
-    int rc = mdb_cursor_open(txn, s->records, &cursor);
+    int rc = mdb_cursor_open(slice->txn, s->records, &slice->cursor);
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    struct overlay_cursor at = overlay_seek(overlay, span_of(""), false);
-    while (r == 0 && (count = group_take(&at, group)) > 0) {
+    while (r == 0 && (count = group_take(&f->at, max, group)) > 0) {
         for (size_t i = 0; r == 0 && i < GROUP; i++) {
             size_t place = i * GROUP_STRIDE % GROUP;
-            r = place < count ? write_entry(cursor, group[place], t) : 0;
+            r = place < count ? write_entry(s, slice, group[place]) : 0;
         }
+        max -= count;
+        f->left -= count;
     }
-    mdb_cursor_close(cursor);
+    mdb_cursor_close(slice->cursor);
     return err_trace(r);
 }
 
-int stateenv_write(struct stateenv *s, const struct overlay *overlay,
-                   const struct record_state_meta *meta)
+/* How many entries go into one transaction. */
+static int plan(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f)
+{
+    MDB_stat stat;
+    int rc = mdb_stat(txn, s->records, &stat);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    uint64_t leaves = stat.ms_leaf_pages + stat.ms_overflow_pages;
+    uint64_t pages = leaves / SLICES_MAX > f->slice_pages ? leaves / SLICES_MAX : f->slice_pages;
+    uint64_t touched =
+        room_flush_pages(overlay_places(f->overlay), overlay_bytes(f->overlay), leaves);
+    f->slice = f->left / (touched / pages + 1) + 1;
+    s->undo.head = (struct undo_head){.count_before = s->tally.count,
+                                      .digest_before = s->tally.digest};
+    return 0;
+}
+
+void stateenv_flush_init(struct stateenv_flush *f, const struct overlay *overlay,
+                         const struct record_state_meta *meta, uint64_t slice_pages)
+{
+    CHECK(slice_pages > 0);
+    *f = (struct stateenv_flush){.overlay = overlay,
+                                 .meta = meta,
+                                 .slice_pages = slice_pages,
+                                 .at = overlay_seek(overlay, span_of(""), false),
+                                 .left = overlay_count(overlay)};
+}
+
+/* All of the next transaction, and the meta record that it has. */
+static int write_next(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f,
+                      struct record_state_meta *ret_meta)
+{
+    struct slice slice = {.txn = txn, .tally = s->tally};
+    bool is_first = f->slice == 0;
+    int r = is_first ? plan(s, txn, f) : 0;
+    slice.is_noted = f->left > f->slice;
+    r = r ? r : write_slice(s, f, &slice);
+    if (r == 0 && slice.is_noted) {
+        r = undo_save(&s->undo, txn, s->meta_dbi);
+    } else if (r == 0 && !is_first) {
+        r = undo_clear(&s->undo, txn, s->meta_dbi);
+    }
+    *ret_meta = slice.is_noted ? s->newest : *f->meta;
+    ret_meta->count = slice.tally.count;
+    ret_meta->digest = slice.tally.digest;
+    return r ? err_trace(r) : err_trace(put_meta(txn, s->meta_dbi, ret_meta));
+}
+
+int stateenv_write(struct stateenv *s, struct stateenv_flush *f)
 {
     MDB_txn *txn;
+    struct record_state_meta meta;
+    CHECK(s->is_whole || f->slice > 0);
     int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    struct tally tally = s->tally;
-    struct record_state_meta whole = *meta;
-    int r = write_records(s, txn, overlay, &tally);
-    if (r == 0) {
-        whole.count = tally.count;
-        whole.digest = tally.digest;
-        r = put_meta(txn, s->meta_dbi, &whole);
-    }
+    int r = write_next(s, txn, f, &meta);
     if (r < 0) {
         mdb_txn_abort(txn);
         return err_trace(r);
@@ -396,6 +543,8 @@ int stateenv_write(struct stateenv *s, const struct overlay *overlay,
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    s->tally = tally;
-    return 0;
+    s->tally = (struct tally){.count = meta.count, .digest = meta.digest};
+    s->newest = meta;
+    s->is_whole = f->left == 0;
+    return s->is_whole ? 0 : STATEENV_E_MORE;
 }

@@ -14,6 +14,7 @@ enum {
     STATEENV_E_FORMAT = 1,  /* *ret_format says which */
     STATEENV_E_DAMAGED = 2, /* bad sum or missing records */
     STATEENV_E_NONE = 3,    /* no such record, no more records */
+    STATEENV_E_MORE = 4,    /* a slice is durable, the flush goes on */
 };
 
 /* 0 or < 0. */
@@ -24,6 +25,10 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
 /* Reads every record of the snapshot once: sums, order, the way down to each leaf, and that none is
  * missing or surplus.  0, STATEENV_E_DAMAGED, < 0.  About 10 million records a second in memory. */
 int stateenv_verify(struct stateenv *s);
+/* A flush that a crash cut in two is undone, durably, so that the records are those of the applied
+ * index again.  After stateenv_verify(), before the first flush; most often there is nothing to do.
+ * 0, STATEENV_E_DAMAGED, < 0. */
+int stateenv_undo(struct stateenv *s);
 /* No flush may be under way.  Takes NULL. */
 void stateenv_close(struct stateenv *s);
 
@@ -55,9 +60,22 @@ int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes);
 
 /* -- flusher thread ---------------------------------------------------------------------------- */
 
-/* One transaction: all of the overlay in key order, and the meta record.  Durable when it returns
- * 0; < 0: nothing of it is. */
-int stateenv_write(struct stateenv *s, const struct overlay *overlay,
-                   const struct record_state_meta *meta);
+/* One overlay on its way to disk. */
+struct stateenv_flush {
+    const struct overlay *overlay;
+    const struct record_state_meta *meta; /* what the records are with all of it */
+    uint64_t slice_pages;    /* leaves that a slice may touch at least, about */
+    struct overlay_cursor at; /* the next entry */
+    uint64_t left;           /* entries to write */
+    uint64_t slice;          /* of them in one transaction; 0: nothing is written yet */
+};
+
+void stateenv_flush_init(struct stateenv_flush *f, const struct overlay *overlay,
+                         const struct record_state_meta *meta, uint64_t slice_pages);
+/* One transaction: the next slice, in key order, and with the last one the meta record.
+ * STATEENV_E_MORE: call it again, best when the writer has renewed its snapshot, for only then are
+ * pages free again that the slice before has left.  0: all of it is durable; < 0: after
+ * stateenv_undo() nothing of it is. */
+int stateenv_write(struct stateenv *s, struct stateenv_flush *f);
 
 #endif

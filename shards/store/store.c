@@ -13,7 +13,7 @@
  * Invariants: what is applied is durable in the log; one frozen overlay at most; the log keeps
  * every entry after the durable applied index.
  * How big an overlay may grow: by its bytes, and by the pages that its flush may dirty, because one
- * LMDB transaction tracks 131,071 and a flush cannot be two (its index stands for all of it). */
+ * LMDB transaction tracks 131,071, and that which undoes half a flush is one. */
 #include "store/store.h"
 
 #include <errno.h>
@@ -24,7 +24,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/metrics.h"
 #include "store/damage.h"
 #include "store/flusher.h"
 #include "store/opening.h"
@@ -36,6 +35,7 @@
 #include "store/view.h"
 
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
+#define SLICE_PAGES       256                    /* 1 MiB: worth its two syncs */
 #define HURRY_PERCENT       60                   /* of the live overlay, while one is flushed */
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
@@ -80,6 +80,7 @@ static void options_fill(struct store_options *o)
     o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
     o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)256 << 20;
     o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;
+    o->slice_pages = o->slice_pages ? o->slice_pages : SLICE_PAGES;
     o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
     o->log_keep_entries = o->log_keep_entries ? o->log_keep_entries : 200000;
     o->log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : (uint64_t)256 << 20;
@@ -88,8 +89,10 @@ static void options_fill(struct store_options *o)
 /* Everything that follows from which state it is. */
 static int take_state(struct store *s)
 {
-    struct flusher_options flusher = {
-        .state = s->opened.state, .flushed = s->options.flushed, .user = s->options.user};
+    struct flusher_options flusher = {.state = s->opened.state,
+                                      .slice_pages = s->options.slice_pages,
+                                      .flushed = s->options.flushed,
+                                      .user = s->options.user};
     int r = flusher_start(&flusher, &s->flusher);
     if (r < 0) {
         return err_trace(r);
@@ -368,6 +371,24 @@ static int adopt(struct store *s, const struct flusher_result *result)
     return 0;
 }
 
+/* What the flush under way has brought since the last time, if anything: its end or a slice. */
+static int follow(struct store *s, bool *ret_is_news)
+{
+    struct flusher_result result;
+    uint64_t slices;
+    int r = 0;
+    if (flusher_poll(s->flusher, &result)) {
+        *ret_is_news = true;
+        return err_trace(adopt(s, &result));
+    }
+    *ret_is_news = flusher_sliced(s->flusher, &slices);
+    if (*ret_is_news) {
+        r = renew(s, clock_mono_us());
+        flusher_followed(s->flusher, slices);
+    }
+    return err_trace(r);
+}
+
 static void hand_over(struct store *s)
 {
     CHECK(!s->frozen);
@@ -398,16 +419,17 @@ static bool flush_due(const struct store *s, int64_t now_us)
 
 int store_turn(struct store *s)
 {
-    struct flusher_result result;
+    bool is_news = false;
     int64_t now_us = clock_mono_us();
     int r = s->failed ? err_origin(-EIO) : 0;
     if (r < 0) {
         return r; /* nothing is tried again */
     }
     snapshot_turn(s->snapshots, s->applied_durable, now_us);
-    if (s->frozen && flusher_poll(s->flusher, &result)) {
-        r = adopt(s, &result);
-    } else if (now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
+    if (s->frozen) {
+        r = follow(s, &is_news);
+    }
+    if (r == 0 && !is_news && now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
         r = renew(s, now_us);
     }
     if (r == 0 && flush_due(s, now_us)) {
@@ -421,12 +443,15 @@ int store_turn(struct store *s)
 
 static int wait_frozen(struct store *s)
 {
-    struct flusher_result result;
-    if (!s->frozen) {
-        return 0;
+    int r = 0;
+    while (r == 0 && s->frozen) {
+        bool is_news;
+        r = follow(s, &is_news);
+        if (r == 0 && !is_news) {
+            flusher_wait(s->flusher);
+        }
     }
-    flusher_wait(s->flusher, &result);
-    return err_trace(adopt(s, &result));
+    return err_trace(r);
 }
 
 int store_flush(struct store *s)
@@ -493,6 +518,7 @@ static int switch_state(struct store *s, const char *path, uint64_t number,
     let_state_go(s);
     int r = logenv_install(s->opened.log, place->base, place->base_term, number);
     r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
+    r = r ? r : stateenv_undo(s->opened.state); /* it was checked, so there is nothing to undo */
     if (r != 0) {
         return err_fold(r > 0 ? -EBADMSG : r); /* it was read whole a moment ago */
     }
@@ -531,37 +557,11 @@ int store_install(struct store *s, const struct store_place *place)
 
 static int measure(struct store *s, int64_t now_us)
 {
-    int r = stateenv_usage(s->opened.state, &s->figures.state);
-    if (r == 0) {
-        r = logenv_usage(s->opened.log, &s->figures.log);
-    }
-    if (r == 0) {
-        r = room_disk_free(s->options.dir, &s->figures.disk_free_bytes);
-    }
-    const struct env_usage *usage[] = {&s->figures.state, &s->figures.log};
-    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(usage); i++) {
-        METRIC_SET1(shard_map_used_bytes, map, i, usage[i]->used_pages * usage[i]->page_bytes);
-        METRIC_SET1(shard_map_bytes, map, i, usage[i]->map_pages * usage[i]->page_bytes);
-    }
-    METRIC_SET(shard_storage_free_bytes, s->figures.disk_free_bytes);
+    int r = room_measure(s->opened.state, s->opened.log, s->options.dir, &s->figures);
     int64_t took_us = clock_mono_us() - now_us;
     int64_t pause_us = took_us * ROOM_SHARE;
     s->measure_at_us = now_us + (pause_us > ROOM_INTERVAL_US ? pause_us : ROOM_INTERVAL_US);
     return err_fold(r);
-}
-
-static uint64_t pending_bytes(const struct store *s)
-{
-    return overlay_bytes(s->live) + (s->frozen ? overlay_bytes(s->frozen) : 0);
-}
-
-/* The worst of it: a removal may merge its leaf with the one beside it, a big value may have a page
- * for itself. */
-static uint64_t pending_pages(const struct store *s, const struct overlay *o)
-{
-    return o ? room_flush_pages(overlay_count(o) * 2, overlay_bytes(o) * 2,
-                                stateenv_leaf_pages(s->opened.state))
-             : 0;
 }
 
 enum store_room store_room(struct store *s)
@@ -571,8 +571,8 @@ enum store_room store_room(struct store *s)
         return STORE_ROOM_NONE; /* what cannot be measured may be full; the disk calls will tell */
     }
     s->figures.disk_reserve_bytes = s->options.disk_reserve_bytes;
-    s->figures.live_pages = pending_pages(s, s->live);
-    s->figures.frozen_pages = pending_pages(s, s->frozen);
+    s->figures.live_pages = room_pending_pages(s->live, stateenv_leaf_pages(s->opened.state));
+    s->figures.frozen_pages = room_pending_pages(s->frozen, stateenv_leaf_pages(s->opened.state));
     enum store_room room = room_judge(&s->figures);
     if (room != STORE_ROOM_OK && s->figures.state.late_pages > LATE_PAGES_MAX) {
         flush_want(s, now_us); /* even an empty flush makes them free */
@@ -591,7 +591,7 @@ void store_stats(struct store *s, struct store_stats *ret_stats)
         .state_bytes = state->used_pages * state->page_bytes,
         .state_map_bytes = state->map_pages * state->page_bytes,
         .disk_free_bytes = s->figures.disk_free_bytes,
-        .overlay_bytes = pending_bytes(s),
+        .overlay_bytes = overlay_bytes(s->live) + (s->frozen ? overlay_bytes(s->frozen) : 0),
         .flush_count = s->flush_count,
         .flush_us_last = (uint64_t)s->flush_last.took_us,
         .flush_records_last = s->flush_last.records,

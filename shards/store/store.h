@@ -4,7 +4,8 @@
  *   log env    (writer thread)   one small commit a round: entries, term, vote.  fsync'ed.
  *   overlay    (writer thread)   effects of applied entries, ordered, in memory
  *   frozen     (read by both)    an older overlay on its way to disk, immutable
- *   state env  (flusher thread)  the frozen overlay in key order, one commit with its applied index
+ *   state env  (flusher thread)  the frozen overlay in key order, in slices, the last one's commit
+ *                                with its applied index
  *
  * A read goes overlay -> frozen -> snapshot of the state env.  After any crash both environments
  * open consistent and the log is replayed from store_applied_durable() + 1.
@@ -27,13 +28,14 @@ struct store_options {
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
     size_t overlay_max_bytes; /* 0: 256 MiB; over it store_overlay_full() */
     int64_t flush_interval_us; /* 0: 1 s: the longer, the fewer pages are written twice */
+    uint64_t slice_pages;      /* 0: 256; pages that one commit of a flush may touch at least */
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
     uint64_t log_keep_entries; /* 0: 200,000; for a peer that lags: store_log_floor() */
     uint64_t log_keep_bytes;   /* 0: 256 MiB, in whole pages of the log environment */
     int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
     uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
-    /* Called on another thread when a flush is durable, or a snapshot call is worth repeating, so
-     * that the writer wakes and calls store_turn().  May be NULL. */
+    /* Called on another thread when a flush or a slice of it is durable, or a snapshot call is
+     * worth repeating, so that the writer wakes and calls store_turn().  May be NULL. */
     void (*flushed)(void *user);
     /* Called once, on another thread, when the files are found damaged; store_damaged() has the
      * text from then on.  With peers the node may throw the directory's state away and receive
@@ -92,8 +94,8 @@ uint64_t store_applied_durable(const struct store *s);
 /* The term of that entry. */
 uint64_t store_applied_durable_term(const struct store *s);
 /* At the start of each round and when flushed() was called: adopts a finished flush (new snapshot,
- * frozen overlay dropped) and hands the overlay to the flusher when it is due. 0 or < 0 (the
- * flusher failed: end the process). */
+ * frozen overlay dropped), renews the snapshot behind a slice, and hands the overlay to the flusher
+ * when it is due. 0 or < 0 (the flusher failed: end the process). */
 int store_turn(struct store *s);
 /* Hands the overlay over now and waits until it is durable (clean stop, tests). */
 int store_flush(struct store *s);

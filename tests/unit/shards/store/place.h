@@ -37,12 +37,14 @@ static void place_remove(void)
     nftw(place_dir, place_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Small maps, so that many stores cost nothing; a flush only when the test wants one. */
+/* Small maps, so that many stores cost nothing; a flush only when the test wants one, and then in
+ * slices. */
 static inline struct store_options place_options(void)
 {
     return (struct store_options){.dir = place_dir,
                                   .log_map_bytes = 64 << 20,
                                   .state_map_bytes = 64 << 20,
+                                  .slice_pages = 4,
                                   .flush_interval_us = HOUR_US};
 }
 

@@ -65,6 +65,7 @@ static struct store_options tiny(void)
     o.log_map_bytes = 4 << 20;
     o.state_map_bytes = 4 << 20;
     o.flush_interval_us = 3000;
+    o.slice_pages = 0;
     o.disk_reserve_bytes = 1;
     return o;
 }
@@ -171,6 +172,7 @@ static void test_turns_and_a_full_overlay(void)
     atomic_int flushed = 0;
     struct store_options o = place_options();
     o.flush_interval_us = 20000;
+    o.slice_pages = 100000; /* each flush in one, so that they can be counted */
     o.overlay_max_bytes = 1 << 20;
     o.flushed = count_flushed;
     o.user = &flushed;

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* A flush is many commits: is it all or nothing all the same, wherever it is cut, and does the file
+ * stay short for it?  With one commit a flush the same test of the file must fail. */
+#include "place.h"
+#include "store/stateenv.h"
+
+#define RECORDS 600
+#define ROUNDS  40
+#define MAP     (64 << 20)
+#define P_LEAF  2 /* mdb.c: of a page's flags, at byte 10 */
+
+static const uint8_t cluster[16] = {1};
+
+static struct span key_of(uint8_t out[24], uint64_t n)
+{
+    struct writer w = writer_of(out, 24);
+    writer_u64(&w, n * 0x9e3779b97f4a7c15);
+    writer_u64(&w, n);
+    return (struct span){out, 16};
+}
+
+/* Value of record n in the given generation: short, long, now and then over a page. */
+static struct span value_of(uint8_t out[5000], uint64_t n, uint64_t generation)
+{
+    size_t len = n % 97 == 0 ? 5000 : 20 + n % 300;
+    memset(out, (int)(n + generation * 7), len);
+    return (struct span){out, len};
+}
+
+/* The second generation changes a third, removes a third, makes as many new ones, and removes some
+ * that never were. */
+static bool is_changed(uint64_t n) { return n % 3 == 0; }
+static bool is_removed(uint64_t n) { return n % 3 == 1; }
+
+static struct overlay *effects(uint64_t generation)
+{
+    uint8_t key[24], value[5000];
+    struct overlay *o;
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = 0; n < RECORDS; n++) {
+        if (generation == 1 || is_changed(n)) {
+            EQ(overlay_put(o, key_of(key, n), value_of(value, n, generation)), 0);
+        } else if (is_removed(n)) {
+            EQ(overlay_del(o, key_of(key, n)), 0);
+        }
+        if (generation == 2) {
+            EQ(overlay_put(o, key_of(key, RECORDS + n), value_of(value, n, generation)), 0);
+            EQ(overlay_del(o, key_of(key, 10 * RECORDS + n)), 0);
+        }
+    }
+    return o;
+}
+
+static struct stateenv *state_open(int ret_undo)
+{
+    struct stateenv *s = NULL;
+    char path[300];
+    uint32_t format;
+    snprintf(path, sizeof path, "%s/state", place_dir);
+    EQ(stateenv_open(path, MAP, &s, &format), 0);
+    EQ(stateenv_verify(s), 0);
+    EQ(stateenv_undo(s), ret_undo);
+    return s;
+}
+
+static void expect(struct stateenv *s, uint64_t generation)
+{
+    uint8_t key[24], value[5000];
+    struct span got;
+    for (uint64_t n = 0; n < 2 * RECORDS && !tap_broken; n++) {
+        bool is_old = generation == 1 && n < RECORDS;
+        bool is_new = generation == 2 && (n >= RECORDS || !is_removed(n));
+        uint64_t of = generation == 2 && (n >= RECORDS || is_changed(n)) ? 2 : 1;
+        EQ(stateenv_get(s, key_of(key, n), &got), is_old || is_new ? 0 : STATEENV_E_NONE);
+        if (is_old || is_new) {
+            OK(span_equal(got, value_of(value, n % RECORDS, of)));
+        }
+    }
+}
+
+/* Writes the effects, at most `max` slices of them; true when that was all. */
+static bool state_write(struct stateenv *s, uint64_t generation, int max)
+{
+    struct overlay *o = effects(generation);
+    struct record_state_meta meta = *stateenv_meta(s);
+    struct stateenv_flush f;
+    int r = STATEENV_E_MORE;
+    meta.applied_index = generation;
+    stateenv_flush_init(&f, o, &meta, 2);
+    for (int i = 0; i < max && r == STATEENV_E_MORE; i++) {
+        r = stateenv_write(s, &f);
+    }
+    OK(r == 0 || r == STATEENV_E_MORE);
+    EQ(stateenv_renew(s), 0);
+    overlay_free(o);
+    return r == 0;
+}
+
+static void state_make(void)
+{
+    char path[300];
+    place_remove();
+    place_make();
+    snprintf(path, sizeof path, "%s/state", place_dir);
+    EQ(stateenv_make(path, MAP, cluster), 0);
+}
+
+/* Cut behind each slice: what is opened is the old generation, and then the new one fits on it. */
+static void test_cut_anywhere(void)
+{
+    bool is_whole = false;
+    int cut = 1;
+    for (; !is_whole && !tap_broken; cut++) {
+        state_make();
+        struct stateenv *s = state_open(0);
+        OK(state_write(s, 1, 1000));
+        expect(s, 1);
+        is_whole = state_write(s, 2, cut);
+        stateenv_close(s);
+
+        s = state_open(0);
+        EQ(stateenv_meta(s)->applied_index, is_whole ? 2 : 1);
+        expect(s, is_whole ? 2 : 1);
+        EQ(stateenv_verify(s), 0);
+        OK(is_whole || state_write(s, 2, 1000));
+        expect(s, 2);
+        stateenv_close(s);
+        s = state_open(0);
+        expect(s, 2);
+        stateenv_close(s);
+    }
+    printf("# cut behind %d slices\n", cut - 2);
+    OK(cut > 20);
+}
+
+static void file_write(const char *path, const uint8_t *bytes, size_t len)
+{
+    FILE *file = fopen(path, "r+b");
+    EQ(fwrite(bytes, 1, len, file), len);
+    fclose(file);
+}
+
+/* A bit of each copy of each page of the undo, one after the other: refused, or it was a stale
+ * copy and what is opened is the old generation. */
+static void test_damaged_undo(void)
+{
+    char path[320], dir[300];
+    uint32_t format;
+    int refused = 0;
+    state_make();
+    struct stateenv *s = state_open(0);
+    OK(state_write(s, 1, 1000));
+    OK(!state_write(s, 2, 8));
+    stateenv_close(s);
+    snprintf(dir, sizeof dir, "%s/state", place_dir);
+    snprintf(path, sizeof path, "%s/data.mdb", dir);
+    FILE *file = fopen(path, "rb");
+    static uint8_t bytes[8 << 20];
+    size_t len = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    OK(len < sizeof bytes);
+    uint8_t *at = bytes;
+    while ((at = memmem(at, len - (size_t)(at - bytes), "undo\0\0\0\0\0\0", 10)) != NULL) {
+        const uint8_t *page = bytes + (at - bytes) / 4096 * 4096;
+        if (!(page[10] & P_LEAF)) { /* a way down that leads astray ends the process, at worst */
+            at += 10;
+            continue;
+        }
+        at[22] ^= 4;
+        file_write(path, bytes, len);
+        s = NULL;
+        int r = stateenv_open(dir, MAP, &s, &format);
+        r = r ? r : stateenv_undo(s);
+        OK(r == 0 || r == STATEENV_E_DAMAGED);
+        refused += r != 0;
+        if (r == 0) {
+            EQ(stateenv_verify(s), 0);
+            expect(s, 1);
+        }
+        stateenv_close(s);
+        at[22] ^= 4;
+        at += 10;
+    }
+    printf("# %d refused\n", refused);
+    OK(refused > 0);
+}
+
+/* Pages of the file beside pages that hold something, in percent, after many flushes of random
+ * keys, each of which touches nearly every leaf. */
+static unsigned file_percent(uint64_t slice_pages)
+{
+    struct store_options o = place_options();
+    uint8_t key[24], value[5000];
+    struct store_stats stats;
+    struct stat st;
+    char path[300];
+    place_remove();
+    place_make();
+    o.dir = place_dir;
+    o.slice_pages = slice_pages;
+    struct store *s = place_open(&o);
+    const struct book *b = store_book(s);
+    for (uint64_t n = 0; n < ROUNDS * RECORDS; n++) {
+        EQ(b->put(b->self, key_of(key, n), value_of(value, n % 96 + 1, 1)), 0);
+        if (n % RECORDS == RECORDS - 1) {
+            place_entry(s, span_of("x"));
+            EQ(store_flush(s), 0);
+        }
+    }
+    usleep(120000); /* longer than a measuring is good for */
+    store_stats(s, &stats);
+    snprintf(path, sizeof path, "%s/state/data.mdb", place_dir);
+    EQ(stat(path, &st), 0);
+    store_close(s);
+    return (unsigned)((uint64_t)st.st_size * 100 / stats.state_bytes);
+}
+
+static void test_the_file_stays_short(void)
+{
+    unsigned sliced = file_percent(16), at_once = file_percent(100000);
+    printf("# file to what is in it: %u %% in slices, %u %% at once\n", sliced, at_once);
+    OK(sliced <= 130);
+    OK(at_once >= 180); /* else this measures something else */
+}
+
+int main(void)
+{
+    place_make();
+    TAP_RUN(test_cut_anywhere);
+    TAP_RUN(test_damaged_undo);
+    TAP_RUN(test_the_file_stays_short);
+    place_remove();
+    return tap_done();
+}
