@@ -4,13 +4,14 @@ import datetime
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 
-NAMES = ("draw", "tickets")
+NAMES = ("draw", "tickets", "full")
 
 
 def figure_draw(kit):
@@ -95,5 +96,31 @@ def figure_tickets(kit):
     kit.note("  growth of the file, pages that are free again included", "B", files, 450)
 
 
+def figure_full(kit):
+    """A start with as many tickets as slots; the slots are held by as many people."""
+    count = 20000 if kit.QUICK else 1000000
+    with tempfile.TemporaryDirectory() as data:
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        kit.bench(server, "shard", "--seconds", 0, "--batch", 256, "--identities", count,
+                  "--pools", 50, "--slots", count)
+        server.stop()
+        words = ("serve", "--dev", "--data", data, "--listen", "127.0.0.1:0")
+        server = kit.Server(*words)
+        tokens = kit.tokens(data, "entrant", count)
+        release = announce(kit, server, data, "full", "r")
+        kit.bench(server, "tickets", "--tokens-file", tokens, "--release", release,
+                  "--connections", 32, "--streams", 16)
+        server.stop()
+        clean, killed = [], []
+        for number, seconds in ((signal.SIGTERM, clean), (signal.SIGKILL, killed)):
+            for _ in range(kit.RUNS):
+                server = kit.Server(*words)
+                seconds.append(server.ready_seconds)
+                server.stop(number)
+    what = format(count, ",")
+    kit.note("restart with %s slots and %s tickets" % (what, what), "s", clean, 3)
+    kit.note("  after kill -9", "s", killed, 3)
+
+
 def run(name, kit):
-    {"draw": figure_draw, "tickets": figure_tickets}[name](kit)
+    {"draw": figure_draw, "tickets": figure_tickets, "full": figure_full}[name](kit)
