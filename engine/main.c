@@ -82,19 +82,23 @@ static int main_noun_help(FILE *out, const char *noun)
     return out == stdout ? VERB_OK : VERB_USAGE;
 }
 
-/* The row for these words; NULL: none.  *ret_words is how many it took. */
+/* The row for these words, one of both words first: "shard leader" is not "shard".  NULL: none.
+ * *ret_words is how many it took. */
 static const struct verb *main_find(int argc, char **argv, int *ret_words)
 {
+    const struct verb *alone = NULL;
     for (const struct verb *v = main_next(NULL); v; v = main_next(v)) {
         if (strcmp(v->noun, argv[0]) != 0) {
             continue;
         }
-        if (!v->name || (argc > 1 && strcmp(v->name, argv[1]) == 0)) {
-            *ret_words = v->name ? 2 : 1;
+        if (v->name && argc > 1 && strcmp(v->name, argv[1]) == 0) {
+            *ret_words = 2;
             return v;
         }
+        alone = v->name ? alone : v;
     }
-    return NULL;
+    *ret_words = 1;
+    return alone;
 }
 
 static bool main_is_noun(const char *word)

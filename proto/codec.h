@@ -130,24 +130,6 @@ struct reply_view {
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);
 int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply);
 
-/* -- between nodes ----------------------------------------------------------------------------- */
-
-/* What a replica tells the others about itself. */
-struct node_report {
-    struct span gateways; /* where gateways reach it: at most CLUSTER_ADDRESS_MAX bytes */
-    struct span version;  /* at most NODE_VERSION_MAX bytes */
-    int64_t start_us;     /* wall clock */
-    uint64_t applied_index;
-    uint64_t disk_free_bytes, map_used_bytes, map_limit_bytes;
-    bool is_short_of_room;
-};
-#define NODE_VERSION_MAX 31
-
-int codec_report_pack(const struct node_report *report, struct arena *arena,
-                      struct span *ret_bytes);
-/* 0 or REASON_MESSAGE_MALFORMED. */
-int codec_report_unpack(struct span bytes, struct arena *arena, struct node_report *ret_report);
-
 /* -- the log ----------------------------------------------------------------------------------- */
 
 int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,

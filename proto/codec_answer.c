@@ -249,6 +249,12 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_operation(verdict, arena, ret_message));
     case RESULT_TICKETS:
         return err_trace(codec_answer_rows(verdict, arena, ret_message));
+    case RESULT_CLUSTER:
+    case RESULT_NODES:
+    case RESULT_SHARDS:
+    case RESULT_SHARD:
+    case RESULT_NODE_CHANGE:
+        return err_trace(codec_answer_cluster(verdict, arena, ret_message));
     }
     return err_origin(-EINVAL);
 }

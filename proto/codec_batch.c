@@ -222,44 +222,6 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
     return 0;
 }
 
-/* -- between nodes ----------------------------------------------------------------------------- */
-
-int codec_report_pack(const struct node_report *report, struct arena *arena,
-                      struct span *ret_bytes)
-{
-    Shard__V1__NodeReport m = SHARD__V1__NODE_REPORT__INIT;
-    m.gateways = codec_text(arena, report->gateways);
-    m.version = codec_text(arena, report->version);
-    if (m.gateways == NULL || m.version == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    m.start_us = report->start_us;
-    m.applied_index = report->applied_index;
-    m.disk_free_bytes = report->disk_free_bytes;
-    m.map_used_bytes = report->map_used_bytes;
-    m.map_limit_bytes = report->map_limit_bytes;
-    m.short_of_room = report->is_short_of_room;
-    return err_trace(codec_pack(&m.base, arena, ret_bytes));
-}
-
-int codec_report_unpack(struct span bytes, struct arena *arena, struct node_report *ret_report)
-{
-    Shard__V1__NodeReport *m;
-    int r = codec_unpack(&shard__v1__node_report__descriptor, bytes, arena, &m);
-    if (r) {
-        return REASON_MESSAGE_MALFORMED;
-    }
-    struct node_report report = {span_of(m->gateways), span_of(m->version), m->start_us,
-                                 m->applied_index,     m->disk_free_bytes,  m->map_used_bytes,
-                                 m->map_limit_bytes,   m->short_of_room};
-    if (report.gateways.len > CLUSTER_ADDRESS_MAX || report.version.len > NODE_VERSION_MAX ||
-        !codec_text_ok(report.gateways) || !codec_text_ok(report.version)) {
-        return REASON_MESSAGE_MALFORMED;
-    }
-    *ret_report = report;
-    return 0;
-}
-
 /* -- the log ----------------------------------------------------------------------------------- */
 
 int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,

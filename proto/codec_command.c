@@ -21,6 +21,7 @@ enum {
     NEEDS_PAGE = 1 << 4,
     NEEDS_SLOTS = 1 << 5, /* in ascending order */
     NEEDS_RELEASE = 1 << 6,
+    NEEDS_NODE = 1 << 7, /* a node's number */
 };
 
 static unsigned codec_command_needs(enum command_kind kind)
@@ -72,10 +73,16 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_STEP_RELEASE:
     case COMMAND_END_RELEASE:
     case COMMAND_COIN:
+    case COMMAND_GET_CLUSTER:
         return NEEDS_NOTHING;
+    case COMMAND_ADD_NODE: case COMMAND_REMOVE_NODE:
+    case COMMAND_TRANSFER_LEADER: case COMMAND_DRAIN_NODE:
+        return NEEDS_NODE;
     case COMMAND_ERASE:
         return NEEDS_REQUEST;
     case COMMAND_LIST_POOLS:
+    case COMMAND_LIST_NODES:
+    case COMMAND_LIST_SHARDS:
         return NEEDS_PAGE;
     case COMMAND_LIST_SLOTS:
     case COMMAND_LIST_RESERVATIONS:
@@ -83,12 +90,6 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_WATCH_SLOTS:
     case COMMAND_WATCH_TICKET:
     case COMMAND_WATCH_EVENTS:
-    case COMMAND_GET_CLUSTER:
-    case COMMAND_LIST_NODES:
-    case COMMAND_LIST_SHARDS:
-    case COMMAND_ADD_NODE:
-    case COMMAND_REMOVE_NODE:
-    case COMMAND_TRANSFER_LEADER:
         break; /* not a shard's business */
     }
     return 0;
@@ -332,12 +333,15 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
     bool has_page = needs & NEEDS_PAGE ? c->page_size >= 1 && c->page_size <= PAGE_SIZE_MAX
                                        : c->page_size == 0;
     bool is_update = c->kind == COMMAND_UPDATE_POOL;
+    bool has_node = !(needs & NEEDS_NODE) || (c->number >= 1 && c->number <= CLUSTER_ID_MAX);
+    has_node = has_node && (c->kind != COMMAND_ADD_NODE ||
+                            (c->note.len > 0 && c->note.len <= CLUSTER_ADDRESS_MAX));
     bool has_random = c->random.len == (c->kind == COMMAND_COIN ? COIN_RANDOM : 0);
     bool has_made = (c->kind == COMMAND_CREATE_POOL || is_update) == (c->new_pool != NULL) &&
                     is_update == (c->pool_mask != 0) && c->pool_mask <= POOL_FIELDS_ALL &&
                     (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
     return needs != 0 && has_random && has_pool && has_request && has_identity && has_slots &&
-           has_page && has_made && codec_command_release_ok(c, needs) &&
+           has_page && has_made && has_node && codec_command_release_ok(c, needs) &&
            m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
            c->page_token.len <= PAGE_TOKEN_MAX && c->note.len <= NOTE_MAX &&
            codec_text_ok(c->note);

@@ -168,6 +168,13 @@ int codec_answer_report(const struct verdict *v, struct arena *arena, struct spa
 int codec_answer_outcome(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span *ret_message);
 
+/* -- codec_cluster.c, codec_cluster_answer.c -------------------------------------------------- */
+
+/* Of a command that command_is_cluster(). */
+int codec_request_cluster(struct codec_ask *ask, struct span message);
+/* Of the results about the cluster. */
+int codec_answer_cluster(const struct verdict *v, struct arena *arena, struct span *ret_message);
+
 /* -- codec_command.c ------------------------------------------------------------------------- */
 
 /* Of everything but identity, assurance, roles and request id; -ENOMEM over the cap. */

@@ -400,7 +400,8 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
     case COMMAND_WATCH_SLOTS:
         return codec_request_watch_slots(ask, message);
     default:
-        return codec_request_of_release(ask, message);
+        return command_is_cluster(ask->command->kind) ? codec_request_cluster(ask, message)
+                                                      : codec_request_of_release(ask, message);
     }
 }
 

@@ -133,6 +133,13 @@ static const char *codec_status_resource(enum reason reason)
         return "fairslot.v1.Release";
     case REASON_TICKET_UNKNOWN:
         return "fairslot.v1.Ticket";
+    case REASON_CLUSTER_UNKNOWN:
+        return "fairslot.admin.v1.Cluster";
+    case REASON_SHARD_UNKNOWN:
+        return "fairslot.admin.v1.Shard";
+    case REASON_NODE_UNKNOWN:
+    case REASON_NODE_EXISTS:
+        return "fairslot.admin.v1.Node";
     default:
         return NULL;
     }

@@ -80,7 +80,16 @@
     X(SLOT_OFFERED, 9, 0, "an open release offers the slot: close or cancel the release first")   \
     X(READ_BUDGET, 8, 1000, "looked at scarce slots too often: once a second tells as much")      \
     X(EVENTS_GONE, 11, 0, "events after that page_token are kept no longer: begin without one")   \
-    X(ERASE_RUNNING, 14, 500, "the erasure is under way: send the request_id again")
+    X(ERASE_RUNNING, 14, 500, "the erasure is under way: send the request_id again")              \
+    X(CLUSTER_UNKNOWN, 5, 0, "this is another cluster")                                           \
+    X(SHARD_UNKNOWN, 5, 0, "no such shard")                                                       \
+    X(NODE_UNKNOWN, 5, 0, "no such node in this shard")                                           \
+    X(NODE_EXISTS, 6, 0, "the node is a member already, or another one has its address")          \
+    X(NODE_LEADS, 9, 0, "the node leads the shard: hand over first")                              \
+    X(NODE_NOT_READY, 9, 0, "the node has no vote, is not heard, lags, or leads already")         \
+    X(VOTER_NEEDED, 9, 0, "too few voters would be left: add another node first")                 \
+    X(CHANGE_RUNNING, 14, 500, "another change of members or leader is under way: try again")     \
+    X(CHANGE_REFUSED, 9, 0, "a shard that is alone has no peers: start it with --id and --peer")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

@@ -61,12 +61,14 @@ enum command_kind {
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
     COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
     COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */
-    COMMAND_GET_CLUSTER = 200,       /* operator; answered by any replica, as it sees it */
-    COMMAND_LIST_NODES = 201,        /* the same */
-    COMMAND_LIST_SHARDS = 202,       /* the same */
+    COMMAND_GET_CLUSTER = 200,       /* operator; answered by any replica, as it sees it; note: the
+                                        cluster that is meant, 32 hex digits, or empty */
+    COMMAND_LIST_NODES = 201,        /* page; the same */
+    COMMAND_LIST_SHARDS = 202,       /* page; the same */
     COMMAND_ADD_NODE = 203,          /* number (node), note (its peers' URL), validate_only */
     COMMAND_REMOVE_NODE = 204,       /* number (node), validate_only; operator; the leader */
     COMMAND_TRANSFER_LEADER = 205,   /* number (node), validate_only; operator; the leader */
+    COMMAND_DRAIN_NODE = 206,        /* the same */
 };
 
 static inline bool command_is_read(enum command_kind kind)
@@ -285,6 +287,11 @@ enum result_kind {
     RESULT_REPORT,       /* report */
     RESULT_OUTCOME,      /* releases[0], outcomes, next_page_token */
     RESULT_EVENTS,       /* events, next_page_token, resume_token */
+    RESULT_CLUSTER,      /* cluster */
+    RESULT_NODES,        /* cluster */
+    RESULT_SHARDS,       /* cluster */
+    RESULT_SHARD,        /* cluster */
+    RESULT_NODE_CHANGE,  /* node, is_done */
 };
 
 /* What the operator's key signed as the answer left (docs/draw.md, "Signatures"). */
@@ -332,6 +339,9 @@ struct verdict {
     const struct event_view *events;
     size_t events_count;
     struct span resume_token;
+    const struct cluster_view *cluster;
+    uint64_t node;         /* that is being added or removed */
+    bool is_done;          /* of RESULT_NODE_CHANGE */
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;

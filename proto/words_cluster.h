@@ -33,26 +33,26 @@ enum state_check {
 /* One member.  What is not known of it is 0, but where another value is said. */
 struct cluster_node_view {
     uint64_t id;
-    struct span address;  /* of its door for other nodes; empty: it is alone and has none */
+    struct span address;  /* of its door for peers; empty: it is alone and has none */
     struct span gateways; /* where gateways reach it; empty: not known */
     bool is_voter;
     bool is_self;         /* the replica that answers */
     enum node_state state;
     uint64_t match_index;   /* its log is durable up to here */
     uint64_t applied_index;
+    uint64_t behind;        /* entries, of what is committed */
     int64_t silent_us;      /* since it was heard last; < 0: not known */
     bool has_clock;
     int64_t clock_us;       /* its wall clock less that of the replica that answers */
     struct span version;    /* of its program; empty: not known */
-    int64_t start_us;       /* wall clock; 0: not known */
     uint64_t disk_free_bytes;
     uint64_t map_used_bytes, map_limit_bytes; /* of the state; limit 0: not known */
     bool is_short_of_room;  /* it refuses what makes new things */
     bool is_disk_foreign;   /* another disk came under this id: it is not heard */
     enum state_check check;
-    uint64_t check_index;
 };
 
+/* Values as fairslot.admin.v1.Problem.Kind. */
 enum cluster_problem_kind {
     PROBLEM_NO_QUORUM = 1,
     PROBLEM_NO_LEADER = 2,
@@ -63,9 +63,8 @@ enum cluster_problem_kind {
     PROBLEM_VERSIONS = 7,
     PROBLEM_TWO_DISKS = 8,
     PROBLEM_STATE_DIFFERS = 9,
-    PROBLEM_LEARNER = 10,
+    PROBLEM_CATCHING_UP = 10,
     PROBLEM_TWO_VOTERS = 11,
-    PROBLEM_DRAINING = 12,
 };
 
 struct cluster_problem_view {
@@ -75,7 +74,7 @@ struct cluster_problem_view {
     struct span next_step; /* what to do */
 };
 
-#define CLUSTER_PROBLEMS_MAX (CLUSTER_NODES_MAX * 6 + 4)
+#define CLUSTER_PROBLEMS_MAX (CLUSTER_NODES_MAX * 7 + 4)
 
 struct cluster_view {
     uint8_t cluster_id[16];
@@ -85,7 +84,8 @@ struct cluster_view {
     uint64_t commit_index;
     uint64_t applied_index;
     int64_t log_time_us;    /* of the last applied entry */
-    uint64_t change;        /* node being added or removed, while that is under way; 0: none */
+    struct span version;    /* of our program */
+    struct span next_page_token;
     const struct cluster_node_view *nodes; /* by id */
     size_t nodes_count;
     const struct cluster_problem_view *problems;

@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 
 #include "ctl/cmd.h"
+#include "ctl/cmd_cluster.h"
 #include "ctl/cmd_release.h"
 #include "ctl/options.h"
 #include "ctl/policy.h"
@@ -352,6 +353,19 @@ const struct verb ctl_verbs[] = {
     {"event", "list", "what became of releases and tickets", cmd_event_list_help,
      cmd_event_list},
     {"event", "watch", "the same, and what comes", cmd_event_watch_help, cmd_event_watch},
+    {"cluster", "init", "configure the first members of a cluster", cmd_cluster_init_help,
+     cmd_cluster_init},
+    {"cluster", "status", "the replicas, and who leads", cmd_cluster_status_help,
+     cmd_cluster_status},
+    {"cluster", "problems", "what is wrong, and what to do", cmd_cluster_problems_help,
+     cmd_cluster_problems},
+    {"node", "list", "every node", cmd_node_list_help, cmd_node_list},
+    {"node", "show", "one node", cmd_node_show_help, cmd_node_show},
+    {"node", "add", "make a node a member", cmd_node_add_help, cmd_node_add},
+    {"node", "remove", "make a node a member no more", cmd_node_remove_help, cmd_node_remove},
+    {"node", "drain", "hand over what a node leads", cmd_node_drain_help, cmd_node_drain},
+    {"shard", "leader", "hand over a shard's leadership", cmd_shard_leader_help,
+     cmd_shard_leader},
     {"cosign", NULL, "a trustee's part of a release's seed", cmd_cosign_help, cmd_cosign},
     {0},
 };

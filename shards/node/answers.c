@@ -24,7 +24,9 @@
 struct answers {
     struct signer *signer;            /* borrowed; NULL: nothing is signed */
     const struct intake_batch *batch; /* the one that is being answered */
+    size_t seen;                      /* its items, answered or left out */
     size_t count;                     /* items answered */
+    bool is_turned_away;              /* what was left out is for the leader */
     size_t bytes;                     /* of their messages */
     bool is_full;                     /* a read had no room */
     struct arena reply;               /* messages and the packed reply */
@@ -68,7 +70,9 @@ void answers_free(struct answers *a)
 void answers_begin(struct answers *a, const struct intake_batch *batch)
 {
     a->batch = batch;
+    a->seen = 0;
     a->count = 0;
+    a->is_turned_away = false;
     a->bytes = 0;
     a->is_full = false;
     arena_reset(&a->reply);
@@ -87,11 +91,23 @@ bool answers_takes_read(const struct answers *a)
 
 static struct answer *answers_next(struct answers *a)
 {
-    CHECK(a->count < a->batch->view.items_count);
+    CHECK(a->seen < a->batch->view.items_count);
     struct answer *x = &a->items[a->count];
-    *x = (struct answer){.call = a->batch->view.items[a->count].call};
+    *x = (struct answer){.call = a->batch->view.items[a->seen].call};
     a->count++;
+    a->seen++;
     return x;
+}
+
+void answers_omit(struct answers *a)
+{
+    CHECK(a->seen < a->batch->view.items_count);
+    a->seen++;
+}
+
+void answers_turn_away(struct answers *a)
+{
+    a->is_turned_away = true;
 }
 
 void answers_refusal(struct answers *a, const struct intake_refusal *refusal)
@@ -107,7 +123,7 @@ void answers_refusal(struct answers *a, const struct intake_refusal *refusal)
 /* Bytes that an answer may take so that every item behind it still has room for a small one. */
 static size_t answers_room(const struct answers *a)
 {
-    size_t left = a->batch->view.items_count - a->count - 1;
+    size_t left = a->batch->view.items_count - a->seen - 1;
     size_t used = a->bytes + left * SMALL_ANSWER;
     return used < REPLY_BYTES_MAX ? REPLY_BYTES_MAX - used : 0;
 }
@@ -161,12 +177,14 @@ int answers_verdict(struct answers *a, const struct verdict *verdict)
 
 int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply)
 {
-    CHECK(a->count == a->batch->view.items_count);
+    CHECK(a->seen == a->batch->view.items_count);
+    IMPLY(!a->is_turned_away, a->count == a->seen);
     struct reply_view reply = {.map_epoch = a->batch->view.map_epoch,
                                .credit = grant.items,
                                .pause_us = grant.pause_us,
                                .answers = a->items,
-                               .answers_count = a->count};
+                               .answers_count = a->count,
+                               .is_turned_away = a->is_turned_away};
     int r = codec_reply_pack(&reply, &a->reply, ret_reply);
     IMPLY(r == 0, ret_reply->len <= BATCH_BYTES_MAX);
     return err_fold(r);

@@ -25,6 +25,10 @@ bool answers_takes_read(const struct answers *a);
 /* The answer to the batch's next item. 0 or < 0. */
 int answers_verdict(struct answers *a, const struct verdict *verdict);
 void answers_refusal(struct answers *a, const struct intake_refusal *refusal);
+/* The next item gets no answer here: only in a reply that turns the rest away. */
+void answers_omit(struct answers *a);
+/* The reply says that what was left out is for the leader, and that none is known. */
+void answers_turn_away(struct answers *a);
 /* The packed reply, borrowed until the next answers_begin().  0 or < 0. */
 int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply);
 

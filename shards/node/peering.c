@@ -219,6 +219,7 @@ static int hash_compare(struct peering *p, uint64_t index)
         struct peer *peer = &p->heard[i];
         const struct hash *h = hash_at(peer->hashes, index);
         if (h->index != index || h->effects == own->effects) {
+            peer->view.has_same = peer->view.has_same || h->index == index;
             continue;
         }
         if (!peer->view.differs) {

@@ -38,6 +38,7 @@
 #define COMMIT_ENTRIES_MAX 512              /* applied in one go */
 #define END_US           (2 * SECOND_US)    /* for rounds under way when the shard stops */
 #define SWEEP_US         SECOND_US          /* between two sweeps, when something was written */
+#define PROMOTE_US       (SECOND_US / 4)    /* between two looks at learners */
 #define EXPIRY_RETRY_US  INT64_C(100000)    /* what is due but cannot be written now */
 
 /* -- answering: only from writer_commit() ------------------------------------------------------ */
@@ -57,10 +58,13 @@ static int writer_item(struct writer *w, struct round *round, struct intake_batc
         return 0;
     }
     struct verdict verdict = {0};
-    int r = ledger_apply(w->ledger, command, round->index, is_read ? 0 : (*place)++,
-                         round->log_time_us, answers_scratch(w->answers), &verdict);
+    int r = command_is_cluster(command->kind)
+                ? writer_ask(w, command, &verdict)
+                : err_fold(ledger_apply(w->ledger, command, round->index, is_read ? 0 : (*place)++,
+                                        round->log_time_us, answers_scratch(w->answers),
+                                        &verdict));
     if (r) {
-        return err_fold(r);
+        return err_trace(r);
     }
     return err_trace(answers_verdict(w->answers, &verdict));
 }
@@ -314,7 +318,7 @@ static int writer_round(struct writer *w)
     r = r ? r : writer_hear(w);
     METRIC_SET(shard_log_index, store_applied_index(w->store));
     if (r == 0 && !w->leads) {
-        writer_refuse(w);
+        r = writer_refuse(w);
     } else if (r == 0 && !w->leaves && w->rounds_count < ROUNDS_PENDING &&
                !store_overlay_full(w->store)) {
         r = writer_make(w, &round); /* else what has come waits where its credit counts it */
@@ -339,7 +343,12 @@ static int writer_round(struct writer *w)
     if (r == 0) {
         writer_speak(w);
     }
-    return r ? err_fold(r) : err_trace(writer_commit(w));
+    r = r ? err_fold(r) : err_trace(writer_commit(w));
+    if (r == 0 && w->peering && w->leads && clock_mono_us() >= w->promote_at_us) {
+        w->promote_at_us = clock_mono_us() + PROMOTE_US;
+        r = writer_promote(w);
+    }
+    return err_trace(r);
 }
 
 /* -- sleeping ---------------------------------------------------------------------------------- */

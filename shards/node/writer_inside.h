@@ -52,6 +52,7 @@ struct writer {
     uint64_t proposed;                    /* last index that a round got */
     bool has_written;                     /* since the last sweep */
     int64_t sweep_at_us, coin_at_us;      /* monotonic: not before */
+    int64_t promote_at_us;                /* the same */
     size_t sweeps;                        /* in the round that is being made: 0 or 1 */
     pthread_t thread;
     pthread_mutex_t lock;                 /* is_started, status */
@@ -69,12 +70,20 @@ int writer_hear(struct writer *w);
 void writer_speak(struct writer *w);
 /* Answers nothing of them: whoever leads is to be asked. */
 void writer_turn_away(struct writer *w, struct list *batches);
-/* Batches and calls for news that came while another one leads. */
-void writer_refuse(struct writer *w);
+/* Batches and calls for news that came while another one leads, or nobody.  0 or < 0. */
+int writer_refuse(struct writer *w);
 /* Log time goes on from an entry of another leader. */
 void writer_follow(struct writer *w);
 /* The wall clock that log time is slewed by. */
 int64_t writer_wall_us(const struct writer *w, int64_t now_us);
+
+/* writer_ask.c: what is answered beside the log. */
+/* A command that command_is_cluster(); spans in the answers' scratch.  0 or < 0. */
+int writer_ask(struct writer *w, const struct command *command, struct verdict *ret_verdict);
+/* Learners that have caught up get their vote.  0 or < 0. */
+int writer_promote(struct writer *w);
+/* Nobody is known to lead: snapshot reads are answered from here, the rest turned away.  0, < 0. */
+int writer_snapshots(struct writer *w, struct list *batches);
 
 /* Rounds until the intake stops and nothing waits.  0 or < 0. */
 int writer_run(struct writer *w);

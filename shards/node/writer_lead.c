@@ -70,14 +70,19 @@ void writer_turn_away(struct writer *w, struct list *batches)
     }
 }
 
-void writer_refuse(struct writer *w)
+int writer_refuse(struct writer *w)
 {
     struct list batches;
     list_init(&batches);
     intake_take_feeds(w->intake, &batches);
+    writer_turn_away(w, &batches);
     while (intake_take(w->intake, &batches, ROUND_ITEMS_MAX, ROUND_BYTES) > 0) {
     }
+    if (replica_leader(w->replica) == 0) {
+        return err_trace(writer_snapshots(w, &batches));
+    }
     writer_turn_away(w, &batches);
+    return 0;
 }
 
 /* -- leading ----------------------------------------------------------------------------------- */

@@ -388,30 +388,6 @@ static void test_reply(void)
        REASON_MESSAGE_MALFORMED);
 }
 
-static void test_report(void)
-{
-    struct node_report report = {span_of("tcp://127.0.0.1:17701"), span_of("1.2"), 5, 6, 7, 8, 9,
-                                 true}, got;
-    struct span bytes;
-    static uint8_t long_text[CLUSTER_ADDRESS_MAX + 1];
-    arena_reset(&arena);
-    EQ(codec_report_pack(&report, &arena, &bytes), 0);
-    EQ(codec_report_unpack(bytes, &arena, &got), 0);
-    OK(span_equal(got.gateways, report.gateways) && span_equal(got.version, report.version));
-    EQ(got.start_us, 5);
-    EQ(got.applied_index, 6);
-    OK(got.disk_free_bytes == 7 && got.map_used_bytes == 8 && got.map_limit_bytes == 9);
-    OK(got.is_short_of_room);
-    memset(long_text, 'a', sizeof long_text);
-    report.gateways = (struct span){long_text, sizeof long_text};
-    EQ(codec_report_pack(&report, &arena, &bytes), 0);
-    EQ(codec_report_unpack(bytes, &arena, &got), REASON_MESSAGE_MALFORMED);
-    report.gateways = span_of("\033[2J"); /* shown in operators' terminals */
-    EQ(codec_report_pack(&report, &arena, &bytes), 0);
-    EQ(codec_report_unpack(bytes, &arena, &got), REASON_MESSAGE_MALFORMED);
-    EQ(codec_report_unpack(span_of("x"), &arena, &got), REASON_MESSAGE_MALFORMED);
-}
-
 static struct span entry_of_all(void)
 {
     struct span packed[KINDS], bytes = {0};
@@ -489,7 +465,6 @@ int main(void)
     TAP_RUN(test_batch_with_inner_kinds);
     TAP_RUN(test_news);
     TAP_RUN(test_reply);
-    TAP_RUN(test_report);
     TAP_RUN(test_entry);
     TAP_RUN(test_entry_damage);
     arena_fini(&arena);

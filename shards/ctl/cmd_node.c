@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* fairslot node add|remove|drain and shard leader: what an operator does to the replicas.
+ *   options -> session -> one call -> what was accepted; with --watch until it is so
+ *   --dry-run: the server checks everything and changes nothing; the plan is printed
+ * Asking again is safe: each of these says what shall be, and one that is so already is done.
+ * Owns one session; fails by telling. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "ctl/cmd_cluster.h"
+#include "ctl/render.h"
+#include "ctl/session.h"
+#include "ctl/talk.h"
+#include "ctl/value.h"
+#include "google/longrunning/operations.pb-c.h"
+
+#define WATCH_S_DEFAULT "10m"
+
+#define NODE_CHANGE_HELP                                                                          \
+    "  --dry-run           check everything, say what would be done, change nothing\n"            \
+    "  --watch             show how far it is, and wait until it is done\n"                       \
+    "  --timeout TIME      with --watch: give up waiting; it goes on by itself (10m)\n"
+
+const char cmd_node_add_help[] =
+    "usage: fairslot node add NODE --peer URL [options]\n"
+    "Makes a node a member that was started with --join: it is sent the state and the log, and\n"
+    "votes when it has caught up.\n"
+    "  NODE                its number: 1 and up, never used before\n"
+    "  --peer URL          where other nodes reach it, as tcp://10.0.0.4:17703\n"
+    NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot node add 4 --peer tcp://10.0.0.4:17703 --dry-run\n";
+
+const char cmd_node_remove_help[] =
+    "usage: fairslot node remove NODE [options]\n"
+    "Makes a node a member no more.  Its number is never used again; its directory is of no use.\n"
+    "Refused for the leader, and where one voter would be left of several.\n"
+    "  NODE                its number, or nodes/NUMBER\n"
+    NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot node remove 3 --dry-run\n";
+
+const char cmd_node_drain_help[] =
+    "usage: fairslot node drain NODE [options]\n"
+    "Hands over what the node leads, so that it can be stopped without a gap: the next leader is\n"
+    "the node that is furthest.  It may be elected again later, when another one fails.\n"
+    "  NODE                its number, or nodes/NUMBER\n"
+    NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot node drain 1 --watch && systemctl restart fairslot-shard\n";
+
+const char cmd_shard_leader_help[] =
+    "usage: fairslot shard leader SHARD --to NODE [options]\n"
+    "Hands leadership of the shard to a node.\n"
+    "  SHARD               its number, or shards/NUMBER: 1\n"
+    "  --to NODE           a node that votes and is not behind\n"
+    NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot shard leader 1 --to 2 --watch\n";
+
+/* One of these verbs at work. */
+struct change {
+    struct options_call call;
+    bool dry_run, watch;
+    const char *timeout, *peer, *to;
+    int64_t timeout_s;
+    char node[CMD_NODE_MAX]; /* that it is about */
+    /* Is it so? */
+    bool (*is_done)(const Fairslot__Admin__V1__Cluster *cluster, const char *node);
+};
+
+/* The words; OPTIONS_E_USAGE and the like become exit codes.  *ret_word: the positional one. */
+static int change_open(const struct verb *verb, int argc, char **argv, struct change *c,
+                       const char **ret_word)
+{
+    struct options_words words;
+    bool is_add = strcmp(verb->name, "add") == 0, is_leader = strcmp(verb->name, "leader") == 0;
+    c->timeout = WATCH_S_DEFAULT;
+    const struct options_spec common[] = {
+        {"dry-run", 0, .flag = &c->dry_run},
+        {"watch", 0, .flag = &c->watch},
+        {"timeout", 0, &c->timeout},
+        OPTIONS_CALL(&c->call),
+        {is_add ? "peer" : is_leader ? "to" : NULL, 0, is_add ? &c->peer : &c->to},
+        {NULL},
+    };
+    const struct options_rule rule = {common, 1, 1, is_leader ? "a SHARD, its number"
+                                                              : "a NODE, its number"};
+    options_call_init(&c->call);
+    int r = options_parse(verb, &rule, argc, argv, &words);
+    if (r != 0) {
+        return r;
+    }
+    *ret_word = words.at[0];
+    r = options_call_check(verb, &c->call);
+    if (r == VERB_OK && !value_duration(c->timeout, &c->timeout_s)) {
+        r = options_wrong(verb, "timeout", c->timeout, "write a time: 90s, 10m, 1h");
+    }
+    return r == VERB_OK ? 0 : OPTIONS_E_USAGE;
+}
+
+/* Asks until it is so. */
+static int change_wait(struct session *session, const struct change *c)
+{
+    const struct timespec pause = {0, 250000000};
+    int64_t until_us = clock_mono_us() + c->timeout_s * SECOND_US;
+    for (;;) {
+        Fairslot__Admin__V1__Cluster *cluster;
+        int r = cmd_cluster_get(session, &cluster);
+        if (r != VERB_OK) {
+            return r;
+        }
+        bool done = c->is_done(cluster, c->node);
+        cmd_cluster_progress(cluster, c->node, done);
+        session_free(cluster);
+        if (done) {
+            return VERB_OK;
+        }
+        if (clock_mono_us() > until_us) {
+            talk_error("it is not done after %s", c->timeout);
+            talk_next("it goes on by itself; look again: fairslot cluster status");
+            return VERB_UNREACHABLE;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int change_say(const struct change *c, const ProtobufCMessage *answer, const char *what)
+{
+    if (options_json(&c->call)) {
+        return render_print_json(render_json(answer));
+    }
+    printf("%s%s\n", c->dry_run ? "would be done: " : "", what);
+    return render_flush();
+}
+
+/* The call, its words, and the wait. */
+static int change_run(const struct change *c, const struct session_call *ask, const char *what)
+{
+    struct session *session;
+    ProtobufCMessage *answer;
+    int r = session_open(&c->call, &session);
+    if (r != VERB_OK) {
+        return r;
+    }
+    r = session_call(session, ask, &answer);
+    if (r == VERB_OK) {
+        r = change_say(c, answer, what);
+        session_free(answer);
+    }
+    if (r == VERB_OK && c->watch && !c->dry_run) {
+        r = change_wait(session, c);
+    }
+    session_close(session);
+    return r;
+}
+
+static bool is_voter(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
+{
+    const Fairslot__Admin__V1__Replica *r = cmd_cluster_replica(cluster, node);
+    return r && r->voter;
+}
+
+static bool is_gone(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
+{
+    return cluster->n_nodes > 0 && cmd_cluster_find(cluster, node) == NULL;
+}
+
+static const char *leader_of(const Fairslot__Admin__V1__Cluster *cluster)
+{
+    return cluster->n_shards ? cluster->shards[0]->leader : "";
+}
+
+static bool is_leader(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
+{
+    return strcmp(leader_of(cluster), node) == 0;
+}
+
+static bool is_drained(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
+{
+    return leader_of(cluster)[0] && !is_leader(cluster, node);
+}
+
+int cmd_node_add(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_voter};
+    const char *word;
+    char what[256];
+    int r = change_open(verb, argc, argv, &c, &word);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!c.peer) {
+        return options_wrong(verb, "peer", "URL", "is needed: where other nodes reach the new one");
+    }
+    if (!cmd_cluster_node(verb, word, c.node)) {
+        return VERB_USAGE;
+    }
+    Fairslot__Admin__V1__AddNodeRequest request = FAIRSLOT__ADMIN__V1__ADD_NODE_REQUEST__INIT;
+    long number = 0;
+    if (!value_count(c.node + 6, 1, __LONG_MAX__, &number)) {
+        return options_wrong(verb, "peer", c.node, "the number is too large");
+    }
+    request.node = number;
+    request.peer_address = (char *)c.peer;
+    request.validate_only = c.dry_run;
+    const struct session_call ask = {CMD_CLUSTER_ADMIN "AddNode", &request.base,
+                                     &google__longrunning__operation__descriptor};
+    snprintf(what, sizeof(what), "%s at %.150s is added: it catches up, then it votes", c.node,
+             c.peer);
+    return change_run(&c, &ask, what);
+}
+
+int cmd_node_remove(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_gone};
+    const char *word;
+    char what[128];
+    int r = change_open(verb, argc, argv, &c, &word);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!cmd_cluster_node(verb, word, c.node)) {
+        return VERB_USAGE;
+    }
+    Fairslot__Admin__V1__RemoveNodeRequest request = FAIRSLOT__ADMIN__V1__REMOVE_NODE_REQUEST__INIT;
+    request.name = c.node;
+    request.validate_only = c.dry_run;
+    const struct session_call ask = {CMD_CLUSTER_ADMIN "RemoveNode", &request.base,
+                                     &google__longrunning__operation__descriptor};
+    snprintf(what, sizeof(what), "%s is removed: stop it, its number is never used again", c.node);
+    return change_run(&c, &ask, what);
+}
+
+int cmd_node_drain(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_drained};
+    const char *word;
+    char what[128];
+    int r = change_open(verb, argc, argv, &c, &word);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!cmd_cluster_node(verb, word, c.node)) {
+        return VERB_USAGE;
+    }
+    Fairslot__Admin__V1__DrainNodeRequest request = FAIRSLOT__ADMIN__V1__DRAIN_NODE_REQUEST__INIT;
+    request.name = c.node;
+    request.validate_only = c.dry_run;
+    const struct session_call ask = {CMD_CLUSTER_ADMIN "DrainNode", &request.base,
+                                     &google__longrunning__operation__descriptor};
+    snprintf(what, sizeof(what), "%s hands over what it leads", c.node);
+    return change_run(&c, &ask, what);
+}
+
+int cmd_shard_leader(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_leader};
+    const char *word;
+    char shard[64], what[128];
+    int r = change_open(verb, argc, argv, &c, &word);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!c.to) {
+        return options_wrong(verb, "to", "NODE", "is needed: who is to lead");
+    }
+    if (!cmd_cluster_node(verb, c.to, c.node)) {
+        return VERB_USAGE;
+    }
+    snprintf(shard, sizeof(shard), "%s%s", strncmp(word, "shards/", 7) == 0 ? "" : "shards/", word);
+    Fairslot__Admin__V1__TransferLeaderRequest request =
+        FAIRSLOT__ADMIN__V1__TRANSFER_LEADER_REQUEST__INIT;
+    request.name = shard;
+    request.to_node = c.node;
+    request.validate_only = c.dry_run;
+    const struct session_call ask = {CMD_CLUSTER_ADMIN "TransferLeader", &request.base,
+                                     &fairslot__admin__v1__shard__descriptor};
+    snprintf(what, sizeof(what), "%s is handed to %s", shard, c.node);
+    return change_run(&c, &ask, what);
+}

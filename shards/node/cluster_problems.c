@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* What is wrong with a shard's replicas, in plain words, each with its next step.
+ * Pure: a view in, sentences out; the worst first.  A sentence says what is seen, the step what to
+ * type or to look at.  Owns nothing; fails over the arena's cap. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "node/cluster.h"
+
+#define CLOCK_US_MAX (SECOND_US) /* off: more is told */
+#define DISK_BYTES   (UINT64_C(1) << 30)
+
+struct list_of {
+    struct arena *arena;
+    struct cluster_problem_view *items;
+    size_t count;
+    bool is_short; /* of memory */
+};
+
+static struct span text_in(struct list_of *l, const char *format, va_list args)
+{
+    char text[400];
+    int n = vsnprintf(text, sizeof text, format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    uint8_t *copy = arena_alloc(l->arena, len + 1);
+    l->is_short = l->is_short || copy == NULL;
+    if (copy) {
+        memcpy(copy, text, len);
+    }
+    return (struct span){copy, copy ? len : 0};
+}
+
+/* The step stands in `next_step`, the sentence is formatted. */
+static void say(struct list_of *l, enum cluster_problem_kind kind, uint64_t node,
+                const char *next_step, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+static void say(struct list_of *l, enum cluster_problem_kind kind, uint64_t node,
+                const char *next_step, const char *format, ...)
+{
+    va_list args;
+    if (l->count == CLUSTER_PROBLEMS_MAX) {
+        return;
+    }
+    va_start(args, format);
+    l->items[l->count++] = (struct cluster_problem_view){
+        kind, node, text_in(l, format, args), span_of(next_step)};
+    va_end(args);
+}
+
+static unsigned long long llu(uint64_t number)
+{
+    return (unsigned long long)number;
+}
+
+static void say_quorum(struct list_of *l, const struct cluster_view *v)
+{
+    size_t voters = 0, heard = 0;
+    for (size_t i = 0; i < v->nodes_count; i++) {
+        const struct cluster_node_view *n = &v->nodes[i];
+        voters += n->is_voter;
+        heard += n->is_voter && n->state != NODE_DOWN && n->state != NODE_UNKNOWN;
+    }
+    if (v->nodes_count == 0) {
+        say(l, PROBLEM_NO_LEADER, v->self, "on the cluster: fairslot node add NODE --peer URL",
+            "node %llu has joined no cluster yet", llu(v->self));
+    } else if (heard <= voters / 2) {
+        say(l, PROBLEM_NO_QUORUM, 0, "start the nodes that are down, or mend the network between "
+            "them: systemctl status fairslot-shard on each",
+            "no quorum: %zu of %zu voters are heard and %zu are needed; nothing can be written",
+            heard, voters, voters / 2 + 1);
+    } else if (v->leader == 0) {
+        say(l, PROBLEM_NO_LEADER, 0, "wait a second and ask again; if it stays, read the logs of "
+            "the nodes", "no leader: node %llu knows of none", llu(v->self));
+    }
+    if (voters > 0 && voters % 2 == 0) {
+        say(l, PROBLEM_TWO_VOTERS, 0, "add a node: fairslot node add NODE --peer URL",
+            "%zu voters survive the loss of no more nodes than %zu would", voters, voters - 1);
+    }
+}
+
+static void say_node(struct list_of *l, const struct cluster_view *v,
+                     const struct cluster_node_view *n)
+{
+    if (n->is_disk_foreign) {
+        say(l, PROBLEM_TWO_DISKS, n->id, "if its disk was lost: fairslot node remove it, and add "
+            "a new number with an empty directory; if two nodes have that --id, correct one",
+            "node %llu came with another disk than before: it is not heard", llu(n->id));
+    } else if (n->state == NODE_DOWN && n->silent_us < 0) {
+        say(l, PROBLEM_NODE_DOWN, n->id, "start it, or look at the network between them; for good: "
+            "fairslot node remove it", "node %llu at %.*s was not heard since this one started",
+            llu(n->id), (int)n->address.len, (const char *)n->address.ptr);
+    } else if (n->state == NODE_DOWN) {
+        say(l, PROBLEM_NODE_DOWN, n->id, "start it, or look at the network between them; for good: "
+            "fairslot node remove it", "node %llu at %.*s was last heard %lld s ago", llu(n->id),
+            (int)n->address.len, (const char *)n->address.ptr,
+            (long long)(n->silent_us / SECOND_US));
+    }
+    if (n->check == STATE_DIFFERS) {
+        say(l, PROBLEM_STATE_DIFFERS, n->id, "stop it, keep its directory for us to look at, "
+            "fairslot node remove it, and add a new number with an empty directory",
+            "node %llu has another state than node %llu at the same entry", llu(n->id),
+            llu(v->self));
+    }
+    if (n->behind > CLUSTER_LAG_MAX && n->state != NODE_DOWN) {
+        say(l, PROBLEM_NODE_LAGS, n->id, "look at its disk and its load: fairslot node show it",
+            "node %llu is %llu entries behind", llu(n->id), llu(n->behind));
+    }
+    if (!n->is_voter && n->state != NODE_DOWN) {
+        say(l, PROBLEM_CATCHING_UP, n->id, "wait: it votes when it has caught up; fairslot cluster "
+            "status --watch", "node %llu has no vote yet: %llu entries behind", llu(n->id),
+            llu(n->behind));
+    }
+}
+
+static void say_health(struct list_of *l, const struct cluster_view *v,
+                       const struct cluster_node_view *n)
+{
+    int64_t off_us = n->has_clock ? llabs(n->clock_us) : 0;
+    if (off_us > CLOCK_US_MAX) {
+        say(l, PROBLEM_CLOCK, n->id, "set the clocks of both by NTP: timedatectl status",
+            "the clock of node %llu is %lld s %s that of node %llu", llu(n->id),
+            (long long)(off_us / SECOND_US), n->clock_us > 0 ? "ahead of" : "behind",
+            llu(v->self));
+    }
+    if (n->is_short_of_room) {
+        say(l, PROBLEM_DISK, n->id, "make room on its disk, or raise shard.state_map: until then "
+            "new holds are refused (STORAGE_FULL) while it leads",
+            "node %llu is nearly full: %llu MiB are free on its disk", llu(n->id),
+            llu(n->disk_free_bytes >> 20));
+    } else if (n->disk_free_bytes > 0 && n->disk_free_bytes < DISK_BYTES) {
+        say(l, PROBLEM_DISK, n->id, "make room on its disk before it refuses new holds",
+            "node %llu has %llu MiB free on its disk", llu(n->id),
+            llu(n->disk_free_bytes >> 20));
+    }
+    if (n->version.len && v->version.len && !span_equal(n->version, v->version)) {
+        say(l, PROBLEM_VERSIONS, n->id, "upgrade the older one; both work together meanwhile",
+            "node %llu runs version %.*s, node %llu %.*s", llu(n->id), (int)n->version.len,
+            (const char *)n->version.ptr, llu(v->self), (int)v->version.len,
+            (const char *)v->version.ptr);
+    }
+}
+
+int cluster_problems(struct cluster_view *view, struct arena *arena)
+{
+    struct list_of l = {arena, arena_alloc(arena, CLUSTER_PROBLEMS_MAX * sizeof *l.items), 0,
+                        false};
+    if (l.items == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    say_quorum(&l, view);
+    for (size_t i = 0; i < view->nodes_count; i++) {
+        say_node(&l, view, &view->nodes[i]);
+    }
+    for (size_t i = 0; i < view->nodes_count; i++) {
+        say_health(&l, view, &view->nodes[i]);
+    }
+    view->problems = l.items;
+    view->problems_count = l.count;
+    return l.is_short ? err_origin(-ENOMEM) : 0;
+}

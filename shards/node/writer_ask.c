@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* What is answered beside the log: commands about the replicas, and what a replica without a leader
+ * may still tell.
+ * Owns nothing; works on the writer.
+ *
+ *   somebody leads   -> everything is for the leader: turned away
+ *   nobody is known  -> snapshot reads from what is applied here, each with its index and log time;
+ *                       all else is turned away, and the gateway refuses it (NO_LEADER)
+ *
+ * Not while a leader is known: a follower's state may be older than what the same caller was just
+ * answered.  Fails only where ledger and replica do. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "node/cluster.h"
+#include "node/writer_inside.h"
+
+static struct cluster writer_cluster(struct writer *w, char door[PEERING_URL_MAX])
+{
+    struct cluster c = {.id = w->own.id, .replica = w->replica, .peering = w->peering,
+                        .store = w->store, .door = door, .program = w->options->program};
+    pthread_mutex_lock(&w->lock);
+    memcpy(door, w->door, PEERING_URL_MAX);
+    pthread_mutex_unlock(&w->lock);
+    store_cluster_id(w->store, c.cluster_id);
+    return c;
+}
+
+int writer_ask(struct writer *w, const struct command *command, struct verdict *ret_verdict)
+{
+    char door[PEERING_URL_MAX];
+    struct cluster c = writer_cluster(w, door);
+    return err_trace(cluster_answer(&c, command, answers_scratch(w->answers), ret_verdict));
+}
+
+int writer_promote(struct writer *w)
+{
+    char door[PEERING_URL_MAX];
+    struct cluster c = writer_cluster(w, door);
+    return err_trace(cluster_turn(&c));
+}
+
+static int snapshot_item(struct writer *w, const struct command *command)
+{
+    struct verdict verdict = {0};
+    struct intake_refusal refusal = {0};
+    if (!answers_takes_read(w->answers)) {
+        refusal.reason = REASON_STILL_QUEUED;
+    }
+    budget_judge(w->budget, w->ledger, command, clock_mono_us(), &refusal);
+    if (refusal.reason != REASON_OK) {
+        answers_refusal(w->answers, &refusal);
+        return 0;
+    }
+    int r = command_is_cluster(command->kind)
+                ? writer_ask(w, command, &verdict)
+                : err_fold(ledger_apply(w->ledger, command, store_applied_index(w->store), 0,
+                                        store_applied_time_us(w->store),
+                                        answers_scratch(w->answers), &verdict));
+    return r ? err_trace(r) : err_trace(answers_verdict(w->answers, &verdict));
+}
+
+static int snapshot(struct writer *w, struct intake_batch *b)
+{
+    struct span reply;
+    int r = 0;
+    answers_begin(w->answers, b);
+    for (size_t i = 0; i < b->view.items_count && r == 0; i++) {
+        const struct command *command = &b->view.items[i].command;
+        if (command_is_snapshot(command->kind)) {
+            r = snapshot_item(w, command);
+        } else {
+            answers_omit(w->answers);
+        }
+    }
+    answers_turn_away(w->answers);
+    r = r ? r : answers_end(w->answers, (struct credit_grant){0}, &reply);
+    if (r == 0) {
+        intake_reply(w->intake, b, reply);
+    }
+    return err_trace(r);
+}
+
+int writer_snapshots(struct writer *w, struct list *batches)
+{
+    struct list *node;
+    while ((node = list_pull(batches)) != NULL) {
+        int r = snapshot(w, CONTAINER_OF(node, struct intake_batch, node));
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
