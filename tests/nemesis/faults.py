@@ -9,7 +9,7 @@ slow   NFQUEUE: every packet late by a time of its own, some lost
 full   its disk has no byte left, or less than the reserve
 eio    strace: every sync fails with EIO; the process has to end, and is started again
 clock  libfaketime: its wall clock is an hour off, either way, or some seconds
-blank  its disk is lost: it comes back with an empty one under its old id
+blank  it comes back with an empty disk under its old id, and has to be sent away
 """
 import os
 import shutil
@@ -104,12 +104,21 @@ def clock(node, dice):
 
 
 def blank(node, dice):
-    """The others must not take it back as the one it was; it comes as a new member."""
+    """The others must not take it back as the one it was."""
     node.signal(signal.SIGKILL)
     node.process.child.wait()
-    shutil.rmtree(node.data)
+    node.put_away()
+    lost = node.data + '.lost'
+    os.rename(node.data, lost)
+    node.start(wait=False)
     yield 'blank', dice.uniform(0.2, 1.0)
-    node.city.rejoin(node)
+    code = node.process.wait(seconds=60)
+    said = ' '.join(node.process.talk)
+    assert code != 0 and 'another disk' in said, f'a blank disk under an old id: {code} {said}'
+    node.put_away()
+    shutil.rmtree(node.data)
+    os.rename(lost, node.data)  # its disk was found again
+    node.start()
 
 
 def known(city):

@@ -3,12 +3,13 @@
 """A flood, and a nemesis beside it: faults of eight kinds in real processes, then the checker.
 
 usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed N] [--rate N]
-              [--people N] [--kinds A,B] [--keep]
+              [--people N] [--kinds A,B] [--log-keep N] [--keep]
   --nodes 3          replicas
   --faults 200       how many, one after the other, each healed before the next
   --minutes 20       how long the people live at least; faults are spread over it
   --acknowledged N   mutations; it goes on until there are that many (1000000)
   --seed N           repeats a schedule (its moments depend on the machine)
+  --log-keep N       entries that a lagging node may miss before it needs a snapshot (1000)
   --keep             keeps history, final state and the nodes' words
 Prints each fault, then what the checker says, the longest write gaps with the faults they touch,
 and `nemesis: passed` or what fell short.  Exit 0 or 1.
@@ -39,8 +40,10 @@ CALM_SECONDS = 30  # writes must flow again so soon after a fault
 def schedule(kinds, count, dice):
     """Every kind as often as any other, in a mixed order; whether the leader is meant."""
     listed = [kinds[number % len(kinds)] for number in range(count)]
+    leaders = [number < count * LEADER_SHARE for number in range(count)]
     dice.shuffle(listed)
-    return [(kind, dice.random() < LEADER_SHARE) for kind in listed]
+    dice.shuffle(leaders)
+    return list(zip(listed, leaders))
 
 
 class Nemesis:
@@ -51,7 +54,11 @@ class Nemesis:
 
     def pick(self, wants_leader):
         """(node, is it the leader?)"""
+        until = time.monotonic() + 10
         leader = self.city.leader()
+        while wants_leader and leader is None and time.monotonic() < until:
+            self.wait(0.05)
+            leader = self.city.leader()
         others = [node for node in self.city.nodes if node is not leader]
         if leader and (wants_leader or not others):
             return leader, True
@@ -121,7 +128,8 @@ def judge(people, times, folder):
 
 def campaign(options):
     """The whole of it; (what fell short, the checker's words, the nemesis)."""
-    city = town.City(nodes=options.nodes, gateways=options.gateways, mib=options.mib)
+    city = town.City(nodes=options.nodes, gateways=options.gateways, mib=options.mib,
+                     shard_options=['--set', f'shard.log_keep={options.log_keep}'])
     people = None
     try:
         city.start()
@@ -133,6 +141,7 @@ def campaign(options):
         people = town.People(city, count=options.people, slots=options.slots, rate=options.rate,
                              seed=options.seed)
         nemesis = Nemesis(city, people, options.seed)
+        nemesis.without = without
         nemesis.run(kinds, options.faults, options.minutes, options.acknowledged)
         people.finish()
         code, said = judge(people, nemesis.times, city.folder)
@@ -144,6 +153,10 @@ def campaign(options):
         if options.keep or short:
             keep(city, people)
         return short, said, nemesis
+    except BaseException:
+        if people:
+            keep(city, people)
+        raise
     finally:
         if people:
             people.close()
@@ -157,7 +170,10 @@ def keep(city, people):
             shutil.copy(path, folder)
     for node in city.nodes:
         with open(os.path.join(folder, f'n{node.number}.log'), 'w', encoding='utf-8') as file:
-            file.write('\n'.join(node.talk + node.process.talk))
+            file.write('\n'.join(node.talk + (node.process.talk if node.process else [])))
+    for number, gateway in enumerate(city.gateways):
+        with open(os.path.join(folder, f'gateway{number}.log'), 'w', encoding='utf-8') as file:
+            file.write('\n'.join(gateway.talk))
     print(f'# kept in {folder}')
 
 
@@ -172,7 +188,8 @@ def parse(words):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (('nodes', 3), ('gateways', 2), ('faults', 200),
                           ('acknowledged', 1000000), ('seed', random.randrange(1 << 32)),
-                          ('rate', 3000), ('people', 600), ('slots', 700000), ('mib', 3000)):
+                          ('rate', 3000), ('people', 600), ('slots', 700000), ('mib', 3000),
+                          ('log-keep', 1000)):
         parser.add_argument('--' + name, type=int, default=default)
     parser.add_argument('--minutes', type=float, default=20)
     parser.add_argument('--kinds', default='')

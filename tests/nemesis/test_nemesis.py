@@ -20,16 +20,29 @@ import tap  # noqa: E402
 SEED = os.environ.get('FAIRSLOT_SEED', str(random.SystemRandom().randrange(1 << 32)))
 
 
-def test_one_node():
-    """It is away while it is hit; what it acknowledged stays."""
-    options = run.parse(['--nodes', '1', '--gateways', '1', '--faults', '7', '--minutes', '0',
-                         '--acknowledged', '5000', '--mib', '700', '--slots', '40000', '--rate',
-                         '1200', '--people', '200', '--seed', SEED])
+def campaign(nodes, count, *more):
+    options = run.parse(['--nodes', str(nodes), '--faults', str(count), '--minutes', '0', '--mib',
+                         '700', '--rate', '1200', '--people', '200', '--slots', '30000',
+                         '--acknowledged', '3000', '--seed', SEED, *more])
     short, said, nemesis = run.campaign(options)
     print(''.join(f'# {line}\n' for line in [f'seed {SEED}', *said.splitlines()]), end='')
     assert not short, short
-    assert sum(nemesis.count.values()) == 7 and len(nemesis.count) >= 5, nemesis.count
+    assert sum(nemesis.count.values()) == count, nemesis.count
     assert 'wrong 0' in said and 'planted 11, caught 11' in said
+    return nemesis
+
+
+def test_one_node():
+    """It is away while it is hit; what it acknowledged stays."""
+    campaign(1, 4, '--gateways', '1')
+
+
+def test_three_nodes():
+    """They go on while one of them is hit, the leader among them."""
+    nemesis = campaign(3, 8)
+    assert nemesis.leader_hits >= 2, nemesis.leader_hits
+    if not nemesis.without:
+        assert len(nemesis.count) == 8, nemesis.count
 
 
 if __name__ == '__main__':

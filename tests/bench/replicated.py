@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""Replicas: what three voters decide a second beside one, how long nobody can write when the leader is
+killed and when all three are restarted one by one, and what others do on the same machine."""
+import os
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+import kit
+
+NAMES = ("replicated", "failover", "rolling", "compare")
+HERE = os.path.dirname(os.path.abspath(__file__))
+BATCH = 256
+IDENTITIES = 20000 if kit.QUICK else 100000
+SLOTS = 500000 if kit.QUICK else 2000000
+KILLS = 3 if kit.QUICK else 34  # of each run: a hundred in all
+measured = {}  # what `compare` compares with
+
+
+def trio(options=()):
+    """Three replicas and a gateway: the fixture of the end-to-end tests."""
+    for folder in ("e2e", "nemesis"):
+        path = os.path.join(os.path.dirname(HERE), folder)
+        if path not in sys.path:
+            sys.path.insert(0, path)
+    from trio import Trio
+    return Trio(options)
+
+
+def bench_shard(target):
+    """`fairslot bench shard` against a door; its JSON."""
+    import json
+    done = subprocess.run([kit.FAIRSLOT, "bench", "shard", "--target", target, "--identities",
+                           str(IDENTITIES), "--pools", "50", "--slots", str(SLOTS), "--batch",
+                           str(BATCH), "--seconds", str(kit.SECONDS)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        sys.exit("figures: bench shard failed: " + done.stderr.decode()[-1000:])
+    return json.loads(done.stdout)
+
+
+def free_cores(server):
+    """Nobody is pinned: three voters and their load share two cores."""
+    for path in os.listdir("/proc/%d/task" % server.process.pid):
+        os.sched_setaffinity(int(path), range(os.cpu_count()))
+
+
+def figure_replicated(work):
+    one, three = [], []
+    for run in range(kit.RUNS):
+        data = os.path.join(work, "one%d" % run)
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        free_cores(server)
+        one.append(bench_shard(server.address)["mutations_per_s"])
+        server.stop()
+        shutil.rmtree(data)
+        city = trio().start()
+        try:
+            three.append(bench_shard(city.doors[city.leader()])["mutations_per_s"])
+        finally:
+            city.close()
+    measured["three"] = statistics.median(three)
+    kit.note("one voter, shard alone, nng batches of 256, nobody pinned", "/s", one, 120000, True)
+    kit.note("three voters, three processes on this machine", "/s", three, 60000, True)
+
+
+class Stage:
+    """What nemesis' people need to know of a Trio."""
+
+    def __init__(self, trio_, folder):
+        self.data, self.folder = trio_.data, folder
+        self.gateways = [type("Gateway", (), {"target": trio_.target})]
+
+    @staticmethod
+    def in_town(*words):
+        return list(map(str, words))
+
+
+def acknowledged(history):
+    """When mutations were acknowledged, in order; seconds of the monotonic clock."""
+    with open(history, "rb") as file:
+        records = file.read()
+    times = [line[1] / 1e6 for line in struct.iter_unpack("<qq4Qq3IHBBB7x", records)
+             if line[12] == 1 and line[11] in (1, 2, 3, 4)]
+    return sorted(times)
+
+
+def longest(times, begin, end):
+    """The longest time without an acknowledgement that touches [begin, end)."""
+    gap, before = 0.0, begin
+    for at in times:
+        if at > before and before < end and at > begin:
+            gap = max(gap, at - max(before, begin))
+        before = max(before, at)
+    return gap
+
+
+def under_load(work, act, options=()):
+    """Runs act(trio) while people book a thousand times a second; (times, what act returned)."""
+    city = trio(options).start()
+    import city as town
+    people = None
+    try:
+        city.leader()
+        people = town.People(Stage(city, work), count=200, slots=100000, rate=1000)
+        time.sleep(2)
+        result = act(city)
+        time.sleep(2)
+        people.finish()
+        check = os.path.join(town.BUILD, "check")
+        done = subprocess.run([check, people.history, people.final], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit("figures: something was lost: " + done.stdout[-3000:])
+        return acknowledged(people.history), result
+    finally:
+        if people:
+            people.close()
+        city.close()
+
+
+def figure_failover(work):
+    def kill_leaders(city):
+        moments = []
+        for _ in range(KILLS):
+            leader = city.leader()
+            moments.append(time.monotonic())
+            city.shards[leader].kill()
+            city.leader(but=leader)
+            time.sleep(0.5)
+            city.start_shard(leader).wait_ready("shard")
+            city.level()
+            time.sleep(0.5)
+        return moments
+
+    p99, middle = [], []
+    for _ in range(kit.RUNS):
+        times, moments = under_load(work, kill_leaders)
+        gaps = sorted(longest(times, at, at + 1) for at in moments)
+        p99.append(gaps[min(len(gaps) - 1, len(gaps) * 99 // 100)])
+        middle.append(statistics.median(gaps))
+    kit.note("the leader is killed, %d times: longest time without a write, p99" % KILLS, "s", p99, 1)
+    kit.note("  median", "s", middle, 1)
+
+
+def figure_rolling(work):
+    def restart_all(city):
+        begin = time.monotonic()
+        for node in (1, 2, 3):
+            if city.shards[node].stop() != 0:
+                sys.exit("figures: a node did not stop well")
+            city.start_shard(node).wait_ready("shard")
+            city.level()
+            time.sleep(0.5)
+        return begin, time.monotonic()
+
+    gaps = []
+    for _ in range(kit.RUNS):
+        times, (begin, end) = under_load(work, restart_all)
+        gaps.append(longest(times, begin, end) * 1e3)
+    kit.note("three nodes restarted one by one under load: longest time without a write", "ms", gaps,
+             300)
+
+
+def wait_port(port, seconds=20):
+    import socket
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit("figures: nobody listens on %d" % port)
+
+
+def ended(process):
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+
+
+def redis(work):
+    """(64 connections, the same pipelined 16 deep): SET a second, fsync always."""
+    port = 18379
+    server = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save",
+                               "", "--appendonly", "yes", "--appendfsync", "always", "--dir", work],
+                              stdout=subprocess.DEVNULL)
+    try:
+        wait_port(port)
+        rates = []
+        for more in ([], ["-P", "16"]):
+            said = subprocess.run(["redis-benchmark", "-p", str(port), "-t", "set", "-c", "64", "-r",
+                                   "1000000", "-d", "120", "-n",
+                                   "50000" if kit.QUICK else "300000", "--csv", *more],
+                                  capture_output=True, text=True, check=True).stdout
+            rates.append(float(said.strip().splitlines()[-1].split(",")[1].strip('"')))
+        return rates
+    finally:
+        ended(server)
+
+
+def postgresql(work):
+    """Inserts a second by 64 clients, each its own transaction."""
+    programs = sorted(p for p in os.listdir("/usr/lib/postgresql"))[-1]
+    bin_ = "/usr/lib/postgresql/%s/bin/" % programs
+    data, port = os.path.join(work, "pg"), 18432
+    as_other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    os.chmod(work, 0o755)
+    os.mkdir(data)
+    if as_other:
+        shutil.chown(data, "postgres")
+    run = lambda *words: subprocess.run([*as_other, *words], check=True, capture_output=True,
+                                        text=True)
+    run(bin_ + "initdb", "-D", data, "-A", "trust", "-U", "bench")
+    server = subprocess.Popen([*as_other, bin_ + "postgres", "-D", data, "-p", str(port), "-k", data,
+                               "-c", "listen_addresses=127.0.0.1"], stderr=subprocess.DEVNULL)
+    try:
+        wait_port(port)
+        at = ["-h", "127.0.0.1", "-p", str(port), "-U", "bench"]
+        run("psql", *at, "-d", "postgres", "-c",
+            "create table hold (slot bigint, who bytea, made timestamptz default now())")
+        script = os.path.join(data, "insert.sql")
+        with open(script, "w") as file:
+            file.write("\\set slot random(1, 100000000)\n"
+                       "insert into hold (slot, who) values (:slot, '\\x00112233445566778899');\n")
+        said = run("pgbench", *at, "-n", "-c", "64", "-j", "1", "-T", str(kit.SECONDS), "-M",
+                   "prepared", "-f", script, "postgres").stdout
+        return [float(line.split("=")[1].split()[0]) for line in said.splitlines()
+                if line.startswith("tps")][0]
+    finally:
+        subprocess.run([*as_other, bin_ + "pg_ctl", "-D", data, "-m", "fast", "stop"],
+                       capture_output=True)
+        server.wait(30)
+
+
+def etcd(work):
+    """Puts a second into three nodes, 64 connections, by h2load."""
+    names = ["n%d" % n for n in (1, 2, 3)]
+    peers = ",".join("%s=http://127.0.0.1:%d" % (name, 18380 + n) for n, name in enumerate(names))
+    nodes = []
+    try:
+        for n, name in enumerate(names):
+            client, peer = ("http://127.0.0.1:%d" % (base + n) for base in (18479, 18380))
+            nodes.append(subprocess.Popen(
+                ["etcd", "--name", name, "--data-dir", os.path.join(work, name),
+                 "--listen-client-urls", client, "--advertise-client-urls", client,
+                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                 "--initial-cluster", peers, "--initial-cluster-state", "new"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_port(18479)
+        time.sleep(3)
+        key, value = b"slot/20300101", b"x" * 120
+        put = b"\n" + bytes([len(key)]) + key + b"\x12" + bytes([len(value)]) + value
+        body = os.path.join(work, "put")
+        with open(body, "wb") as file:
+            file.write(b"\0" + struct.pack(">I", len(put)) + put)
+        said = subprocess.run(["h2load", "-n", "10000" if kit.QUICK else "40000", "-c", "64", "-d",
+                               body, "-H", "content-type: application/grpc", "-H", "te: trailers",
+                               "http://127.0.0.1:18479/etcdserverpb.KV/Put"], capture_output=True,
+                              text=True, check=True).stdout
+        finished = next(line for line in said.splitlines() if line.startswith("finished"))
+        return float(finished.split(",")[1].split()[0])
+    finally:
+        for node in nodes:
+            ended(node)
+
+
+def figure_compare(work):
+    """Beside what fairslot's three voters do; each only when its package is there."""
+    if "three" not in measured:
+        figure_replicated(work)
+    ours = measured["three"]
+    rows = (("Redis, fsync always, 64 connections", "redis-server", lambda w: redis(w)[0]),
+            ("Redis, the same, 16 commands pipelined", "redis-server", lambda w: redis(w)[1]),
+            ("PostgreSQL, 64 clients, one insert a transaction", "pgbench", postgresql),
+            ("etcd, three nodes, 64 connections", "etcd", etcd))
+    for what, program, measure in rows:
+        if not shutil.which(program):
+            print("%s: not installed (deploy/install compare)" % what)
+            continue
+        values = []
+        for _ in range(kit.RUNS):
+            with tempfile.TemporaryDirectory(prefix="fairslot-compare-") as folder:
+                values.append(measure(folder))
+        kit.note(what, "/s", values, ours)  # met: three durable voters are ahead of it
+
+
+def run(name, _):
+    with tempfile.TemporaryDirectory(prefix="fairslot-figures-") as work:
+        globals()["figure_" + name](work)
