@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Replicas: what three voters decide a second beside one, how long nobody can write when the leader is
-killed and when all three are restarted one by one, and what others do on the same machine."""
+"""Replicas: what three voters decide a second beside one, how long nobody can write when the leader
+is killed and when all three are restarted one by one, and what others do on the same machine."""
 import os
 import shutil
 import signal
@@ -113,7 +113,8 @@ def under_load(work, act, options=()):
         time.sleep(2)
         people.finish()
         check = os.path.join(town.BUILD, "check")
-        done = subprocess.run([check, people.history, people.final], capture_output=True, text=True)
+        done = subprocess.run([check, people.history, people.final], capture_output=True,
+                              text=True)
         if done.returncode != 0:
             sys.exit("figures: something was lost: " + done.stdout[-3000:])
         return acknowledged(people.history), result
@@ -143,7 +144,8 @@ def figure_failover(work):
         gaps = sorted(longest(times, at, at + 1) for at in moments)
         p99.append(gaps[min(len(gaps) - 1, len(gaps) * 99 // 100)])
         middle.append(statistics.median(gaps))
-    kit.note("the leader is killed, %d times: longest time without a write, p99" % KILLS, "s", p99, 1)
+    kit.note("the leader is killed, %d times: longest time without a write, p99" % KILLS, "s",
+             p99, 1)
     kit.note("  median", "s", middle, 1)
 
 
@@ -162,8 +164,8 @@ def figure_rolling(work):
     for _ in range(kit.RUNS):
         times, (begin, end) = under_load(work, restart_all)
         gaps.append(longest(times, begin, end) * 1e3)
-    kit.note("three nodes restarted one by one under load: longest time without a write", "ms", gaps,
-             300)
+    kit.note("three nodes restarted one by one under load: longest time without a write", "ms",
+             gaps, 300)
 
 
 def wait_port(port, seconds=20):
@@ -192,10 +194,9 @@ def redis(work):
         wait_port(port)
         rates = []
         for more in ([], ["-P", "16"]):
-            said = subprocess.run(["redis-benchmark", "-p", str(port), "-t", "set", "-c", "64", "-r",
-                                   "1000000", "-d", "120", "-n",
-                                   "50000" if kit.QUICK else "300000", "--csv", *more],
-                                  capture_output=True, text=True, check=True).stdout
+            words = ["redis-benchmark", "-p", str(port), "-t", "set", "-c", "64", "-r", "1000000",
+                     "-d", "120", "-n", "50000" if kit.QUICK else "300000", "--csv", *more]
+            said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
             rates.append(float(said.strip().splitlines()[-1].split(",")[1].strip('"')))
         return rates
     finally:
@@ -215,8 +216,9 @@ def postgresql(work):
     run = lambda *words: subprocess.run([*as_other, *words], check=True, capture_output=True,
                                         text=True)
     run(bin_ + "initdb", "-D", data, "-A", "trust", "-U", "bench")
-    server = subprocess.Popen([*as_other, bin_ + "postgres", "-D", data, "-p", str(port), "-k", data,
-                               "-c", "listen_addresses=127.0.0.1"], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([*as_other, bin_ + "postgres", "-D", data, "-p", str(port), "-k",
+                               data, "-c", "listen_addresses=127.0.0.1"],
+                              stderr=subprocess.DEVNULL)
     try:
         wait_port(port)
         at = ["-h", "127.0.0.1", "-p", str(port), "-U", "bench"]

@@ -302,7 +302,8 @@ class People:
             file.write('\n'.join(house.mint(city.data, 'person', count=count, ttl='6h')) + '\n')
         words = [os.path.join(BUILD, 'people'), '--operator', city.data + '/operator.token',
                  '--tokens', tokens, '--history', self.history, '--final', self.final,
-                 '--slots', slots, '--rate', rate, '--seed', seed]
+                 '--slots', slots, '--pools', max(1, slots // 20000), '--rate', rate,
+                 '--seed', seed]
         for gateway in city.gateways:
             words += ['--target', gateway.target]
         self.child = subprocess.Popen(city.in_town(*words), stdin=subprocess.PIPE, text=True,

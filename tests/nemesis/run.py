@@ -128,6 +128,7 @@ def judge(people, times, folder):
 
 def campaign(options):
     """The whole of it; (what fell short, the checker's words, the nemesis)."""
+    began = time.monotonic()
     city = town.City(nodes=options.nodes, gateways=options.gateways, mib=options.mib,
                      shard_options=['--set', f'shard.log_keep={options.log_keep}'])
     people = None
@@ -143,8 +144,12 @@ def campaign(options):
         nemesis = Nemesis(city, people, options.seed)
         nemesis.without = without
         nemesis.run(kinds, options.faults, options.minutes, options.acknowledged)
+        lived = time.monotonic()
         people.finish()
         code, said = judge(people, nemesis.times, city.folder)
+        print(f'# began after {nemesis.began - began:.0f} s, faults took '
+              f'{lived - nemesis.began:.0f} s, the end and the checker '
+              f'{time.monotonic() - lived:.0f} s')
         short = [] if code == 0 else ['the checker is not content']
         for node in city.nodes:
             sick = [line for line in node.talk + node.process.talk

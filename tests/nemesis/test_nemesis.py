@@ -22,7 +22,7 @@ SEED = os.environ.get('FAIRSLOT_SEED', str(random.SystemRandom().randrange(1 << 
 
 def campaign(nodes, count, *more):
     options = run.parse(['--nodes', str(nodes), '--faults', str(count), '--minutes', '0', '--mib',
-                         '700', '--rate', '1200', '--people', '200', '--slots', '30000',
+                         '700', '--rate', '1000', '--people', '120', '--slots', '16000',
                          '--acknowledged', '3000', '--seed', SEED, *more])
     short, said, nemesis = run.campaign(options)
     print(''.join(f'# {line}\n' for line in [f'seed {SEED}', *said.splitlines()]), end='')
