@@ -70,6 +70,7 @@
     E(STATE_DIFFERS, 3024, ERROR, 2, "Replicas do not have the same state at the same index.")    \
     E(SNAPSHOT_WANTED, 3025, INFO, 2, "This replica is too far behind: it fetches a state.")      \
     E(SNAPSHOT_INSTALLED, 3026, INFO, 2, "A state of another replica was installed.")             \
-    E(SNAPSHOT_FAILED, 3027, WARN, 2, "A state could not be made or fetched; tried again.")
+    E(SNAPSHOT_FAILED, 3027, WARN, 2, "A state could not be made or fetched; tried again.") \
+    E(SHARD_YIELDS, 3028, WARN, 5, "This leader's disk is full: another replica shall lead.")
 
 #endif

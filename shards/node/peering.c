@@ -497,6 +497,12 @@ bool peering_reaches(const struct peering *p, uint64_t id)
            peers_connected(p->peers, id);
 }
 
+uint8_t peering_room(const struct peering *p, uint64_t id)
+{
+    const struct peer *peer = peer_find(p, id);
+    return peer && peer->view.status.program[0] ? peer->view.status.room : STORE_ROOM_NONE;
+}
+
 const char *peering_door(const struct peering *p, uint64_t id)
 {
     const struct peer *peer = peer_find(p, id);

@@ -88,6 +88,8 @@ int64_t peering_wall_us(const struct peering *p, int64_t now_us, int64_t own_wal
 int peering_applied(struct peering *p, uint64_t index, uint64_t effects);
 /* Our stream to it stands, and it spoke a moment ago. */
 bool peering_reaches(const struct peering *p, uint64_t id);
+/* Its enum store_room as it last said; STORE_ROOM_NONE: not said. */
+uint8_t peering_room(const struct peering *p, uint64_t id);
 /* Where gateways reach that replica; "": not known. */
 const char *peering_door(const struct peering *p, uint64_t id);
 /* The peers heard of, in the order of members; returns their number. */

@@ -41,6 +41,7 @@ struct writer {
     bool is_leaving;                      /* another one shall lead; under the lock */
     bool has_left;                        /* ... and does, or cannot; under the lock */
     bool leaves;                          /* is_leaving was seen: no round is begun */
+    int64_t yield_at_us;                  /* monotonic: not handed over for want of room before */
     uint64_t leaving_to;                  /* whom it was handed to; 0: nobody yet */
     const char *why;                      /* it cannot go on, in words; NULL: by errno */
     struct replay replay;

@@ -27,6 +27,7 @@
 #define GAP_US          SECOND_US       /* without an entry: longer is a gap */
 #define EXPIRY_PAUSE_US (3 * SECOND_US)
 #define REPLY_ARENA_MAX (64 * 1024)
+#define YIELD_US        (5 * SECOND_US)
 #define LOG_KEPT        20000           /* entries, for whoever lags behind a leader to be */
 
 int64_t writer_wall_us(const struct writer *w, int64_t now_us)
@@ -142,8 +143,9 @@ static void say_status(struct writer *w, int64_t now_us)
     peering_say_status(w->peering, &own, now_us);
 }
 
-/* The voter that has most of the log, among those who are reached; 0: nobody. */
-static uint64_t successor(struct writer *w)
+/* The voter that has most of the log, among those who are reached and have so much room; 0:
+ * nobody. */
+static uint64_t successor(struct writer *w, enum store_room room)
 {
     struct replica_member members[REPLICA_MEMBERS_MAX];
     size_t count = replica_members(w->replica, members);
@@ -151,12 +153,26 @@ static uint64_t successor(struct writer *w)
     for (size_t i = 0; i < count; i++) {
         uint64_t id = members[i].id, match = replica_match(w->replica, id);
         if (id != w->own.id && members[i].role == REPLICA_VOTER && match >= best_match &&
-            peering_reaches(w->peering, id)) {
+            peering_reaches(w->peering, id) && peering_room(w->peering, id) <= room) {
             best = id;
             best_match = match;
         }
     }
     return best;
+}
+
+/* A leader whose disk is full would refuse for all: somebody with room shall lead. */
+static void yield(struct writer *w, int64_t now_us)
+{
+    if (!w->leads || now_us < w->yield_at_us || store_room(w->store) != STORE_ROOM_NONE) {
+        return;
+    }
+    w->yield_at_us = now_us + YIELD_US;
+    uint64_t to = successor(w, STORE_ROOM_OK);
+    if (to && replica_transfer(w->replica, to) == 0) {
+        log_event(LOG_SHARD_YIELDS, LOG_FIELDS(LOG_NUMBER("node", to)),
+                  "shard: no room here: node %llu shall lead", (unsigned long long)to);
+    }
 }
 
 /* Hands leadership over, once; whoever waits for it hears when it is over. */
@@ -171,7 +187,7 @@ static void leave(struct writer *w)
     w->leaves = true;
     bool has_left = !w->leads && !replica_is_leader(w->replica);
     if (!has_left && w->leaving_to == 0 && w->rounds_count == 0) {
-        w->leaving_to = successor(w);
+        w->leaving_to = successor(w, STORE_ROOM_NONE);
         has_left = w->leaving_to == 0 || replica_transfer(w->replica, w->leaving_to) != 0;
     }
     if (has_left) {
@@ -201,6 +217,7 @@ void writer_speak(struct writer *w)
         begin(w);
     }
     leave(w);
+    yield(w, now_us);
     METRIC_SET(shard_leader, w->leads);
     METRIC_SET(shard_term, replica_term(w->replica));
     METRIC_SET(shard_committed_index, replica_committed(w->replica));

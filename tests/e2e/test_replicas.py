@@ -140,6 +140,24 @@ def test_too_far_behind_gets_the_state():
     TRIO.level()
 
 
+def test_a_full_disk_does_not_lead():
+    """One of three has no room: another one leads, however the election went."""
+    full, roomy = TRIO.followers()
+    leader = TRIO.leader()
+    assert TRIO.shards[full].stop() == 0
+    TRIO.start_shard(full, '--set', 'shard.disk_reserve=1TiB').wait_ready('shard')
+    TRIO.level()
+    time.sleep(1.5)  # they tell each other of their room once a second
+    TRIO.shards[leader].kill()
+    eventually(lambda: TRIO.leader(but=leader) == roomy, seconds=60)
+    book(4)
+    check()
+    TRIO.start_shard(leader).wait_ready('shard')
+    assert TRIO.shards[full].stop() == 0
+    TRIO.start_shard(full).wait_ready('shard')
+    TRIO.level()
+
+
 def test_without_a_majority_nothing_is_decided():
     first, second = TRIO.followers()
     TRIO.shards[first].kill()

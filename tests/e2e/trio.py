@@ -57,8 +57,8 @@ class Trio(Server):
     def folder(self, i):
         return os.path.join(self.data, f'node {i}')
 
-    def start_shard(self, i):
-        self.shards[i] = Process(*self.words(i), binary=self.binaries.get(i, BINARY))
+    def start_shard(self, i, *more):
+        self.shards[i] = Process(*self.words(i), *more, binary=self.binaries.get(i, BINARY))
         return self.shards[i]
 
     def start_gateway(self):
