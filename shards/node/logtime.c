@@ -36,3 +36,16 @@ void logtime_follow(struct logtime *t, int64_t log_us, int64_t mono_us)
 {
     *t = (struct logtime){.log_us = log_us, .mono_us = mono_us};
 }
+
+int64_t logtime_majority(int64_t *clocks, size_t count, size_t voters)
+{
+    for (size_t i = 1; i < count; i++) { /* latest first */
+        for (size_t k = i; k > 0 && clocks[k] > clocks[k - 1]; k--) {
+            int64_t later = clocks[k];
+            clocks[k] = clocks[k - 1];
+            clocks[k - 1] = later;
+        }
+    }
+    size_t before = voters / 2; /* with that many before it, a majority has passed it */
+    return clocks[before < count ? before : count - 1];
+}

@@ -21,6 +21,9 @@ void logtime_init(struct logtime *t, int64_t last_log_us, int64_t wall_us, int64
 /* Steps to mono_us (an earlier instant steps by nothing) and returns the log time. */
 int64_t logtime_advance(struct logtime *t, int64_t wall_us, int64_t mono_us);
 
+/* The latest instant that the clocks of a majority of so many voters have passed; with fewer clocks
+ * than that, the earliest of them.  Sorts clocks; count > 0. */
+int64_t logtime_majority(int64_t *clocks, size_t count, size_t voters);
 /* Another one leads: its entry of that log time came at that monotonic instant. */
 void logtime_follow(struct logtime *t, int64_t log_us, int64_t mono_us);
 

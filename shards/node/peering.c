@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "node/logtime.h"
 
 #define STATUS_US   SECOND_US
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
@@ -479,15 +480,7 @@ int64_t peering_wall_us(const struct peering *p, int64_t now_us, int64_t own_wal
             clocks[count++] = peer->wall_us + (now_us - peer->wall_at_us);
         }
     }
-    for (size_t i = 1; i < count; i++) { /* latest first */
-        for (size_t k = i; k > 0 && clocks[k] > clocks[k - 1]; k--) {
-            int64_t other = clocks[k];
-            clocks[k] = clocks[k - 1];
-            clocks[k - 1] = other;
-        }
-    }
-    size_t most = voters(p) / 2; /* with that many before it, a majority has passed it */
-    return clocks[most < count ? most : count - 1];
+    return logtime_majority(clocks, count, voters(p));
 }
 
 bool peering_reaches(const struct peering *p, uint64_t id)

@@ -71,11 +71,41 @@ static void test_never_goes_back(void)
     OK(t.mono_us >= mono);
 }
 
+static int64_t majority(size_t voters, size_t count, int64_t a, int64_t b, int64_t c)
+{
+    int64_t clocks[3] = {a, b, c};
+    return logtime_majority(clocks, count, voters);
+}
+
+static void test_a_majority_has_passed_it(void)
+{
+    const int64_t hour = HOUR_US, now = start_us;
+    EQ(majority(3, 3, now, now + 1, now + 2), now + 1);
+    EQ(majority(3, 3, now + hour, now, now + 1), now + 1); /* one is an hour ahead */
+    EQ(majority(3, 3, now - hour, now, now + 1), now);     /* one is an hour behind */
+    EQ(majority(3, 3, now + hour, now + hour, now), now + hour); /* two are: nobody can tell */
+    EQ(majority(3, 2, now + hour, now, 0), now); /* one is not heard: the earlier of two */
+    EQ(majority(5, 3, now + hour, now, now + 1), now);
+    EQ(majority(3, 1, now + hour, 0, 0), now + hour); /* alone heard */
+    EQ(majority(1, 1, now, 0, 0), now);
+    EQ(majority(2, 2, now, now + hour, 0), now);
+}
+
+static void test_goes_on_from_another_leader(void)
+{
+    struct logtime t;
+    logtime_init(&t, start_us, start_us, 0);
+    logtime_follow(&t, start_us + 7 * SECOND_US, 3 * SECOND_US);
+    EQ(logtime_advance(&t, start_us + 9 * SECOND_US, 5 * SECOND_US), start_us + 9 * SECOND_US);
+}
+
 int main(void)
 {
     TAP_RUN(test_starts_at_the_later);
     TAP_RUN(test_follows_agreeing_clocks);
     TAP_RUN(test_slews_by_one_percent);
     TAP_RUN(test_never_goes_back);
+    TAP_RUN(test_a_majority_has_passed_it);
+    TAP_RUN(test_goes_on_from_another_leader);
     return tap_done();
 }
