@@ -125,7 +125,9 @@ static int codec_answer_pools(const struct verdict *v, struct arena *arena,
     m.n_pools = v->pools_count;
     m.pools = arena_alloc(arena, v->pools_count * sizeof(void *));
     m.next_page_token = codec_text(arena, v->next_page_token);
-    bool ok = m.pools && m.next_page_token;
+    m.as_of_time = codec_timestamp(arena, v->as_of_us);
+    m.as_of_index = (int64_t)v->as_of_index;
+    bool ok = m.pools && m.next_page_token && m.as_of_time;
     for (size_t i = 0; ok && i < v->pools_count; i++) {
         m.pools[i] = codec_pool_message(arena, &v->pools[i], true);
         ok = m.pools[i] != NULL;
@@ -141,6 +143,7 @@ static int codec_answer_list_slots(const struct verdict *v, struct arena *arena,
     m.slots = codec_answer_slots(arena, v->pool, v->slots, v->slots_count);
     m.next_page_token = codec_text(arena, v->next_page_token);
     m.as_of_time = codec_timestamp(arena, v->as_of_us);
+    m.as_of_index = (int64_t)v->as_of_index;
     bool ok = m.slots && m.next_page_token && m.as_of_time;
     return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
 }

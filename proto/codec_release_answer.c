@@ -131,7 +131,9 @@ int codec_answer_releases(const struct verdict *v, struct arena *arena, struct s
     Fairslot__V1__ListReleasesResponse m = FAIRSLOT__V1__LIST_RELEASES_RESPONSE__INIT;
     m.releases = arena_alloc(arena, (v->releases_count + 1) * sizeof *m.releases);
     m.next_page_token = codec_text(arena, v->next_page_token);
-    if (m.releases == NULL || m.next_page_token == NULL) {
+    m.as_of_time = codec_timestamp(arena, v->as_of_us);
+    m.as_of_index = (int64_t)v->as_of_index;
+    if (m.releases == NULL || m.next_page_token == NULL || m.as_of_time == NULL) {
         return err_origin(-ENOMEM);
     }
     for (; m.n_releases < v->releases_count; m.n_releases++) {

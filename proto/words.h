@@ -345,6 +345,7 @@ struct verdict {
     uint64_t log_index;
     struct span next_page_token;
     int64_t as_of_us;
+    uint64_t as_of_index;  /* of a read while nobody leads: the last entry that it has seen */
 };
 
 #endif

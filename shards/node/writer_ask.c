@@ -7,6 +7,7 @@
  *   nobody is known  -> snapshot reads from what is applied here, each with its index and log time;
  *                       all else is turned away, and the gateway refuses it (NO_LEADER)
  *
+ * The index is told only then: while things are written it would tell when somebody cancels.
  * Not while a leader is known: a follower's state may be older than what the same caller was just
  * answered.  Fails only where ledger and replica do. */
 #include <string.h>
@@ -59,6 +60,7 @@ static int snapshot_item(struct writer *w, const struct command *command)
                 : err_fold(ledger_apply(w->ledger, command, store_applied_index(w->store), 0,
                                         store_applied_time_us(w->store),
                                         answers_scratch(w->answers), &verdict));
+    verdict.as_of_index = store_applied_index(w->store);
     return r ? err_trace(r) : err_trace(answers_verdict(w->answers, &verdict));
 }
 

@@ -84,7 +84,9 @@ def test_usage_is_2():
                   ('token', '--data', FOLDER, '--subject', 'x', '--count', '0'),
                   ('pool', 'create', 'x', '--hold-ttl', 'soon'),
                   ('pool', 'create', 'x', '--max-live', 'many'),
-                  ('gateway', '--data', FOLDER), ('gateway', '--data', FOLDER, '--shard', 'x')):
+                  ('gateway', '--data', FOLDER), ('gateway', '--data', FOLDER, '--shard', 'x'),
+                  ('gateway', '--data', FOLDER, '--shard', 'tcp://127.0.0.1:1', '--shard', 'x'),
+                  ('gateway', '--data', FOLDER, *(['--shard', 'tcp://127.0.0.1:1'] * 17))):
         done = run(*words, check=USAGE)
         assert done.stdout == '' and done.stderr, (words, done.stdout, done.stderr)
 

@@ -238,7 +238,11 @@ static void test_status_resources(void)
                {REASON_RESERVATION_UNKNOWN, "fairslot.v1.Reservation", ""},
                {REASON_RELEASE_UNKNOWN, "fairslot.v1.Release", ""},
                {REASON_RELEASE_EXISTS, "fairslot.v1.Release", ""},
-               {REASON_TICKET_UNKNOWN, "fairslot.v1.Ticket", ""}};
+               {REASON_TICKET_UNKNOWN, "fairslot.v1.Ticket", ""},
+               {REASON_CLUSTER_UNKNOWN, "fairslot.admin.v1.Cluster", ""},
+               {REASON_SHARD_UNKNOWN, "fairslot.admin.v1.Shard", ""},
+               {REASON_NODE_UNKNOWN, "fairslot.admin.v1.Node", ""},
+               {REASON_NODE_EXISTS, "fairslot.admin.v1.Node", ""}};
     size_t found = 0, failures = 0;
     struct verdict_meta meta = {"slot", span_of("s0")};
     for (int reason = REASON_OK + 1; reason < REASON_COUNT; reason++) {
@@ -269,7 +273,7 @@ static void test_status_resources(void)
         protobuf_c_message_free_unpacked(&s->base, NULL);
     }
     EQ(found, sizeof all / sizeof all[0]);
-    EQ(failures, 18);
+    EQ(failures, 22);
 }
 
 static void test_status_details(void)

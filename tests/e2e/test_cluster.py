@@ -1,0 +1,287 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What an operator sees and does of three replicas: status, problems, adding and removing nodes,
+handing leadership over; and what is still answered when most of them are gone."""
+import json
+import os
+import subprocess
+import time
+
+from house import (BINARY, Process, Refused, Server, api, cluster, eventually, new_id, resources,
+                   run)
+import tap
+from trio import MEMBERS, Trio, free_ports, patient
+
+TRIO = None
+STATE = {}
+COLUMNS = ('NODE', 'STATE', 'ROLE', 'BEHIND', 'CLOCK', 'CHECK')
+
+
+def before():
+    global TRIO
+    TRIO = Trio().start()
+    TRIO.leader()
+    operator = TRIO.operator()
+    STATE['pool'] = patient(lambda: operator.make_pool('watched', max_live=16)).name
+    STATE['slots'] = operator.make_slots(STATE['pool'], 8)
+
+
+def after():
+    TRIO.close()
+    if STATE.get('fourth'):
+        assert STATE['fourth'].stop() == 0, STATE['fourth'].talk[-10:]
+
+
+def verb(*words, check=0, token=None):
+    env = {'FAIRSLOT_TARGET': TRIO.target,
+           'FAIRSLOT_TOKEN_FILE': token or os.path.join(TRIO.data, 'operator.token')}
+    return run(*words, check=check, env=env)
+
+
+def status():
+    """The cluster as JSON; asked again while nobody leads."""
+    return json.loads(verb('cluster', 'status', '-o', 'json').stdout)
+
+
+def problems():
+    done = verb('cluster', 'problems', '-o', 'json', check=None)
+    found = json.loads(done.stdout)['problems']
+    assert done.returncode == (1 if found else 0), done
+    assert all(p['text'] and p['nextStep'] for p in found), found
+    return {(p['kind'], p['node']): p['text'] for p in found}
+
+
+def leads():
+    return status()['shards'][0]['leader']
+
+
+def test_a_healthy_cluster():
+    eventually(lambda: not problems())
+    eventually(lambda: all(n['version'] for n in status()['nodes']))  # they tell once a second
+    view = status()
+    assert view['name'].startswith('clusters/') and len(view['name']) == 41
+    assert [n['name'] for n in view['nodes']] == ['nodes/1', 'nodes/2', 'nodes/3']
+    assert all(n['state'] == 'STATE_UP' and n['version'] for n in view['nodes']), view
+    assert {n['peerAddress'] for n in view['nodes']} == set(TRIO.peers.values())
+    assert {n['address'] for n in view['nodes']} == set(TRIO.doors.values())
+    shard = view['shards'][0]
+    assert shard['leader'] == f'nodes/{TRIO.leader()}' == view['answeredBy']
+    assert all(m['voter'] for m in shard['members']) and int(shard['commitIndex']) > 2
+    text = verb('cluster', 'status').stdout
+    assert all(word in text for word in (*COLUMNS, shard['leader'], view['name'][9:])), text
+    assert 'no problems' in verb('cluster', 'problems').stdout
+    assert len(verb('node', 'list').stdout.splitlines()) == 4
+    assert 'tcp://' in verb('node', 'show', '2').stdout
+    assert json.loads(verb('node', 'show', 'nodes/3', '-o', 'json').stdout)['name'] == 'nodes/3'
+    assert len(verb('node', 'list', '--watch', '--limit', '2', '-o', 'json').stdout
+               .splitlines()) == 2
+
+
+def test_pages():
+    stub = TRIO.operator()
+    first = stub.ListNodes(cluster.ListNodesRequest(page_size=2))
+    assert [n.name for n in first.nodes] == ['nodes/1', 'nodes/2'] and first.next_page_token
+    rest = stub.ListNodes(cluster.ListNodesRequest(page_token=first.next_page_token))
+    assert [n.name for n in rest.nodes] == ['nodes/3'] and not rest.next_page_token
+    shards = stub.ListShards(cluster.ListShardsRequest()).shards
+    assert [s.name for s in shards] == ['shards/1']
+    for request in (cluster.ListNodesRequest(page_token='x'),
+                    cluster.ListNodesRequest(page_token='9' * 40)):
+        try:
+            stub.ListNodes(request)
+            raise AssertionError('taken')
+        except Refused as refusal:
+            assert refusal.reason == 'PAGE_TOKEN_INVALID', refusal
+
+
+def refused(reason, *words, code=3):
+    done = verb(*words, check=code)
+    assert reason in done.stderr and 'next: ' in done.stderr, done.stderr
+    return done.stderr
+
+
+def test_what_is_refused():
+    leader, (one, other) = TRIO.leader(), TRIO.followers()
+    free = f'tcp://127.0.0.1:{free_ports(1)[0]}'
+    before_it = status()['shards'][0]['commitIndex']
+    assert 'nodes/1,nodes/2,nodes/3' in refused('NODE_UNKNOWN', 'node', 'remove', '7')
+    refused('is no member', 'node', 'show', '7')
+    refused('NODE_UNKNOWN', 'node', 'drain', '7')
+    refused('NODE_UNKNOWN', 'shard', 'leader', '1', '--to', '7')
+    refused('NODE_LEADS', 'node', 'remove', str(leader))
+    refused('NODE_LEADS', 'node', 'remove', str(leader), '--dry-run')
+    refused('NODE_EXISTS', 'node', 'add', str(one), '--peer', free)
+    refused('NODE_EXISTS', 'node', 'add', '9', '--peer', TRIO.peers[other])
+    refused('SHARD_UNKNOWN', 'shard', 'leader', '2', '--to', '1')
+    refused('peer_address', 'node', 'add', '9', '--peer', 'here', code=1)
+    refused('is no node', 'node', 'show', 'x', code=2)
+    refused('is no node', 'node', 'remove', '0', code=2)
+    refused('--peer', 'node', 'add', '9', code=2)
+    refused('--to', 'shard', 'leader', '1', code=2)
+    refused('--timeout', 'node', 'drain', '1', '--timeout', 'soon', code=2)
+    refused('--limit', 'node', 'list', '--limit', '-1', code=2)
+    try:
+        TRIO.operator().GetCluster(cluster.GetClusterRequest(name='clusters/' + '0' * 32))
+        raise AssertionError('another cluster answered')
+    except Refused as refusal:
+        assert refusal.reason == 'CLUSTER_UNKNOWN', refusal
+    for request in ('GetCluster', 'ListNodes', 'ListShards', 'AddNode', 'RemoveNode', 'DrainNode',
+                    'TransferLeader'):
+        fields = {'AddNode': {'node': 9, 'peer_address': free}, 'RemoveNode': {'name': 'nodes/1'},
+                  'DrainNode': {'name': 'nodes/1'},
+                  'TransferLeader': {'name': 'shards/1', 'to_node': 'nodes/1'}}
+        message = getattr(cluster, request + 'Request')(**fields.get(request, {}))
+        try:
+            getattr(TRIO.person('nosy'), request)(message)
+            raise AssertionError(f'anybody may {request}')
+        except Refused as refusal:
+            assert refusal.reason == 'ROLE_MISSING', refusal
+    after_it = status()
+    assert len(after_it['nodes']) == 3 and after_it['shards'][0]['leader'] == f'nodes/{leader}'
+    assert int(after_it['shards'][0]['commitIndex']) >= int(before_it)
+
+
+def test_leadership_is_handed_over():
+    leader, (one, other) = TRIO.leader(), TRIO.followers()
+    assert 'would be done' in verb('shard', 'leader', '1', '--to', str(one), '--dry-run').stdout
+    assert leads() == f'nodes/{leader}'
+    verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s')
+    assert TRIO.leader() == one
+    verb('shard', 'leader', 'shards/1', '--to', f'nodes/{one}')  # it is so already
+    began = time.monotonic()
+    verb('node', 'drain', str(one), '--watch', '--timeout', '30s')
+    assert TRIO.leader() != one
+    hold = patient(lambda: TRIO.person('ada').hold(STATE['slots'][0]))
+    print(f'# drained, and a hold behind it, in {time.monotonic() - began:.2f} s')
+    assert hold.name
+    done = json.loads(verb('node', 'drain', str(one), '-o', 'json').stdout)
+    assert done['done'] is True, done
+
+
+def test_a_node_is_added():
+    name = status()['name'][9:]
+    door, peers, _ = (f'tcp://127.0.0.1:{port}' for port in free_ports(3))
+    STATE['fourth'] = Process(
+        'shard', '--data', os.path.join(TRIO.data, 'node 4'), '--listen', door, '--id', '4',
+        '--join', name, '--peers-listen', peers, '--set', f'shard.signing_key={TRIO.key}')
+    STATE['fourth'].wait_ready('shard')
+    assert 'would be done' in verb('node', 'add', '4', '--peer', peers, '--dry-run').stdout
+    assert len(status()['nodes']) == 3
+    verb('node', 'add', '4', '--peer', peers, '--watch', '--timeout', '50s')
+    view = status()
+    assert view['shards'][0]['members'][3]['voter'], view
+    found = problems()
+    assert ('TWO_VOTERS', '') in found, found  # four survive no more than three
+    refused('NODE_EXISTS', 'node', 'add', '4', '--peer', peers)
+
+
+def test_a_node_is_removed():
+    gone = TRIO.followers()[0]
+    assert 'would be done' in verb('node', 'remove', str(gone), '--dry-run').stdout
+    assert len(status()['nodes']) == 4
+    verb('node', 'remove', str(gone), '--watch', '--timeout', '30s')
+    assert f'nodes/{gone}' not in [n['name'] for n in status()['nodes']]
+    refused('NODE_UNKNOWN', 'node', 'remove', str(gone))
+    TRIO.shards[gone].kill()
+    STATE['left'] = [i for i in MEMBERS if i != gone]
+    eventually(lambda: not problems())
+    patient(lambda: TRIO.person('bob').hold(STATE['slots'][1]))
+
+
+def test_one_is_down():
+    leader = TRIO.leader()
+    away = next(i for i in STATE['left'] if i != leader)
+    TRIO.shards[away].kill()
+    eventually(lambda: ('NODE_DOWN', f'nodes/{away}') in problems(), seconds=30)
+    found = problems()
+    assert not any(kind == 'NO_QUORUM' for kind, _ in found), found
+    assert 'last heard' in found['NODE_DOWN', f'nodes/{away}']
+    assert 'down' in verb('node', 'list').stdout
+    refused('NODE_NOT_READY', 'shard', 'leader', '1', '--to', str(away))
+    patient(lambda: TRIO.person('carl').hold(STATE['slots'][2]))
+    STATE['away'] = away
+
+
+def ask(call):
+    """A call while nobody leads: its answer, or its refusal."""
+    try:
+        return call(), None
+    except Refused as refusal:
+        return None, refusal
+
+
+def test_without_a_quorum():
+    """Writes are UNAVAILABLE with a time to come back; what anybody may see is still answered."""
+    STATE.pop('fourth').kill()
+    reader, writer = TRIO.person('dora'), TRIO.person('emil')
+    request_id = new_id()
+    refusals = []
+
+    def is_told():
+        _, refusal = ask(lambda: writer.hold(STATE['slots'][3], request_id=request_id))
+        refusals.append(refusal)
+        return refusal and refusal.reason == 'NO_LEADER' and refusal.retry_s > 0
+    eventually(is_told, seconds=40)
+    assert refusals[-1].code == 14, refusals[-1]
+    page = patient(lambda: reader.ListSlots(api.ListSlotsRequest(parent=STATE['pool'])), 30)
+    assert len(page.slots) == 8 and page.as_of_time.seconds > 0 and page.as_of_index > 0, page
+    states = {slot.name: slot.state for slot in page.slots}
+    assert states[STATE['slots'][2]] == resources.Slot.STATE_HELD
+    pools = patient(lambda: reader.ListPools(api.ListPoolsRequest()), 30)
+    assert pools.as_of_index > 0 and pools.as_of_time.seconds > 0
+    eventually(lambda: ('NO_QUORUM', '') in problems(), seconds=30)
+    assert '1 of 3 voters' in problems()['NO_QUORUM', '']
+    assert status()['shards'][0]['leader'] == ''
+    refused('NO_LEADER', 'node', 'remove', str(STATE['away']), code=4)
+    TRIO.start_shard(STATE['away']).wait_ready('shard')
+    hold = patient(lambda: writer.hold(STATE['slots'][3], request_id=request_id), 40)
+    assert hold.name and leads()
+
+
+def test_a_shard_alone():
+    """One voter: the same verbs, and the truth."""
+    alone = Server().start()
+    env = {'FAIRSLOT_TARGET': alone.target,
+           'FAIRSLOT_TOKEN_FILE': os.path.join(alone.data, 'operator.token')}
+    try:
+        view = json.loads(run('cluster', 'status', '-o', 'json', env=env).stdout)
+        assert [n['name'] for n in view['nodes']] == ['nodes/1'] and not view['problems'], view
+        assert view['shards'][0]['leader'] == 'nodes/1'
+        for words, reason in ((('node', 'remove', '1'), 'VOTER_NEEDED'),
+                              (('node', 'drain', '1'), 'VOTER_NEEDED'),
+                              (('node', 'add', '2', '--peer', 'tcp://127.0.0.1:5'),
+                               'CHANGE_REFUSED')):
+            done = run(*words, check=3, env=env)
+            assert reason in done.stderr and 'next: ' in done.stderr, done.stderr
+        assert alone.alive()
+    finally:
+        alone.close()
+
+
+def test_init():
+    out = os.path.join(TRIO.data, 'new cluster')
+    ports = free_ports(4)
+    peers = [w for i in MEMBERS for w in ('--peer', f'{i}=tcp://127.0.0.1:{ports[i - 1]}')]
+    plan = run('cluster', 'init', *peers, '--out', out, '--dry-run').stdout
+    assert 'id = 2' in plan and not os.path.exists(out)
+    run('cluster', 'init', *peers, '--out', out, '--data', os.path.join(out, 'd'), '--port',
+        ports[3])
+    assert sorted(os.listdir(out)) == ['node-1.conf', 'node-2.conf', 'node-3.conf', 'release.key']
+    run('config', 'check', os.path.join(out, 'node-2.conf'))
+    shard = Process('shard', '--config', os.path.join(out, 'node-2.conf'))
+    shard.wait_ready('shard')
+    assert shard.stop() == 0, shard.talk
+    again = run('cluster', 'init', *peers, '--out', out, check=3)
+    assert 'there already' in again.stderr
+    for wrong in (['--peer', '1=tcp://h:1'], [*peers, '--peer', '1=tcp://h:1'],
+                  [*peers, '--peer', f'9=tcp://127.0.0.1:{ports[0]}'], ['--peer', 'x'],
+                  ['--peer', '0=tcp://h:1', '--peer', '2=tcp://h:2'], [*peers, '--port', '0'], []):
+        done = run('cluster', 'init', *wrong, '--out', out + '2', check=2)
+        assert done.stderr.startswith('error: '), done
+    assert subprocess.run([BINARY, 'cluster', 'init', *peers], capture_output=True,
+                          timeout=20).returncode == 2
+    assert not os.path.exists(out + '2')
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
