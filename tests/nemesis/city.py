@@ -111,7 +111,7 @@ class Node:
         self.data = os.path.join(self.disk.path, 'data')
         self.clock = os.path.join(city.folder, f'n{number}.clock')
         self.set_clock(0)
-        self.process, self.joins = None, False
+        self.process, self.joins = None, None  # joins: the cluster's id, of a later member
         self.talk = []  # of processes before this one
 
     @property
@@ -133,7 +133,7 @@ class Node:
         if len(self.city.nodes) > 1:
             words += ['--id', str(self.id), '--set', 'shard.signing_key=' + self.city.key]
             if self.joins:
-                words += ['--join', '--peer', f'{self.id}={self.peer_url}']
+                words += ['--join', self.joins, '--peers-listen', self.peer_url]
             for member in [] if self.joins else self.city.first_members:
                 words += ['--peer', member]
         return words
@@ -211,6 +211,7 @@ class City:
             house.run('release', 'key', self.key)
             self.build_net(nodes)
             self.nodes = [Node(self, number, mib) for number in range(1, nodes + 1)]
+            self.next_id = nodes
             self.first_members = [f'{node.number}={node.peer_url}' for node in self.nodes]
         except BaseException:
             self.close()
@@ -253,6 +254,48 @@ class City:
         for _ in range(self.gateway_count):
             self.start_gateway()
         return self
+
+    def verb(self, *words, seconds=60):
+        """An operator's verb through a gateway; (exit code, what it said)."""
+        done = subprocess.run(self.in_town(
+            house.BINARY, *words, '--target', self.gateways[0].target, '--token-file',
+            self.data + '/operator.token', '-o', 'json'), capture_output=True, text=True,
+            timeout=seconds)
+        return done.returncode, done.stdout + done.stderr
+
+    def status(self):
+        """`cluster status`, once it is answered."""
+        until = time.monotonic() + 30
+        while True:
+            code, said = self.verb('cluster', 'status')
+            if code == 0:
+                return json.loads(said)
+            assert time.monotonic() < until, f'cluster status: exit {code} {said}'
+            time.sleep(0.3)
+
+    def members(self):
+        """Number of each member -> does it vote?"""
+        return {int(member['node'].split('/')[1]): member['voter']
+                for member in self.status()['shards'][0]['members']}
+
+    def insist(self, words, wanted, seconds=60):
+        """A verb, again and again until wanted(members): it may be refused while a leader goes."""
+        until = time.monotonic() + seconds
+        said = ''
+        while not wanted(self.members()):
+            assert time.monotonic() < until, f'{words}: {said}'
+            said = self.verb(*words)
+            time.sleep(0.3)
+
+    def rejoin(self, node):
+        """A node that lost its disk becomes a member again, as a new one."""
+        old, self.next_id = node.id, self.next_id + 1
+        node.joins = self.status()['name'].split('/')[1]
+        self.insist(['node', 'remove', old], lambda members: old not in members)
+        node.id = self.next_id
+        node.start()
+        self.insist(['node', 'add', node.id, '--peer', node.peer_url],
+                    lambda members: members.get(node.id))
 
     def start_gateway(self):
         words = ['gateway', '--data', self.data, '--listen', '127.0.0.1:0', '--set',

@@ -104,21 +104,27 @@ def clock(node, dice):
 
 
 def blank(node, dice):
-    """The others must not take it back as the one it was."""
+    """The others must not take it back as the one it was.  Then its disk is found again, or it is
+    removed and comes as a new member."""
+    found = dice.random() < 0.6
     node.signal(signal.SIGKILL)
     node.process.child.wait()
     node.put_away()
     lost = node.data + '.lost'
     os.rename(node.data, lost)
     node.start(wait=False)
-    yield 'blank', dice.uniform(0.2, 1.0)
+    yield f'blank, {"found again" if found else "lost for good"}', dice.uniform(0.2, 1.0)
     code = node.process.wait(seconds=60)
     said = ' '.join(node.process.talk)
     assert code != 0 and 'another disk' in said, f'a blank disk under an old id: {code} {said}'
     node.put_away()
     shutil.rmtree(node.data)
-    os.rename(lost, node.data)  # its disk was found again
-    node.start()
+    if found:
+        os.rename(lost, node.data)
+        node.start()
+    else:
+        shutil.rmtree(lost)
+        node.city.rejoin(node)
 
 
 def known(city):
