@@ -433,7 +433,7 @@ def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
 
 
-def eventually(check, seconds=10, every=0.05):
+def eventually(check, seconds=30, every=0.05):
     """Waits until check() is true; its last value."""
     until = time.monotonic() + seconds
     while True:

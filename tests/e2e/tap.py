@@ -3,8 +3,10 @@
 name is the function's, or what @named says.
 
 A test fails by raising, and is skipped by raising Skip(reason).  Nothing hides behind a first
-failure: all tests run.
+failure: all tests run.  Tests that mostly wait, each for things of its own, run side by side; those
+marked @alone come behind them, one by one.
 """
+import concurrent.futures
 import sys
 import time
 import traceback
@@ -22,10 +24,17 @@ def named(title):
     return mark
 
 
-def run(module_globals, before=None, after=None):
+def alone(test):
+    """Not beside others: what it looks at is theirs too, or all of the server."""
+    test.alone = True
+    return test
+
+
+def run(module_globals, before=None, after=None, side_by_side=1):
     """Runs the tests of a module's globals(); before() and after() frame the whole.  Exits."""
     tests = [(getattr(value, 'title', name[5:]), value) for name, value in module_globals.items()
              if name.startswith('test_') and callable(value)]
+    tests.sort(key=lambda named_test: hasattr(named_test[1], 'alone'))
     print(f'1..{len(tests)}', flush=True)
     failed = 0
     trouble = attempt(before)
@@ -37,24 +46,37 @@ def run(module_globals, before=None, after=None):
         print(''.join(f'# {line}\n' for line in explain(trouble)), end='')
         print('Bail out! nothing can be tried', flush=True)
         sys.exit(1)
-    for number, (name, test) in enumerate(tests, 1):
-        began = time.monotonic()
-        problem = attempt(test)
-        seconds = time.monotonic() - began
-        what = f'{number} - {name}'
-        if isinstance(problem, Skip):
-            print(f'ok {what} # SKIP {problem}', flush=True)
-        elif problem:
-            failed += 1
-            print(''.join(f'# {line}\n' for line in explain(problem)), end='')
-            print(f'not ok {what} ({seconds:.1f} s)', flush=True)
-        else:
-            print(f'ok {what} ({seconds:.1f} s)', flush=True)
+    with concurrent.futures.ThreadPoolExecutor(side_by_side) as threads:
+        together = {test: threads.submit(timed, test) for _, test in tests
+                    if side_by_side > 1 and not hasattr(test, 'alone')}
+        for number, (name, test) in enumerate(tests, 1):
+            outcome = together[test].result() if test in together else timed(test)
+            failed += tell(number, name, *outcome)
     trouble = attempt(after)
     if trouble:
         print(f'Bail out! afterwards: {trouble}', flush=True)
         failed += 1
     sys.exit(1 if failed else 0)
+
+
+def timed(test):
+    """What became of a test, and how long it took."""
+    began = time.monotonic()
+    problem = attempt(test)
+    return problem, time.monotonic() - began
+
+
+def tell(number, name, problem, seconds):
+    """Says it in TAP; 1 for a failure."""
+    what = f'{number} - {name}'
+    if isinstance(problem, Skip):
+        print(f'ok {what} # SKIP {problem}', flush=True)
+    elif problem:
+        notes = ''.join(f'# {line}\n' for line in explain(problem))
+        print(f'{notes}not ok {what} ({seconds:.1f} s)', flush=True)
+    else:
+        print(f'ok {what} ({seconds:.1f} s)', flush=True)
+    return bool(problem) and not isinstance(problem, Skip)
 
 
 def explain(problem):

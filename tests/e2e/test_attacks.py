@@ -243,7 +243,7 @@ def test_a8():
     who.drop(held[0].name)
     refused(9, 'NOT_YOUR_TURN', who.hold, slots[0], ticket=me)  # a turn is used once
     # A hold is short and cannot be made longer; where anybody may hold, each only as allowed.
-    free = CITY.operator.make_pool('a8-free', hold_ttl_s=2, max_live=2).name
+    free = CITY.operator.make_pool('a8-free', hold_ttl_s=5, max_live=2).name
     slots = CITY.operator.make_slots(free, 6)
     hoarder = DOORS.at(0, 'a8-hoarder')
     held = [hoarder.hold(slot) for slot in slots[:2]]
@@ -251,7 +251,7 @@ def test_a8():
         assert refused(8, 'IDENTITY_QUOTA', hoarder.hold, slot).meta['max_active'] == '2'
     for hold in held:
         eventually(lambda h=hold: hoarder.GetHold(
-            api.GetHoldRequest(name=h.name)).state == resources.Hold.STATE_EXPIRED)
+            api.GetHoldRequest(name=h.name)).state == resources.Hold.STATE_EXPIRED, seconds=30)
     DOORS.at(1, 'a8-person').hold(slots[2])
 
 
@@ -375,4 +375,4 @@ def test_a13():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), before, after, side_by_side=6)

@@ -12,9 +12,9 @@ import sys
 
 from google.protobuf import json_format
 
-from drawn import City, State, enter, mine, proof
-from house import (BINARY, ROOT, cluster, eventually, new_id, refused, resources, run,
+from house import (BINARY, ROOT, Server, cluster, eventually, new_id, refused, resources, run,
                    scratch_folder)
+from release_kit import City, State, enter, mine, proof_of
 import tap
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
@@ -27,11 +27,11 @@ FOLDER = scratch_folder()
 
 def before():
     global CITY
-    CITY = City()
+    CITY = City(Server().start())
 
 
 def after():
-    CITY.close()
+    CITY.server.close()
 
 
 def path(name):
@@ -77,7 +77,7 @@ def test_the_manifest_is_signed_before_entry_and_the_root_after_it():
     assert ed25519.verify(key, message, open_now.manifest_signature)
     assert open_now.root_signature == b''
     enter(CITY.server.person('signed'), release, 'any')
-    CITY.wait(release, State.STATE_STANDBY)
+    CITY.standby(release)
     sealed = CITY.get(release)
     assert (sealed.operator_key, sealed.manifest_signature) == (key, open_now.manifest_signature)
     message = signed(b'fairslot/root/v1', sealed.manifest_sha256, sealed.ticket_root, number(1))
@@ -101,7 +101,7 @@ def test_a_receipt_names_its_version_and_is_signed():
         assert ed25519.verify(key, signed(
             b'fairslot/receipt/v1', ticket.manifest_sha256, bytes.fromhex(ticket.name[-32:]),
             number(ticket.leaf_version), ticket.receipt), ticket.receipt_signature)
-    CITY.wait(release, State.STATE_STANDBY)
+    CITY.standby(release)
     folder = bundle_of(release)
     for ticket, status in ((first, 'replaced'), (second, 'included')):
         file = keep(status, ticket)
@@ -115,7 +115,7 @@ def test_a_receipt_names_its_version_and_is_signed():
 
 def test_a_ticket_that_the_bundle_leaves_out_is_proved_by_its_receipt():
     release, crowd = CITY.drawn('omitted', slots=2, people=5)
-    kept = keep('omitted', proof(crowd[1], release).ticket)
+    kept = keep('omitted', proof_of(crowd[1], release).ticket)
     folder = bundle_of(release)
     said = json.loads(say('release', 'verify', folder, '--receipt', kept, '-o', 'json').stdout)
     assert said['receipt']['status'] == 'included', said
@@ -125,11 +125,11 @@ def test_a_ticket_that_the_bundle_leaves_out_is_proved_by_its_receipt():
 
 
 def test_who_lost_gets_rank_cut_off_and_wishes_by_one_call():
-    release, crowd = CITY.drawn('lost', slots=4, people=12, wishes=(1, 3, 'any'))
+    release, crowd = CITY.drawn('lost', slots=4, people=12, wanted=(1, 3, 'any'))
     folder = bundle_of(release)
     won = [mine(p, release).rank for p in crowd if mine(p, release).hold]
     for who in crowd:
-        page = proof(who, release)
+        page = proof_of(who, release)
         assert page.cut_off == max(won) and len(page.ticket.preferences) == 3
         lost = page.ticket.state == resources.Ticket.STATE_STANDBY
         assert lost == (page.rank > page.cut_off), page
@@ -164,7 +164,7 @@ def test_the_page_fits_a_page_and_says_it_in_words():
 
 def test_a_proof_with_one_changed_field_is_refused_by_its_name():
     release, crowd = CITY.drawn('bent', slots=2, people=4)
-    honest = json.loads(json_format.MessageToJson(proof(crowd[0], release)))
+    honest = json.loads(json_format.MessageToJson(proof_of(crowd[0], release)))
     bent = [('rank', '5'), ('leafCount', '9'), ('leafIndex', str(3 - int(
         honest.get('leafIndex', 0)))), ('cutOff', 'x'), ('path', []), ('seed', 'A' * 43 + '='),
         ('ticketRoot', 'A' * 43 + '='), ('operatorKey', 'A' * 43 + '='),
@@ -201,7 +201,7 @@ def test_the_seed_reveals_itself_and_at_no_other_time():
     refused(3, 'FIELD_INVALID', ask, b'x')
     refused(7, 'ROLE_MISSING', CITY.server.person('reveal').RevealSeed,
             cluster.RevealSeedRequest(name=release))
-    CITY.wait(release, State.STATE_STANDBY)
+    CITY.standby(release)
     told = ask()
     assert len(told.seed) == 32 and told.seed == CITY.get(release).seed
     assert ask(told.operator_seed).seed == told.seed
@@ -210,15 +210,12 @@ def test_the_seed_reveals_itself_and_at_no_other_time():
 def test_later_cohorts_stand_in_the_bundle_with_what_they_got():
     for serving in (1, 2):
         pool, _ = CITY.pool('late-%d' % serving, 6)
-        length = resources.Release()
-        length.cohort_length.seconds = 1
-        length.turn_length.seconds = 600
-        fields = {'turn_length': length.turn_length} if serving == 2 else {}
-        release = CITY.release(pool, serving=serving, cohort_length=length.cohort_length, **fields)
+        fields = {'turn_s': 600} if serving == 2 else {}
+        release = CITY.release(pool, serving=serving, cohort_s=1, **fields)
         crowd = CITY.crowd('late-%d' % serving, 10)
         for who in crowd[:4]:
             enter(who, release, 'any')
-        CITY.wait(release, State.STATE_STANDBY)
+        CITY.standby(release)
         for who in crowd[4:]:
             enter(who, release, 'any')
         waits = (resources.Ticket.STATE_ENTERED, resources.Ticket.STATE_WAITING)
@@ -257,4 +254,4 @@ def test_making_a_key():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), before, after, side_by_side=6)

@@ -5,111 +5,40 @@
 Real server, real clients; the draw is recomputed by `fairslot release verify` and by
 tests/draw/verify.py."""
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
-import time
 
-from house import (BINARY, ROOT, Server, api, cluster, eventually, new_id, refused, resources, run,
+from house import (Server, admin, api, cluster, eventually, new_id, refused, resources, run,
                    scratch_folder)
 import tap
-from release_kit import enter, mine, path_root
+from release_kit import (BY_TURN, City, State, Ticket, answered, enter, leave, mine, path_root,
+                         proof_of, ranked)
 
-sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
-import verify  # noqa: E402
-
-State = resources.Release.State
-Ticket = resources.Ticket
 SERVER = Server()
-OPERATOR = None
-PEOPLE = {}
+CITY = None
 
 
 def before():
-    global OPERATOR
+    global CITY
     SERVER.start()
-    OPERATOR = SERVER.operator()
+    CITY = City(SERVER)
 
 
 def after():
     SERVER.close()
 
 
-def person(name, **claims):
-    if name not in PEOPLE:
-        PEOPLE[name] = SERVER.person(name, **claims)
-    return PEOPLE[name]
-
-
-def crowd(prefix, count):
-    """Clients that share one channel: their tokens differ, as with a web front end."""
-    first = SERVER.person(prefix)
-    people = []
-    for token in SERVER.tokens(prefix, count=count):
-        other = object.__new__(type(first))
-        other.__dict__.update(first.__dict__)
-        other.token = token
-        people.append(other)
-    return people
-
-
-def make_release(pool, name, serving=1, window_s=3, grace_s=1, **fields):
-    now = time.time()
-    release = resources.Release(serving=serving, **fields)
-    release.entry_open_time.seconds = int(now)
-    release.entry_close_time.FromMicroseconds(int((now + window_s) * 1e6))
-    release.entry_grace.seconds = grace_s
-    release.slots_start_time.seconds = int(now) + 7200
-    release.slots_end_time.seconds = int(now) + 40 * 86400
-    made = OPERATOR.CreateRelease(cluster.CreateReleaseRequest(
-        parent=pool, release_id=name, release=release, request_id=new_id()))
-    eventually(lambda: get(made.name).state == State.STATE_ENTRY)
-    return made
-
-
-def get(name):
-    return OPERATOR.GetRelease(api.GetReleaseRequest(name=name))
-
-
-def change(method, name):
-    return getattr(OPERATOR, method)(cluster.OpenReleaseRequest(name=name, request_id=new_id()))
-
-
-def wait_state(release, *states, seconds=20):
-    eventually(lambda: get(release).state in states, seconds=seconds)
-
-
-def pool_with_slots(name, slots, **fields):
-    fields.setdefault('max_live', 1)
-    pool = OPERATOR.make_pool(name, scarce=True, **fields)
-    return pool.name, OPERATOR.make_slots(pool.name, slots, desks=2)
-
-
 def both_verify(release):
-    folder = tempfile.mkdtemp(prefix='fairslot bundle ')
-    try:
-        env = dict(os.environ, FAIRSLOT_TARGET=SERVER.target,
-                   FAIRSLOT_TOKEN_FILE=os.path.join(SERVER.data, 'operator.token'))
-        subprocess.run([BINARY, 'release', 'report', release, '--bundle', folder], check=True,
-                       env=env, capture_output=True)
-        ours = subprocess.run([BINARY, 'release', 'verify', folder], capture_output=True,
-                              text=True)
-        assert ours.returncode == 0, ours
-        theirs = verify.verify(folder)
-        return ours.stdout, theirs
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with CITY.bundle(release) as bundle:
+        return bundle.both()
 
 
 def test_a_draw_from_announcing_to_reservations():
-    pool, slots = pool_with_slots('draw', 20)
-    people = crowd('draw', 60)
-    release = make_release(pool, 'march').name
-    for i, who in enumerate(people):
-        enter(who, release, slots[i % 20], slots[(i * 7) % 20], 'any')
-    wait_state(release, State.STATE_STANDBY)
-    now = get(release)
+    pool, slots = CITY.pool('draw', 20)
+    people = CITY.crowd('draw', 60)
+    release = CITY.release(pool, 'march')
+    answered(people.enter(release, lambda i: [slots[i % 20], slots[i * 7 % 20], 'any']))
+    CITY.standby(release)
+    now = CITY.get(release)
     assert now.ticket_count == 60 and now.served_count == 20, now
     tickets = [mine(who, release) for who in people]
     won = [t for t in tickets if t.state == Ticket.STATE_OFFERED]
@@ -123,20 +52,20 @@ def test_a_draw_from_announcing_to_reservations():
     ours, theirs = both_verify(release)
     assert '60 tickets' in ours and 'operator\'s word' in ours and '60 in order' in theirs
     assert mine(people[tickets.index(won[0])], release).state == Ticket.STATE_USED
-    change('CloseRelease', release)
-    wait_state(release, State.STATE_CLOSED)
+    CITY.change('CloseRelease', release)
+    CITY.wait(release, State.STATE_CLOSED)
     loser = people[tickets.index(lost[0])]
     after_all = mine(loser, release)
     assert after_all.state == Ticket.STATE_LOST and after_all.outcome_reason == 'PREFERENCES_TAKEN'
-    proof = loser.GetTicketProof(api.GetTicketProofRequest(name=release + '/tickets/me'))
+    proof = proof_of(loser, release)
     assert proof.rank == lost[0].rank and proof.rank > 0 and len(proof.ticket.preferences) == 3
     assert path_root(proof) == proof.ticket_root == now.ticket_root
 
 
 def test_one_place_whatever_is_sent():
-    pool, slots = pool_with_slots('once', 4)
-    release = make_release(pool, 'r', window_s=4).name
-    who = person('once')
+    pool, slots = CITY.pool('once', 4)
+    release = CITY.release(pool)
+    who = SERVER.person('once')
     first = enter(who, release, slots[0])
     again = SERVER.person('once')  # another connection, another token of the same person
     second = enter(again, release, slots[1], slots[2])
@@ -146,96 +75,92 @@ def test_one_place_whatever_is_sent():
     same = new_id()
     assert enter(who, release, 'any', request_id=same) == enter(who, release, 'any',
                                                                 request_id=same)
-    wait_state(release, State.STATE_STANDBY)
-    assert get(release).ticket_count == 1
+    CITY.standby(release)
+    assert CITY.get(release).ticket_count == 1
     refused(9, 'RELEASE_SEALED', enter, who, release, slots[3])
-    refused(9, 'RELEASE_SEALED', enter, person('late'), release, 'any')
+    refused(9, 'RELEASE_SEALED', enter, SERVER.person('late'), release, 'any')
 
 
 def test_withdrawn_before_sealing():
-    pool, _ = pool_with_slots('leave', 2)
-    release = make_release(pool, 'r').name
-    who = person('leaver')
+    pool, _ = CITY.pool('leave', 2)
+    release = CITY.release(pool)
+    who = SERVER.person('leaver')
     enter(who, release, 'any')
-    who.DeleteTicket(api.DeleteTicketRequest(name=release + '/tickets/me', request_id=new_id()))
+    leave(who, release)
     assert mine(who, release).state == Ticket.STATE_WITHDRAWN
     back = enter(who, release, 'any')
     assert back.state == Ticket.STATE_ENTERED and back.leaf_version == 3
-    who.DeleteTicket(api.DeleteTicketRequest(name=release + '/tickets/me', request_id=new_id()))
-    wait_state(release, State.STATE_STANDBY)
-    assert get(release).ticket_count == 1 and get(release).served_count == 0
+    leave(who, release)
+    CITY.standby(release)
+    assert CITY.get(release).ticket_count == 1 and CITY.get(release).served_count == 0
     ours, _ = both_verify(release)
     assert '1 withdrawn' in ours, ours
 
 
 def test_what_lapses_goes_to_the_next_rank():
-    pool, slots = pool_with_slots('standby', 2, hold_ttl_s=600)
-    people = crowd('standby', 6)
-    release = make_release(pool, 'r').name
+    pool, slots = CITY.pool('standby', 2, hold_ttl_s=600)
+    people = CITY.crowd('standby', 6)
+    release = CITY.release(pool)
     for who in people:
         enter(who, release, 'any')
-    wait_state(release, State.STATE_STANDBY)
-    ranked = sorted(people, key=lambda p: mine(p, release).rank)
-    assert [bool(mine(p, release).hold) for p in ranked] == [True] * 2 + [False] * 4
-    ranked[0].drop(mine(ranked[0], release).hold)
-    eventually(lambda: mine(ranked[2], release).state == Ticket.STATE_OFFERED)
-    assert mine(ranked[0], release).state == Ticket.STATE_LAPSED
-    reservation = ranked[1].confirm(mine(ranked[1], release).hold)
-    ranked[1].cancel(reservation.name)
-    eventually(lambda: mine(ranked[3], release).state == Ticket.STATE_OFFERED)
-    refused(9, 'RELEASE_SEALED', enter, ranked[4], release, 'any')  # stands by, and stays so
+    CITY.standby(release)
+    order = ranked(people, release)
+    assert [bool(mine(p, release).hold) for p in order] == [True] * 2 + [False] * 4
+    order[0].drop(mine(order[0], release).hold)
+    eventually(lambda: mine(order[2], release).state == Ticket.STATE_OFFERED)
+    assert mine(order[0], release).state == Ticket.STATE_LAPSED
+    reservation = order[1].confirm(mine(order[1], release).hold)
+    order[1].cancel(reservation.name)
+    eventually(lambda: mine(order[3], release).state == Ticket.STATE_OFFERED)
+    refused(9, 'RELEASE_SEALED', enter, order[4], release, 'any')  # stands by, and stays so
     both_verify(release)
-    change('CloseRelease', release)
-    wait_state(release, State.STATE_CLOSED)
-    ranked[2].drop(mine(ranked[2], release).hold)
-    states = [s.state for s in OPERATOR.slots(pool)]
+    CITY.change('CloseRelease', release)
+    CITY.wait(release, State.STATE_CLOSED)
+    order[2].drop(mine(order[2], release).hold)
+    states = [s.state for s in CITY.operator.slots(pool)]
     assert states.count(resources.Slot.STATE_RETURNED) == 1, states
 
 
 def test_by_turn():
-    pool, slots = pool_with_slots('turns', 3, hold_ttl_s=600)
-    people = crowd('turns', 6)
-    release = make_release(pool, 'r', serving=2).name
+    pool, slots = CITY.pool('turns', 3, hold_ttl_s=600)
+    people = CITY.crowd('turns', 6)
+    release = CITY.release(pool, serving=BY_TURN)
     for who in people:
         enter(who, release)
-    wait_state(release, State.STATE_SERVING, State.STATE_STANDBY)
+    CITY.wait(release, State.STATE_SERVING, State.STATE_STANDBY)
     eventually(lambda: sum(mine(p, release).state == Ticket.STATE_TURN for p in people) == 3)
-    ranked = sorted(people, key=lambda p: mine(p, release).rank)
-    assert [mine(p, release).state for p in ranked[:3]] == [Ticket.STATE_TURN] * 3
-    refused(9, 'NOT_YOUR_TURN', ranked[3].hold, slots[0], ticket=release + '/tickets/me')
-    refused(9, 'NOT_YOUR_TURN', ranked[0].hold, slots[0])
-    stolen = mine(ranked[0], release).name
-    refused(5, 'TICKET_UNKNOWN', ranked[3].hold, slots[0], ticket=stolen)
-    hold = ranked[0].hold(slots[0], ticket=release + '/tickets/me')
-    assert mine(ranked[0], release).hold == hold.name
-    refused(10, 'SLOT_TAKEN', ranked[1].hold, slots[0], ticket=release + '/tickets/me')
-    ranked[1].hold(slots[1], ticket=release + '/tickets/me')
-    ranked[0].drop(hold.name)
-    eventually(lambda: mine(ranked[3], release).state == Ticket.STATE_TURN)
-    ranked[2].DeleteTicket(api.DeleteTicketRequest(name=release + '/tickets/me',
-                                                   request_id=new_id()))
-    eventually(lambda: mine(ranked[4], release).state == Ticket.STATE_TURN)
+    order = ranked(people, release)
+    assert [mine(p, release).state for p in order[:3]] == [Ticket.STATE_TURN] * 3
+    refused(9, 'NOT_YOUR_TURN', order[3].hold, slots[0], ticket=release + '/tickets/me')
+    refused(9, 'NOT_YOUR_TURN', order[0].hold, slots[0])
+    stolen = mine(order[0], release).name
+    refused(5, 'TICKET_UNKNOWN', order[3].hold, slots[0], ticket=stolen)
+    hold = order[0].hold(slots[0], ticket=release + '/tickets/me')
+    assert mine(order[0], release).hold == hold.name
+    refused(10, 'SLOT_TAKEN', order[1].hold, slots[0], ticket=release + '/tickets/me')
+    order[1].hold(slots[1], ticket=release + '/tickets/me')
+    order[0].drop(hold.name)
+    eventually(lambda: mine(order[3], release).state == Ticket.STATE_TURN)
+    leave(order[2], release)
+    eventually(lambda: mine(order[4], release).state == Ticket.STATE_TURN)
     both_verify(release)
 
 
 def test_a_turn_passes_on():
-    pool, slots = pool_with_slots('lapse', 1)
-    people = crowd('lapse', 2)
-    fields = resources.Release()
-    fields.turn_length.seconds = 1
-    release = make_release(pool, 'r', serving=2, turn_length=fields.turn_length).name
+    pool, slots = CITY.pool('lapse', 1)
+    people = CITY.crowd('lapse', 2)
+    release = CITY.release(pool, serving=BY_TURN, turn_s=1)
     for who in people:
         enter(who, release)
-    ranked = []
     eventually(lambda: any(mine(p, release).state == Ticket.STATE_TURN for p in people), 20)
-    ranked = sorted(people, key=lambda p: mine(p, release).rank)
-    eventually(lambda: mine(ranked[1], release).state == Ticket.STATE_TURN)
-    lapsed = mine(ranked[0], release)
+    order = ranked(people, release)
+    eventually(lambda: mine(order[1], release).state == Ticket.STATE_TURN)
+    lapsed = mine(order[0], release)
     assert (lapsed.state, lapsed.outcome_reason) == (Ticket.STATE_LAPSED, 'TURN_EXPIRED')
 
 
 def test_trustees_and_beacon_make_the_seed():
-    pool, _ = pool_with_slots('seed', 2)
+    pool, _ = CITY.pool('seed', 2)
     folder = scratch_folder()
     keys = []
     for i in range(2):
@@ -245,16 +170,13 @@ def test_trustees_and_beacon_make_the_seed():
         keys.append(path)
     der = [subprocess.run(['openssl', 'pkey', '-in', k, '-pubout', '-outform', 'DER'], check=True,
                           capture_output=True).stdout for k in keys]
-    wait = resources.Release()
-    wait.parts_wait.seconds = 3
-    release = make_release(pool, 'r', window_s=2, trustee_keys=der, beacon='a public one',
-                           parts_wait=wait.parts_wait).name
-    who = person('seed')
+    release = CITY.release(pool, trustee_keys=der, beacon='a public one', parts_wait_s=6)
+    who = SERVER.person('seed')
     enter(who, release, 'any')
-    refused(9, 'RELEASE_STATE', OPERATOR.AddReleasePart, cluster.AddReleasePartRequest(
+    refused(9, 'RELEASE_STATE', CITY.operator.AddReleasePart, cluster.AddReleasePartRequest(
         name=release, trustee=0, part=b'too early', request_id=new_id()))
-    wait_state(release, State.STATE_SEALED)
-    refused(3, 'PART_INVALID', OPERATOR.AddReleasePart, cluster.AddReleasePartRequest(
+    CITY.wait(release, State.STATE_SEALED)
+    refused(3, 'PART_INVALID', CITY.operator.AddReleasePart, cluster.AddReleasePartRequest(
         name=release, trustee=2, part=b'x' * 256, request_id=new_id()))
     refused(7, 'ROLE_MISSING', who.AddReleasePart, cluster.AddReleasePartRequest(
         name=release, trustee=0, part=b'chosen', request_id=new_id()))
@@ -264,33 +186,33 @@ def test_trustees_and_beacon_make_the_seed():
         file.write(SERVER.tokens('trustee')[0])
     run('cosign', release, '--key-file', keys[0], '--trustee', '1', '--wait', '10s', '--target',
         SERVER.target, '--token-file', token)
-    OPERATOR.AddReleasePart(cluster.AddReleasePartRequest(
+    CITY.operator.AddReleasePart(cluster.AddReleasePartRequest(
         name=release, trustee=0, part=b'beacon value', request_id=new_id()))
-    wait_state(release, State.STATE_STANDBY)
-    assert list(get(release).missing_parts) == ['trustee 2'], get(release)
-    refused(9, 'PART_TOO_LATE', OPERATOR.AddReleasePart, cluster.AddReleasePartRequest(
+    CITY.standby(release)
+    assert list(CITY.get(release).missing_parts) == ['trustee 2'], CITY.get(release)
+    refused(9, 'PART_TOO_LATE', CITY.operator.AddReleasePart, cluster.AddReleasePartRequest(
         name=release, trustee=2, part=b'x' * 256, request_id=new_id()))
     ours, _ = both_verify(release)
     assert '1 of 2 trustees' in ours and 'missing  1 trustees' in ours, ours
 
 
 def test_entitlement_counts_tickets():
-    pool, slots = pool_with_slots('count', 2, service_class='counted')
-    other, _ = pool_with_slots('count-2', 2, service_class='counted')
-    release = make_release(pool, 'r').name
-    second = make_release(other, 'r').name
-    who = person('counted')
+    pool, slots = CITY.pool('count', 2, service_class='counted')
+    other, _ = CITY.pool('count-2', 2, service_class='counted')
+    release = CITY.release(pool)
+    second = CITY.release(other)
+    who = SERVER.person('counted')
     enter(who, release, 'any')
     refused(8, 'IDENTITY_QUOTA', enter, who, second, 'any')
-    who.DeleteTicket(api.DeleteTicketRequest(name=release + '/tickets/me', request_id=new_id()))
+    leave(who, release)
     enter(who, second, 'any')
 
 
 def test_refusals():
-    pool, slots = pool_with_slots('bad', 2, min_assurance=resources.ASSURANCE_SUBSTANTIAL)
-    weak = person('weak', assurance='low')
-    who = person('strong')
-    release = make_release(pool, 'r', window_s=4).name
+    pool, slots = CITY.pool('bad', 2, min_assurance=resources.ASSURANCE_SUBSTANTIAL)
+    weak = SERVER.person('weak', assurance='low')
+    who = SERVER.person('strong')
+    release = CITY.release(pool)
     refused(7, 'ASSURANCE_TOO_LOW', enter, weak, release, 'any')
     refused(5, 'RELEASE_UNKNOWN', enter, who, pool + '/releases/other', 'any')
     refused(5, 'POOL_UNKNOWN', enter, who, 'pools/none/releases/r', 'any')
@@ -300,33 +222,29 @@ def test_refusals():
     refused(3, 'FIELD_INVALID', enter, who, release + '/more', 'any')
     refused(5, 'TICKET_UNKNOWN', mine, who, release)
     refused(9, 'NOT_YOUR_TURN', who.hold, slots[0])
-    refused(9, 'RELEASE_OVERLAPS', make_release, pool, 'second')
-    refused(6, 'RELEASE_EXISTS', make_release, pool, 'r')
+    refused(9, 'RELEASE_OVERLAPS', CITY.release, pool, 'second')
+    refused(6, 'RELEASE_EXISTS', CITY.release, pool)
     refused(7, 'ROLE_MISSING', who.CreateRelease, cluster.CreateReleaseRequest(
         parent=pool, release_id='x', request_id=new_id()))
     refused(7, 'ROLE_MISSING', who.ListReleaseTickets,
             cluster.ListReleaseTicketsRequest(parent=release))
-    refused(9, 'SLOT_OFFERED', OPERATOR.BlockSlots, block(pool, slots[0]))
-    open_pool = OPERATOR.make_pool('not-scarce')
-    refused(9, 'NOT_SCARCE', make_release, open_pool.name, 'r')
-    refused(9, 'RELEASE_STATE', change, 'CloseRelease', release)
-    change('CancelRelease', release)
+    refused(9, 'SLOT_OFFERED', CITY.operator.BlockSlots, admin.BlockSlotsRequest(
+        parent=pool, slots=[slots[0]], request_id=new_id()))
+    open_pool = CITY.operator.make_pool('not-scarce')
+    refused(9, 'NOT_SCARCE', CITY.release, open_pool.name)
+    refused(9, 'RELEASE_STATE', CITY.change, 'CloseRelease', release)
+    CITY.change('CancelRelease', release)
     refused(9, 'RELEASE_ENDED', enter, who, release, 'any')
-    refused(9, 'RELEASE_ENDED', change, 'CancelRelease', release)
-
-
-def block(pool, slot):
-    from house import admin
-    return admin.BlockSlotsRequest(parent=pool, slots=[slot], request_id=new_id())
+    refused(9, 'RELEASE_ENDED', CITY.change, 'CancelRelease', release)
 
 
 def test_neighbours():
-    pool, slots = pool_with_slots('pairs', 4)
-    release = make_release(pool, 'r').name
-    people = crowd('pairs', 3)
+    pool, slots = CITY.pool('pairs', 4)
+    release = CITY.release(pool)
+    people = CITY.crowd('pairs', 3)
     for who in people:
         enter(who, release, 'any', slot_count=2)
-    wait_state(release, State.STATE_STANDBY)
+    CITY.standby(release)
     holds = [who.GetHold(api.GetHoldRequest(name=mine(who, release).hold)) for who in people
              if mine(who, release).hold]
     assert len(holds) == 2
@@ -336,4 +254,4 @@ def test_neighbours():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), before, after, side_by_side=6)

@@ -215,6 +215,7 @@ def test_parts_and_lists():
                       request(parent=release, page_token='nonsense'))
 
 
+@tap.alone
 def test_as_many_releases_as_allowed():
     """256 that have not ended, each of one slot; then one more."""
     pool = CITY.operator.make_pool('many', scarce=True).name
@@ -260,6 +261,7 @@ def documented():
     return {(method, reason) for method, reasons in found.items() for reason in reasons}
 
 
+@tap.alone
 @tap.named('every reason that is written was provoked, and every provoked one is written')
 def test_whole():
     general = {'FIELD_INVALID', 'RATE_LIMITED'}  # of every method: the head of services.proto
@@ -272,4 +274,4 @@ def test_whole():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), before, after, side_by_side=6)

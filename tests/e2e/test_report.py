@@ -13,8 +13,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from drawn import City, State, enter, mine
-from house import BINARY, ROOT, Client, api, new_id, eventually, refused, resources, scratch_folder
+from house import (BINARY, ROOT, Client, Server, api, eventually, refused, resources,
+                   scratch_folder)
+from release_kit import BY_TURN, City, State, enter, leave, mine
 import tap
 
 CITY = None
@@ -24,11 +25,11 @@ Outcome = {'withdrawn': 1, 'lost': 2, 'turn': 3, 'waiting': 4, 'left': 5, 'won':
 
 def before():
     global CITY
-    CITY = City()
+    CITY = City(Server().start())
 
 
 def after():
-    CITY.close()
+    CITY.server.close()
 
 
 def say(*words):
@@ -139,9 +140,8 @@ def test_everybody_computes_an_own_outcome():
     release = CITY.release(pool)
     for i, who in enumerate(crowd):
         enter(who, release, slots[i % 12], slots[(5 * i) % 12], *(['any'] if i % 3 else []))
-    crowd[7].DeleteTicket(api.DeleteTicketRequest(name=release + '/tickets/me',
-                                                  request_id=new_id()))
-    CITY.wait(release, State.STATE_STANDBY)
+    leave(crowd[7], release)
+    CITY.standby(release)
     page, found = result(release)
     now = CITY.get(release)
     assert (page.seed, page.ticket_root) == (now.seed, now.ticket_root)
@@ -205,7 +205,7 @@ def examples():
 
 
 def test_the_examples_of_the_page_find_everybody():
-    release, crowd = CITY.drawn('example', slots=4, people=9, wishes=(1, 'any'))
+    release, crowd = CITY.drawn('example', slots=4, people=9, wanted=(1, 'any'))
     base, found = 'http://' + CITY.server.target, {}
     exec(examples()['python'], found)  # pylint: disable=exec-used
     names = [mine(w, release).name for w in crowd]
@@ -230,7 +230,7 @@ def test_the_examples_of_the_page_find_everybody():
 def test_by_turn_the_result_stands_at_the_end():
     pool, _ = CITY.pool('turns', 3, hold_ttl_s=600)
     crowd = CITY.crowd('turns', 8)
-    release = CITY.release(pool, serving=2)
+    release = CITY.release(pool, serving=BY_TURN)
     for who in crowd:
         enter(who, release)
     CITY.wait(release, State.STATE_SERVING, State.STATE_STANDBY)
@@ -246,12 +246,12 @@ def test_by_turn_the_result_stands_at_the_end():
 def test_a_clock_that_stands_close_to_the_opening():
     """The rule about the first 250 ms: whoever waits longer is nobody's suspect."""
     pool, _ = CITY.pool('calm', 6)
-    release = CITY.release(pool, window_s=3)
+    release = CITY.release(pool)
     crowd = CITY.crowd('calm', 12)
     time.sleep(1)
     for who in crowd:
         enter(who, release, 'any')
-    CITY.wait(release, State.STATE_STANDBY)
+    CITY.standby(release)
     CITY.end(release)
     said = report(release)
     assert not [p for p in said.populations if p.label.startswith('suspected')], said
@@ -260,4 +260,4 @@ def test_a_clock_that_stands_close_to_the_opening():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), before, after, side_by_side=6)
