@@ -434,10 +434,16 @@ def b64url(data):
 
 
 def eventually(check, seconds=30, every=0.05):
-    """Waits until check() is true; its last value."""
+    """Waits until check() is true; its last value.  A busy machine may keep the shard from answering
+    for so long that the gateway tells its callers to come again: then it is not so yet."""
     until = time.monotonic() + seconds
     while True:
-        value = check()
+        try:
+            value = check()
+        except Refused as refusal:
+            if refusal.reason != 'NO_LEADER' or time.monotonic() > until:
+                raise
+            value = None
         if value:
             return value
         assert time.monotonic() < until, f'not so within {seconds} s'

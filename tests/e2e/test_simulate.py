@@ -59,7 +59,7 @@ def check_days():
 
 
 def check_seeds():
-    words = ('--seed', '20261126', '--seeds', '20' if SLOW else '100')
+    words = ('--seed', '20261126', '--seeds', '20' if SLOW else '40')
     live = day('munich-release', *words)
     ok(abs(live['errors_off']) <= 3, 'live: the mean advantage is the closed form', live)
     ok(live['in_fair_range'] >= 0.85 * live['runs'], 'live: the bots win as in a fair draw', live)
