@@ -434,8 +434,8 @@ def b64url(data):
 
 
 def eventually(check, seconds=30, every=0.05):
-    """Waits until check() is true; its last value.  A busy machine may keep the shard from answering
-    for so long that the gateway tells its callers to come again: then it is not so yet."""
+    """Waits until check() is true; its last value.  A busy machine may keep the shard from
+    answering for so long that the gateway tells its callers to come again: then not yet."""
     until = time.monotonic() + seconds
     while True:
         try:
