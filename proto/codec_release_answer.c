@@ -13,7 +13,6 @@
 #include "proto/codec_parts.h"
 
 #define PART_NAME 24     /* bytes of "trustee 5" */
-#define POLL_US SECOND_US /* asking a ticket faster changes nothing */
 
 static ProtobufCBinaryData answer_bytes(const void *ptr, size_t len)
 {
@@ -208,7 +207,7 @@ static Fairslot__V1__Ticket *answer_ticket(const struct verdict *verdict, struct
     m->cohort = (int32_t)v->cohort;
     m->rank = v->is_ranked ? v->rank : 0;
     m->ahead = (int64_t)v->ahead;
-    m->min_poll_interval = codec_duration(arena, POLL_US);
+    m->min_poll_interval = codec_duration(arena, TICKET_POLL_US);
     m->receipt = answer_bytes(v->leaf, sizeof v->leaf);
     m->manifest_sha256 = answer_bytes(v->manifest_hash, answer_has(v->manifest_hash) ? 32 : 0);
     m->nonce = answer_bytes(v->nonce, sizeof v->nonce);

@@ -87,6 +87,8 @@ struct ticket_wish {
 };
 
 /* What a command says about releases and tickets. */
+#define TICKET_FOR_STREAM 1 /* the gateway asks, for a WatchTicket that its caller holds open */
+
 struct release_words {
     struct span id;     /* of the release */
     struct span ticket; /* 16 bytes; empty: one's own */
@@ -94,7 +96,7 @@ struct release_words {
     size_t wishes_count;
     uint32_t slot_count; /* neighbours: 1 to SLOTS_PER_HOLD */
     enum release_action action;
-    uint32_t part;      /* 0 to 4, or RELEASE_PART_BEACON */
+    uint32_t part;      /* 0 to 4, or RELEASE_PART_BEACON; of GET_TICKET: TICKET_FOR_STREAM */
     struct span bytes;  /* the part */
     struct span secret; /* RELEASE_SECRET bytes that the gateway drew */
     const struct release_policy *policy;

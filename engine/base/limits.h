@@ -26,6 +26,7 @@
 #define PAGE_SIZE_MAX    1000
 #define EVENTS_PAGE_MAX  250  /* of ListEvents */
 #define EVENTS_KEPT_US   (7 * DAY_US) /* of log time: then EventService forgets */
+#define TICKET_POLL_US INT64_C(1000000) /* between two fresh answers to GetTicket, over time */
 #define SLOTS_PER_CREATE 10000 /* of BatchCreateSlots; the 64 KiB message comes first in practice */
 #define SLOTS_PER_HOLD   8     /* neighbours in one hold */
 #define SLOTS_PER_BLOCK  256   /* of BlockSlots and UnblockSlots: what one command may touch */

@@ -118,6 +118,8 @@
       "Time to make a round's entry durable: one commit, one fsync.")                             \
     M(scarce_reads_refused_total, COUNTER, none, none, none,                                      \
       "Lists of scarce pools' slots that were over an identity's budget.")                        \
+    M(ticket_polls_repeated_total, COUNTER, none, none, none,                                     \
+      "GetTicket asked too often and answered as the time before.")                               \
     M(release_reports_total, COUNTER, none, none, none, "Releases that were closed and counted.") \
     M(release_alarms_total, COUNTER, none, none, none,                                            \
       "Of them, those with a bot advantage whose 95 % interval begins above 1.2.")                \

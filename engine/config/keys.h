@@ -178,6 +178,9 @@
       "second; more is refused (READ_BUDGET) with a time.  0: any number.")                       \
     X(shard, scarce_burst, COUNT, "60", RANGE(1, 1000000), RESTART,                               \
       "How many such lists at once after a pause: pages of one list count each.")                 \
+    X(shard, ticket_burst, COUNT, "5", RANGE(0, 1000000), RESTART,                                \
+      "How many fresh answers one ticket's GetTicket gets at once after a pause; from then on "   \
+      "one a second, and the last one again in between.  0: every answer is fresh.")              \
     X(shard, signing_key, SECRET, "", RANGE(0, 4000), RESTART,                                    \
       "PEM file of the operator's Ed25519 key (fairslot release key FILE): it signs manifests "    \
       "and receipts.  Replicas of a shard need the same.  Empty: release.key in the data "        \

@@ -412,8 +412,12 @@ static struct follower *follow_new(struct call *call, struct command *command)
         answer_reason(call, REASON_RATE_LIMITED, detail);
         return NULL;
     }
-    command->kind = COMMAND_GET_TICKET;
-    if (codec_command_pack(command, &g->scratch, &packed)) {
+    struct release_words words = *command->release;
+    struct command question = *command;
+    words.part = TICKET_FOR_STREAM;
+    question.release = &words;
+    question.kind = COMMAND_GET_TICKET;
+    if (codec_command_pack(&question, &g->scratch, &packed)) {
         answer_reason(call, REASON_INTERNAL, NULL);
         return NULL;
     }

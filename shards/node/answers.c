@@ -175,6 +175,30 @@ int answers_verdict(struct answers *a, const struct verdict *verdict)
     return err_trace(answers_meta(a, verdict, x));
 }
 
+struct span answers_last(const struct answers *a)
+{
+    CHECK(a->count > 0);
+    return a->items[a->count - 1].message;
+}
+
+int answers_message(struct answers *a, struct span message)
+{
+    size_t bytes = message.len > SMALL_ANSWER ? message.len + 64 : SMALL_ANSWER;
+    if (bytes > answers_room(a)) {
+        a->is_full = true;
+        answers_refusal(a, &(struct intake_refusal){.reason = REASON_STILL_QUEUED});
+        return 0;
+    }
+    uint8_t *copy = arena_alloc(&a->reply, message.len);
+    if (copy == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    memcpy(copy, message.ptr, message.len);
+    a->bytes += bytes;
+    answers_next(a)->message = (struct span){copy, message.len};
+    return 0;
+}
+
 int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply)
 {
     CHECK(a->seen == a->batch->view.items_count);

@@ -29,6 +29,10 @@ void answers_refusal(struct answers *a, const struct intake_refusal *refusal);
 void answers_omit(struct answers *a);
 /* The reply says that what was left out is for the leader, and that none is known. */
 void answers_turn_away(struct answers *a);
+/* The message of the newest answer, empty when it is a refusal; until answers_begin(). */
+struct span answers_last(const struct answers *a);
+/* Answers the batch's next item with this message.  Copies.  0 or < 0. */
+int answers_message(struct answers *a, struct span message);
 /* The packed reply, borrowed until the next answers_begin().  0 or < 0. */
 int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_reply);
 

@@ -45,6 +45,7 @@ struct node_options {
     uint64_t disk_reserve_bytes;
     int64_t scarce_reads;   /* of one identity a second, of scarce pools' slots; 0: any number */
     int64_t scarce_burst;   /* at once after a pause */
+    int64_t ticket_burst;   /* fresh answers to GetTicket at once; 0: all are.  See poll.h */
     int64_t slow_round_us;  /* a commit that takes longer is logged; 0: none is */
 };
 

@@ -57,16 +57,21 @@ static int writer_item(struct writer *w, struct round *round, struct intake_batc
         answers_refusal(w->answers, &refusal);
         return 0;
     }
+    struct span message;
+    if (poll_again(w->poll, command, w->time.mono_us, &message)) {
+        return err_trace(answers_message(w->answers, message));
+    }
     struct verdict verdict = {0};
     int r = command_is_cluster(command->kind)
                 ? writer_ask(w, command, &verdict)
                 : err_fold(ledger_apply(w->ledger, command, round->index, is_read ? 0 : (*place)++,
                                         round->log_time_us, answers_scratch(w->answers),
                                         &verdict));
-    if (r) {
-        return err_trace(r);
+    r = r ? r : answers_verdict(w->answers, &verdict);
+    if (r == 0) {
+        poll_keep(w->poll, command, w->time.mono_us, answers_last(w->answers));
     }
-    return err_trace(answers_verdict(w->answers, &verdict));
+    return err_trace(r);
 }
 
 static int writer_batch(struct writer *w, struct round *round, struct intake_batch *b,

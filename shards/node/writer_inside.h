@@ -8,6 +8,7 @@
 #include "node/answers.h"
 #include "node/badge.h"
 #include "node/budget.h"
+#include "node/poll.h"
 #include "node/credit.h"
 #include "node/feed.h"
 #include "node/logtime.h"
@@ -29,6 +30,7 @@ struct writer {
     struct ledger *ledger;
     struct answers *answers;
     struct budget *budget;
+    struct poll *poll;
     struct signer *signer; /* NULL: nothing is signed */
     struct feed *feed;
     struct peering *peering;              /* NULL: a voter alone */

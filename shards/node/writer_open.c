@@ -154,6 +154,7 @@ static int writer_open(struct writer *w)
     r = r ? r : err_fold(answers_new(w->signer, &w->answers));
     const struct node_options *o = w->options;
     r = r ? r : err_fold(budget_new(o->scarce_reads, o->scarce_burst, &w->budget));
+    r = r ? r : err_fold(poll_new(o->ticket_burst, &w->poll));
     r = r ? r : err_fold(feed_new(w->intake, &w->feed));
     for (size_t i = 0; i < ROUNDS_PENDING && r == 0; i++) {
         r = err_fold(round_new(&w->rounds[i]));
@@ -179,6 +180,7 @@ static void writer_close(struct writer *w)
     }
     answers_free(w->answers);
     budget_free(w->budget);
+    poll_free(w->poll);
     signer_close(w->signer);
     feed_free(w->feed);
     replay_fini(&w->replay);

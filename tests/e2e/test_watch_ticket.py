@@ -160,6 +160,59 @@ def test_refusals_deadline_and_many_streams():
         watch.ends_ok(Ticket.STATE_WITHDRAWN)
 
 
+def told_behind_a_change(server, name):
+    """What one who has asked for 20 answers in a row, one who has not, and an open stream are told
+    when the release is cancelled; None when it took longer than an interval."""
+    operator = server.operator()
+    release = make_release(operator, name, window_s=600)
+    hasty, calm = people_of(server, name, release, 2)
+    get = api.GetTicketRequest(name=me(release))
+    before_it = hasty.GetTicket(get)
+    interval = before_it.min_poll_interval.seconds
+    assert interval == 1, before_it
+    stream = Watch(hasty, me(release))
+    stream.reaches(Ticket.STATE_ENTERED)
+    start = time.monotonic()
+    answers = [hasty.GetTicket(get) for _ in range(20)]
+    assert all(a.state == Ticket.STATE_ENTERED for a in answers), answers
+    stream.close()  # what it tells is no longer hidden from GetTicket
+    operator.CancelRelease(cluster.OpenReleaseRequest(name=release, request_id=new_id()))
+    told = hasty.GetTicket(get).state, calm.GetTicket(get).state
+    if time.monotonic() - start > 0.9 * interval:
+        return None
+    time.sleep(1.2 * interval)
+    assert hasty.GetTicket(get).state == Ticket.STATE_LOST
+    return told
+
+
+def test_polling_faster_is_useless():
+    for attempt in range(10):
+        told = told_behind_a_change(SERVER, f'hasty-{attempt}')
+        if told:
+            break
+    assert told == (Ticket.STATE_ENTERED, Ticket.STATE_LOST), told
+    release = make_release(OPERATOR, 'own', window_s=600)
+    who, = people_of(SERVER, 'own', release, 1)
+    for _ in range(20):
+        who.GetTicket(api.GetTicketRequest(name=me(release)))
+    who.DeleteTicket(api.DeleteTicketRequest(name=me(release), request_id=new_id()))
+    ticket = who.GetTicket(api.GetTicketRequest(name=me(release)))
+    assert ticket.state == Ticket.STATE_WITHDRAWN, ticket  # one's own doing is never hidden
+
+
+def test_without_the_limit_it_is_not():
+    free = house.Server(options=['--set', 'shard.ticket_burst=0'])
+    free.start()
+    try:
+        for attempt in range(10):
+            told = told_behind_a_change(free, f'free-{attempt}')
+            if told:
+                break
+        assert told == (Ticket.STATE_LOST, Ticket.STATE_LOST), told
+    finally:
+        free.close()
+
+
 def test_connect_over_http_1():
     release = make_release(OPERATOR, 'web', window_s=600)
     who, = people_of(SERVER, 'web', release, 1)
@@ -216,7 +269,16 @@ def test_a_shard_that_was_killed():
             if Ticket.STATE_ENTERED in watch.states():
                 break
             time.sleep(0.5)
-        who.DeleteTicket(api.DeleteTicketRequest(name=me(release), request_id=new_id()))
+        leave = api.DeleteTicketRequest(name=me(release), request_id=new_id())
+        for _ in range(40):  # NO_LEADER while the shard starts: the same request again
+            try:
+                who.DeleteTicket(leave)
+                break
+            except house.Refused as refused:
+                assert refused.reason == 'NO_LEADER', vars(refused)
+                time.sleep(0.5)
+        if watch.is_over:
+            watch = Watch(who, me(release))
         watch.ends_ok(Ticket.STATE_WITHDRAWN)
     finally:
         house_of_two.close()
