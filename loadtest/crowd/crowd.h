@@ -119,8 +119,8 @@ int scenario_read(struct span text, const char *file, struct crowd_report *repor
                   struct crowd_scenario *ret_scenario);
 /* Every number of clients, slots and the capacity by `milli` thousandths, at least 1 of each. */
 void scenario_scale(struct crowd_scenario *s, uint64_t milli);
-/* Every time by milli thousandths: a demo's minute. */
-void scenario_hasten(struct crowd_scenario *s, uint64_t milli);
+/* Every time by `millionths`: a demo's minute. */
+void scenario_hasten(struct crowd_scenario *s, uint64_t millionths);
 /* Counts clients and identities after a change; false: over CROWD_IDENTITIES_MAX. */
 bool scenario_count(struct crowd_scenario *s);
 int64_t scenario_window_us(const struct crowd_scenario *s); /* of its mode */

@@ -261,19 +261,26 @@ void scenario_scale(struct crowd_scenario *s, uint64_t milli)
     }
 }
 
-void scenario_hasten(struct crowd_scenario *s, uint64_t milli)
+/* Up to 60 d, so that nothing overflows. */
+static void scenario_times_fine(uint64_t *value, uint64_t millionths)
+{
+    uint64_t scaled = *value / 1000000 * millionths + *value % 1000000 * millionths / 1000000;
+    *value = scaled == 0 && *value > 0 ? 1 : scaled;
+}
+
+void scenario_hasten(struct crowd_scenario *s, uint64_t millionths)
 {
     uint64_t *const of_all[] = {&s->window_us, &s->draw_window_us, &s->grace_us, &s->cohort_us,
                                 &s->accept_us, &s->run_us};
     for (size_t i = 0; i < ARRAY_COUNT(of_all); i++) {
-        scenario_times(of_all[i], milli);
+        scenario_times_fine(of_all[i], millionths);
     }
     for (uint32_t k = 0; k < s->populations_count; k++) {
         struct crowd_population *p = &s->populations[k];
         uint64_t *const each[] = {&p->reaction_us, &p->spread_us, &p->early_us, &p->think_us,
                                   &p->retry_us, &p->cancel_after_us, &p->unread_us};
         for (size_t i = 0; i < ARRAY_COUNT(each); i++) {
-            scenario_times(each[i], milli);
+            scenario_times_fine(each[i], millionths);
         }
     }
 }

@@ -64,6 +64,7 @@ static int check_one(const struct plan *plan, const struct client *who, const ch
     char name[160], request_id[VALUE_UUID_MAX];
     options_call_init(&options);
     options.target = plan->target;
+    options.ca = plan->ca;
     options.token_file = path;
     int r = check_token(plan, who, path);
     r = r ? r : session_open(&options, &session);
@@ -132,6 +133,9 @@ int check_order(const struct plan *plan, const char *operator_token, struct audi
     }
     snprintf(bundle, sizeof bundle, "%s/bundle", folder);
     setenv("FAIRSLOT_TARGET", plan->target, 1);
+    if (plan->ca) {
+        setenv("FAIRSLOT_CA", plan->ca, 1);
+    }
     setenv("FAIRSLOT_TOKEN_FILE", operator_token, 1);
     fflush(NULL);
     audit->order_wrong = check_release("report", plan->release, bundle) != 0 ||

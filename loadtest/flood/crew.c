@@ -82,11 +82,12 @@ static void crew_count(struct crew *c, struct shot *s, int status)
     b->answered += status == 0;
     b->refused += is_refused;
     c->result->statuses[status >= 0 && status <= 16 ? status : 2]++;
+    int64_t home_us = c->now_us + crowd_client(c->crowd, s->event.client)->rtt_us / 2;
     if (!is_cancelled && s->request) {
-        int64_t took = c->now_us - s->event.at_us;
+        int64_t took = home_us - s->event.at_us;
         hist_record(&c->result->latency[s->event.act], took > 0 ? (uint64_t)took : 0);
     }
-    crowd_answer(c->crowd, &s->event, c->now_us, &s->say);
+    crowd_answer(c->crowd, &s->event, home_us, &s->say);
     crew_note(c, s->event.client);
     list_remove(&s->link);
     list_push(&c->spare, &s->link);
@@ -149,7 +150,7 @@ static bool crew_reconnect(struct crew *c, struct loop_conn *conn)
 static void crew_sent(struct crew *c, struct shot *s)
 {
     s->sent_us = crew_time(c);
-    int64_t lag = s->sent_us - s->event.at_us;
+    int64_t lag = s->sent_us - crew_there_us(c, &s->event);
     hist_record(&c->result->lag, lag > 0 ? (uint64_t)lag : 0);
     c->result->late += lag > c->plan->late_us;
     c->result->parties[s->event.population].sent++;
@@ -226,20 +227,29 @@ static void crew_due(struct crew *c)
         if (e.act == CROWD_ACT_CONNECT) {
             crew_connects(c, &e);
         } else {
-            crew_fire(c, &e);
+            crew_depart(c, &e);
         }
+        c->now_us = crew_time(c);
+    }
+    while (crew_arrived(c, &e)) {
+        crew_fire(c, &e);
         c->now_us = crew_time(c);
     }
 }
 
-/* Calls that nobody answers are given up a second after their own time limit. */
+/* Calls that nobody answers are given up a second after their own time limit; a slow reader's when
+ * it would have read. */
 static void crew_overdue(struct crew *c)
 {
     int64_t limit = c->now_us - (int64_t)c->plan->scenario.timeout_us - 1000000;
-    while (!list_empty(&c->shots)) {
-        struct shot *s = CONTAINER_OF(c->shots.next, struct shot, link);
+    for (struct list *next = c->shots.next; next != &c->shots;) {
+        struct shot *s = CONTAINER_OF(next, struct shot, link);
+        next = next->next;
         if (s->sent_us > limit || s->is_overdue) {
             return;
+        }
+        if (s->sent_us > limit - 2 * (int64_t)plan_who(c->plan, s->event.population)->unread_us) {
+            continue;
         }
         s->is_overdue = true;
         struct loop_conn *conn = crew_conn(c, &s->event);
@@ -308,7 +318,8 @@ static bool crew_is_settled(struct crew *c)
 static bool crew_is_done(struct crew *c)
 {
     return *c->stop || c->now_us >= c->plan->end_us ||
-           (crowd_open_count(c->crowd) == 0 && c->shots_count + c->parked_count == 0) ||
+           (crowd_open_count(c->crowd) == 0 &&
+            c->shots_count + c->parked_count + c->away_count == 0) ||
            crew_is_settled(c);
 }
 
@@ -319,7 +330,8 @@ static int crew_loop(struct crew *c)
     while (r == 0 && !crew_is_done(c)) {
         crew_due(c);
         crew_overdue(c);
-        int64_t next = crowd_next_us(c->crowd);
+        int64_t next = crowd_next_us(c->crowd), there = crew_arrives_us(c);
+        next = there < next ? there : next;
         next = next > c->now_us + CREW_IDLE_US ? CREW_IDLE_US : next - c->now_us;
         next = c->parked_count ? CREW_RETRY_US : next < 0 ? 0 : next;
         r = loop_step_us(&c->loop, next);
@@ -348,9 +360,14 @@ static int crew_connect(struct crew *c)
         c->conns[i] = mine ? (uint32_t)mine : 1;
         count += c->conns[i];
     }
-    int r = loop_open(&c->loop, c->plan->target, count, &crew_ops);
+    int r = loop_open_tls(&c->loop, c->plan->target, c->plan->keys, count, &crew_ops);
     for (uint64_t i = 0; i < count && r == 0; i++) {
         c->loop.conns[i].user = c;
+    }
+    for (uint32_t i = 0; i < s->populations_count && r == 0; i++) {
+        for (uint32_t k = 0; k < c->conns[i]; k++) {
+            c->loop.conns[c->first_conn[i] + k].unread_us = (int64_t)s->populations[i].unread_us;
+        }
     }
     if (r == LOOP_E_CONNECT) {
         c->result->failure = c->loop.failure;
@@ -369,6 +386,7 @@ static void crew_record(const struct crew *c)
         mine->first_us = who->first_us;
         mine->decided_us = who->decided_us;
         mine->identity = who->identity;
+        mine->rtt_us = who->rtt_us;
         mine->population = who->population;
         mine->state = who->state;
         mine->is_late = who->is_late;
@@ -422,6 +440,7 @@ int crew_run(const struct plan *plan, uint32_t number, const volatile sig_atomic
     crew_free(&c.shots);
     crew_free(&c.spare);
     free(c.parked);
+    free(c.away);
     crowd_free(c.crowd);
     return r;
 }

@@ -45,6 +45,7 @@ static void crew_keep(struct crew *c, uint32_t client, const char *name)
 
 static void crew_ticket(struct crew *c, struct shot *s, const Fairslot__V1__Ticket *t)
 {
+    c->plan->told[crowd_client(c->crowd, s->event.client)->identity] = 1;
     switch (t->state) {
     case FAIRSLOT__V1__TICKET__STATE__STATE_OFFERED:
         if (crowd_client(c->crowd, s->event.client)->state < CROWD_HOLDING) {

@@ -30,6 +30,8 @@ struct crew {
     struct crowd *crowd;     /* owned */
     struct loop loop;
     struct prng prng;        /* request ids */
+    struct crowd_event *away; /* on half their round trip: a heap by when they get there; owned */
+    size_t away_count, away_size;
     struct crowd_event *parked; /* their connections are full; owned */
     size_t parked_count, parked_size;
     struct list shots;       /* under way; owned */
@@ -42,6 +44,13 @@ struct crew {
     int64_t dead_since_us;   /* no connection stands since then; INT64_MIN: one does */
 };
 
+/* crew_travel.c: half a round trip to the server, half of one back. */
+int64_t crew_there_us(const struct crew *c, const struct crowd_event *e);
+void crew_depart(struct crew *c, const struct crowd_event *e);
+/* The next that has got there by now; false: none. */
+bool crew_arrived(struct crew *c, struct crowd_event *ret_event);
+/* When the next gets there; INT64_MAX: nobody is on the way. */
+int64_t crew_arrives_us(const struct crew *c);
 /* crew_ask.c: the request packed; its path. */
 const char *crew_ask(struct crew *c, const struct crowd_event *e, uint8_t *out, size_t *ret_len);
 /* crew_hear.c: what an answer, or a refusal, says to the client. */

@@ -78,7 +78,7 @@ static void demo_crowd(struct demo *d)
     snprintf(s.name, sizeof s.name, "demo");
     snprintf(d->scale, sizeof d->scale, "1 s here is %.1f s of a real release day",
              DEMO_WINDOW_S / window_s);
-    scenario_hasten(&s, (uint64_t)(window_s * 1000 / DEMO_WINDOW_S));
+    scenario_hasten(&s, (uint64_t)(window_s * 1000000 / DEMO_WINDOW_S));
     s.cohort_us = SECOND_US; /* the engine cuts no finer */
     s.accept_us = 8 * SECOND_US; /* people look within a quarter of it */
     s.grace_us = s.grace_us < 500000 ? 500000 : s.grace_us;
@@ -98,8 +98,7 @@ static void demo_mode(struct demo *d, enum crowd_mode mode)
     p->target = was.target;
     p->tokens = was.tokens;
     p->token_at = was.token_at;
-    p->clients = run_clients(p->scenario.clients_count);
-    CHECK(p->clients != NULL);
+    CHECK(run_clients(p));
     const char *name = scenario_mode_name(mode);
     snprintf(p->pool, sizeof p->pool, "pools/demo-%s", name);
     snprintf(p->release, sizeof p->release, "pools/demo-%s/releases/day", name);
@@ -129,7 +128,11 @@ static int demo_release(struct demo *d, enum crowd_mode mode, struct stage *stag
 static int demo_three(struct demo *d)
 {
     struct stage *stage = NULL;
-    int r = stage_open(d->house.target, d->house.operator_token, &stage);
+    struct options_call call;
+    options_call_init(&call);
+    call.target = d->house.target;
+    call.token_file = d->house.operator_token;
+    int r = stage_open(&call, &stage);
     for (int mode = 0; mode < CROWD_MODES && r == 0; mode++) {
         demo_mode(d, (enum crowd_mode)mode);
         r = demo_release(d, (enum crowd_mode)mode, stage);
@@ -261,7 +264,7 @@ static void demo_free(struct demo *d)
     mint_free(&d->plan);
     for (int i = 0; i < CROWD_MODES; i++) {
         stage_free_slots(&d->plans[i]);
-        run_clients_free(d->plans[i].clients, d->plans[i].scenario.clients_count);
+        run_clients_free(&d->plans[i]);
         free(d->reports[i]);
     }
     house_close(&d->house);

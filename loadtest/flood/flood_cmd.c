@@ -7,10 +7,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/guess.h"
+#include "ctl/channel.h"
 #include "ctl/client.h"
+#include "ctl/import.h"
 #include "ctl/keyfile.h"
 #include "ctl/options.h"
 #include "ctl/render.h"
@@ -19,16 +23,19 @@
 #include "flood/flood.h"
 #include "flood/mint.h"
 #include "flood/output.h"
+#include "flood/probe.h"
 #include "flood/run.h"
 #include "flood/stage.h"
 #include "flood/threshold.h"
 
 #define FLOOD_LEAD_US   2000000 /* from the release's announcement to its opening, at least */
 #define FLOOD_EXIT_MISSED 99
+#define FLOOD_SLOTS_MAX ((size_t)64 << 20) /* bytes of a file of slots */
 
 struct flood {
     const char *scenario_file, *issuer, *operator_token, *mode, *seed, *processes, *scale, *hasten;
-    const char *late;
+    const char *late, *prepared, *slots_file;
+    struct options_many audit_shards;
     const char *html, *json, *csv, *hgrm;
     struct options_many thresholds_given;
     bool own_target, is_full;
@@ -40,6 +47,8 @@ struct flood {
     struct plan plan;
     struct report report;
     char token_path[KEYFILE_PATH_MAX];
+    char *slots_bytes; /* of slots_file; owned */
+    struct import slots;
 };
 
 /* -- words ------------------------------------------------------------------------------------ */
@@ -80,26 +89,26 @@ static int flood_mode(const struct verb *verb, struct flood *f)
     return f->mode ? options_wrong(verb, "mode", f->mode, "fcfs, live or draw") : 0;
 }
 
-/* "0.2": thousandths; 0: none was given.  False: no such number. */
-static bool flood_factor(const char *text, uint64_t *ret_milli)
+/* "0.2" in parts of `unit` of one; 0: none was given.  False: no such number. */
+static bool flood_factor(const char *text, double unit, uint64_t *ret_parts)
 {
     char *end;
     double v = text ? strtod(text, &end) : 0;
-    if (text && (end == text || *end || !(v >= 0.001) || v > 1000)) {
+    if (text && (end == text || *end || !(v * unit >= 1) || v > 1000)) {
         return false;
     }
-    *ret_milli = (uint64_t)(v * 1000 + 0.5);
+    *ret_parts = (uint64_t)(v * unit + 0.5);
     return true;
 }
 
 static int flood_factors(const struct verb *verb, struct flood *f)
 {
     uint64_t scale, hasten;
-    if (!flood_factor(f->scale, &scale)) {
+    if (!flood_factor(f->scale, 1e3, &scale)) {
         return options_wrong(verb, "scale", f->scale, "0.001 to 1000");
     }
-    if (!flood_factor(f->hasten, &hasten)) {
-        return options_wrong(verb, "hasten", f->hasten, "0.001 to 1000");
+    if (!flood_factor(f->hasten, 1e6, &hasten)) {
+        return options_wrong(verb, "hasten", f->hasten, "0.000001 to 1000");
     }
     if (scale) {
         scenario_scale(&f->scenario, scale);
@@ -107,7 +116,7 @@ static int flood_factors(const struct verb *verb, struct flood *f)
     if (hasten) {
         scenario_hasten(&f->scenario, hasten);
         snprintf(f->scale_words, sizeof f->scale_words,
-                 "1 s here is %.3g s of a real release day", 1000.0 / (double)hasten);
+                 "1 s here is %.3g s of a real release day", 1e6 / (double)hasten);
         f->scenario.accept_us = f->scenario.accept_us < SECOND_US ? SECOND_US
                                                                    : f->scenario.accept_us;
         f->scenario.cohort_us = f->scenario.cohort_us && f->scenario.cohort_us < SECOND_US
@@ -140,6 +149,9 @@ static int flood_numbers(const struct verb *verb, struct flood *f)
         f->plan.late_us = late_ms * 1000;
         f->plan.target = f->call.target;
         f->plan.is_full |= f->is_full;
+        f->plan.audit_shards = f->audit_shards.at;
+        f->plan.audit_shards_count = (uint32_t)f->audit_shards.count;
+        f->plan.slots_given = f->slots_file ? &f->slots : NULL;
     }
     return r;
 }
@@ -158,15 +170,28 @@ static int flood_thresholds(struct flood *f)
     return r;
 }
 
+/* What TLS needs, for operator and crowd alike. */
+static int flood_keys(struct flood *f)
+{
+    const struct channel_files files = {f->call.ca, f->call.certificate, f->call.key};
+    char text[CHANNEL_TEXT];
+    int r = channel_keys_new(&files, &f->plan.keys, text);
+    if (r) {
+        talk_error("%s", r > 0 ? text : strerror(-r));
+        return VERB_USAGE;
+    }
+    return 0;
+}
+
 /* A flood goes to this machine only, unless somebody says that the other one is theirs. */
-static int flood_target(const struct verb *verb, const struct flood *f)
+static int flood_target(const struct verb *verb, struct flood *f)
 {
     char host[VALUE_HOST_MAX + 1];
     int port;
     bool is_tls;
-    if (!client_target(f->call.target, host, &port, &is_tls) || is_tls ||
-        strstr(f->call.target, "//")) {
-        return options_wrong(verb, "target", f->call.target, "HOST:PORT, plain text");
+    if (!client_target(f->call.target, host, &port, &is_tls)) {
+        return options_wrong(verb, "target", f->call.target,
+                             "HOST:PORT, [::1]:PORT, or https://HOST:PORT");
     }
     if (!value_loopback(host) && !f->own_target) {
         talk_error("%s is not on this machine, and a flood is an attack on whoever did not ask "
@@ -174,16 +199,69 @@ static int flood_target(const struct verb *verb, const struct flood *f)
         talk_next("if it is yours and nobody else depends on it: --i-own-this-target");
         return VERB_USAGE;
     }
+    f->plan.ca = f->call.ca;
+    return is_tls || f->call.ca ? flood_keys(f) : 0;
+}
+
+/* --slots FILE: as many as it has, in place of the scenario's. */
+static int flood_slots(struct flood *f)
+{
+    size_t len;
+    int r = f->slots_file ? keyfile_read(f->slots_file, FLOOD_SLOTS_MAX, &f->slots_bytes, &len) : 1;
+    if (f->slots_file == NULL) {
+        return 0;
+    }
+    if (r) {
+        talk_error("cannot read the slots in %s: %s", f->slots_file,
+                   r == KEYFILE_E_MISSING ? "there is no such file"
+                   : r == KEYFILE_E_LARGE ? "it is over 64 MiB" : strerror(-r));
+        return VERB_USAGE;
+    }
+    r = import_read(&f->slots, (uint8_t *)f->slots_bytes, len, "flood");
+    for (size_t i = 0; r == 0 && i < f->slots.errors_count && i < IMPORT_ERRORS_SHOWN; i++) {
+        talk_error("%s:%u: %s", f->slots_file, f->slots.errors[i].line, f->slots.errors[i].text);
+    }
+    if (r < 0 || f->slots.errors_count || f->slots.count == 0 ||
+        f->slots.count > CROWD_SLOTS_MAX) {
+        talk_error("%s has %zu slots that can be used, and %zu errors", f->slots_file,
+                   f->slots.count, f->slots.errors_count);
+        talk_next("columns: date, start, duration_minutes, desk, time_zone; where there is a "
+                  "column pool, it says flood");
+        return VERB_USAGE;
+    }
+    f->scenario.slots = f->slots.count;
     return 0;
+}
+
+/* `flood simulat`: a word in the place of an option is one of its other verbs, misspelt. */
+static int flood_word(const char *word)
+{
+    static const char *const verbs[] = {"simulate", "compare", "histogram"};
+    struct guess guess;
+    guess_init(&guess, word);
+    for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+        guess_offer(&guess, verbs[i]);
+    }
+    talk_error("there is no `fairslot flood %.40s`", word);
+    if (guess.best) {
+        talk_next("did you mean `fairslot flood %s`?", guess.best);
+    } else {
+        talk_next("fairslot flood --help");
+    }
+    return VERB_USAGE;
 }
 
 static int flood_parse(const struct verb *verb, struct flood *f, int argc, char **argv)
 {
     char *args[OPTIONS_WORDS_MAX];
+    if (argc > 0 && argv[0][0] != '-') {
+        return flood_word(argv[0]);
+    }
     options_call_init(&f->call);
     const struct options_spec specs[] = {
-        {"scenario", 0, &f->scenario_file, NULL}, {"target", 0, &f->call.target, NULL},
-        {"issuer", 0, &f->issuer, NULL}, {"token-file", 0, &f->call.token_file, NULL},
+        {"scenario", 0, &f->scenario_file, NULL}, OPTIONS_SERVER(&f->call),
+        {"issuer", 0, &f->issuer, NULL}, {"prepared", 0, &f->prepared, NULL},
+        {"slots", 0, &f->slots_file, NULL}, {"audit-shard", 0, NULL, NULL, &f->audit_shards},
         {"mode", 0, &f->mode, NULL}, {"seed", 0, &f->seed, NULL},
         {"processes", 0, &f->processes, NULL}, {"scale", 0, &f->scale, NULL},
         {"hasten", 0, &f->hasten, NULL}, {"late", 0, &f->late, NULL},
@@ -201,6 +279,7 @@ static int flood_parse(const struct verb *verb, struct flood *f, int argc, char 
         return options_wrong(verb, "scenario", "FILE", "is needed");
     }
     r = flood_scenario(f);
+    r = r ? r : flood_slots(f);
     r = r ? r : flood_numbers(verb, f);
     r = r ? r : flood_thresholds(f);
     r = r ? r : flood_target(verb, f);
@@ -221,20 +300,24 @@ static int flood_prepare(struct flood *f, struct stage **ret_stage)
 {
     struct plan *p = &f->plan;
     uint64_t tag = (uint64_t)clock_wall_us() / 1000;
-    snprintf(p->pool, sizeof p->pool, "pools/flood-%llu", (unsigned long long)tag);
+    snprintf(p->pool, sizeof p->pool, "pools/flood-%llu-%d", (unsigned long long)tag,
+             (int)getpid()); /* two may begin at one instant */
     snprintf(p->release, sizeof p->release, "%s/releases/day", p->pool);
-    p->clients = run_clients(p->scenario.clients_count);
-    if (p->clients == NULL) {
+    if (!run_clients(p)) {
         talk_error("no memory for %u clients", p->scenario.clients_count);
         return VERB_FAILED;
     }
-    fprintf(stderr, "minting %u tokens\n", p->scenario.identities_count);
-    int r = mint_tokens(f->issuer, p);
+    if (f->prepared == NULL) {
+        fprintf(stderr, "minting %u tokens\n", p->scenario.identities_count);
+    }
+    int r = f->prepared ? mint_prepared(f->issuer, f->prepared, p) : mint_tokens(f->issuer, p);
     if (r == 0 && f->call.token_file == NULL) {
         snprintf(f->token_path, sizeof f->token_path, "%s/operator.token", f->issuer);
         f->call.token_file = f->token_path;
     }
-    r = r ? r : stage_open(p->target, f->call.token_file, ret_stage);
+    r = r ? r : stage_open(&f->call, ret_stage);
+    struct audit nothing = {0}; /* of a pool that is not there yet: can they be asked at all? */
+    r = r ? r : probe_shards(p, NULL, &nothing);
     f->report.started_wall_us = clock_wall_us();
     int64_t lead_us = FLOOD_LEAD_US;
     for (uint32_t i = 0; i < p->scenario.populations_count; i++) {
@@ -321,6 +404,9 @@ int flood_flood(const struct verb *verb, int argc, char **argv)
     stage_close(stage);
     stage_free_slots(&f.plan);
     mint_free(&f.plan);
-    run_clients_free(f.plan.clients, f.plan.scenario.clients_count);
+    run_clients_free(&f.plan);
+    channel_keys_free(f.plan.keys);
+    import_fini(&f.slots);
+    free(f.slots_bytes);
     return r;
 }

@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "ctl/issuer.h"
 #include "ctl/talk.h"
+#include "flood/prepared.h"
 #include "verb.h"
 
 #define MINT_TTL_S (6 * 3600)
@@ -84,6 +86,7 @@ int mint_tokens(const char *issuer_dir, struct plan *plan)
         void *map = mmap(NULL, offsets[count], PROT_READ, MAP_SHARED, fileno(out), 0);
         r = map == MAP_FAILED ? VERB_FAILED : 0;
         plan->tokens = r ? NULL : map;
+        plan->token_bytes = offsets[count];
     }
     plan->token_at = r ? NULL : offsets;
     if (r) {
@@ -95,10 +98,30 @@ int mint_tokens(const char *issuer_dir, struct plan *plan)
     return r;
 }
 
+int mint_prepared(const char *issuer_dir, const char *path, struct plan *plan)
+{
+    uint64_t key;
+    int r = prepared_key(issuer_dir, plan, &key);
+    if (r) {
+        return r;
+    }
+    r = prepared_load(path, key, plan);
+    if (r != PREPARED_E_MISSING) {
+        if (r == 0) {
+            talk_say("%u tokens out of %s", plan->scenario.identities_count, path);
+        }
+        return r;
+    }
+    talk_say("minting %u tokens into %s", plan->scenario.identities_count, path);
+    int64_t until_s = clock_wall_us() / SECOND_US + MINT_TTL_S;
+    r = mint_tokens(issuer_dir, plan);
+    return r ? r : prepared_save(path, key, until_s, plan);
+}
+
 void mint_free(struct plan *plan)
 {
     if (plan->tokens) {
-        munmap((void *)(uintptr_t)plan->tokens, plan->token_at[plan->scenario.identities_count]);
+        munmap((void *)(uintptr_t)plan->tokens, plan->token_bytes);
         free((void *)(uintptr_t)plan->token_at);
         plan->tokens = NULL;
         plan->token_at = NULL;

@@ -4,6 +4,9 @@
  * Fails never. */
 #include "flood/plan.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/check.h"
 
 #define PLAN_LATE_US   20000
@@ -27,6 +30,29 @@ void plan_init(struct plan *p, const struct crowd_scenario *scenario, uint64_t s
     }
     p->window_us = scenario_window_us(scenario);
     p->end_us = p->window_us + (int64_t)scenario->grace_us + (int64_t)scenario->run_us;
+}
+
+/* Clients of one identity stand in a chain; it is as long as the identity has devices that won. */
+void plan_mark_echoes(const struct plan *p)
+{
+    uint32_t count = p->scenario.clients_count;
+    uint32_t *last = calloc((size_t)p->scenario.identities_count + 1, sizeof *last);
+    uint32_t *before = calloc((size_t)count + 1, sizeof *before);
+    CHECK(last != NULL && before != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        struct client *who = &p->clients[i];
+        who->is_echo = false;
+        if (who->state != CROWD_WON) {
+            continue;
+        }
+        for (uint32_t at = last[who->identity]; at && !who->is_echo; at = before[at - 1]) {
+            who->is_echo = strcmp(p->clients[at - 1].paper, who->paper) == 0;
+        }
+        before[i] = last[who->identity];
+        last[who->identity] = i + 1;
+    }
+    free(last);
+    free(before);
 }
 
 /* The timeline begins a second before the opening. */

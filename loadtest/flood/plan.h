@@ -20,17 +20,27 @@ struct client {
     int64_t first_us;    /* scheduled time of its first request */
     int64_t decided_us;  /* first hold, turn, standby place or no */
     uint32_t identity;
+    uint32_t rtt_us;
     uint8_t population;
     uint8_t state;       /* enum crowd_state */
     bool is_decided;
     bool has_entered;    /* was told that it has a ticket */
     bool is_late;        /* first came after the window */
+    bool is_echo;        /* its reservation is one that another device of its identity told of */
     char paper[PLAN_PAPER_MAX]; /* id of the hold, once won: of the reservation; "" none */
 };
 
+struct channel_keys;
+struct import;
+
 struct plan {
     const char *target;
+    const char *ca;            /* PEM file: whom to trust; NULL: whom the system trusts */
+    struct channel_keys *keys; /* NULL: plain TCP */
     struct crowd_scenario scenario;
+    const char *const *audit_shards; /* URLs of shards that the audit asks itself */
+    uint32_t audit_shards_count;
+    const struct import *slots_given; /* out of a CSV file; NULL: they are made up */
     char pool[96];             /* pools/P */
     char release[192];         /* pools/P/releases/R */
     int64_t opens_mono_us;     /* when 0 is, on the monotonic clock */
@@ -43,10 +53,12 @@ struct plan {
     bool is_full;              /* goes on until the release closes, though all know */
     uint32_t processes;
     struct client *clients;    /* shared memory; scenario.clients_count */
+    uint8_t *told;             /* shared memory; by identity: 1 when it was told of its ticket */
     char **slots;              /* their names, in order; read by all */
     uint32_t slots_count;
     const char *tokens;        /* all bearer tokens, one behind the other */
     const uint64_t *token_at;  /* by identity; identities_count + 1 offsets */
+    size_t token_bytes;        /* of the mapping at `tokens` */
 };
 
 /* Of one population. */
@@ -99,6 +111,13 @@ static inline enum crowd_mode plan_mode(const struct plan *p)
 const char *plan_mode_words(enum crowd_mode mode); /* "first come, first served" */
 /* A plan of this scenario, with nothing set up yet; takes over the scenario's times. */
 void plan_init(struct plan *p, const struct crowd_scenario *scenario, uint64_t seed);
+/* Marks the clients that tell of a reservation for the second time. */
+void plan_mark_echoes(const struct plan *p);
+/* A client's winning counts: once a reservation. */
+static inline bool plan_has_won(const struct client *who)
+{
+    return who->state == CROWD_WON && !who->is_echo;
+}
 /* Where the timeline puts a moment. */
 uint32_t plan_bucket_of(const struct plan *p, int64_t at_us);
 int64_t plan_bucket_us(const struct plan *p);

@@ -38,7 +38,8 @@ static struct fairness_person *report_people(const struct plan *p)
         person->arrival_us = who->first_us < person->arrival_us ? who->first_us
                                                                 : person->arrival_us;
         person->group = is_thief ? person->group : who->population;
-        person->slots = (uint8_t)(person->slots + (who->state == CROWD_WON));
+        person->rtt_us = is_thief ? person->rtt_us : who->rtt_us;
+        person->slots = (uint8_t)(person->slots + plan_has_won(who));
     }
     return people;
 }

@@ -98,7 +98,8 @@ static void json_audit(FILE *out, const struct report *r, const char *pad)
             "\"taken\": %llu, \"other\": %llu, \"reservations\": %llu, \"oversold\": %llu, "
             "\"double_booked\": %llu, \"double_won\": %llu, \"lost\": %llu, \"unheard\": %llu, "
             "\"tickets\": %llu, \"extra_tickets\": %llu, \"double_confirmed\": %llu, "
-            "\"order_wrong\": %llu},\n",
+            "\"order_wrong\": %llu, \"shards_asked\": %llu, \"shard_slots\": %llu, "
+            "\"shard_taken\": %llu, \"shard_differs\": %llu},\n",
             pad, a->is_done ? "true" : "false", (unsigned long long)a->slots,
             (unsigned long long)a->free, (unsigned long long)a->held, (unsigned long long)a->taken,
             (unsigned long long)a->other, (unsigned long long)a->reservations,
@@ -106,7 +107,9 @@ static void json_audit(FILE *out, const struct report *r, const char *pad)
             (unsigned long long)a->double_won, (unsigned long long)a->lost,
             (unsigned long long)a->unheard, (unsigned long long)a->tickets,
             (unsigned long long)a->extra_tickets, (unsigned long long)a->double_confirmed,
-            (unsigned long long)a->order_wrong);
+            (unsigned long long)a->order_wrong, (unsigned long long)a->shards_asked,
+            (unsigned long long)a->shard_slots, (unsigned long long)a->shard_taken,
+            (unsigned long long)a->shard_differs);
 }
 
 static void json_head(FILE *out, const struct report *r, const char *pad)
@@ -148,6 +151,20 @@ static void json_generator(FILE *out, const struct report *r, const char *pad)
     fputs("},\n", out);
 }
 
+/* Behind the deciles: win probability against round-trip time. */
+static void json_rtt(FILE *out, const struct report *r, const char *pad)
+{
+    fprintf(out, "],\n%s  \"rtt_spearman\": %.6f, \"rtt_fifths\": [", pad, r->fair.rtt_spearman);
+    for (int i = 0; i < FAIRNESS_FIFTHS; i++) {
+        const struct fairness_part *part = &r->fair.fifths[i];
+        fprintf(out, "%s{\"rtt_ms\": %.3f, \"identities\": %llu, \"slots\": %llu, "
+                "\"win_share\": %.6f}", i ? ", " : "", (double)r->fair.fifths_rtt_us[i] / 1e3,
+                (unsigned long long)part->identities, (unsigned long long)part->slots,
+                part->identities ? (double)part->slots / (double)part->identities : 0);
+    }
+    fputs("],\n", out);
+}
+
 void report_json(FILE *out, const struct report *r, int indent)
 {
     char pad[16];
@@ -171,7 +188,8 @@ void report_json(FILE *out, const struct report *r, int indent)
         fprintf(out, "%s{\"clients\": %u, \"won\": %u}", i ? ", " : "", r->deciles[i].clients,
                 r->deciles[i].won);
     }
-    fprintf(out, "],\n%s  \"arrival_chi2\": %.3f, \"arrival_spearman\": %.4f, \"jain\": %.4f, "
+    json_rtt(out, r, pad);
+    fprintf(out, "%s  \"arrival_chi2\": %.3f, \"arrival_spearman\": %.4f, \"jain\": %.4f, "
             "\"gini\": %.4f,\n%s  \"holds\": %llu, \"wasted_holds\": %llu,\n"
             "%s  \"latency\": {", pad, r->deciles_chi2, r->fair.arrival_spearman, r->fair.jain,
             r->fair.gini, pad, (unsigned long long)r->holds, (unsigned long long)r->wasted, pad);

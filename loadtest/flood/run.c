@@ -49,16 +49,24 @@ static void *run_map(size_t bytes)
     return map == MAP_FAILED ? NULL : map;
 }
 
-struct client *run_clients(uint32_t count)
+bool run_clients(struct plan *plan)
 {
-    return run_map(((size_t)count + 1) * sizeof(struct client));
+    plan->clients = run_map(((size_t)plan->scenario.clients_count + 1) * sizeof(struct client));
+    plan->told = run_map((size_t)plan->scenario.identities_count + 1);
+    return plan->clients != NULL && plan->told != NULL;
 }
 
-void run_clients_free(struct client *clients, uint32_t count)
+void run_clients_free(struct plan *plan)
 {
-    if (clients) {
-        munmap(clients, ((size_t)count + 1) * sizeof(struct client));
+    if (plan->clients) {
+        munmap(plan->clients,
+               ((size_t)plan->scenario.clients_count + 1) * sizeof(struct client));
     }
+    if (plan->told) {
+        munmap(plan->told, (size_t)plan->scenario.identities_count + 1);
+    }
+    plan->clients = NULL;
+    plan->told = NULL;
 }
 
 static void run_child(const struct plan *plan, uint32_t number)
@@ -166,6 +174,7 @@ int run_flood(const struct plan *plan, struct result *ret_result)
     int r = run_wait(plan, children, ret_result);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
+    plan_mark_echoes(plan);
     munmap(run_shared, bytes);
     run_shared = NULL;
     return r;

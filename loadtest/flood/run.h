@@ -7,9 +7,9 @@
 
 #include "flood/plan.h"
 
-/* Memory for clients that the processes share; NULL: there is none. */
-struct client *run_clients(uint32_t count);
-void run_clients_free(struct client *clients, uint32_t count);
+/* The plan's memory of clients and identities that the processes share; false: there is none. */
+bool run_clients(struct plan *plan);
+void run_clients_free(struct plan *plan);
 
 /* Starts the plan's processes and waits for them.  SIGINT and SIGTERM stop them cleanly; what they
  * have counts.  0, or an exit code (told): then ret_result has what there is. */

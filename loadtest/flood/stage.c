@@ -17,7 +17,9 @@
 #include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
+#include "ctl/import.h"
 #include "flood/check.h"
+#include "flood/probe.h"
 
 #define STAGE_SLOT_S   900
 #define STAGE_BATCH    500
@@ -29,16 +31,12 @@ struct stage {
     const char *token_file; /* the operator's */
 };
 
-int stage_open(const char *target, const char *operator_token, struct stage **ret_stage)
+int stage_open(const struct options_call *call, struct stage **ret_stage)
 {
     struct stage *s = calloc(1, sizeof *s);
     CHECK(s != NULL);
-    struct options_call call;
-    options_call_init(&call);
-    call.target = target;
-    call.token_file = operator_token;
-    s->token_file = operator_token;
-    int r = session_open(&call, &s->session);
+    s->token_file = call->token_file;
+    int r = session_open(call, &s->session);
     if (r) {
         free(s);
         return r;
@@ -75,30 +73,33 @@ static int stage_pool(struct stage *s, const struct plan *plan)
     return r;
 }
 
-/* One batch: slots number first .. first + count - 1, ten desks side by side. */
+/* One batch: slots number first .. first + count - 1, ten desks side by side, or out of a file. */
 static int stage_batch(struct stage *s, const struct plan *plan, int64_t start_s, uint32_t first,
                        uint32_t count)
 {
     static Fairslot__V1__Slot slots[STAGE_BATCH], *list[STAGE_BATCH];
     static Google__Protobuf__Timestamp starts[STAGE_BATCH];
     static char desks[STAGE_DESKS][16];
-    Google__Protobuf__Duration length = GOOGLE__PROTOBUF__DURATION__INIT;
+    static Google__Protobuf__Duration lengths[STAGE_BATCH];
     Fairslot__Admin__V1__BatchCreateSlotsRequest q =
         FAIRSLOT__ADMIN__V1__BATCH_CREATE_SLOTS_REQUEST__INIT;
     Fairslot__Admin__V1__BatchCreateSlotsResponse *made;
     char request_id[VALUE_UUID_MAX];
     session_request_id(request_id);
-    length.seconds = STAGE_SLOT_S;
     CHECK(count <= STAGE_BATCH);
     for (uint32_t i = 0; i < count; i++) {
+        const struct import *given = plan->slots_given;
         uint32_t n = first + i, desk = n % STAGE_DESKS;
         snprintf(desks[desk], sizeof desks[desk], "Desk %u", desk + 1);
         google__protobuf__timestamp__init(&starts[i]);
-        starts[i].seconds = start_s + (int64_t)(n / STAGE_DESKS) * STAGE_SLOT_S;
+        google__protobuf__duration__init(&lengths[i]);
+        starts[i].seconds = given ? given->slots[n].start_s
+                                  : start_s + (int64_t)(n / STAGE_DESKS) * STAGE_SLOT_S;
+        lengths[i].seconds = given ? given->slots[n].duration_s : STAGE_SLOT_S;
         fairslot__v1__slot__init(&slots[i]);
         slots[i].start_time = &starts[i];
-        slots[i].duration = &length;
-        slots[i].desk = desks[desk];
+        slots[i].duration = &lengths[i];
+        slots[i].desk = given ? (char *)given->slots[n].desk : desks[desk];
         list[i] = &slots[i];
     }
     q.parent = (char *)plan->pool;
@@ -238,6 +239,10 @@ int stage_set(struct stage *s, struct plan *plan, int64_t lead_us)
     int64_t begin_us = clock_wall_us();
     int64_t start_s = (begin_us / DAY_US + 2) * 86400 + 9 * 3600;
     int64_t end_s = start_s + (int64_t)(slots / STAGE_DESKS + 1) * STAGE_SLOT_S;
+    if (plan->slots_given) { /* by start */
+        start_s = plan->slots_given->slots[0].start_s;
+        end_s = plan->slots_given->slots[slots - 1].start_s + 1;
+    }
     int r = stage_pool(s, plan);
     for (uint32_t at = 0; at < slots && r == 0; at += STAGE_BATCH) {
         r = stage_batch(s, plan, start_s, at, slots - at < STAGE_BATCH ? slots - at : STAGE_BATCH);
@@ -270,9 +275,11 @@ struct stage_audit {
     const struct plan *plan;
     struct audit *audit;
     uint8_t *claims; /* by slot: how many clients say that it is theirs */
+    uint8_t *states; /* by slot, as the gateway says */
+    uint8_t *wins;   /* by identity: its reservations; 2: two or more */
 };
 
-static uint32_t stage_slot_index(const struct plan *plan, const char *name)
+uint32_t stage_slot_index(const struct plan *plan, const char *name)
 {
     char **at = bsearch(&name, plan->slots, plan->slots_count, sizeof *plan->slots, stage_by_name);
     return at ? (uint32_t)(at - plan->slots) : UINT32_MAX;
@@ -297,6 +304,9 @@ static int stage_audit_one(struct stage *s, struct stage_audit *a, const struct 
     }
     bool is_there = found->state == FAIRSLOT__V1__RESERVATION__STATE__STATE_CONFIRMED;
     a->audit->lost += !is_there;
+    a->audit->double_won += is_there && a->wins[who->identity] == 1;
+    a->wins[who->identity] = is_there && a->wins[who->identity] < 2
+                                 ? a->wins[who->identity] + 1 : a->wins[who->identity];
     for (size_t i = 0; i < found->n_slots && is_there; i++) {
         uint32_t slot = stage_slot_index(a->plan, found->slots[i]->name);
         if (slot == UINT32_MAX) {
@@ -319,6 +329,7 @@ static int stage_audit_slot(void *user, const Fairslot__V1__Slot *slot)
     a->audit->held += slot->state == FAIRSLOT__V1__SLOT__STATE__STATE_HELD;
     a->audit->taken += is_taken;
     if (index != UINT32_MAX) {
+        a->states[index] = (uint8_t)slot->state;
         a->audit->unheard += is_taken && a->claims[index] == 0;
         a->audit->lost += !is_taken && a->claims[index] > 0;
     }
@@ -354,33 +365,31 @@ static int stage_count_tickets(struct stage *s, const struct plan *plan, uint64_
 /* No identity has two places: there are no more tickets than people who were told of theirs. */
 static int stage_audit_tickets(struct stage *s, const struct plan *plan, struct audit *audit)
 {
-    uint8_t *has = calloc(plan->scenario.identities_count + 1, 1);
-    uint64_t entered = 0;
+    uint64_t told = 0;
     int r = plan->scenario.mode == CROWD_FCFS ? 0 : stage_count_tickets(s, plan, &audit->tickets);
-    CHECK(has != NULL);
-    for (uint32_t i = 0; i < plan->scenario.clients_count && r == 0; i++) {
-        const struct client *who = &plan->clients[i];
-        entered += who->has_entered && !has[who->identity];
-        has[who->identity] |= who->has_entered;
+    for (uint32_t i = 0; i < plan->scenario.identities_count; i++) {
+        told += plan->told[i];
     }
-    audit->extra_tickets = audit->tickets > entered ? audit->tickets - entered : 0;
-    free(has);
+    audit->extra_tickets = audit->tickets > told ? audit->tickets - told : 0;
     return r;
 }
 
 int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audit)
 {
     struct stage_audit a = {.plan = plan, .audit = ret_audit,
-                            .claims = calloc(plan->slots_count + 1, 1)};
+                            .claims = calloc(plan->slots_count + 1, 1),
+                            .states = calloc(plan->slots_count + 1, 1),
+                            .wins = calloc(plan->scenario.identities_count + 1, 1)};
     int r = 0;
-    CHECK(a.claims != NULL);
+    CHECK(a.claims != NULL && a.states != NULL && a.wins != NULL);
     *ret_audit = (struct audit){0};
     for (uint32_t i = 0; i < plan->scenario.clients_count && r == 0; i++) {
-        if (plan->clients[i].state == CROWD_WON) {
+        if (plan_has_won(&plan->clients[i])) {
             r = stage_audit_one(s, &a, &plan->clients[i]);
         }
     }
     r = r ? r : stage_slots(s, plan, stage_audit_slot, &a);
+    r = r ? r : probe_shards(plan, a.states, ret_audit);
     r = r ? r : stage_audit_tickets(s, plan, ret_audit);
     r = r ? r : check_again(plan, ret_audit);
     r = r ? r : check_order(plan, s->token_file, ret_audit);
@@ -389,5 +398,7 @@ int stage_audit(struct stage *s, const struct plan *plan, struct audit *ret_audi
                               ? ret_audit->reservations - ret_audit->slots : 0;
     ret_audit->is_done = r == 0;
     free(a.claims);
+    free(a.states);
+    free(a.wins);
     return r;
 }

@@ -372,3 +372,42 @@ ssize_t channel_receive(struct channel *c, void *buf, size_t cap, int64_t until_
         }
     }
 }
+
+/* -- at once ----------------------------------------------------------------------------------- */
+
+int channel_socket(const struct channel *c)
+{
+    return c->fd;
+}
+
+/* After an SSL call that was not done: 0 when it waits for something, else the end. */
+static ssize_t channel_later(struct channel *c, int r)
+{
+    int want = SSL_get_error(c->ssl, r);
+    ERR_clear_error();
+    return want == SSL_ERROR_WANT_READ || want == SSL_ERROR_WANT_WRITE ? 0 : -ECONNRESET;
+}
+
+ssize_t channel_send_some(struct channel *c, const void *bytes, size_t n)
+{
+    size_t sent = 0;
+    if (!c->ssl) {
+        ssize_t done = send(c->fd, bytes, n, MSG_NOSIGNAL);
+        return done >= 0 ? done : errno == EAGAIN ? 0 : -errno;
+    }
+    ERR_clear_error();
+    int r = SSL_write_ex(c->ssl, bytes, n, &sent);
+    return r == 1 ? (ssize_t)sent : channel_later(c, r);
+}
+
+ssize_t channel_receive_some(struct channel *c, void *buf, size_t cap)
+{
+    size_t got = 0;
+    if (!c->ssl) {
+        ssize_t n = recv(c->fd, buf, cap, 0);
+        return n > 0 ? n : n < 0 && errno == EAGAIN ? 0 : -ECONNRESET;
+    }
+    ERR_clear_error();
+    int r = SSL_read_ex(c->ssl, buf, cap, &got);
+    return r == 1 ? (ssize_t)got : channel_later(c, r);
+}

@@ -36,6 +36,11 @@ void channel_close(struct channel *c);
 bool channel_send(struct channel *c, const void *bytes, size_t n, int64_t until_us);
 /* What has come, at least one byte; 0: the connection ended; -ETIMEDOUT. */
 ssize_t channel_receive(struct channel *c, void *buf, size_t cap, int64_t until_us);
+/* For a loop of its own: the socket, and what can be done at once.  Sent or received; 0: not now;
+ * < 0: the connection is over. */
+int channel_socket(const struct channel *c);
+ssize_t channel_send_some(struct channel *c, const void *bytes, size_t n);
+ssize_t channel_receive_some(struct channel *c, void *buf, size_t cap);
 /* Why the connection ended, where the server said so (a certificate it does not like); else "". */
 const char *channel_trouble(const struct channel *c);
 

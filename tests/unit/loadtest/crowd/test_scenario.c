@@ -185,7 +185,7 @@ static void test_scale(void)
     EQ(s.slots, 1);
     EQ(s.clients_count, 11);
     EQ(s.populations[1].interval_us, 1000000); /* each asks as often as before */
-    scenario_hasten(&s, 500);
+    scenario_hasten(&s, 500000);
     EQ(s.window_us, 30000000);
     EQ(s.populations[0].reaction_us, 3000000);
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Goal: every scenario that comes along runs on real sockets, small and hastened: each population
+speaks, every request ends in one way, and the shard has what the clients were told.
+"""
+import concurrent.futures
+import glob
+import json
+import os
+import subprocess
+
+import flood_kit
+import house
+import tap
+from flood_kit import accounted, path
+
+SERVER = house.Server()
+FOLDER = os.path.join(house.ROOT, 'loadtest', 'scenarios')
+SIDE_BY_SIDE = 3
+# How much smaller, and how much faster: a day of draws is four seconds, half an hour in which
+# slots come back is seven.
+SMALL = {'national-day': (0.001, 0.00005), 'quiet-day': (0.1, 0.02),
+         'cancel-and-rebook': (0.03, 0.004), 'hoarders': (0.03, 0.004),
+         'mass-cancel': (0.03, 0.003)}
+WRONG = ('oversold', 'double_booked', 'double_won', 'lost', 'unheard', 'extra_tickets',
+         'double_confirmed', 'order_wrong')
+
+
+def before():
+    SERVER.start()
+
+
+def after():
+    SERVER.close()
+    flood_kit.SCRATCH.cleanup()
+
+
+def run(name):
+    scale, hasten = SMALL.get(name, (0.03, 0.02))
+    out = path(name + '.json')
+    done = subprocess.run(
+        [house.BINARY, 'flood', '--scenario', os.path.join(FOLDER, name + '.ini'), '--target',
+         SERVER.target, '--issuer', SERVER.data, '--late', '10000', '--scale', str(scale),
+         '--hasten', str(hasten * flood_kit.SLOW), '--json', out], capture_output=True, text=True,
+        timeout=300, check=False)
+    assert done.returncode == 0, (name, done.returncode, done.stderr[-1500:])
+    with open(out, encoding='utf-8') as file:
+        return json.load(file)
+
+
+def test_all_that_come_along():
+    names = sorted(os.path.basename(f)[:-4] for f in glob.glob(os.path.join(FOLDER, '*.ini')))
+    assert len(names) >= 15, names
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        reports = dict(zip(names, pool.map(run, names)))
+    for name, report in reports.items():
+        audit = report['audit']
+        assert accounted(report) and report['requests']['garbled'] == 0, (name, report['requests'])
+        assert audit['done'] and not any(audit[key] for key in WRONG), (name, audit)
+        assert audit['taken'] == audit['reservations'], (name, audit)
+        silent = [p['name'] for p in report['populations'] if p['requests']['sent'] == 0]
+        assert not silent, (name, silent)
+        print(f'# {name}: {report["requests"]["sent"]} requests, {audit["taken"]} of '
+              f'{report["slots"]} slots taken, {report["bot_slots"]} by attackers')
+    weak = reports['sybil-ring']
+    assert weak['bot_slots'] == 0, 'weak identities get nothing'
+
+
+if __name__ == '__main__':
+    tap.run(globals(), before, after)
