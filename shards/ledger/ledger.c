@@ -391,6 +391,9 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
                             .arena = arena,
                             .v = &v};
     int r = 0;
+#ifdef PLANT_NUMBER_REUSED
+    s.number = log_index << LEDGER_ITEM_BITS;
+#endif
     l->events_made = 0;
     if (l->is_new && !command_is_read(command->kind)) {
         r = ledger_write_version(l, LEDGER_VERSION);

@@ -57,6 +57,9 @@ static int ledger_hold_check_quota(struct ledger_step *s, struct ledger_scene *s
     if (tickets + ledger_account_live(&scene->account, s->now_us) < max) {
         return REASON_OK;
     }
+#ifdef PLANT_NO_QUOTA
+    return REASON_OK;
+#endif
     r = ledger_meta_count(s, "max_active", max);
     return r ? err_trace(r) : REASON_IDENTITY_QUOTA;
 }
@@ -98,6 +101,11 @@ int ledger_hold_follow(struct ledger_step *s, const struct ledger_scene *scene,
                        const struct ledger_item *item)
 {
     bool is_reservation = item->state == ITEM_CONFIRMED && item->lapse_us != 0;
+#ifdef PLANT_EXPIRY_FREES
+    if (item->state == ITEM_CONFIRMED) {
+        return 0;
+    }
+#endif
     ledger_expiry_remove(&s->l->expiry, item->number);
     if (item->state != ITEM_LIVE && !is_reservation) {
         return 0;
@@ -209,6 +217,9 @@ static struct ledger_change ledger_hold_change_of(enum command_kind kind)
         return (struct ledger_change){ITEM_LAPSED, SLOT_TAKEN, SLOT_RETURNED};
     default:
         CHECK(kind == COMMAND_CANCEL_RESERVATION);
+#ifdef PLANT_CANCEL_KEEPS
+        return (struct ledger_change){ITEM_CANCELLED, SLOT_TAKEN, SLOT_TAKEN};
+#endif
         return (struct ledger_change){ITEM_CANCELLED, SLOT_TAKEN, SLOT_RETURNED};
     }
 }
@@ -216,6 +227,11 @@ static struct ledger_change ledger_hold_change_of(enum command_kind kind)
 /* REASON_OK when the item's state allows the change now. */
 static enum reason ledger_hold_check(struct ledger_step *s, const struct ledger_item *item)
 {
+#ifdef PLANT_LATE_CONFIRM
+    if (s->c->kind == COMMAND_CONFIRM_HOLD && item->state == ITEM_LIVE) {
+        return REASON_OK;
+    }
+#endif
     if (s->c->kind == COMMAND_CANCEL_RESERVATION) {
         if (ledger_item_is_over(item, s->now_us)) {
             return REASON_RESERVATION_ENDED;
@@ -364,6 +380,9 @@ int ledger_hold_change(struct ledger_step *s)
 /* What is not due any more, or never was, is left alone. */
 static bool ledger_hold_is_due(struct ledger_step *s, const struct ledger_item *item)
 {
+#ifdef PLANT_EXPIRY_FREES
+    return s->c->kind != COMMAND_LAPSE && item->expire_us <= s->now_us;
+#endif
     if (item->version != s->c->version) {
         return false;
     }

@@ -80,6 +80,9 @@ static int ledger_move_slots(struct ledger_step *s, struct ledger_scene *scene,
     if (r) {
         return err_trace(r);
     }
+#ifdef PLANT_MOVE_KEEPS
+    o->count = 0;
+#endif
     item->state = ITEM_CONFIRMED;
     item->changes_left--;
     item->lapse_us = ledger_pool_lapse_us(scene->pool, run->first.start_us, s->now_us);

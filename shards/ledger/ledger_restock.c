@@ -121,6 +121,9 @@ static int ledger_restock_one(struct ledger_step *s, uint64_t space, struct ledg
     job->is_begun = true;
     job->cursor = ledger_key_slot(space, &at);
     *ret_is_freed = slot.state == SLOT_RETURNED && at.start_us > s->now_us;
+#ifdef PLANT_RESTOCK_TAKEN
+    *ret_is_freed = slot.state != SLOT_FREE;
+#endif
     if (!*ret_is_freed) {
         return 0;
     }

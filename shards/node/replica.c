@@ -161,6 +161,9 @@ static void take_committed(struct replica *r)
 #ifdef PLANT_COMMIT_BACK
     r->committed = raft_commit_index(&r->raft);
 #else
+#ifdef PLANT_COMMIT_AHEAD
+    r->committed = r->is_leading ? r->log.last(r->log.user) : r->committed;
+#endif
     if (!r->is_wanting && raft_commit_index(&r->raft) > r->committed) {
         r->committed = raft_commit_index(&r->raft);
     }
@@ -283,6 +286,9 @@ int replica_receive(struct replica *r, uint64_t from, struct span bytes)
     if (s) {
         return s > 0 ? s : err_trace(s);
     }
+    if (!replica_guards_wanted(r, &message)) {
+        return 0; /* it owns nothing */
+    }
     void *entries = message.type == RAFT_APPEND_ENTRIES ? message.append_entries.entries : NULL;
     struct replica_seen seen;
     replica_guards_before(r, &message, &seen);
@@ -403,7 +409,11 @@ static int round_commit(struct replica *r)
         return early; /* and the disk is late */
     }
 #endif
+#ifdef PLANT_NO_FSYNC
+    int s = 0;
+#else
     int s = r->log.commit(r->log.user);
+#endif
     if (s) {
         return err_fold(s);
     }

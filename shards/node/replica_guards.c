@@ -6,6 +6,9 @@
  * not change.  The binary library has no asserts, so what it would assert is checked before. */
 #include "node/replica_parts.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/check.h"
 
 static uint64_t term_of(struct replica *r, uint64_t index)
@@ -92,6 +95,30 @@ static bool guard_vote(struct replica *r, const struct replica_seen *seen,
     }
     r->raft.voted_for = v->candidate_id;
     result->vote_granted = true;
+    return true;
+#else
+    return false;
+#endif
+}
+
+/* G8.  The core looks whether it is in a pre-vote before it looks whether it is a candidate: in a
+ * follower these bytes belong to the leader's address, and a late answer to a pre-vote may raise
+ * the term, so that a leader whom nobody doubted must go; which, depends on an address.  Only a
+ * candidate has a use for it, so nobody else is told. */
+bool replica_guards_wanted(struct replica *r, const struct raft_message *m)
+{
+    if (m->type != RAFT_REQUEST_VOTE_RESULT || raft_state(&r->raft) == RAFT_CANDIDATE) {
+        return true;
+    }
+#ifdef PLANT_NO_G8
+    /* The unlucky address: here always, there one in 256. */
+    char **address = &r->raft.follower_state.current_leader.address;
+    char *unlucky = aligned_alloc(1 << 16, 1 << 16);
+    if (raft_state(&r->raft) == RAFT_FOLLOWER && *address && unlucky) {
+        snprintf(unlucky, 1 << 16, "%s", *address);
+        raft_free(*address);
+        *address = unlucky;
+    }
     return true;
 #else
     return false;

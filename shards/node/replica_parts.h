@@ -108,6 +108,8 @@ struct replica_seen {
     bool is_stale;        /* the message's term was older than ours */
     struct raft_request_vote vote;
 };
+/* False: the core must not see it, and need not. */
+bool replica_guards_wanted(struct replica *r, const struct raft_message *m);
 void replica_guards_before(struct replica *r, struct raft_message *m,
                            struct replica_seen *ret_seen);
 /* True: term or vote changed and must be made durable. */

@@ -302,7 +302,8 @@ static void begin(size_t nodes, size_t first)
     memset(is_held, 0, sizeof is_held);
     memset(w.leaders, 0, sizeof w.leaders);
     memset(w.votes, 0, sizeof w.votes);
-    w.table = calloc(TABLE, sizeof *w.table);
+    memset(w.table, 0, w.table_used * sizeof w.table[0]);
+    w.table_used = 0;
     for (size_t i = 0; i < nodes; i++) {
         w.nodes[i].id = i + 1;
         node_start(&w.nodes[i]);
@@ -322,7 +323,6 @@ static void end(void)
     while (w.pool_count > 0) {
         free(w.pool[--w.pool_count]);
     }
-    free(w.table);
 }
 
 /* Node 1 leads, and all have what it has committed. */

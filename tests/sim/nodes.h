@@ -13,6 +13,12 @@ static struct replica_member member_of(size_t i)
     return m;
 }
 
+/* By its own clock: at a rate of its own in the city, w.now_ms else. */
+static int64_t node_now_ms(const struct node *n)
+{
+    return w.now_ms + w.now_ms * n->drift_ppm / 1000000;
+}
+
 static void node_start(struct node *n)
 {
     struct replica_member members[NODES_MAX];
@@ -23,7 +29,7 @@ static void node_start(struct node *n)
         .id = n->id, .members = members,
         .members_count = n->id <= w.first_count ? w.first_count : 0,
         .election_ms = 150, .heartbeat_ms = 30, .seed = (uint32_t)prng_next(&w.prng) | 1,
-        .now_ms = w.now_ms,
+        .now_ms = node_now_ms(n),
         .log = {n, log_first, log_last, log_append, log_truncate, log_set_vote, log_vote,
                 log_commit, log_read, log_durable, log_keep, log_members}};
     n->applied = n->durable;
@@ -33,6 +39,9 @@ static void node_start(struct node *n)
     n->led_term = 0;
     n->want_ms = 0;
     n->is_up = true;
+    if (w.hooks) {
+        w.hooks->started(n);
+    }
     if (replica_new(&options, &n->replica) || replica_start(n->replica)) {
         violate("a node did not start");
         n->is_up = false;
@@ -110,8 +119,14 @@ static void node_apply(struct node *n)
         if (w.truths[index - 1].state != n->state) {
             violate("states differ at one index");
         }
+        if (w.hooks) {
+            w.hooks->apply(n, index, term, entry);
+        }
     }
     if (chance(20)) { /* the flusher */
+        if (w.hooks) {
+            w.hooks->flushed(n);
+        }
         n->durable = n->applied;
         n->durable_term = n->applied_term;
         n->durable_state = n->state;
@@ -145,6 +160,9 @@ static void node_install(struct node *n)
         n->applied = n->durable = from->applied;
         n->applied_term = n->durable_term = from->applied_term;
         n->state = n->durable_state = from->state;
+        if (w.hooks) {
+            w.hooks->installed(n, from);
+        }
     }
     log_room(&n->live, want.index + 1);
     log_copy(&n->disk, &n->live, 0);

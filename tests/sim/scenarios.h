@@ -338,6 +338,30 @@ static void no_vote_of_its_own(void)
     heal(5000);
 }
 
+/* G8.  A late answer to a pre-vote reaches who is no candidate any more. */
+static void late_answer(void)
+{
+    begin(3, 3);
+    settle();
+    uint64_t term = replica_term(NODE(1)->replica);
+    part(2);
+    is_held[3][2] = true;
+    for (int i = 0; i < 2000 && letter(3, 2, PRE_VOTE) < 0; i++) {
+        open_to[2][3] = BIT(PRE_ASK);
+        open_to[3][2] = BIT(PRE_VOTE);
+        flow(1);
+    }
+    expect(letter(3, 2, PRE_VOTE) >= 0, "nobody was asked");
+    join(1, 2);
+    flow(100); /* 2 follows 1 again */
+    expect(replica_leader(NODE(2)->replica) == 1, "2 does not follow");
+    is_held[3][2] = false;
+    flow(100);
+    expect(replica_term(NODE(2)->replica) == term && replica_is_leader(NODE(1)->replica),
+           "a leader whom nobody doubted had to go");
+    heal(5000);
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(void);
@@ -353,6 +377,7 @@ static const struct scenario {
     {"D5: appends from before what was compacted are no end", compacted},
     {"D6: who lags in terms learns of them when a pre-vote is denied", pre_vote_echo},
     {"D7: who has no vote in its own configuration grants one", no_vote_of_its_own},
+    {"a late answer to a pre-vote changes nothing for who is no candidate", late_answer},
 };
 
 #endif

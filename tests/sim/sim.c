@@ -14,6 +14,7 @@
  * a new leader has all that was committed before its term; nobody applies another entry at an
  * index, or goes back; nothing applied is truncated; a vote is never given twice in a term.
  * Fails: a violation prints itself and the seed. */
+#include "tests/sim/heap.h"
 #include "tests/sim/nodes.h"
 
 /* -- nodes ------------------------------------------------------------------------------------- */
@@ -30,49 +31,6 @@ static void node_crash(struct node *n)
     log_copy(&n->live, &n->disk, 0);
     n->clean = log_last(n);
     n->back_ms = w.now_ms + 1 + (int64_t)prng_below(&w.prng, 600);
-}
-
-static void heap_swap(size_t a, size_t b)
-{
-    struct message m = w.heap[a];
-    w.heap[a] = w.heap[b];
-    w.heap[b] = m;
-}
-
-static bool heap_before(size_t a, size_t b)
-{
-    const struct message *x = &w.heap[a], *y = &w.heap[b];
-    return x->at_ms < y->at_ms || (x->at_ms == y->at_ms && x->order < y->order);
-}
-
-static void heap_push(struct message m)
-{
-    if (w.heap_count == w.heap_cap) {
-        w.heap_cap = w.heap_cap ? w.heap_cap * 2 : 256;
-        w.heap = realloc(w.heap, w.heap_cap * sizeof *w.heap);
-    }
-    size_t i = w.heap_count++;
-    w.heap[i] = m;
-    for (; i > 0 && heap_before(i, (i - 1) / 2); i = (i - 1) / 2) {
-        heap_swap(i, (i - 1) / 2);
-    }
-}
-
-static struct message heap_pull(void)
-{
-    struct message m = w.heap[0];
-    w.heap[0] = w.heap[--w.heap_count];
-    for (size_t i = 0;;) {
-        size_t least = i;
-        for (size_t c = 2 * i + 1; c <= 2 * i + 2 && c < w.heap_count; c++) {
-            least = heap_before(c, least) ? c : least;
-        }
-        if (least == i) {
-            return m;
-        }
-        heap_swap(i, least);
-        i = least;
-    }
 }
 
 static void node_send(struct node *n)
@@ -341,7 +299,8 @@ static void world_init(uint64_t seed)
     memset(w.is_cut, 0, sizeof w.is_cut);
     memset(w.leaders, 0, sizeof w.leaders);
     memset(w.votes, 0, sizeof w.votes);
-    w.table = calloc(TABLE, sizeof *w.table);
+    memset(w.table, 0, w.table_used * sizeof w.table[0]);
+    w.table_used = 0;
     for (size_t i = 0; i < w.nodes_count; i++) {
         w.nodes[i].id = i + 1;
         node_start(&w.nodes[i]);
@@ -362,7 +321,6 @@ static void world_fini(void)
         free(w.pool[i]);
     }
     w.pool_count = 0;
-    free(w.table);
 }
 
 static void show_nodes(void)

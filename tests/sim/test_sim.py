@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Is Raft safe as we drive it, on thousands of seeds?  test_planted.py: would we see it if not?
+"""Is Raft safe as we drive it, on thousands of seeds; is the whole city right, on thousands more?
+test_planted.py: would we see it if not?
 
-usage: test_sim.py SIM    FAIRSLOT_SOAK=1: twenty times the seeds
+usage: test_sim.py SIM CITY    FAIRSLOT_SOAK=1: twenty times the seeds
 """
 import os
 import re
@@ -9,11 +10,11 @@ import subprocess
 import sys
 
 SOAK = 20 if os.environ.get('FAIRSLOT_SOAK') else 1
-SEEDS = 6000 * SOAK
 # Sanitizers make each seed slower; they look for something else.
-if os.environ.get('FAIRSLOT_SANITIZED'):
-    SEEDS = 600
-FAULTS_MIN = 10 * SEEDS  # a storm without faults would show nothing
+SANITIZED = bool(os.environ.get('FAIRSLOT_SANITIZED'))
+SEEDS = {'sim': 600 if SANITIZED else 6000 * SOAK, 'city': 60 if SANITIZED else 2000 * SOAK}
+FAULTS = {'sim': 10, 'city': 100}  # a seed, in the mean: a storm without them would show nothing
+AGAIN = {'sim': 300, 'city': 40}   # seeds, twice in processes with other addresses
 
 number = 0
 failed = 0
@@ -29,25 +30,35 @@ def say(good, name, note=''):
     sys.stdout.flush()
 
 
-def run(binary, *args):
-    done = subprocess.run([binary, *map(str, args)], capture_output=True, text=True, timeout=280)
+def run(binary, *args, **env):
+    env = {**os.environ, 'MALLOC_PERTURB_': '0', **env}  # each allocation filled: for AGAIN alone
+    done = subprocess.run([binary, *map(str, args)], capture_output=True, text=True, timeout=1500,
+                          env=env)
     return done.returncode, done.stdout + done.stderr
 
 
+def summary(out):
+    return re.sub(r', [0-9.]+ s of CPU', '', out)
+
+
 def main():
-    sim = sys.argv[1]
-    code, out = run(sim, '--seeds', 1, SEEDS)
-    faults = re.search(r'faults (\d+)', out)
-    say(code == 0 and faults is not None and int(faults.group(1)) >= FAULTS_MIN,
-        f'{SEEDS} seeds: no violation', out)
-    first, again = run(sim, '--seed', 7), run(sim, '--seed', 7)
-    say(first == again and first[0] == 0 and ' trace ' in first[1],
-        'the same seed gives the same trace', first[1])
+    binaries = {'sim': sys.argv[1], 'city': sys.argv[2]}
     with open(os.path.join(os.path.dirname(__file__), 'traces.txt'), encoding='utf-8') as file:
-        known = [line.strip() for line in file if not line.startswith('#')]
-    got = [run(sim, '--seed', line.split()[1])[1].strip() for line in known]
-    say(known == got and len(known) > 0, 'the traces of any build are these',
-        '' if known == got else '\n'.join(got))
+        traces = [line.strip().partition(' ') for line in file if not line.startswith('#')]
+    for name, binary in binaries.items():
+        seeds = SEEDS[name]
+        code, out = run(binary, '--seeds', 1, seeds)
+        faults = re.search(r'faults (\d+)', out)
+        say(code == 0 and faults is not None and int(faults.group(1)) >= FAULTS[name] * seeds,
+            f'{name}: {seeds} seeds, no violation', out)
+        first = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='1')
+        again = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='170')
+        say(summary(first[1]) == summary(again[1]) and first[0] == 0 and ' trace ' in first[1],
+            f'{name}: the same seeds give the same trace', first[1] + again[1])
+        known = [line for which, _, line in traces if which == name]
+        got = [run(binary, '--seed', line.split()[1])[1].strip() for line in known]
+        say(known == got and len(known) > 0, f'{name}: the traces of any build are these',
+            '' if known == got else '\n'.join(got))
     print(f'1..{number}')
     return 1 if failed else 0
 

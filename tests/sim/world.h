@@ -16,7 +16,7 @@
 
 #define NODES_MAX 7
 #define TERMS_MAX 4096
-#define TABLE     (1u << 16)
+#define TABLE     (1u << 20)
 
 struct rec {
     uint64_t word;
@@ -48,6 +48,16 @@ struct node {
     uint64_t led_term;
     int64_t want_ms;           /* since when nobody has the state that it wants; 0: somebody */
     int64_t back_ms;           /* when a crashed one comes back */
+    int drift_ppm;             /* of its clock: thousandths of a per cent ... of 1,000,000 */
+    enum { DISK_GOOD, DISK_FAILS, DISK_FAILS_LATE } disk_state; /* LATE: but it is durable */
+};
+
+/* What the city does besides; NULL in the others. */
+struct hooks {
+    void (*started)(struct node *n);                             /* from its disk */
+    void (*apply)(struct node *n, uint64_t index, uint64_t term, struct span entry);
+    void (*flushed)(struct node *n);                             /* what is applied is durable */
+    void (*installed)(struct node *n, const struct node *from);  /* another's state, durable */
 };
 
 struct message {
@@ -56,6 +66,7 @@ struct message {
     uint64_t from, to;
     uint8_t *bytes;
     size_t len;
+    unsigned kind;             /* the city's; 0: between replicas */
 };
 
 struct truth {
@@ -76,6 +87,7 @@ static struct world {
     struct prng prng;
     struct mix mix;
     int64_t now_ms;
+    const struct hooks *hooks;
     uint64_t steps, faults, order, excused;
     size_t nodes_count, first_count;
     struct node nodes[NODES_MAX];
@@ -87,7 +99,8 @@ static struct world {
     size_t truths_count, truths_cap;
     uint64_t leaders[TERMS_MAX];
     uint64_t votes[TERMS_MAX][NODES_MAX + 1];
-    struct entry_seen *table;
+    struct entry_seen table[TABLE];
+    uint64_t table_used;       /* places from the first on that may be taken */
     uint64_t trace;
     uint64_t number;           /* of the next command */
     bool is_healed;
@@ -158,9 +171,10 @@ static void see_entry(struct node *n, uint64_t index, const struct rec *rec)
 {
     uint64_t term = term_of(rec->word);
     uint64_t before = index == n->live.base + 1 ? 0 : term_of(n->live.recs[index - 2].word);
-    for (uint64_t at = mix64(index, term);; at++) {
+    for (uint64_t at = index * 4 + term % 4;; at++) {
         struct entry_seen *e = &w.table[at % TABLE];
         if (e->index == 0) {
+            w.table_used = at % TABLE + 1 > w.table_used ? at % TABLE + 1 : w.table_used;
             *e = (struct entry_seen){index, term, rec->hash, before};
             return;
         }
@@ -242,6 +256,9 @@ static void log_copy(struct mem_log *to, const struct mem_log *from, uint64_t cl
 static int log_commit(void *user)
 {
     struct node *n = user;
+    if (n->disk_state == DISK_FAILS) {
+        return -EIO;
+    }
     uint64_t keep = n->durable > w.mix.trail ? n->durable - w.mix.trail : 0;
     uint64_t last = log_last(n);
     if (keep > n->live.base && keep < last) { /* forget, but never the last one */
@@ -251,7 +268,7 @@ static int log_commit(void *user)
     }
     log_copy(&n->disk, &n->live, n->clean);
     n->clean = last;
-    return 0;
+    return n->disk_state == DISK_FAILS_LATE ? -EIO : 0;
 }
 
 static int log_read(void *user, uint64_t index, uint64_t *ret_word, struct span *ret_entry)
