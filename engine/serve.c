@@ -420,6 +420,7 @@ static int serve_gateway(const struct verb *verb, int argc, char **argv)
     serve_harden();
     r = serve_keys(&s);
     r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
+    r = r == VERB_OK ? serve_node_secure(&s.sc, verb) : r;
     r = r == VERB_OK ? serve_gateway_run(&s, shards) : r;
     return serve_close(&s, r);
 }
@@ -439,7 +440,8 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
         r = serve_config_wrong(&s.sc, verb, "shard.listen", listen,
                                "write tcp://HOST:PORT (port 0: any free one)");
     }
-    r = r == VERB_OK ? serve_address(&s, "shard.listen", listen, s.config->shard_insecure) : r;
+    bool may = serve_node_may_listen(s.config);
+    r = r == VERB_OK ? serve_address(&s, "shard.listen", listen, may) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);
     }
@@ -452,6 +454,7 @@ static int serve_shard(const struct verb *verb, int argc, char **argv)
     signal(SIGHUP, SIG_DFL); /* an ignored one would not reach sigwait() */
     r = serve_lock(&s);
     r = r == VERB_OK ? serve_ops_start(&s.ops, &s.sc, verb) : r;
+    r = r == VERB_OK ? serve_node_secure(&s.sc, verb) : r;
     r = r == VERB_OK ? serve_node_start(&s.sc, verb, listen, &node) : r;
     if (r != VERB_OK) {
         return serve_close(&s, r);

@@ -16,6 +16,7 @@
 #include "ctl/render.h"
 #include "ctl/talk.h"
 #include "serve_front.h"
+#include "serve_node.h"
 #include "serve_issuers.h"
 
 const char serve_check_help[] =
@@ -113,7 +114,8 @@ size_t serve_check_all(const struct serve_config *sc, const struct verb *verb)
     struct serve_address addresses[] = {
         {.name = "gateway.listen", .text = c->gateway_listen,
          .insecure = c->gateway_insecure || serve_front_has_tls(c)},
-        {.name = "shard.listen", .text = c->shard_listen, .insecure = c->shard_insecure},
+        {.name = "shard.listen", .text = c->shard_listen,
+         .insecure = serve_node_may_listen(c)},
         {.name = "ops.listen", .text = c->ops_listen, .insecure = true},
     };
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {

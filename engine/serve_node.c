@@ -5,6 +5,7 @@
  * Fails with a sentence and a next step: 1 failed, 2 usage, 3 the directory cannot be used. */
 #include "serve_node.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -13,6 +14,7 @@
 #include "ctl/keyfile.h"
 #include "ctl/signkey.h"
 #include "ctl/talk.h"
+#include "rpc/rpc.h"
 #include "serve_peers.h"
 
 #define NODE_TEXT 512
@@ -42,6 +44,42 @@ static void warn_room(const char *dir, uint64_t reserve)
                   free_bytes < reserve / 4 ? "everything that writes is"
                                            : "new pools, slots and holds are");
     }
+}
+
+bool serve_node_may_listen(const struct config *config)
+{
+    return config->shard_insecure || config->inside_authority[0] != '\0';
+}
+
+int serve_node_secure(const struct serve_config *sc, const struct verb *verb)
+{
+    const struct config *c = sc->now;
+    char text[NODE_TEXT] = "";
+    const struct rpc_secure_files files = {c->inside_authority, c->inside_certificate,
+                                           c->inside_key, c->inside_name};
+    bool any = files.authority[0] || files.certificate[0] || files.key[0];
+    if (!any) {
+        return VERB_OK;
+    }
+    if (!files.authority[0] || !files.certificate[0] || !files.key[0]) {
+        return serve_config_wrong(sc, verb, "inside.authority", files.authority,
+                                  "inside.authority, inside.certificate and inside.key go "
+                                  "together");
+    }
+    serve_node_warn_mode(files.key);
+    int r = RPC_E_CERTIFICATE;
+    if (signkey_matches(files.certificate, files.key)) {
+        r = rpc_secure(&files, text);
+    } else {
+        snprintf(text, sizeof text, "%s and %s are no certificate with its private key",
+                 files.certificate, files.key);
+    }
+    if (r == 0) {
+        return VERB_OK;
+    }
+    talk_error("%s", text[0] ? text : "TLS inside the house cannot be set up");
+    talk_next("fairslot config explain inside");
+    return VERB_FAILED;
 }
 
 int serve_node_start(const struct serve_config *sc, const struct verb *verb, const char *url,

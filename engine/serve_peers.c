@@ -13,6 +13,7 @@
 
 #include "ctl/talk.h"
 #include "serve_check.h"
+#include "serve_node.h"
 
 static int wrong(const struct serve_config *sc, const struct verb *verb, const char *text,
                  const char *why)
@@ -25,7 +26,7 @@ static int check_url(const struct serve_config *sc, const struct verb *verb, con
                      const char *url)
 {
     struct serve_address address = {.name = name, .text = url,
-                                    .insecure = sc->now->shard_insecure};
+                                    .insecure = serve_node_may_listen(sc->now)};
     if (strncmp(url, "tcp://", 6) != 0 || strlen(url) >= 128) {
         return serve_config_wrong(sc, verb, name, url, "write tcp://HOST:PORT");
     }

@@ -40,6 +40,7 @@
     S(anonymous, GATEWAY, "Callers without a token: the catalogue and nothing else.")             \
     S(cors, GATEWAY, "Which web pages may call from a browser.")                                  \
     S(shard, SHARD, "The shard: what slots and holds are kept by.")                               \
+    S(inside, GATEWAY | SHARD, "TLS between gateways and shards, and among replicas.")            \
     S(ops, GATEWAY | SHARD, "The operations listener: /metrics, /livez, /readyz.")                \
     S(log, GATEWAY | SHARD, "What is logged, and how.")
 
@@ -185,6 +186,16 @@
       "PEM file of the operator's Ed25519 key (fairslot release key FILE): it signs manifests "    \
       "and receipts.  Replicas of a shard need the same.  Empty: release.key in the data "        \
       "folder, made when missing.")                                                               \
+    /* -- [inside] ---------------------------------------------------------------------------- */ \
+    X(inside, authority, FILE, "", RANGE(0, 4000), RESTART,                                       \
+      "PEM file of the authority whose certificates belong to this house.  Empty: no TLS "        \
+      "between gateways and shards; then keep them on loopback or a private network.")            \
+    X(inside, certificate, FILE, "", RANGE(0, 4000), RESTART,                                     \
+      "PEM file of this process's certificate, for the name below.")                              \
+    X(inside, key, SECRET, "", RANGE(0, 4000), RESTART,                                           \
+      "PEM file of its private key.")                                                             \
+    X(inside, name, TEXT, "fairslot", RANGE(1, 200), RESTART,                                     \
+      "DNS name that every certificate of the house carries, whatever its address.")              \
     /* -- [ops] ------------------------------------------------------------------------------- */ \
     X(ops, listen, ADDRESS, "", ANY, RESTART,                                                     \
       "Where /metrics, /livez and /readyz answer, as 127.0.0.1:17709.  Empty: nowhere.")          \

@@ -6,8 +6,10 @@
 #include "ctl/signkey.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,4 +59,22 @@ bool signkey_public(const char *path, struct draw_key *ret_key)
               EVP_PKEY_get_raw_public_key(key, ret_key->bytes, &n) == 1;
     EVP_PKEY_free(key);
     return ok;
+}
+
+bool signkey_matches(const char *certificate, const char *key)
+{
+    FILE *first = fopen(certificate, "re"), *second = fopen(key, "re");
+    X509 *x = first ? PEM_read_X509(first, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *k = second ? PEM_read_PrivateKey(second, NULL, NULL, NULL) : NULL;
+    bool matches = x && k && X509_check_private_key(x, k) == 1;
+    ERR_clear_error();
+    X509_free(x);
+    EVP_PKEY_free(k);
+    if (first) {
+        fclose(first);
+    }
+    if (second) {
+        fclose(second);
+    }
+    return matches;
 }

@@ -12,4 +12,7 @@ int signkey_ensure(const char *path);
 /* The public half of a PEM file with either half.  False: it holds no Ed25519 key. */
 bool signkey_public(const char *path, struct draw_key *ret_key);
 
+/* The certificate in one PEM file has the private key in the other. */
+bool signkey_matches(const char *certificate, const char *key);
+
 #endif

@@ -13,6 +13,11 @@ enum rpc_transport { RPC_TRANSPORT_NONE, RPC_TRANSPORT_INPROC, RPC_TRANSPORT_TCP
 enum rpc_transport rpc_transport_of(const char *url);
 /* nng's error as RPC_E_ADDRESS where the URL is to blame, else as a fatal -errno. */
 int rpc_error(int nng_error);
+#define RPC_URL_MAX 320
+/* Endpoints with the options that all of ours have; TLS once rpc_secure() was called.  As
+ * rpc_error(). */
+int rpc_dialer_make(nng_socket socket, const char *url, nng_dialer *ret_dialer);
+int rpc_listener_start(nng_socket socket, const char *url, int *ret_port);
 /* Options that must stand before any endpoint or context is made. */
 int rpc_socket_prepare(nng_socket socket);
 /* A message with a copy of `bytes`; NULL out of memory. */

@@ -54,14 +54,7 @@ static int line_dial(struct line *l, const char *url)
     int r = rpc_socket_prepare(l->socket);
     r = r ? r : rpc_error(nng_pipe_notify(l->socket, NNG_PIPE_EV_ADD_PRE, line_pipe, l));
     r = r ? r : rpc_error(nng_pipe_notify(l->socket, NNG_PIPE_EV_REM_POST, line_pipe, l));
-    r = r ? r : rpc_error(nng_dialer_create(&dialer, l->socket, url));
-    if (r) {
-        return err_trace(r);
-    }
-    if (rpc_transport_of(url) == RPC_TRANSPORT_TCP) {
-        r = rpc_error(nng_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true));
-        r = r ? r : rpc_error(nng_dialer_set_bool(dialer, NNG_OPT_TCP_KEEPALIVE, true));
-    }
+    r = r ? r : rpc_dialer_make(l->socket, url, &dialer);
     r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMINT, RECONNECT_MS_MIN));
     r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMAXT, RECONNECT_MS_MAX));
     r = r ? r : rpc_error(nng_dialer_start(dialer, NNG_FLAG_NONBLOCK));

@@ -128,7 +128,6 @@ static void door_received(void *arg)
 
 static int door_open(struct peers *p)
 {
-    nng_listener listener;
     const char *url = p->options.listen_url;
     int r = rpc_transport_of(url) == RPC_TRANSPORT_NONE ? RPC_E_ADDRESS
                                                         : rpc_error(nng_pull0_open(&p->door));
@@ -140,11 +139,7 @@ static int door_open(struct peers *p)
     r = r ? r : rpc_error(nng_socket_set_size(p->door, NNG_OPT_RECVMAXSZ,
                                               PEERS_BODY_MAX + PEERS_HEAD + PEERS_ADDRESS_MAX));
     r = r ? r : rpc_error(nng_aio_alloc(&p->door_aio, door_received, p));
-    r = r ? r : rpc_error(nng_listener_create(&listener, p->door, url));
-    r = r ? r : rpc_error(nng_listener_start(listener, 0));
-    if (r == 0 && rpc_transport_of(url) == RPC_TRANSPORT_TCP) {
-        r = rpc_error(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &p->port));
-    }
+    r = r ? r : rpc_listener_start(p->door, url, &p->port);
     if (r == 0) {
         nng_aio_set_timeout(p->door_aio, NNG_DURATION_INFINITE);
         door_receive(p);

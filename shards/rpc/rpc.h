@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* nng, both ends: batches of bytes between gateway and shard (and, later, node and node).  Knows no
+/* nng, both ends: batches of bytes between gateway and shard; node and node is peers.h.  Knows no
  * message formats: proto/codec.c does.  URLs: inproc://NAME or tcp://HOST:PORT.
  *
  * Callbacks come on nng's own threads: they must queue and wake, never block, never call back into
@@ -8,6 +8,20 @@
 #define FAIRSLOT_RPC_RPC_H
 
 #include "base/types.h"
+
+/* -- TLS inside the house ---------------------------------------------------------------------- */
+
+struct rpc_secure_files {
+    const char *authority;   /* PEM: whose certificates are believed */
+    const char *certificate; /* PEM: our own, with its chain */
+    const char *key;         /* PEM: its private key */
+    const char *name;        /* a DNS name that every certificate of the house has */
+};
+
+enum { RPC_E_CERTIFICATE = 4 };
+/* From now on every tcp:// end of this process speaks TLS, with a certificate on both sides.  Once,
+ * before the first end is opened.  0, RPC_E_CERTIFICATE with `ret_text` (256 bytes), or < 0. */
+int rpc_secure(const struct rpc_secure_files *files, char *ret_text);
 
 /* -- the shard's end: one REP socket with many contexts --------------------------------------- */
 

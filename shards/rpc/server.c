@@ -100,22 +100,8 @@ static void rpc_server_aio(void *arg)
 
 static int rpc_server_listen(struct rpc_server *s, const char *url)
 {
-    nng_listener listener;
     int r = rpc_socket_prepare(s->socket);
-    r = r ? r : rpc_error(nng_listener_create(&listener, s->socket, url));
-    if (r) {
-        return err_trace(r);
-    }
-    bool is_tcp = rpc_transport_of(url) == RPC_TRANSPORT_TCP;
-    if (is_tcp) {
-        r = rpc_error(nng_listener_set_bool(listener, NNG_OPT_TCP_NODELAY, true));
-        r = r ? r : rpc_error(nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true));
-    }
-    r = r ? r : rpc_error(nng_listener_start(listener, 0));
-    if (r == 0 && is_tcp) {
-        r = rpc_error(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &s->port));
-    }
-    return err_trace(r);
+    return r ? err_trace(r) : err_trace(rpc_listener_start(s->socket, url, &s->port));
 }
 
 static int rpc_server_contexts(struct rpc_server *s, unsigned contexts)

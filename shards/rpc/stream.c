@@ -91,13 +91,7 @@ static int stream_dial(struct stream *s)
     int r = rpc_socket_prepare(s->socket);
     r = r ? r : rpc_error(nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_POST, stream_pipe, s));
     r = r ? r : rpc_error(nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, stream_pipe, s));
-    r = r ? r : rpc_error(nng_dialer_create(&dialer, s->socket, s->member.address));
-    if (r) {
-        return err_trace(r);
-    }
-    if (rpc_transport_of(s->member.address) == RPC_TRANSPORT_TCP) {
-        r = rpc_error(nng_dialer_set_bool(dialer, NNG_OPT_TCP_NODELAY, true));
-    }
+    r = r ? r : rpc_dialer_make(s->socket, s->member.address, &dialer);
     r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMINT, RECONNECT_MS_MIN));
     r = r ? r : rpc_error(nng_dialer_set_ms(dialer, NNG_OPT_RECONNMAXT, RECONNECT_MS_MAX));
     r = r ? r : rpc_error(nng_dialer_start(dialer, NNG_FLAG_NONBLOCK));
