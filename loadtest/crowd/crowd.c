@@ -3,7 +3,7 @@
  *   crowd_new(): everybody's first event -> buckets of time -> heap -> crowd_next()
  * Owns: the clients (64 bytes each) and the queue (28 an event): the bucket that is due lies in a
  * small heap, by time, then client; later ones are lists that nobody has sorted yet.
- * Fails: crowd_new() alone, when memory ends; room for CROWD_EVENTS_PER_CLIENT is taken there, so
+ * Fails: crowd_new() alone, when memory ends; room for all events (crowd_room()) is taken there, so
  * nothing that comes back later can need more.
  * Invariants: what comes out has times that never go back, except behind an event that an answer
  * made for now; every event that comes out is counted as sent.
@@ -180,6 +180,20 @@ static void crowd_gather(struct crowd *c)
     }
 }
 
+/* Events that can wait at once: everybody's own, a clock's, and of those who reload or think again
+ * one more; a quarter on top, since who does is drawn. */
+static uint32_t crowd_room(const struct crowd *c)
+{
+    uint64_t room = 64;
+    for (uint32_t k = 0; k < c->scenario.populations_count; k++) {
+        const struct crowd_population *p = &c->scenario.populations[k];
+        uint64_t clients = p->identities * p->devices / c->parts + 1;
+        uint64_t more = clients * (p->reload_permille + p->change_permille) / 1000;
+        room += clients * (1 + (p->interval_us > 0)) + more;
+    }
+    return (uint32_t)(room + room / 4);
+}
+
 int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t part, uint32_t parts,
               struct crowd **ret_crowd)
 {
@@ -194,7 +208,7 @@ int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t par
     c->part = part;
     c->parts = parts;
     c->clients_count = scenario->clients_count / parts + 1;
-    c->events_capacity = c->clients_count * CROWD_EVENTS_PER_CLIENT;
+    c->events_capacity = crowd_room(c);
     c->clients = calloc(c->clients_count, sizeof *c->clients);
     c->events = calloc(c->events_capacity, sizeof *c->events);
     c->heap = calloc(c->events_capacity, sizeof *c->heap);

@@ -5,7 +5,6 @@
 
 #include "crowd/crowd.h"
 
-#define CROWD_EVENTS_PER_CLIENT 4 /* its own, its clock's, new wishes, a reload: on average fewer */
 #define CROWD_BUCKETS 8192        /* of time, from the first event to the end */
 #define CROWD_NEVER_US INT64_MIN
 

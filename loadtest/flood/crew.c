@@ -384,7 +384,6 @@ static void crew_record(const struct crew *c)
         const struct crowd_client *who = crowd_client(c->crowd, i);
         struct client *mine = &c->plan->clients[i];
         mine->first_us = who->first_us;
-        mine->decided_us = who->decided_us;
         mine->identity = who->identity;
         mine->rtt_us = who->rtt_us;
         mine->population = who->population;
@@ -433,6 +432,7 @@ int crew_run(const struct plan *plan, uint32_t number, const volatile sig_atomic
     r = r ? r : crew_loop(&c);
     loop_close(&c.loop); /* what is still open ends as unreachable */
     if (c.crowd) {
+        ret_result->crowd_bytes = crowd_bytes(c.crowd);
         crew_record(&c);
     }
     ret_result->cpu_us = crew_cpu_us();

@@ -18,7 +18,6 @@
  * With the crowd's own record and its queue entry it stays under 200 bytes a client. */
 struct client {
     int64_t first_us;    /* scheduled time of its first request */
-    int64_t decided_us;  /* first hold, turn, standby place or no */
     uint32_t identity;
     uint32_t rtt_us;
     uint8_t population;
@@ -84,6 +83,7 @@ struct result {
     uint64_t late;                        /* requests */
     uint64_t garbled;                     /* answers that could not be read */
     uint64_t garbage;                     /* connections that ended for bytes that are no HTTP/2 */
+    uint64_t crowd_bytes;                 /* memory of the crowd */
     uint64_t statuses[17];                /* by gRPC status */
     int64_t cpu_us;                       /* of the generator */
     int64_t wall_us;

@@ -132,6 +132,15 @@ static void json_head(FILE *out, const struct report *r, const char *pad)
             r->plan->processes);
 }
 
+/* What a virtual client takes: in the crowd, and in the memory that the processes share. */
+static double json_bytes_per_client(const struct report *r)
+{
+    const struct crowd_scenario *s = &r->plan->scenario;
+    double fixed = (double)s->clients_count * sizeof(struct client) + (double)s->identities_count;
+    return s->clients_count ? ((double)r->result.crowd_bytes + fixed) / (double)s->clients_count
+                            : 0;
+}
+
 static void json_generator(FILE *out, const struct report *r, const char *pad)
 {
     fprintf(out,
@@ -139,14 +148,16 @@ static void json_generator(FILE *out, const struct report *r, const char *pad)
             "\"timed_out\": %llu, \"cancelled\": %llu, \"unaccounted\": %llu, \"garbled\": %llu, "
             "\"garbage_connections\": %llu},\n"
             "%s  \"generator\": {\"late\": %llu, \"late_share\": %.6f, \"late_after_ms\": %.1f, "
-            "\"cores\": %.3f, \"lost_target\": %s, \"stopped\": %s, \"lag\": ",
+            "\"cores\": %.3f, \"bytes_per_client\": %.1f, \"lost_target\": %s, "
+            "\"stopped\": %s, \"lag\": ",
             pad, (unsigned long long)r->sent, (unsigned long long)r->answered,
             (unsigned long long)r->refused, (unsigned long long)r->timed_out,
             (unsigned long long)r->cancelled, (unsigned long long)r->unaccounted,
             (unsigned long long)r->result.garbled,
             (unsigned long long)r->result.garbage, pad, (unsigned long long)r->result.late,
             r->late_share, (double)r->plan->late_us / 1e3, r->generator_cores,
-            r->result.is_lost ? "true" : "false", r->result.is_stopped ? "true" : "false");
+            json_bytes_per_client(r), r->result.is_lost ? "true" : "false",
+            r->result.is_stopped ? "true" : "false");
     json_hist(out, &r->result.lag);
     fputs("},\n", out);
 }

@@ -57,6 +57,7 @@ void result_merge(struct result *to, const struct result *from)
     for (int i = 0; i < 17; i++) {
         to->statuses[i] += from->statuses[i];
     }
+    to->crowd_bytes += from->crowd_bytes;
     to->late += from->late;
     to->garbled += from->garbled;
     to->garbage += from->garbage;

@@ -73,7 +73,11 @@ static int threshold_population(struct threshold_reader *r, const struct crowd_s
     for (uint32_t i = 0; i < s->populations_count; i++) {
         if (strcmp(s->populations[i].name, t->population) == 0) {
             r->at += n;
-            return *r->at++ == '}' ? 0 : threshold_wrong(r, "a '}' is missing here");
+            if (*r->at != '}') {
+                return threshold_wrong(r, "a '}' is missing here");
+            }
+            r->at++;
+            return 0;
         }
         guess_offer(&guess, s->populations[i].name);
     }

@@ -23,6 +23,7 @@ struct list_of {
     bool is_short; /* of memory */
 };
 
+__attribute__((format(printf, 2, 0)))
 static struct span text_in(struct list_of *l, const char *format, va_list args)
 {
     char text[400];

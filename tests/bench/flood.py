@@ -80,6 +80,8 @@ def figure_munich(kit):
     kit.note("  requests unaccounted for, slots with two holders, lost", "",
              [r["requests"]["unaccounted"] + r["audit"]["double_booked"] + r["audit"]["lost"]
               for r in live], 0)
+    kit.note("  bytes of a virtual client", "B",
+             [r["generator"]["bytes_per_client"] for r in live], 200)
     most = min(fcfs["bot_identities"], fcfs["slots"])
     kit.note("  first come: bots' part of the slots that they could take", "%",
              [100 * fcfs["bot_slots"] / most], 90, True)

@@ -62,6 +62,8 @@ def test_all_that_come_along():
         assert not silent, (name, silent)
         print(f'# {name}: {report["requests"]["sent"]} requests, {audit["taken"]} of '
               f'{report["slots"]} slots taken, {report["bot_slots"]} by attackers')
+    crowd = reports['national-day']  # 11,000: what a process takes alone is little beside them
+    assert crowd['generator']['bytes_per_client'] <= 200, crowd['generator']
     weak = reports['sybil-ring']
     assert weak['bot_slots'] == 0, 'weak identities get nothing'
 
