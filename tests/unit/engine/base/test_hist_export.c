@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Goal: what is exported is HdrHistogram's compressed V2 encoding, read here by its own words,
- * and has every count; too little room is refused.  tests/e2e/js reads the same with its own library. */
+ * and has every count; too little room is refused.  tests/e2e/js reads the same with its own
+ * library. */
 #include "base/bytes.h"
 #include "base/hist.h"
 #include "base/prng.h"
