@@ -4,6 +4,10 @@
  * Ways to fail: none; a 65th gateway takes the place of the one silent the longest.
  * Between 5 and 20 ms nothing changes, so that credits do not swing with every flush of the state.
  * Additive up, multiplicative down (Chiu and Jain 1989): many shards' gateways settle fairly.
+ * A wait may be long because rounds are: a slow disk, a slow network between replicas.  Fewer items
+ * do not make those rounds shorter, and with one item a round the shard stood still at 10 rounds a
+ * second: so there is a floor.  It is low, since people are shared fairly only where they wait, at
+ * the gateways: with 128 a flooder beside 20 people got a hundred times the share of one.
  * Road not taken: counting what is under way (the shard knows only what has arrived). */
 #include "node/credit.h"
 
@@ -28,7 +32,7 @@ static void credit_count(struct credit *c, size_t items, int64_t now_us)
 void credit_observe(struct credit *c, int64_t delay_us, size_t items, int64_t now_us)
 {
     CHECK(delay_us >= 0);
-    CHECK(c->total >= CREDIT_MIN);
+    CHECK(c->total >= CREDIT_FLOOR);
     credit_count(c, items, now_us);
     c->delay_us += (delay_us - c->delay_us) / 8;
     if (now_us - c->changed_us < CREDIT_STEP_US) {
@@ -38,7 +42,7 @@ void credit_observe(struct credit *c, int64_t delay_us, size_t items, int64_t no
         c->total = c->total + CREDIT_STEP < CREDIT_MAX ? c->total + CREDIT_STEP : CREDIT_MAX;
         c->changed_us = now_us;
     } else if (c->delay_us > CREDIT_DELAY_SHRINK_US) {
-        c->total = c->total * 3 / 4 > CREDIT_MIN ? c->total * 3 / 4 : CREDIT_MIN;
+        c->total = c->total * 3 / 4 > CREDIT_FLOOR ? c->total * 3 / 4 : CREDIT_FLOOR;
         c->changed_us = now_us;
     }
 }

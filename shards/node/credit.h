@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* How many items each gateway may have under way at this shard (DESIGN 8, backpressure).  Pure.
  * The whole follows the queueing delay: more, step by step, while batches wait under 5 ms for
- * their round; a quarter less each time they wait over 20 ms.  The parts follow the identities that
- * wait at each gateway, so that the choice of a gateway does not matter. */
+ * their round; a quarter less each time they wait over 20 ms, down to CREDIT_FLOOR.  The parts
+ * follow the identities that wait at each gateway, so that the choice of a gateway does not
+ * matter. */
 #ifndef FAIRSLOT_NODE_CREDIT_H
 #define FAIRSLOT_NODE_CREDIT_H
 
 #include "base/types.h"
 
 #define CREDIT_START        256
-#define CREDIT_MIN          1
+#define CREDIT_MIN          1   /* of one gateway */
+#define CREDIT_FLOOR        16  /* of all together; see credit.c */
 #define CREDIT_MAX          4096
 #define CREDIT_STEP         32                    /* grows by */
 #define CREDIT_STEP_US      INT64_C(10000)        /* between two changes, at least */
