@@ -2,9 +2,9 @@
 /* The whole city in one thread, from one seed: people who retry, gateways with the fair queue,
  * replicas with the real core, log time and ledger, disks and a network that fail.
  *
- *   city --seed N [--steps N]      one run: its trace hash, or the first violation (exit 1)
+ *   city --seed N [--storm MS]     one run: its trace hash, or the first violation (exit 1)
  *   city --seeds FROM COUNT        many; prints the command that replays the first violation
- *   city --calm SECONDS            three replicas, nothing fails: how fast it is
+ *   city --three FROM COUNT        the same with three replicas in each: how fast it is
  *
  * Owns: the city (city.h) in the world of nodes.h.  Swarm: each seed draws what can go wrong.
  * Storm, then all is healed: everybody must be answered and all replicas be equal within a bound.
@@ -79,7 +79,7 @@ static bool node_gets(struct node *n, struct message *m)
     } else {
         if (!w.is_healed && chance(2)) {
             m->bytes[prng_below(&w.prng, m->len)] ^= (uint8_t)(1u << prng_below(&w.prng, 8));
-            w.faults++;
+            c.lost++;
         }
         if (replica_receive(n->replica, m->from, (struct span){m->bytes, m->len}) < 0) {
             violate("a message ended a node");
@@ -287,9 +287,11 @@ static void heal(int64_t *nemesis_ms)
 
 /* -- a run ------------------------------------------------------------------------------------- */
 
-static void mix_draw(bool is_calm)
+static bool is_three; /* else a few seeds have five */
+
+static void mix_draw(void)
 {
-    unsigned bad = is_calm || chance(100) ? 0 : 1; /* some seeds have no fault at all */
+    unsigned bad = chance(100) ? 0 : 1; /* some seeds have no fault at all */
     w.mix = (struct mix){
         .loss = chance(500) * bad * (unsigned)prng_below(&w.prng, 120),
         .delay_ms = 1 + (unsigned)prng_below(&w.prng, bad ? 50 : 3),
@@ -310,7 +312,7 @@ static void mix_draw(bool is_calm)
     c.mix.has_release = chance(400);
 }
 
-static void city_init(bool is_calm)
+static void city_init(void)
 {
     struct fairq_options queue = {.weights = {8, 4, 2, 1}, .waiting_per_identity = 4,
                                   .identities_max = PEOPLE, .tenants_max = 1};
@@ -327,16 +329,16 @@ static void city_init(bool is_calm)
     for (uint64_t i = 0; i < PEOPLE; i++) {
         post(WAKE, i, i, 300 + (int64_t)prng_below(&w.prng, 300), (struct span){0});
     }
-    c.people[1].is_flooding = !is_calm && chance(300);
+    c.people[1].is_flooding = chance(300);
 }
 
-static void world_init(uint64_t seed, bool is_calm)
+static void world_init(uint64_t seed)
 {
     memset(&w.nodes, 0, sizeof w.nodes);
     struct arena arenas[] = {c.verdicts, c.entries, c.packing};
     struct city old = {.effects = c.effects, .effects_cap = c.effects_cap, .log_us = c.log_us,
                        .items = c.items, .items_cap = c.items_cap, .acks = c.acks,
-                       .answered = c.answered, .retries = c.retries};
+                       .answered = c.answered, .retries = c.retries, .lost = c.lost};
     memset(&c, 0, sizeof c);
     c.effects = old.effects;
     c.effects_cap = old.effects_cap;
@@ -346,14 +348,15 @@ static void world_init(uint64_t seed, bool is_calm)
     c.acks = old.acks;
     c.answered = old.answered;
     c.retries = old.retries;
+    c.lost = old.lost;
     c.verdicts = arenas[0];
     c.entries = arenas[1];
     c.packing = arenas[2];
     w.hooks = &city_hooks;
     w.seed = seed;
     prng_init(&w.prng, seed);
-    w.nodes_count = w.first_count = is_calm || chance(700) ? 3 : 5;
-    mix_draw(is_calm);
+    w.nodes_count = w.first_count = chance(700) || is_three ? 3 : 5;
+    mix_draw();
     w.now_ms = 1000;
     w.steps = w.order = w.number = 0;
     w.heap_count = w.truths_count = 0;
@@ -366,7 +369,7 @@ static void world_init(uint64_t seed, bool is_calm)
     memset(w.votes, 0, sizeof w.votes);
     memset(w.table, 0, w.table_used * sizeof w.table[0]);
     w.table_used = 0;
-    city_init(is_calm);
+    city_init();
     for (size_t i = 0; i < w.nodes_count; i++) {
         w.nodes[i].id = i + 1;
         node_start(&w.nodes[i]);
@@ -399,9 +402,9 @@ static void world_fini(void)
     }
 }
 
-static bool run(uint64_t seed, int64_t storm_ms, bool is_calm)
+static bool run(uint64_t seed, int64_t storm_ms)
 {
-    world_init(seed, is_calm);
+    world_init(seed);
     int64_t nemesis_ms = w.now_ms, end_ms = w.now_ms + storm_ms;
     while (w.now_ms < end_ms && !w.violation) {
         step(&nemesis_ms);
@@ -420,13 +423,12 @@ static bool run(uint64_t seed, int64_t storm_ms, bool is_calm)
     return good;
 }
 
-static int run_many(const char *name, uint64_t from, uint64_t count, int64_t storm_ms)
+static int run_many(const char *name, uint64_t from, uint64_t count)
 {
     uint64_t steps = 0, entries = 0, sum = 0, virtual_ms = 0;
-    bool is_calm = count == 0;
     clock_t began = clock();
-    for (uint64_t seed = from; seed < from + count + is_calm; seed++) {
-        if (!run(seed, storm_ms, is_calm)) {
+    for (uint64_t seed = from; seed < from + count; seed++) {
+        if (!run(seed, STORM_MS)) {
             printf("replay: %s --seed %llu\n", name, (unsigned long long)seed);
             return 1;
         }
@@ -436,9 +438,10 @@ static int run_many(const char *name, uint64_t from, uint64_t count, int64_t sto
         sum = mix64(sum, w.trace);
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
-    printf("seeds %llu trace %016llx steps %llu faults %llu entries %llu answers %llu "
+    printf("seeds %llu trace %016llx steps %llu faults %llu lost %llu entries %llu answers %llu "
            "retries %llu virtual %llu s violations 0, %.2f s of CPU\n", (unsigned long long)count,
            (unsigned long long)sum, (unsigned long long)steps, (unsigned long long)w.faults,
+           (unsigned long long)c.lost,
            (unsigned long long)entries, (unsigned long long)c.acks,
            (unsigned long long)c.retries, (unsigned long long)virtual_ms / 1000, seconds);
     return 0;
@@ -451,19 +454,16 @@ int main(int argc, char **argv)
     arena_init(&c.packing, 1 << 20);
     if (argc >= 3 && strcmp(argv[1], "--seed") == 0) {
         uint64_t seed = strtoull(argv[2], NULL, 10);
-        bool good = run(seed, argc == 5 ? strtoll(argv[4], NULL, 10) : STORM_MS, false);
+        bool good = run(seed, argc == 5 ? strtoll(argv[4], NULL, 10) : STORM_MS);
         printf("seed %llu trace %016llx steps %llu entries %zu\n", (unsigned long long)seed,
                (unsigned long long)w.trace, (unsigned long long)w.steps, w.truths_count);
         return good ? 0 : 1;
     }
-    if (argc == 4 && strcmp(argv[1], "--seeds") == 0) {
-        return run_many(argv[0], strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
-                        STORM_MS);
+    is_three = argc == 4 && strcmp(argv[1], "--three") == 0;
+    if (argc == 4 && (is_three || strcmp(argv[1], "--seeds") == 0)) {
+        return run_many(argv[0], strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     }
-    if (argc == 3 && strcmp(argv[1], "--calm") == 0) {
-        return run_many(argv[0], 1, 0, strtoll(argv[2], NULL, 10) * 1000);
-    }
-    fprintf(stderr, "usage: %s --seed N [--storm MS] | --seeds FROM COUNT | --calm SECONDS\n",
+    fprintf(stderr, "usage: %s --seed N [--storm MS] | --seeds FROM COUNT | --three FROM COUNT\n",
             argv[0]);
     return 2;
 }

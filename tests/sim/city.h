@@ -149,6 +149,7 @@ struct city {
     int64_t *log_us;
     size_t effects_count, effects_cap;
     uint64_t answered, answered_index, acks, retries;
+    uint64_t lost;            /* messages lost, doubled or damaged; not among the faults */
     struct requests requests[PEOPLE];
     struct item *items;
     size_t items_count, items_cap;
@@ -183,7 +184,7 @@ static int64_t delay(void)
 static bool is_lost(void)
 {
     bool lost = !w.is_healed && chance(w.mix.loss);
-    w.faults += lost;
+    c.lost += lost;
     return lost;
 }
 
@@ -196,7 +197,7 @@ static void send_unsure(unsigned kind, uint64_t from, uint64_t to, const void *p
     }
     post(kind, from, to, delay(), bytes);
     if (!w.is_healed && chance(c.mix.dup)) {
-        w.faults++;
+        c.lost++;
         post(kind, from, to, delay(), bytes);
     }
 }

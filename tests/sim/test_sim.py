@@ -2,7 +2,7 @@
 """Is Raft safe as we drive it, on thousands of seeds; is the whole city right, on thousands more?
 test_planted.py: would we see it if not?
 
-usage: test_sim.py SIM CITY    FAIRSLOT_SOAK=1: twenty times the seeds
+usage: test_sim.py SIM CITY CITY_O0    FAIRSLOT_SOAK=1: twenty times the seeds
 """
 import os
 import re
@@ -12,8 +12,8 @@ import sys
 SOAK = 20 if os.environ.get('FAIRSLOT_SOAK') else 1
 # Sanitizers make each seed slower; they look for something else.
 SANITIZED = bool(os.environ.get('FAIRSLOT_SANITIZED'))
-SEEDS = {'sim': 600 if SANITIZED else 6000 * SOAK, 'city': 60 if SANITIZED else 2000 * SOAK}
-FAULTS = {'sim': 10, 'city': 100}  # a seed, in the mean: a storm without them would show nothing
+SEEDS = {'sim': 600 if SANITIZED else 6000 * SOAK, 'city': 300 if SANITIZED else 2000 * SOAK}
+FAULTS = {'sim': 10, 'city': 20}  # a seed, in the mean: a storm without them would show nothing
 AGAIN = {'sim': 300, 'city': 40}   # seeds, twice in processes with other addresses
 
 number = 0
@@ -59,6 +59,10 @@ def main():
         got = [run(binary, '--seed', line.split()[1])[1].strip() for line in known]
         say(known == got and len(known) > 0, f'{name}: the traces of any build are these',
             '' if known == got else '\n'.join(got))
+    known = [line for which, _, line in traces if which == 'city']
+    got = [run(sys.argv[3], '--seed', line.split()[1])[1].strip() for line in known]
+    say(known == got, 'city: the same traces without the optimizer',
+        '' if known == got else '\n'.join(got))
     print(f'1..{number}')
     return 1 if failed else 0
 
