@@ -33,7 +33,8 @@ def figure_seeds(kit):
     city, raft = 2000, 6000  # as tests/sim/test_sim.py
     found = seeds(kit, "city", "--seeds", 1, city)
     kit.note("each test run: seeds of the city", "seeds", [found[0]], 2000, higher_is_better=True)
-    kit.note("  faults in them, beside lost messages", "faults", [found[2]], 40000, higher_is_better=True)
+    kit.note("  faults in them, beside lost messages", "faults", [found[2]], 40000,
+             higher_is_better=True)
     kit.note("  violations", "", [found[3]], 0)
     found = seeds(kit, "sim", "--seeds", 1, raft)
     kit.note("each test run: seeds of replicas alone", "seeds", [found[0]], 5000,

@@ -2,7 +2,8 @@
 """Is Raft safe as we drive it, on thousands of seeds; is the whole city right, on thousands more?
 test_planted.py: would we see it if not?
 
-usage: test_sim.py SIM CITY CITY_O0    FAIRSLOT_SOAK=1: twenty times the seeds
+usage: test_sim.py SIM CITY                     FAIRSLOT_SOAK=1: twenty times the seeds
+       test_sim.py --traces SIM CITY CITY_O0    one seed, one trace, whatever the build
 """
 import os
 import re
@@ -41,28 +42,35 @@ def summary(out):
     return re.sub(r', [0-9.]+ s of CPU', '', out)
 
 
-def main():
-    binaries = {'sim': sys.argv[1], 'city': sys.argv[2]}
+def traces(sim, city, city_o0):
     with open(os.path.join(os.path.dirname(__file__), 'traces.txt'), encoding='utf-8') as file:
-        traces = [line.strip().partition(' ') for line in file if not line.startswith('#')]
-    for name, binary in binaries.items():
-        seeds = SEEDS[name]
-        code, out = run(binary, '--seeds', 1, seeds)
-        faults = re.search(r'faults (\d+)', out)
-        say(code == 0 and faults is not None and int(faults.group(1)) >= FAULTS[name] * seeds,
-            f'{name}: {seeds} seeds, no violation', out)
-        first = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='1')
-        again = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='170')
-        say(summary(first[1]) == summary(again[1]) and first[0] == 0 and ' trace ' in first[1],
-            f'{name}: the same seeds give the same trace', first[1] + again[1])
-        known = [line for which, _, line in traces if which == name]
-        got = [run(binary, '--seed', line.split()[1])[1].strip() for line in known]
-        say(known == got and len(known) > 0, f'{name}: the traces of any build are these',
-            '' if known == got else '\n'.join(got))
-    known = [line for which, _, line in traces if which == 'city']
-    got = [run(sys.argv[3], '--seed', line.split()[1])[1].strip() for line in known]
-    say(known == got, 'city: the same traces without the optimizer',
-        '' if known == got else '\n'.join(got))
+        known = [line.strip().partition(' ') for line in file if not line.startswith('#')]
+    for name, binary in (('sim', sim), ('city', city), ('city', city_o0)):
+        want = [line for which, _, line in known if which == name]
+        got = [run(binary, '--seed', line.split()[1])[1].strip() for line in want]
+        say(want == got and len(want) > 0,
+            f'{os.path.basename(binary)}: the traces of any build are these',
+            '' if want == got else '\n'.join(f'{name} {line}' for line in got))
+
+
+def storm(name, binary):
+    seeds = SEEDS[name]
+    code, out = run(binary, '--seeds', 1, seeds)
+    faults = re.search(r'faults (\d+)', out)
+    say(code == 0 and faults is not None and int(faults.group(1)) >= FAULTS[name] * seeds,
+        f'{name}: {seeds} seeds, no violation', out)
+    first = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='1')
+    again = run(binary, '--seeds', 1, AGAIN[name], MALLOC_PERTURB_='170')
+    say(summary(first[1]) == summary(again[1]) and first[0] == 0 and ' trace ' in first[1],
+        f'{name}: the same seeds give the same trace', first[1] + again[1])
+
+
+def main():
+    if sys.argv[1] == '--traces':
+        traces(*sys.argv[2:])
+    else:
+        storm('sim', sys.argv[1])
+        storm('city', sys.argv[2])
     print(f'1..{number}')
     return 1 if failed else 0
 
