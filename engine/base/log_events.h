@@ -60,6 +60,7 @@
     E(RELEASE_ALARM, 3010, WARN, 0, "Being fast bought slots in a release: its report says how "  \
       "much, and by which rule somebody counts as suspected.")                                    \
     E(SHARD_ENDS, 3001, ERROR, 0, "The shard cannot go on and ends; the log will be replayed.")   \
+    E(SHARD_DAMAGED, 3004, ERROR, 0, "The data files are damaged: nothing is served from them.") \
     E(BATCH_DAMAGED, 3002, WARN, 1, "Bytes that are no batch came from a gateway.")               \
     E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.") \
     E(SHARD_LEADS, 3020, INFO, 5, "This replica leads its shard.")                                \

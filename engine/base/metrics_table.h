@@ -140,6 +140,9 @@
       "Messages that came and were not for us: another cluster, node, or an older stream.")       \
     M(shard_peer_refused_total, COUNTER, none, none, none,                                        \
       "Messages of other replicas that broke the protocol, or came from another disk.")           \
+    M(shard_scrubs_total, COUNTER, none, none, none,                                              \
+      "Times that every record was read and found as it was written.")                            \
+    M(shard_scrub_bytes_total, COUNTER, none, none, none, "Bytes of records read so.")            \
     M(shard_damage_found_total, COUNTER, none, none, none,                                        \
       "Damage found in the data files: nothing is served from then on.")                          \
     M(shard_storage_room, GAUGE, none, none, none,                                                \

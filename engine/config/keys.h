@@ -174,6 +174,8 @@
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \
       "A commit that takes longer is logged with the traces that waited for it.  0: never.")      \
+    X(shard, scrub_interval, DURATION, "24h", RANGE(0, INT64_C(31) * 86400000), RESTART,          \
+      "How often every record on disk is read and checked, at 32 MiB a second.  0: never.")       \
     X(shard, scarce_reads, COUNT, "2", RANGE(0, 1000000), RESTART,                                \
       "How often a second one identity may list the slots of scarce pools, which change once a "  \
       "second; more is refused (READ_BUDGET) with a time.  0: any number.")                       \

@@ -30,6 +30,9 @@
 #define NAMED_DBS_MAX 4
 #define READERS_MAX   16 /* the writer, a copy, an operator's mdb_stat */
 
+#define SCRUB_TRIES    20
+#define SCRUB_PAUSE_US 5000
+
 /* Meta pages of LMDB's data version 1 (mdb.c: MDB_page, MDB_meta), on a 64-bit machine. */
 #define META_MAGIC         0xBEEFC0DE
 #define META_VERSION       1
@@ -271,6 +274,60 @@ static int free_pages(MDB_txn *txn, uint64_t *ret_pages, uint64_t *ret_late)
     *ret_pages = pages;
     *ret_late = late;
     return 0;
+}
+
+/* A list of free pages is its length and then page numbers that fall, all of them in the file. */
+static bool free_list_whole(const uint8_t *bytes, size_t len, uint64_t pages)
+{
+    size_t count, page, before = pages;
+    memcpy(&count, bytes, sizeof count);
+    if (count > len / sizeof count - 1) {
+        return false;
+    }
+    for (size_t i = 1; i <= count; i++) {
+        memcpy(&page, bytes + i * sizeof page, sizeof page);
+        if (page >= before || page < 2) {
+            return false;
+        }
+        before = page;
+    }
+    return true;
+}
+
+static int scrub_free(MDB_env *env, MDB_txn *txn)
+{
+    MDB_envinfo info;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int rc = mdb_env_info(env, &info);
+    if (rc == 0) {
+        rc = mdb_cursor_open(txn, 0, &cursor);
+    }
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    bool is_whole = true;
+    while (is_whole && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        is_whole = key.mv_size == sizeof(size_t) && value.mv_size >= sizeof(size_t) &&
+                   free_list_whole(value.mv_data, value.mv_size, info.me_mapsize / 4096);
+    }
+    mdb_cursor_close(cursor);
+    return !is_whole ? ENV_E_DAMAGED : rc == MDB_NOTFOUND ? 0 : env_verdict(rc, ENV_E_DAMAGED);
+}
+
+int env_scrub(MDB_env *env, MDB_txn *txn)
+{
+    const char *path;
+    int r = ENV_E_DAMAGED;
+    if (mdb_env_get_path(env, &path) != 0) {
+        return err_origin(-EINVAL);
+    }
+    /* A commit may write one of them just now: only what stays wrong is. */
+    for (int i = 0; i < SCRUB_TRIES && r == ENV_E_DAMAGED; i++) {
+        usleep(i ? SCRUB_PAUSE_US : 0);
+        r = check_metas(path);
+    }
+    return r ? err_trace(r) : err_trace(scrub_free(env, txn));
 }
 
 int env_usage(MDB_txn *txn, struct env_usage *ret_usage)

@@ -27,6 +27,10 @@ int env_make(const char *path, size_t map_bytes, const void *arg,
  * is synced.  Never on the thread of a writer.  0 or < 0. */
 int env_copy(MDB_env *env, const char *path);
 
+/* Any thread: both meta pages and the list of free pages, as they are in the file now.
+ * 0, ENV_E_DAMAGED, < 0. */
+int env_scrub(MDB_env *env, MDB_txn *txn);
+
 struct env_usage {
     uint64_t page_bytes;
     uint64_t map_pages;  /* all that the map has */

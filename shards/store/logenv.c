@@ -460,3 +460,27 @@ int logenv_usage(struct logenv *l, struct env_usage *ret_usage)
     }
     return err_trace(r);
 }
+
+static int scrub_entry(void *arg, struct span key, struct span value)
+{
+    struct record_log_meta meta;
+    uint32_t format;
+    uint64_t index = key.len == KEY_SIZE ? key_index(env_val(key)) : 0;
+    bool is_whole = key.len == KEY_SIZE &&
+                    (index ? entry_whole(index, value)
+                           : record_log_meta_read(value, &meta, &format) == 0);
+    return is_whole ? 0 : WALK_E_DAMAGED;
+}
+
+int logenv_scrub(struct logenv *l, struct walk_place *place)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    int r = place->key_len == 0 ? env_scrub(l->env, txn) : 0;
+    r = r ? r : walk_part(txn, l->dbi, place, NULL, scrub_entry);
+    mdb_txn_abort(txn);
+    return r > 0 ? LOGENV_E_DAMAGED : err_trace(r);
+}

@@ -6,6 +6,7 @@
 
 #include "store/env.h"
 #include "store/record.h"
+#include "store/walk.h"
 
 struct logenv;
 
@@ -41,6 +42,8 @@ int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t
 /* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
  * next read. */
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);
+/* Any thread: the next part of reading everything, as stateenv_scrub(). */
+int logenv_scrub(struct logenv *l, struct walk_place *place);
 /* 0 or < 0.  Leaves borrowed entries alone. */
 int logenv_usage(struct logenv *l, struct env_usage *ret_usage);
 

@@ -374,6 +374,38 @@ int stateenv_copy(struct stateenv *s, const char *path)
     return err_trace(env_copy(s->env, path));
 }
 
+static int scrub_record(void *arg, struct span key, struct span stored)
+{
+    struct span value;
+    return record_value_read(key, stored, &value) ? WALK_E_DAMAGED : 0;
+}
+
+static int scrub_meta(struct stateenv *s, MDB_txn *txn)
+{
+    MDB_val key = {.mv_size = strlen(META_KEY), .mv_data = META_KEY}, value;
+    struct record_state_meta meta;
+    uint32_t format;
+    int r = env_scrub(s->env, txn);
+    int rc = r ? 0 : mdb_get(txn, s->meta_dbi, &key, &value);
+    if (r || rc) {
+        return r ? err_trace(r) : env_verdict(rc, WALK_E_DAMAGED);
+    }
+    return record_state_meta_read(env_span(value), &meta, &format) ? WALK_E_DAMAGED : 0;
+}
+
+int stateenv_scrub(struct stateenv *s, struct walk_place *place)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    int r = place->key_len == 0 ? scrub_meta(s, txn) : 0;
+    r = r ? r : walk_part(txn, s->records, place, NULL, scrub_record);
+    mdb_txn_abort(txn);
+    return r > 0 ? STATEENV_E_DAMAGED : err_trace(r);
+}
+
 int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes)
 {
     struct env_usage usage;

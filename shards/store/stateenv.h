@@ -7,6 +7,7 @@
 #include "store/env.h"
 #include "store/overlay.h"
 #include "store/record.h"
+#include "store/walk.h"
 
 struct stateenv;
 
@@ -55,6 +56,9 @@ uint64_t stateenv_leaf_pages(const struct stateenv *s);
 
 /* A compact copy as the directory `path`, as the newest commit is at that time.  0 or < 0. */
 int stateenv_copy(struct stateenv *s, const char *path);
+/* The next part of reading everything (walk_part()); at its beginning metas and free list too.
+ * 0, STATEENV_E_DAMAGED, < 0. */
+int stateenv_scrub(struct stateenv *s, struct walk_place *place);
 /* Bytes that a copy may have.  0 or < 0. */
 int stateenv_copy_bytes(struct stateenv *s, uint64_t *ret_bytes);
 

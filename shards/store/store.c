@@ -14,25 +14,16 @@
  * every entry after the durable applied index.
  * How big an overlay may grow: by its bytes, and by the pages that its flush may dirty, because one
  * LMDB transaction tracks 131,071, and that which undoes half a flush is one. */
-#include "store/store.h"
+#include "store/store_parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "store/damage.h"
-#include "store/flusher.h"
-#include "store/opening.h"
-#include "store/overlay.h"
 #include "store/room.h"
-#include "store/slip.h"
-#include "store/snapshot_parts.h"
-#include "store/stateenv.h"
-#include "store/view.h"
 
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
 #define SLICE_PAGES       256                    /* 1 MiB: worth its two syncs */
@@ -42,35 +33,6 @@
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
 #define LOG_TRAIL           64                   /* entries kept behind what is durable */
 #define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
-
-struct store {
-    struct store_options options; /* defaults filled in; dir is this store's copy */
-    struct opening opened;        /* lock, both environments, cluster id */
-    struct flusher *flusher;
-    struct overlay *live;
-    struct overlay *frozen; /* with the flusher; NULL when there is none */
-    struct overlay *spare;  /* empty, the next live one; NULL while one is frozen */
-    struct view view;       /* over live, frozen and the snapshot */
-    struct damage damage;   /* found in our files */
-    struct snapshots *snapshots;
-
-    struct record_state_meta applied; /* what the effects so far amount to */
-    struct record_state_meta frozen_meta; /* of the frozen overlay */
-    uint64_t applied_durable;         /* index in the state environment's newest commit */
-    uint64_t durable_term;            /* of that entry */
-    int64_t waiting_since_us;         /* when the next flush was first wanted; 0: none is */
-    int64_t snapshot_at_us;           /* when the snapshot was renewed */
-    bool hurried;                     /* the flush under way runs late and was told so */
-    bool failed;                      /* a flush failed: no other one is tried */
-    uint64_t log_floor;               /* entries from here on stay for a peer */
-    uint8_t members[SLIP_MAX];        /* its index in eight bytes, then the members */
-    size_t members_len;               /* 0: there was no install */
-    uint64_t flush_count;             /* adopted since open */
-    struct flusher_result flush_last;
-
-    struct room_figures figures; /* as last measured */
-    int64_t measure_at_us;       /* when to measure again */
-};
 
 /* -- opening and closing ----------------------------------------------------------------------- */
 
@@ -83,31 +45,9 @@ static void options_fill(struct store_options *o)
     o->slice_pages = o->slice_pages ? o->slice_pages : SLICE_PAGES;
     o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
     o->log_keep_entries = o->log_keep_entries ? o->log_keep_entries : 200000;
+    o->scrub_interval_us = o->scrub_interval_us ? o->scrub_interval_us : 24 * HOUR_US;
+    o->scrub_bytes_per_s = o->scrub_bytes_per_s ? o->scrub_bytes_per_s : (uint64_t)32 << 20;
     o->log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : (uint64_t)256 << 20;
-}
-
-/* Everything that follows from which state it is. */
-static int take_state(struct store *s)
-{
-    struct flusher_options flusher = {.state = s->opened.state,
-                                      .slice_pages = s->options.slice_pages,
-                                      .flushed = s->options.flushed,
-                                      .user = s->options.user};
-    int r = flusher_start(&flusher, &s->flusher);
-    if (r < 0) {
-        return err_trace(r);
-    }
-    view_init(&s->view, s->live, s->opened.state);
-    s->applied = *stateenv_meta(s->opened.state);
-    s->view.effects = s->applied.effects;
-    s->applied_durable = s->applied.applied_index;
-    s->durable_term = s->applied.applied_term;
-    s->snapshot_at_us = clock_mono_us();
-    s->waiting_since_us = 0;
-    s->measure_at_us = 0;
-    r = slip_read(s->opened.state_path, "members", s->members, &s->members_len);
-    s->members_len = r == 0 ? s->members_len : 0;
-    return r == SLIP_E_DAMAGED ? STORE_E_DAMAGED : r < 0 ? err_trace(r) : 0;
 }
 
 static int start(struct store *s, char *ret_text)
@@ -117,6 +57,10 @@ static int start(struct store *s, char *ret_text)
         .map_bytes = s->options.state_map_bytes,
         .disk_reserve_bytes = s->options.disk_reserve_bytes, .woken = s->options.flushed,
         .user = s->options.user};
+    struct scrub_options scrub = {
+        .dir = s->options.dir, .log = s->opened.log, .state = s->opened.state,
+        .damage = &s->damage, .interval_us = s->options.scrub_interval_us,
+        .bytes_per_s = s->options.scrub_bytes_per_s};
     memcpy(snapshots.cluster_id, s->opened.cluster_id, sizeof snapshots.cluster_id);
     s->log_floor = UINT64_MAX;
     int r = overlay_new(&s->live);
@@ -127,7 +71,10 @@ static int start(struct store *s, char *ret_text)
         r = snapshot_open(&snapshots, &s->snapshots);
     }
     if (r == 0) {
-        r = take_state(s);
+        r = store_take_state(s);
+    }
+    if (r == 0) {
+        r = scrub_start(&scrub, &s->scrub);
     }
     if (r == STORE_E_DAMAGED) {
         opening_refuse_damage(s->options.dir, "its state's file `members` is damaged", ret_text);
@@ -139,6 +86,7 @@ static void release(struct store *s, bool is_clean)
 {
     flusher_stop(s->flusher);
     snapshot_close(s->snapshots);
+    scrub_stop(s->scrub);
     damage_fini(&s->damage);
     overlay_free(s->live);
     overlay_free(s->frozen);
@@ -471,86 +419,6 @@ int64_t store_turn_in_us(const struct store *s)
     }
     int64_t left = s->waiting_since_us + s->options.flush_interval_us - clock_mono_us();
     return left > 0 ? left : 0;
-}
-
-/* -- another replica's state ------------------------------------------------------------------- */
-
-struct snapshots *store_snapshots(struct store *s)
-{
-    return s->snapshots;
-}
-
-const char *store_damaged(struct store *s)
-{
-    return damage_text(&s->damage);
-}
-
-bool store_installed_members(const struct store *s, uint64_t *ret_index, struct span *ret_members)
-{
-    struct reader r = reader_of(s->members, s->members_len);
-    *ret_index = reader_u64(&r);
-    *ret_members = (struct span){r.at, reader_left(&r)};
-    return !r.bad;
-}
-
-/* Nobody looks at the state, and nothing is kept that was to go into it. */
-static void let_state_go(struct store *s)
-{
-    snapshot_swap(s->snapshots);
-    flusher_stop(s->flusher);
-    s->flusher = NULL;
-    if (s->frozen) {
-        s->spare = s->frozen;
-        s->frozen = NULL;
-    }
-    overlay_reset(s->spare);
-    overlay_reset(s->live);
-    stateenv_close(s->opened.state);
-    s->opened.state = NULL;
-}
-
-/* The directory is there and durable: the commit that names it, and from then it is the state. */
-static int switch_state(struct store *s, const char *path, uint64_t number,
-                        const struct store_place *place)
-{
-    char old[FOLDER_PATH_MAX];
-    uint32_t format;
-    let_state_go(s);
-    int r = logenv_install(s->opened.log, place->base, place->base_term, number);
-    r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
-    r = r ? r : stateenv_undo(s->opened.state); /* it was checked, so there is nothing to undo */
-    if (r != 0) {
-        return err_fold(r > 0 ? -EBADMSG : r); /* it was read whole a moment ago */
-    }
-    memcpy(old, s->opened.state_path, sizeof old);
-    memcpy(s->opened.state_path, path, sizeof old);
-    r = take_state(s);
-    if (r != 0) {
-        return err_fold(r > 0 ? -EBADMSG : r);
-    }
-    s->opened.is_ahead = s->applied.applied_index > place->base;
-    s->failed = false;
-    snapshot_swap_end(s->snapshots, s->opened.state, old);
-    return 0;
-}
-
-int store_install(struct store *s, const struct store_place *place)
-{
-    char path[FOLDER_PATH_MAX];
-    uint8_t members[SLIP_MAX];
-    struct writer w = writer_of(members, sizeof members);
-    uint64_t number = logenv_meta(s->opened.log)->state_number + 1;
-    CHECK(place->members.len <= STORE_MEMBERS_MAX);
-    writer_u64(&w, place->members_index);
-    writer_bytes(&w, place->members.ptr, place->members.len);
-    CHECK(!w.bad);
-    int r = opening_state_path(s->options.dir, number, path);
-    r = r ? r : snapshot_take(s->snapshots, path, place->base,
-                              (struct span){members, writer_len(&w)});
-    if (r != 0) {
-        return r > 0 ? STORE_E_MISSING : err_trace(r);
-    }
-    return err_trace(switch_state(s, path, number, place));
 }
 
 /* -- room and figures -------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 #define WALK_PAGE 4096 /* smaller than a page is fine: more searches */
@@ -78,6 +79,50 @@ int walk_tree(MDB_txn *txn, MDB_dbi dbi, void *arg,
     }
     mdb_cursor_close(cursor);
     if (r == 0 && rc != MDB_NOTFOUND) {
+        return env_verdict(rc, WALK_E_DAMAGED);
+    }
+    return r == 0 && w.has_before ? search(&w, w.key, w.value) : r;
+}
+
+/* The first record behind the place. */
+static int part_first(MDB_cursor *cursor, const struct walk_place *place, MDB_val *key,
+                      MDB_val *value)
+{
+    if (place->key_len == 0) {
+        return mdb_cursor_get(cursor, key, value, MDB_FIRST);
+    }
+    struct span from = {place->key, place->key_len};
+    *key = env_val(from);
+    int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+    return rc == 0 && span_equal(env_span(*key), from)
+               ? mdb_cursor_get(cursor, key, value, MDB_NEXT) : rc;
+}
+
+int walk_part(MDB_txn *txn, MDB_dbi dbi, struct walk_place *place, void *arg,
+              int (*each)(void *arg, struct span key, struct span value))
+{
+    struct walk w = {.txn = txn, .dbi = dbi};
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    int r = 0;
+    int rc = mdb_cursor_open(txn, dbi, &cursor);
+    if (rc != 0) {
+        return err_origin(env_error(rc));
+    }
+    rc = part_first(cursor, place, &key, &value);
+    for (size_t i = 0; rc == 0 && r == 0 && i < place->records_max; i++) {
+        r = step(&w, key, value);
+        r = r ? r : each(arg, env_span(key), env_span(value));
+        place->bytes += key.mv_size + value.mv_size;
+        rc = i + 1 < place->records_max ? mdb_cursor_get(cursor, &key, &value, MDB_NEXT) : 0;
+    }
+    mdb_cursor_close(cursor);
+    place->is_end = rc == MDB_NOTFOUND;
+    if (w.has_before && w.key.mv_size <= WALK_KEY_MAX) {
+        place->key_len = w.key.mv_size;
+        memcpy(place->key, w.key.mv_data, place->key_len);
+    }
+    if (r == 0 && rc != 0 && rc != MDB_NOTFOUND) {
         return env_verdict(rc, WALK_E_DAMAGED);
     }
     return r == 0 && w.has_before ? search(&w, w.key, w.value) : r;

@@ -14,13 +14,18 @@ enum journal_kind {
     JOURNAL_TRUNCATE = 4,   /* to `offset` bytes */
     JOURNAL_ACK = 5,        /* `bytes` is a line of the driver */
     JOURNAL_FORBIDDEN = 6,  /* a call that this method cannot see through; `bytes` names it */
+    /* Names.  `bytes` is a path below FAULT_DIR ("" is FAULT_DIR itself), each before its call. */
+    JOURNAL_CREATE = 7,     /* a new file; `file` is its number from here on */
+    JOURNAL_MKDIR = 8,
+    JOURNAL_UNLINK = 9,
+    JOURNAL_RMDIR = 10,
+    JOURNAL_RENAME = 11,    /* two paths with a 0 between them */
+    JOURNAL_SYNC_DIR = 12,  /* after it returned: the names in that directory are as they were */
 };
 
-enum journal_file { JOURNAL_LOG, JOURNAL_STATE, JOURNAL_FILES };
-
 struct journal_record {
-    uint32_t kind;
-    uint32_t file;   /* enum journal_file, unless an ack */
+    uint64_t kind;
+    uint64_t file;   /* its inode; numbers are used again only after JOURNAL_CREATE */
     uint64_t offset; /* in the file */
     uint64_t len;    /* bytes that follow */
 };

@@ -3,16 +3,21 @@
  *
  *   power_loss JOURNAL DIR IMAGES [SEED]      DIR is made for the images; a tmpfs is fast
  *
- *   journal -> at every point: synced bytes + any part of the writes not yet synced -> image
- *   image -> store_open() -> every acknowledged entry and vote is there, the state is exactly what
- *            the entries up to its applied index make, the rest can be replayed
+ *   journal -> at every point: synced bytes + any part of what is not yet synced -> image
+ *   image -> opened as store_open() does -> every acknowledged entry and vote is there, the state
+ *            is exactly what the entries up to its applied index make, the rest can be replayed
  *
  * For: a missing or misplaced fsync, which no kill -9 can show.  One pass over the journal without
- * any unsynced write, one with all, then passes with random subsets, torn at 512 bytes, until there
- * were IMAGES of them.
+ * anything unsynced (a crash at each point, all that was promised and nothing more), one with all
+ * (a killed process), one with every subset of few pending writes, then passes with random subsets,
+ * torn at 512 bytes, until there were IMAGES different ones.
+ * The state is judged by what opening itself recomputes from the records: their number and the sum
+ * of their checksums.  Every 64th image is also opened by store_open(), read record by record,
+ * replayed, and read again: it must come to the same.
  * Exit: 0 all images good, 1 a promise broken (the first ones are printed), 2 usage. */
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,39 +26,30 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "journal.h"
+#include "disk.h"
+#include "store/opening.h"
 #include "workload.h"
 
-#define SECTOR      512
-#define FILE_MAX    (8 << 20)
-#define PENDING_MAX 4096
-#define ENTRIES_MAX 8192
-#define SHOWN_MAX   5
+#define ENTRIES_MAX  8192
+#define SHOWN_MAX    5
+#define WHOLE_EVERY  64 /* images that are looked at record by record */
+#define SUBSET_MAX   5  /* pending writes whose subsets are all made */
+#define PASSES_MAX   2000
 
-struct pending {
-    uint64_t offset;
-    uint64_t len;
-    const uint8_t *bytes; /* in the journal */
+/* What the entries up to one of them make. */
+struct expected {
+    uint16_t writer[WORKLOAD_KEYS]; /* entry that wrote the key; 0: no record */
+    uint64_t count, digest, effects;
 };
 
-struct file {
-    uint8_t synced[FILE_MAX]; /* what is on disk for sure */
-    uint64_t synced_len;
-    uint8_t image[FILE_MAX];
-    uint64_t image_len;
-    struct pending pending[PENDING_MAX]; /* written, not yet synced, oldest first */
-    unsigned pending_count;
-    int fd; /* of the image's data.mdb */
-};
-
-/* How an image treats a pending write. */
-enum mode { MODE_NONE, MODE_ALL, MODE_ANY };
-
-static struct file files[JOURNAL_FILES];
-static uint16_t expected[ENTRIES_MAX][WORKLOAD_KEYS]; /* entry that wrote the key; 0: no record */
-static uint64_t acked_entry, acked_vote;
+static struct expected expected[ENTRIES_MAX];
+static uint8_t entry_bytes[ENTRIES_MAX][WORKLOAD_BYTES];
+static size_t entry_lens[ENTRIES_MAX];
+static uint64_t acked_entry; /* the latest that was promised */
+static uint64_t acked_log;   /* up to where the log was promised: behind a received state it lags */
+static uint64_t acked_vote;
 static bool ready;
-static uint64_t image_count, broken_count;
+static uint64_t image_count, whole_count, broken_count, point_count;
 static char image_dir[4000];
 
 /* -- the journal ------------------------------------------------------------------------------- */
@@ -72,44 +68,6 @@ static uint8_t *load(const char *path, size_t *ret_len)
     return bytes;
 }
 
-static void paste(uint8_t *to, uint64_t *len, uint64_t offset, const uint8_t *bytes, uint64_t n)
-{
-    CHECK(offset + n <= FILE_MAX);
-    if (offset > *len) {
-        memset(to + *len, 0, offset - *len);
-    }
-    memcpy(to + offset, bytes, n);
-    *len = offset + n > *len ? offset + n : *len;
-}
-
-static void settle(struct file *f, unsigned i)
-{
-    struct pending *p = &f->pending[i];
-    paste(f->synced, &f->synced_len, p->offset, p->bytes, p->len);
-}
-
-static void file_sync(struct file *f)
-{
-    for (unsigned i = 0; i < f->pending_count; i++) {
-        settle(f, i);
-    }
-    f->pending_count = 0;
-}
-
-/* A write through O_DSYNC: the newest pending one at that place.  Older ones may not overlap it. */
-static void file_sync_write(struct file *f, uint64_t offset)
-{
-    CHECK(f->pending_count > 0);
-    unsigned last = f->pending_count - 1;
-    CHECK(f->pending[last].offset == offset);
-    for (unsigned i = 0; i < last; i++) {
-        const struct pending *a = &f->pending[i], *b = &f->pending[last];
-        CHECK(a->offset + a->len <= b->offset || b->offset + b->len <= a->offset);
-    }
-    settle(f, last);
-    f->pending_count--;
-}
-
 static void take_ack(const uint8_t *bytes, uint64_t len)
 {
     char line[64] = {0}, what[32];
@@ -120,7 +78,8 @@ static void take_ack(const uint8_t *bytes, uint64_t len)
     ready = true;
     if (strcmp(what, "entry") == 0) {
         CHECK(number < ENTRIES_MAX);
-        acked_entry = number;
+        acked_entry = number > acked_entry ? number : acked_entry;
+        acked_log = number;
     } else if (strcmp(what, "vote") == 0) {
         acked_vote = number;
     }
@@ -128,119 +87,136 @@ static void take_ack(const uint8_t *bytes, uint64_t len)
 
 static void take_record(const struct journal_record *r, const uint8_t *bytes)
 {
-    struct file *f = r->file < JOURNAL_FILES ? &files[r->file] : NULL;
-    switch (r->kind) {
-    case JOURNAL_WRITE:
-        CHECK(f->pending_count < PENDING_MAX);
-        f->pending[f->pending_count++] =
-            (struct pending){.offset = r->offset, .len = r->len, .bytes = bytes};
-        break;
-    case JOURNAL_SYNC:
-        file_sync(f);
-        break;
-    case JOURNAL_SYNC_WRITE:
-        file_sync_write(f, r->offset);
-        break;
-    case JOURNAL_ACK:
-        take_ack(bytes, r->len);
-        break;
-    default:
+    if (!disk_take(r, bytes)) {
         fprintf(stderr, "power_loss: the driver made a call (%.*s) that this cannot see through\n",
                 (int)r->len, r->len ? (const char *)bytes : "truncate");
         exit(1);
     }
-}
-
-/* -- an image ---------------------------------------------------------------------------------- */
-
-/* Any set of sectors of one write, often a prefix or nothing, as disks do it. */
-static void paste_torn(struct file *f, const struct pending *p, struct prng *random)
-{
-    uint64_t how = prng_below(random, 4);
-    uint64_t sectors = (p->len + SECTOR - 1) / SECTOR;
-    uint64_t prefix = prng_below(random, sectors + 1);
-    for (uint64_t i = 0; i < sectors; i++) {
-        bool here = how == 0 ? true : how == 1 ? false : how == 2 ? i < prefix
-                                                                : prng_below(random, 2);
-        uint64_t n = p->len - i * SECTOR < SECTOR ? p->len - i * SECTOR : SECTOR;
-        if (here) {
-            paste(f->image, &f->image_len, p->offset + i * SECTOR, p->bytes + i * SECTOR, n);
-        }
+    if (r->kind == JOURNAL_ACK) {
+        take_ack(bytes, r->len);
     }
-}
-
-static void build(struct file *f, enum mode mode, struct prng *random)
-{
-    memcpy(f->image, f->synced, f->synced_len);
-    f->image_len = f->synced_len;
-    for (unsigned i = 0; i < f->pending_count && mode != MODE_NONE; i++) {
-        const struct pending *p = &f->pending[i];
-        if (mode == MODE_ALL) {
-            paste(f->image, &f->image_len, p->offset, p->bytes, p->len);
-        } else {
-            paste_torn(f, p, random);
-        }
-    }
-    CHECK(ftruncate(f->fd, (off_t)f->image_len) == 0);
-    CHECK(pwrite(f->fd, f->image, f->image_len, 0) == (ssize_t)f->image_len);
 }
 
 /* -- the promises ------------------------------------------------------------------------------ */
 
+static struct span entry_of(uint64_t index)
+{
+    return (struct span){entry_bytes[index], entry_lens[index]};
+}
+
+static void expect_put(struct expected *e, uint64_t k, uint64_t index, uint64_t sums[])
+{
+    uint8_t key[24], stored[RECORD_SUM_SIZE + WORKLOAD_BYTES];
+    struct span value = entry_of(index);
+    workload_key(k, key);
+    struct span key_span = workload_key(k, key);
+    record_value_write(key_span, value, stored);
+    e->count += e->writer[k] == 0;
+    e->digest -= e->writer[k] ? sums[k] : 0;
+    sums[k] = record_value_sum((struct span){stored, RECORD_SUM_SIZE + value.len});
+    e->digest += sums[k];
+    e->effects = record_effect(e->effects, key_span, value);
+    e->writer[k] = (uint16_t)index;
+}
+
+static void expect_del(struct expected *e, uint64_t k, const uint64_t sums[])
+{
+    uint8_t key[24];
+    e->effects = record_effect(e->effects, workload_key(k, key), (struct span){0});
+    e->count -= e->writer[k] != 0;
+    e->digest -= e->writer[k] ? sums[k] : 0;
+    e->writer[k] = 0;
+}
+
 static void expect_prepare(void)
 {
+    static uint64_t sums[WORKLOAD_KEYS];
     for (uint64_t i = 1; i < ENTRIES_MAX; i++) {
-        memcpy(expected[i], expected[i - 1], sizeof expected[i]);
-        expected[i][workload_put(i)] = (uint16_t)i;
+        entry_lens[i] = workload_entry(i, WORKLOAD_TERM, entry_bytes[i]).len;
+        expected[i] = expected[i - 1];
+        expect_put(&expected[i], workload_put(i), i, sums);
         if (workload_del(i) != WORKLOAD_KEYS) {
-            expected[i][workload_del(i)] = 0;
+            expect_del(&expected[i], workload_del(i), sums);
         }
     }
 }
 
-static const char *check_log(struct store *s)
+static const char *check_entries(struct logenv *log, uint64_t applied)
 {
-    uint8_t want[WORKLOAD_BYTES];
+    uint64_t term;
     struct span entry;
-    uint64_t term, vote, applied = store_applied_index(s), first = store_log_first(s);
-    if (store_log_last(s) < acked_entry) {
-        return "an acknowledged entry is lost";
-    }
-    store_log_vote(s, &term, &vote);
-    if (term < acked_vote || (term && vote != 1 + term % 3)) {
-        return "an acknowledged vote is lost";
-    }
-    if (first > applied + 1) {
-        return "the log does not reach back to the state";
-    }
-    for (uint64_t i = first; i <= store_log_last(s); i++) {
-        if (store_log_read(s, i, &term, &entry) != 0) {
+    uint8_t junk[WORKLOAD_BYTES];
+    for (uint64_t i = logenv_first(log); i <= logenv_last(log); i++) {
+        if (i >= ENTRIES_MAX || logenv_read(log, i, &term, &entry) != 0) {
             return "an entry cannot be read";
         }
-        if (i <= acked_entry && term != WORKLOAD_TERM) {
+        if (i <= acked_log && term != WORKLOAD_TERM) {
             return "a dropped entry stands where an acknowledged one was";
         }
-        if (!span_equal(entry, workload_entry(i, term, want))) {
+        if (!span_equal(entry, term == WORKLOAD_TERM ? entry_of(i)
+                                                     : workload_entry(i, term, junk))) {
             return "an entry has other bytes";
         }
     }
-    return NULL;
+    return logenv_last(log) < acked_entry && applied < acked_entry
+               ? "an acknowledged entry is lost" : NULL;
 }
+
+static const char *check_log(const struct opening *o)
+{
+    const struct record_log_meta *meta = logenv_meta(o->log);
+    uint64_t applied = stateenv_meta(o->state)->applied_index;
+    if (meta->term < acked_vote || (meta->term && meta->vote != 1 + meta->term % 3)) {
+        return "an acknowledged vote is lost";
+    }
+    if (logenv_first(o->log) > applied + 1) {
+        return "the log does not reach back to the state";
+    }
+    return check_entries(o->log, applied);
+}
+
+static const char *check_tally(const struct opening *o)
+{
+    const struct record_state_meta *meta = stateenv_meta(o->state);
+    if (meta->applied_index >= ENTRIES_MAX) {
+        return "the state is ahead of everything";
+    }
+    const struct expected *e = &expected[meta->applied_index];
+    if (meta->count != e->count || meta->digest != e->digest) {
+        return "the state has other records than its entries make";
+    }
+    return meta->effects == e->effects ? NULL : "the state has another hash than its entries make";
+}
+
+/* The opening of store_open(), without its thread and its overlays. */
+static const char *check_opening(const struct store_options *options, char *text)
+{
+    struct opening o = {.lock_fd = -1};
+    int r = opening_run(options, &o, text);
+    const char *broken = r > 0 ? text : r < 0 ? strerror(-r) : check_log(&o);
+    if (!broken) {
+        broken = check_tally(&o);
+    }
+    opening_end(&o, NULL);
+    return broken;
+}
+
+/* -- record by record -------------------------------------------------------------------------- */
 
 /* The records are what the entries up to `index` make, no more, no less. */
 static const char *check_state(struct store *s, uint64_t index)
 {
     const struct book *b = store_book(s);
-    uint8_t key[24], want[WORKLOAD_BYTES];
+    uint8_t key[24];
     struct span value, next_key, from = {0};
     uint64_t here = 0, walked = 0;
     for (uint64_t k = 0; k < WORKLOAD_KEYS; k++) {
-        uint16_t writer = expected[index][k];
+        uint16_t writer = expected[index].writer[k];
         int r = b->get(b->self, workload_key(k, key), &value);
         if (r != (writer == 0)) {
             return "a record is missing, surplus or damaged";
         }
-        if (writer && !span_equal(value, workload_entry(writer, WORKLOAD_TERM, want))) {
+        if (writer && !span_equal(value, entry_of(writer))) {
             return "a record has other bytes";
         }
         here += writer != 0;
@@ -256,7 +232,7 @@ static const char *check_replay(struct store *s)
 {
     struct span entry;
     uint64_t term;
-    for (uint64_t i = store_applied_index(s) + 1; i <= acked_entry; i++) {
+    for (uint64_t i = store_applied_index(s) + 1; i <= acked_log; i++) {
         if (store_log_read(s, i, &term, &entry) != 0) {
             return "an entry to replay is missing";
         }
@@ -265,91 +241,91 @@ static const char *check_replay(struct store *s)
     return store_applied_index(s) < ENTRIES_MAX ? check_state(s, store_applied_index(s)) : NULL;
 }
 
-static const char *check(struct store *s)
+static const char *check_whole(const struct store_options *options, char *text)
 {
-    uint64_t applied = store_applied_index(s);
-    if (applied > store_log_last(s) || applied >= ENTRIES_MAX) {
-        return "the state is ahead of the log";
+    struct store *s = NULL;
+    int r = store_open(options, &s, text);
+    if (r != 0) {
+        return r > 0 ? text : strerror(-r);
     }
-    const char *broken = check_log(s);
+    const char *broken = check_state(s, store_applied_index(s));
     if (!broken) {
-        broken = check_state(s, applied);
+        broken = check_replay(s);
     }
-    return broken ? broken : check_replay(s);
+    store_abandon(s);
+    return broken;
 }
 
-static void one_image(uint64_t point, enum mode mode, struct prng *random)
+/* LMDB reads from a map: what is not in the file ends the process.  A store that does so on an
+ * image serves nothing from it, and does not come back either. */
+static void died(int signal)
+{
+    static const char text[] = "# opening an image ended the process inside LMDB\n";
+    (void)!write(1, text, sizeof text - 1);
+    _exit(signal ? 1 : 0);
+}
+
+static void one_image(uint64_t point, enum disk_mode mode, uint64_t subset, struct prng *random)
 {
     char text[200] = "";
-    struct store *s = NULL;
     struct store_options o = workload_options(image_dir);
     o.flush_interval_us = HOUR_US;
-    for (int i = 0; i < JOURNAL_FILES; i++) {
-        build(&files[i], mode, random);
+    uint64_t promises = acked_entry << 32 ^ acked_vote;
+    if (!disk_image(image_dir, mode, subset, promises, random)) {
+        return;
     }
-    int r = store_open(&o, &s, text);
-    const char *broken = r > 0 ? text : r < 0 ? strerror(-r) : check(s);
+    const char *broken = check_opening(&o, text);
     image_count++;
+    if (!broken && image_count % WHOLE_EVERY == 0) {
+        whole_count++;
+        broken = check_whole(&o, text);
+    }
     if (broken && ++broken_count <= SHOWN_MAX) {
         printf("# image %llu, journal record %llu, mode %d, acked %llu: %s\n",
                (unsigned long long)image_count, (unsigned long long)point, mode,
                (unsigned long long)acked_entry, broken);
-    }
-    if (r == 0) {
-        store_abandon(s);
     }
 }
 
 /* -- passes ------------------------------------------------------------------------------------ */
 
 /* Does the record make another image of this mode than the one before it? */
-static bool worth(uint32_t kind, enum mode mode)
+static bool worth(uint64_t kind, enum disk_mode mode)
 {
     switch (mode) {
-    case MODE_NONE:
+    case DISK_NONE:
         return kind != JOURNAL_WRITE;
-    case MODE_ALL:
-        return kind == JOURNAL_WRITE || kind == JOURNAL_ACK;
+    case DISK_ALL:
+        return kind != JOURNAL_SYNC && kind != JOURNAL_SYNC_WRITE && kind != JOURNAL_SYNC_DIR;
+    case DISK_SUBSET:
+        return disk_pending_count() > 0 && disk_pending_count() <= SUBSET_MAX;
     default:
-        return files[JOURNAL_LOG].pending_count || files[JOURNAL_STATE].pending_count;
+        return disk_pending_count() > 0;
     }
 }
 
-static void pass(const uint8_t *journal, size_t len, enum mode mode, struct prng *random,
+static void pass(const uint8_t *journal, size_t len, enum disk_mode mode, struct prng *random,
                  uint64_t images_max)
 {
-    uint64_t point = 0;
-    for (int i = 0; i < JOURNAL_FILES; i++) {
-        files[i].synced_len = 0;
-        files[i].pending_count = 0;
-    }
-    acked_entry = acked_vote = 0;
+    uint64_t at_point = 0;
+    disk_reset();
+    acked_entry = acked_log = acked_vote = 0;
     ready = false;
-    for (size_t at = 0; at < len && image_count < images_max; point++) {
+    for (size_t at = 0; at < len && image_count < images_max; at_point++) {
         struct journal_record r;
         CHECK(len - at >= sizeof r);
         memcpy(&r, journal + at, sizeof r);
         at += sizeof r;
         take_record(&r, journal + at);
         at += r.len;
-        if (ready && worth(r.kind, mode)) {
-            one_image(point, mode, random);
+        point_count = at_point + 1 > point_count ? at_point + 1 : point_count;
+        if (!ready || !worth(r.kind, mode)) {
+            continue;
         }
-    }
-}
-
-static void open_images(const char *dir)
-{
-    static const char *const names[JOURNAL_FILES] = {"log", "state"};
-    char path[4096];
-    snprintf(image_dir, sizeof image_dir, "%s", dir);
-    CHECK(mkdir(dir, 0700) == 0 || errno == EEXIST);
-    for (int i = 0; i < JOURNAL_FILES; i++) {
-        snprintf(path, sizeof path, "%s/%s", image_dir, names[i]);
-        CHECK(mkdir(path, 0700) == 0 || errno == EEXIST);
-        snprintf(path, sizeof path, "%s/%s/data.mdb", image_dir, names[i]);
-        files[i].fd = open(path, O_RDWR | O_CREAT, 0600);
-        CHECK(files[i].fd >= 0);
+        uint64_t subsets = mode == DISK_SUBSET ? UINT64_C(1) << disk_pending_count() : 1;
+        for (uint64_t subset = 0; subset < subsets; subset++) {
+            one_image(at_point, mode, subset, random);
+        }
     }
 }
 
@@ -361,20 +337,28 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: power_loss JOURNAL DIR IMAGES [SEED]\n");
         return 2;
     }
+    mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: LMDB's big tables are not cleared by hand */
     uint64_t wanted = strtoull(argv[3], NULL, 10);
     uint64_t seed = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
     uint8_t *journal = load(argv[1], &len);
-    open_images(argv[2]);
+    snprintf(image_dir, sizeof image_dir, "%s", argv[2]);
+    CHECK(mkdir(image_dir, 0700) == 0 || errno == EEXIST);
+    signal(SIGBUS, died);
+    signal(SIGSEGV, died);
+    signal(SIGABRT, died);
     expect_prepare();
     prng_init(&random, seed);
     int64_t start = clock_mono_us();
-    pass(journal, len, MODE_NONE, &random, wanted);
-    pass(journal, len, MODE_ALL, &random, wanted);
-    while (image_count < wanted && image_count > 0) {
-        pass(journal, len, MODE_ANY, &random, wanted);
+    pass(journal, len, DISK_NONE, &random, wanted);
+    pass(journal, len, DISK_ALL, &random, wanted);
+    pass(journal, len, DISK_SUBSET, &random, wanted);
+    for (int i = 0; i < PASSES_MAX && image_count < wanted && image_count > 0; i++) {
+        pass(journal, len, DISK_ANY, &random, wanted);
     }
-    printf("# %llu images, %llu broken, %.0f images/s, %.1f MB of journal, seed %llu\n",
+    printf("# %llu images, %llu broken, %llu read whole, %llu points, %.0f images/s, %.1f MB of "
+           "journal, seed %llu\n",
            (unsigned long long)image_count, (unsigned long long)broken_count,
+           (unsigned long long)whole_count, (unsigned long long)point_count,
            (double)image_count * 1e6 / (double)(clock_mono_us() - start), (double)len / 1e6,
            (unsigned long long)seed);
     free(journal);

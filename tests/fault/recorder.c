@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Recorder (LD_PRELOAD): every write and sync of a store's two data files, with its bytes.
+/* Recorder (LD_PRELOAD): every write, sync and change of names below FAULT_DIR, with its bytes.
  *
- *   driver -> LMDB -> write, pwrite, writev, pwritev, fsync, fdatasync, ftruncate -> here -> libc
- *                                                                                |
- *                                                                             journal
+ *   driver -> LMDB, store -> write, fsync, rename, unlink ... -> here -> libc
+ *                                                                |
+ *                                                             journal
  *
  * For: power_loss.c, which makes from the journal what a disk may hold after a power loss.  kill -9
  * cannot show a missing fsync, because the page cache survives it.
- * Owns: the journal (FAULT_JOURNAL, appended to); a table from descriptor to file.  Files are known
- * by their names below FAULT_DIR; "acks" is not a data file, its writes are the driver's promises.
- * The order errs to the hard side: a write stands before its call (it may reach the disk any time
+ * Owns: the journal (FAULT_JOURNAL, appended to); a table from descriptor to file.  "acks" is not a
+ * data file, its writes are the driver's promises.  LMDB's lock files and the store's hold nothing.
+ * The order errs to the hard side: a change stands before its call (it may reach the disk any time
  * after), a sync behind it (it counts only once it was reported).
+ * FAULT_HIDE: syncs of files and directories whose path ends like this are left out: so a missing
+ * fsync is planted.
  * A writable map would write past this; LMDB then truncates its file to the map's size, which the
  * checker refuses.
  * Fails: the process ends; a journal with holes would pass what is broken.
@@ -23,17 +25,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "journal.h"
 
 #define FDS_MAX  1024
-#define FILE_ACK JOURNAL_FILES
+#define PATH_SHOWN 80
+
+enum watch { WATCH_NONE, WATCH_FILE, WATCH_DIR, WATCH_ACK };
 
 struct watched {
-    int file;    /* enum journal_file or FILE_ACK, plus 1; 0: not watched */
-    int is_sync; /* opened with O_DSYNC or O_SYNC */
+    enum watch what;
+    uint64_t file;         /* inode */
+    int is_sync;           /* opened with O_DSYNC or O_SYNC */
+    int is_hidden;         /* its syncs are left out */
+    char path[PATH_SHOWN]; /* below FAULT_DIR */
 };
 
 static struct watched watched[FDS_MAX];
@@ -69,10 +77,10 @@ static void write_all(const void *bytes, size_t len)
     }
 }
 
-static void note(enum journal_kind kind, int file, uint64_t offset, const struct iovec *iov,
+static void note(enum journal_kind kind, uint64_t file, uint64_t offset, const struct iovec *iov,
                  int count)
 {
-    struct journal_record r = {.kind = kind, .file = (uint32_t)file, .offset = offset};
+    struct journal_record r = {.kind = kind, .file = file, .offset = offset};
     for (int i = 0; i < count; i++) {
         r.len += iov[i].iov_len;
     }
@@ -90,7 +98,7 @@ static void note(enum journal_kind kind, int file, uint64_t offset, const struct
 
 static const struct watched *watch_of(int fd)
 {
-    return fd >= 0 && fd < FDS_MAX && watched[fd].file ? &watched[fd] : NULL;
+    return fd >= 0 && fd < FDS_MAX && watched[fd].what ? &watched[fd] : NULL;
 }
 
 static void forbid(int fd, const char *call)
@@ -101,63 +109,117 @@ static void forbid(int fd, const char *call)
     }
 }
 
-/* "DIR/log/data.mdb", while it is made also "DIR/log.new/data.mdb". */
-static int file_of(const char *path)
+/* The path below FAULT_DIR; NULL: elsewhere, or of no interest. */
+static const char *below(const char *path)
 {
-    static const struct {
-        const char *name;
-        int file;
-    } names[] = {
-        {"/log/data.mdb", JOURNAL_LOG},         {"/log.new/data.mdb", JOURNAL_LOG},
-        {"/state/data.mdb", JOURNAL_STATE},     {"/state.new/data.mdb", JOURNAL_STATE},
-        {"/acks", FILE_ACK},
-    };
     const char *dir = getenv("FAULT_DIR");
-    if (!dir || !getenv("FAULT_JOURNAL") || strncmp(path, dir, strlen(dir)) != 0) {
-        return -1;
+    size_t len = dir ? strlen(dir) : 0;
+    if (!dir || !getenv("FAULT_JOURNAL") || strncmp(path, dir, len) != 0 ||
+        (path[len] != '/' && path[len] != 0)) {
+        return NULL;
     }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(path + strlen(dir), names[i].name) == 0) {
-            return names[i].file;
-        }
+    const char *name = strrchr(path + len, '/');
+    if (name && (strcmp(name, "/lock.mdb") == 0 || strcmp(name, "/lock") == 0)) {
+        return NULL;
     }
-    return -1;
+    return path[len] ? path + len + 1 : "";
 }
 
-static int opened(int fd, const char *path, int flags)
+static void note_path(enum journal_kind kind, uint64_t file, const char *path)
 {
-    if (fd >= 0 && fd < FDS_MAX) {
-        watched[fd].file = file_of(path) + 1;
-        watched[fd].is_sync = (flags & (O_DSYNC | O_SYNC)) != 0;
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)path, .iov_len = strlen(path)};
+    note(kind, file, 0, &iov, 1);
+}
+
+static int opened(int fd, const char *path, int flags, int is_new)
+{
+    const char *name = below(path);
+    struct stat st;
+    if (fd < 0 || fd >= FDS_MAX || !name) {
+        return fd;
+    }
+    if (fstat(fd, &st) < 0 || strlen(name) >= PATH_SHOWN) {
+        abort();
+    }
+    struct watched *w = &watched[fd];
+    const char *hide = getenv("FAULT_HIDE");
+    w->what = S_ISDIR(st.st_mode) ? WATCH_DIR : strcmp(name, "acks") == 0 ? WATCH_ACK : WATCH_FILE;
+    w->file = st.st_ino;
+    w->is_sync = (flags & (O_DSYNC | O_SYNC)) != 0;
+    size_t hide_len = hide ? strlen(hide) : 0, len = strlen(path);
+    w->is_hidden = hide_len && len >= hide_len && strcmp(path + len - hide_len, hide) == 0;
+    strcpy(w->path, name);
+    if (w->what == WATCH_FILE && is_new) {
+        note_path(JOURNAL_CREATE, w->file, name);
+    } else if (w->what == WATCH_FILE && (flags & O_TRUNC)) {
+        note(JOURNAL_TRUNCATE, w->file, 0, NULL, 0);
     }
     return fd;
 }
 
+#define WATCHED_OPEN(name)                                                       \
+    REAL(int, name, const char *, int, ...)                                      \
+    va_list args;                                                                \
+    va_start(args, flags);                                                       \
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;                    \
+    va_end(args);                                                                \
+    int is_new = (flags & O_CREAT) && below(path) && access(path, F_OK) != 0;    \
+    return opened(real_##name(path, flags, mode), path, flags, is_new);
+
 int open(const char *path, int flags, ...)
 {
-    REAL(int, open, const char *, int, ...)
-    va_list args;
-    va_start(args, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-    va_end(args);
-    return opened(real_open(path, flags, mode), path, flags);
+    WATCHED_OPEN(open)
 }
 
 int open64(const char *path, int flags, ...)
 {
-    REAL(int, open64, const char *, int, ...)
-    va_list args;
-    va_start(args, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-    va_end(args);
-    return opened(real_open64(path, flags, mode), path, flags);
+    WATCHED_OPEN(open64)
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    REAL(int, mkdir, const char *, mode_t)
+    if (below(path) && access(path, F_OK) != 0) {
+        note_path(JOURNAL_MKDIR, 0, below(path));
+    }
+    return real_mkdir(path, mode);
+}
+
+int unlink(const char *path)
+{
+    REAL(int, unlink, const char *)
+    if (below(path) && access(path, F_OK) == 0) {
+        note_path(JOURNAL_UNLINK, 0, below(path));
+    }
+    return real_unlink(path);
+}
+
+int rmdir(const char *path)
+{
+    REAL(int, rmdir, const char *)
+    if (below(path) && access(path, F_OK) == 0) {
+        note_path(JOURNAL_RMDIR, 0, below(path));
+    }
+    return real_rmdir(path);
+}
+
+int rename(const char *from, const char *to)
+{
+    REAL(int, rename, const char *, const char *)
+    if (below(from)) {
+        struct iovec iov[2] = {
+            {.iov_base = (void *)(uintptr_t)below(from), .iov_len = strlen(below(from)) + 1},
+            {.iov_base = (void *)(uintptr_t)below(to), .iov_len = strlen(below(to))}};
+        note(JOURNAL_RENAME, 0, 0, iov, 2);
+    }
+    return real_rename(from, to);
 }
 
 int close(int fd)
 {
     REAL(int, close, int)
     if (watch_of(fd)) {
-        watched[fd].file = 0;
+        watched[fd].what = WATCH_NONE;
     }
     return real_close(fd);
 }
@@ -168,10 +230,11 @@ int close(int fd)
     if (!w) {                                                                         \
         return call;                                                                  \
     }                                                                                 \
-    int file = w->file - 1, is_sync = w->is_sync;                                     \
+    uint64_t file = w->file;                                                          \
+    int is_ack = w->what == WATCH_ACK, is_sync = w->is_sync && !w->is_hidden;         \
     uint64_t at = (uint64_t)(offset);                                                 \
     pthread_mutex_lock(&mutex);                                                       \
-    note(file == FILE_ACK ? JOURNAL_ACK : JOURNAL_WRITE, file, at, iov, count);       \
+    note(is_ack ? JOURNAL_ACK : JOURNAL_WRITE, file, at, iov, count);                 \
     ssize_t n = call;                                                                 \
     pthread_mutex_unlock(&mutex);                                                     \
     if (n >= 0 && is_sync) {                                                          \
@@ -215,8 +278,10 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 static int synced(int fd, int r)
 {
     const struct watched *w = watch_of(fd);
-    if (w && r == 0) {
-        note(JOURNAL_SYNC, w->file - 1, 0, NULL, 0);
+    if (w && r == 0 && !w->is_hidden && w->what == WATCH_DIR) {
+        note_path(JOURNAL_SYNC_DIR, 0, w->path);
+    } else if (w && r == 0 && !w->is_hidden) {
+        note(JOURNAL_SYNC, w->file, 0, NULL, 0);
     }
     return r;
 }
@@ -237,7 +302,7 @@ int ftruncate(int fd, off_t len)
 {
     REAL(int, ftruncate, int, off_t)
     if (watch_of(fd)) {
-        note(JOURNAL_TRUNCATE, watched[fd].file - 1, (uint64_t)len, NULL, 0);
+        note(JOURNAL_TRUNCATE, watched[fd].file, (uint64_t)len, NULL, 0);
     }
     return real_ftruncate(fd, len);
 }

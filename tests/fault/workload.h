@@ -20,7 +20,8 @@ static inline struct store_options workload_options(const char *dir)
                                   .log_map_bytes = 16 << 20,
                                   .state_map_bytes = 16 << 20,
                                   .slice_pages = 4,
-                                  .flush_interval_us = 1000};
+                                  .flush_interval_us = 1000,
+                                  .scrub_interval_us = -1};
 }
 
 static inline struct span workload_entry(uint64_t index, uint64_t term, uint8_t out[WORKLOAD_BYTES])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Is a flipped bit ever handed out as data?  LMDB itself would: it has no sums.
  * Below an open store: flips of values, sums and log entries; each must be found by the read, or be
- * in a stale copy.  In closed files: any bit keeps the store from opening, the sums' own too.
+ * in a stale copy; the scrubber finds those that nobody reads.
+ * In closed files: any bit keeps the store from opening, the sums' own too.
  * After a kill there are no sums: any flip is found while opening, or hits nothing that is used;
  * LMDB may run into a spoiled page and end the process, which serves nothing either. */
 #include <fcntl.h>
@@ -276,14 +277,114 @@ static void test_any_bit_after_a_kill(void)
     OK(found > KILLED_FLIPS / 20);
 }
 
+/* -- the scrubber ------------------------------------------------------------------------------ */
+
+static _Atomic int told_count;
+
+static void told(void *user)
+{
+    told_count++;
+}
+
+/* The text of what the scrubber finds; NULL: nothing in `ms`. */
+static const char *wait_damage(struct store *s, int ms)
+{
+    const char *text = NULL;
+    for (int i = 0; i < ms / 10 && !(text = store_damaged(s)); i++) {
+        usleep(10000);
+    }
+    return text;
+}
+
+static struct store_options scrub_options(void)
+{
+    struct store_options o = place_options();
+    o.scrub_interval_us = 1000;
+    o.damaged = told;
+    return o;
+}
+
+/* Below an open store, on a record that nobody asks for: found, told once, with the next step. */
+static void scrub_flip(const char *name, uint64_t n)
+{
+    struct store_options o = scrub_options();
+    size_t len;
+    struct store *s = place_open(&o);
+    OK(wait_damage(s, 200) == NULL);
+    uint8_t *bytes = read_file(name, &len);
+    size_t at = find(bytes, len, n);
+    OK(at > 16);
+    told_count = 0;
+    write_byte(name, at + 5, bytes[at + 5] ^ 64);
+    const char *text = wait_damage(s, 20000);
+    OK(text && strstr(text, "not as it was written") && strstr(text, "let a peer's state in"));
+    printf("# %s\n", text ? text : "nothing was found");
+    for (int i = 0; i < 1000 && told_count == 0; i++) {
+        usleep(10000);
+    }
+    EQ(told_count, 1);
+    write_byte(name, at + 5, bytes[at + 5]);
+    store_abandon(s);
+    free(bytes);
+}
+
+static void test_the_scrubber_finds_a_flip(void)
+{
+    struct store_options o = place_options();
+    struct store *s = place_open(&o);
+    uint64_t last = store_log_last(s);
+    store_close(s);
+    scrub_flip("state/data.mdb", 150);
+    scrub_flip("log/data.mdb", last);
+}
+
+/* Metas, too: of both the newer one is believed. */
+static void test_the_scrubber_finds_a_wrong_meta(void)
+{
+    struct store_options o = scrub_options();
+    size_t len;
+    struct store *s = place_open(&o);
+    uint8_t *bytes = read_file("state/data.mdb", &len);
+    write_byte("state/data.mdb", 144 + 3, bytes[144 + 3] ^ 1); /* its transaction */
+    OK(wait_damage(s, 20000) != NULL);
+    write_byte("state/data.mdb", 144 + 3, bytes[144 + 3]);
+    store_abandon(s);
+    free(bytes);
+}
+
+/* While all is written, flushed and trimmed it finds nothing. */
+static void test_the_scrubber_is_not_wrong(void)
+{
+    struct store_options o = scrub_options();
+    o.flush_interval_us = 1000;
+    o.scrub_interval_us = 1;
+    struct store *s = place_open(&o);
+    const struct book *b = store_book(s);
+    uint8_t key[24], value[LEN];
+    for (uint64_t i = 0; i < 600; i++) {
+        uint64_t n = 1 + i * 7 % RECORDS;
+        EQ(b->put(b->self, key_of(key, n), value_of(value, n)), 0);
+        if (i % 5 == 0) {
+            EQ(b->del(b->self, key_of(key, 1 + i % RECORDS)), 0);
+        }
+        place_entry(s, value_of(value, n));
+        EQ(store_turn(s), 0);
+    }
+    OK(store_damaged(s) == NULL);
+    store_close(s);
+}
+
 int main(void)
 {
     place_make();
     TAP_RUN(test_flips_in_state_values);
     TAP_RUN(test_flips_in_log_entries);
     TAP_RUN(test_flips_in_keys);
+    TAP_RUN(test_the_scrubber_finds_a_flip);
+    TAP_RUN(test_the_scrubber_finds_a_wrong_meta);
     TAP_RUN(test_any_bit_of_a_closed_file);
     TAP_RUN(test_any_bit_after_a_kill);
+    TAP_RUN(test_the_scrubber_is_not_wrong);
     place_remove();
     return tap_done();
 }
