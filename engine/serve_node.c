@@ -113,7 +113,10 @@ int serve_node_start(const struct serve_config *sc, const struct verb *verb, con
                                    .scarce_reads = c->shard_scarce_reads,
                                    .scarce_burst = c->shard_scarce_burst,
                                    .ticket_burst = c->shard_ticket_burst,
-                                   .slow_round_us = c->shard_slow_round * 1000};
+                                   .slow_round_us = c->shard_slow_round * 1000,
+                                   .scrub_interval_us = c->shard_scrub_interval
+                                                            ? c->shard_scrub_interval * 1000
+                                                            : -1};
     warn_room(data, (uint64_t)c->shard_disk_reserve);
     int r = serve_peers_fill(&peers, sc, verb, &options);
     if (r != VERB_OK) {

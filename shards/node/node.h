@@ -47,6 +47,7 @@ struct node_options {
     int64_t scarce_burst;   /* at once after a pause */
     int64_t ticket_burst;   /* fresh answers to GetTicket at once; 0: all are.  See poll.h */
     int64_t slow_round_us;  /* a commit that takes longer is logged; 0: none is */
+    int64_t scrub_interval_us; /* as the store's: 0: 24 h, < 0: never */
 };
 
 enum {

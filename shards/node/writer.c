@@ -315,11 +315,24 @@ static int writer_make(struct writer *w, struct round **ret_round)
     return err_trace(r);
 }
 
+/* Damaged files: nothing is served from them, not one answer more. */
+static int writer_heed_damage(struct writer *w)
+{
+    const char *text = store_damaged(w->store);
+    if (text == NULL) {
+        return 0;
+    }
+    w->why = text;
+    log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s", text);
+    return err_origin(-EBADMSG);
+}
+
 /* One round.  With nothing in it, it only lets the store turn and peers be heard. */
 static int writer_round(struct writer *w)
 {
     struct round *round = NULL;
-    int r = store_turn(w->store);
+    int r = writer_heed_damage(w);
+    r = r ? r : err_fold(store_turn(w->store));
     r = r ? r : writer_hear(w);
     METRIC_SET(shard_log_index, store_applied_index(w->store));
     if (r == 0 && !w->leads) {

@@ -62,7 +62,9 @@ static int writer_open_store(struct writer *w)
         .overlay_max_bytes = w->options->overlay_max_bytes,
         .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
+        .scrub_interval_us = w->options->scrub_interval_us,
         .flushed = writer_flushed,
+        .damaged = writer_flushed,
         .user = w,
     };
     memcpy(options.cluster_id,

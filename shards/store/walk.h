@@ -24,8 +24,8 @@ struct walk_place {
     bool is_end;               /* there is no record behind it */
 };
 
-/* Goes on behind the place: the same checks, each part in a transaction of its own.  As walk_tree();
- * a record that is put or removed meanwhile is read or not. */
+/* Goes on behind the place: the same checks, each part in a transaction of its own.  As
+ * walk_tree(); a record that is put or removed meanwhile is read or not. */
 int walk_part(MDB_txn *txn, MDB_dbi dbi, struct walk_place *place, void *arg,
               int (*each)(void *arg, struct span key, struct span value));
 
