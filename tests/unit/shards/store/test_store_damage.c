@@ -13,6 +13,11 @@
 #define RECORDS 300
 #define LEN     80
 #define FLIPS   400
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CLOSED_FLIPS 1000
+#else
+#define CLOSED_FLIPS 20000
+#endif
 #ifdef __SANITIZE_THREAD__ /* waits for a second at the end of each process */
 #define KILLED_FLIPS 30
 #else
@@ -193,7 +198,8 @@ static void test_any_bit_of_a_closed_file(void)
 {
     static const char *const names[] = {"state/data.mdb", "log/data.mdb", "state/sums", "log/sums"};
     struct store_options o = place_options();
-    uint64_t flips = getenv("FAIRSLOT_FLIPS") ? strtoull(getenv("FAIRSLOT_FLIPS"), NULL, 10) : 2000;
+    const char *wanted = getenv("FAIRSLOT_FLIPS");
+    uint64_t flips = wanted ? strtoull(wanted, NULL, 10) : CLOSED_FLIPS;
     uint8_t *bytes[4];
     size_t len[4];
     struct prng p;
