@@ -29,6 +29,9 @@
 #define RELEASE_STEP 256 /* records that one step touches, about */
 #define LEDGER_SPACE_RELEASES (UINT64_C(1) << 61)
 
+/* 'P' records: keys of trustees are 0 to 4, their parts 16 to 20, the beacon's value 255. */
+enum { RELEASE_PART_RECORD = 16 };
+
 enum ledger_phase {
     PHASE_LISTING = 1, /* announced, its slots are being listed */
     PHASE_ANNOUNCED = 2,
@@ -206,8 +209,10 @@ int ledger_release_put(struct ledger_step *s, struct ledger_release *r);
 int ledger_release_create(struct ledger_step *s);
 int ledger_release_change(struct ledger_step *s);
 int ledger_release_add_part(struct ledger_step *s);
+/* ledger_release_view.c; the answer has the release as its record is. */
 int ledger_release_get(struct ledger_step *s);
 int ledger_release_list(struct ledger_step *s);
+int ledger_release_answer(struct ledger_step *s, const struct ledger_release *r);
 int ledger_release_reveal(struct ledger_step *s); /* ledger_result.c */
 /* The answer of a mutation again, out of its snapshot. */
 int ledger_release_recalled(struct ledger_step *s, struct span snapshot);
