@@ -22,17 +22,35 @@
 #define STOCK_ADMIN         "/fairslot.admin.v1.PoolAdminService/"
 #define RESTOCK_PATIENCE_US (600 * SECOND_US)
 
-/* The request id that was typed, or a new one; NULL: it is none (told). */
-static char *cmd_stock_request_id(const struct verb *verb, const char *typed, char *made)
+/* What every verb here takes. */
+struct stock {
+    struct options_call call;
+    struct options_words words;
+    const char *request_id; /* typed, or NULL; then the one to be used */
+    char made[VALUE_UUID_MAX];
+    int code;               /* of the exit, when there is nothing to be done */
+};
+
+/* Reads the words. False: told, the exit code is in `code`. */
+static bool cmd_stock_take(const struct verb *verb, const struct options_rule *rule, int argc,
+                           char **argv, struct stock *ret_stock)
 {
-    if (typed && !value_uuid_valid(typed)) {
-        options_wrong(verb, "request-id", typed, "a UUID of 36 characters");
-        return NULL;
+    struct stock *k = ret_stock;
+    options_call_init(&k->call);
+    int r = options_parse(verb, rule, argc, argv, &k->words);
+    if (r != 0) {
+        k->code = options_exit(r);
+        return false;
     }
-    if (!typed) {
-        session_request_id(made);
+    k->code = options_call_check(verb, &k->call);
+    if (k->code == VERB_OK && k->request_id && !value_uuid_valid(k->request_id)) {
+        k->code = options_wrong(verb, "request-id", k->request_id, "a UUID of 36 characters");
     }
-    return typed ? (char *)typed : made;
+    if (!k->request_id) {
+        session_request_id(k->made);
+        k->request_id = k->made;
+    }
+    return k->code == VERB_OK;
 }
 
 /* One call; its answer is given to the caller. An exit code. */
@@ -55,10 +73,9 @@ static int cmd_stock_call(const struct options_call *call, const struct session_
 int cmd_pool_update(const struct verb *verb, int argc, char **argv)
 {
     struct policy p = {0};
-    struct options_call call;
-    struct options_words words;
-    char name[NAMES_MAX], made[VALUE_UUID_MAX];
-    const char *etag = "", *request_id = NULL;
+    struct stock k = {0};
+    char name[NAMES_MAX];
+    const char *etag = "";
     const struct options_spec specs[] = {
         {"display-name", 0, &p.display_name, NULL},
         {"office", 0, &p.office, NULL},
@@ -69,38 +86,33 @@ int cmd_pool_update(const struct verb *verb, int argc, char **argv)
         {"max-live", 0, &p.max_live, NULL},
         {"scarce", 0, &p.scarce, NULL},
         {"etag", 0, &etag, NULL},
-        {"request-id", 0, &request_id, NULL},
+        {"request-id", 0, &k.request_id, NULL},
         POLICY_LIMITS(&p),
-        OPTIONS_CALL(&call),
+        OPTIONS_CALL(&k.call),
         {NULL},
     };
     const struct options_rule rule = {specs, 1, 1, "a pool's ID"};
     Fairslot__V1__Pool pool = FAIRSLOT__V1__POOL__INIT, *answer;
-    options_call_init(&call);
-    int r = options_parse(verb, &rule, argc, argv, &words);
-    if (r != 0) {
-        return options_exit(r);
+    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
+        return k.code;
     }
-    r = options_call_check(verb, &call);
-    r = r == VERB_OK ? policy_fill(verb, &p, &pool) : r;
-    char *id = r == VERB_OK ? cmd_stock_request_id(verb, request_id, made) : NULL;
-    if (id == NULL || p.paths_count == 0) {
-        return id ? options_wrong(verb, "office", "TEXT", "or another field is needed")
-                  : VERB_USAGE;
+    int r = policy_fill(verb, &p, &pool);
+    if (r != VERB_OK || p.paths_count == 0) {
+        return r ? r : options_wrong(verb, "office", "TEXT", "or another field is needed");
     }
-    names_pool(words.at[0], name);
+    names_pool(k.words.at[0], name);
     pool.name = name;
     pool.etag = (char *)etag;
     Fairslot__Admin__V1__UpdatePoolRequest request = FAIRSLOT__ADMIN__V1__UPDATE_POOL_REQUEST__INIT;
     request.pool = &pool;
     request.update_paths = p.paths;
     request.n_update_paths = p.paths_count;
-    request.request_id = id;
+    request.request_id = (char *)k.request_id;
     const struct session_call ask = {STOCK_ADMIN "UpdatePool", &request.base,
                                      &fairslot__v1__pool__descriptor};
-    r = cmd_stock_call(&call, &ask, 0, &answer);
+    r = cmd_stock_call(&k.call, &ask, 0, &answer);
     if (r == VERB_OK) {
-        r = show_pool(&call, answer);
+        r = show_pool(&k.call, answer);
         session_free(answer);
     }
     return r;
@@ -120,39 +132,31 @@ static int cmd_stock_counted(const struct options_call *call, const ProtobufCMes
 
 int cmd_pool_restock(const struct verb *verb, int argc, char **argv)
 {
-    struct options_call call;
-    struct options_words words;
-    char name[NAMES_MAX], made[VALUE_UUID_MAX];
-    const char *reason = "", *request_id = NULL;
+    struct stock k = {0};
+    char name[NAMES_MAX];
+    const char *reason = "";
     const struct options_spec specs[] = {
         {"reason", 0, &reason, NULL},
-        {"request-id", 0, &request_id, NULL},
-        OPTIONS_CALL(&call),
+        {"request-id", 0, &k.request_id, NULL},
+        OPTIONS_CALL(&k.call),
         {NULL},
     };
     const struct options_rule rule = {specs, 1, 1, "a pool's ID"};
     Fairslot__Admin__V1__RestockPoolResponse *answer;
-    options_call_init(&call);
-    int r = options_parse(verb, &rule, argc, argv, &words);
-    if (r != 0) {
-        return options_exit(r);
+    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
+        return k.code;
     }
-    r = options_call_check(verb, &call);
-    char *id = r == VERB_OK ? cmd_stock_request_id(verb, request_id, made) : NULL;
-    if (id == NULL) {
-        return VERB_USAGE;
-    }
-    names_pool(words.at[0], name);
+    names_pool(k.words.at[0], name);
     Fairslot__Admin__V1__RestockPoolRequest request =
         FAIRSLOT__ADMIN__V1__RESTOCK_POOL_REQUEST__INIT;
     request.name = name;
     request.reason = (char *)reason;
-    request.request_id = id;
+    request.request_id = (char *)k.request_id;
     const struct session_call ask = {STOCK_ADMIN "RestockPool", &request.base,
                                      &fairslot__admin__v1__restock_pool_response__descriptor};
-    r = cmd_stock_call(&call, &ask, RESTOCK_PATIENCE_US, &answer);
+    int r = cmd_stock_call(&k.call, &ask, RESTOCK_PATIENCE_US, &answer);
     if (r == VERB_OK) {
-        r = cmd_stock_counted(&call, &answer->base, "slots are free again",
+        r = cmd_stock_counted(&k.call, &answer->base, "slots are free again",
                               answer->restocked_count);
         session_free(answer);
     }
@@ -161,34 +165,24 @@ int cmd_pool_restock(const struct verb *verb, int argc, char **argv)
 
 int cmd_identity_erase(const struct verb *verb, int argc, char **argv)
 {
-    struct options_call call;
-    struct options_words words;
-    char made[VALUE_UUID_MAX];
-    const char *request_id = NULL;
+    struct stock k = {0};
     const struct options_spec specs[] = {
-        {"request-id", 0, &request_id, NULL}, OPTIONS_CALL(&call), {NULL}};
+        {"request-id", 0, &k.request_id, NULL}, OPTIONS_CALL(&k.call), {NULL}};
     const struct options_rule rule = {specs, 1, 1, "an identity, 32 hex digits"};
     Google__Longrunning__Operation *answer;
-    options_call_init(&call);
-    int r = options_parse(verb, &rule, argc, argv, &words);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    r = options_call_check(verb, &call);
-    char *id = r == VERB_OK ? cmd_stock_request_id(verb, request_id, made) : NULL;
-    if (id == NULL) {
-        return VERB_USAGE;
+    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
+        return k.code;
     }
     Fairslot__Admin__V1__EraseIdentityRequest request =
         FAIRSLOT__ADMIN__V1__ERASE_IDENTITY_REQUEST__INIT;
-    request.identity = (char *)words.at[0];
-    request.request_id = id;
+    request.identity = (char *)k.words.at[0];
+    request.request_id = (char *)k.request_id;
     const struct session_call ask = {"/fairslot.admin.v1.MaintenanceService/EraseIdentity",
                                      &request.base,
                                      &google__longrunning__operation__descriptor};
-    r = cmd_stock_call(&call, &ask, RESTOCK_PATIENCE_US, &answer);
+    int r = cmd_stock_call(&k.call, &ask, RESTOCK_PATIENCE_US, &answer);
     if (r == VERB_OK) {
-        r = options_json(&call) ? render_print_json(render_json(&answer->base))
+        r = options_json(&k.call) ? render_print_json(render_json(&answer->base))
                                 : (puts("the identity is erased"), render_flush());
         session_free(answer);
     }
@@ -222,40 +216,35 @@ static int cmd_stock_block(const struct verb *verb, int argc, char **argv, const
 {
     static char names[OPTIONS_WORDS_MAX][NAMES_MAX];
     static char *pointers[OPTIONS_WORDS_MAX];
-    struct options_call call;
-    struct options_words words;
-    char parent[NAMES_MAX], made[VALUE_UUID_MAX];
-    const char *pool = NULL, *reason = "", *request_id = NULL;
+    struct stock k = {0};
+    char parent[NAMES_MAX];
+    const char *pool = NULL, *reason = "";
     const struct options_spec specs[] = {
         {"pool", 0, &pool, NULL},
         {"reason", 0, &reason, NULL},
-        {"request-id", 0, &request_id, NULL},
-        OPTIONS_CALL(&call),
+        {"request-id", 0, &k.request_id, NULL},
+        OPTIONS_CALL(&k.call),
         {NULL},
     };
     const struct options_rule rule = {specs, 1, OPTIONS_WORDS_MAX, "1 to 256 SLOTs"};
     Fairslot__Admin__V1__BlockSlotsResponse *answer;
-    options_call_init(&call);
-    int r = options_parse(verb, &rule, argc, argv, &words);
-    if (r != 0) {
-        return options_exit(r);
+    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
+        return k.code;
     }
-    r = options_call_check(verb, &call);
-    char *id = r == VERB_OK ? cmd_stock_request_id(verb, request_id, made) : NULL;
-    if (id == NULL || !cmd_stock_names(&words, pool, names, pointers, parent)) {
+    if (!cmd_stock_names(&k.words, pool, names, pointers, parent)) {
         return VERB_USAGE;
     }
     Fairslot__Admin__V1__BlockSlotsRequest request = FAIRSLOT__ADMIN__V1__BLOCK_SLOTS_REQUEST__INIT;
     request.parent = parent;
     request.slots = pointers;
-    request.n_slots = words.count;
+    request.n_slots = k.words.count;
     request.reason = (char *)reason;
-    request.request_id = id;
+    request.request_id = (char *)k.request_id;
     const struct session_call ask = {path, &request.base,
                                      &fairslot__admin__v1__block_slots_response__descriptor};
-    r = cmd_stock_call(&call, &ask, 0, &answer);
+    int r = cmd_stock_call(&k.call, &ask, 0, &answer);
     if (r == VERB_OK) {
-        r = cmd_stock_counted(&call, &answer->base, what, answer->changed_count);
+        r = cmd_stock_counted(&k.call, &answer->base, what, answer->changed_count);
         session_free(answer);
     }
     return r;
