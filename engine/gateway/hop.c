@@ -13,11 +13,12 @@
  * or when one comes back.  No timer is involved.
  * Fails: a lost batch (RPC_E_GONE) has an unknown effect, so its calls are sent again with the same
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
- * or when the shard is away for HOP_GONE_MS, they are refused with NO_LEADER; so is whoever waits
- * when it is connected but has answered nothing for HOP_SILENT_MS (swallowed packets, a disk that
- * stands still), and the next call tries again.  A replica that does not lead turns calls away:
- * they go to the one that does (aim.c), or are refused when nobody leads.  A damaged reply is
- * treated as a lost one.  A call that the reply does not name is an error of ours: INTERNAL.
+ * or when the shard is away for HOP_GONE_MS (at the start: HOP_FIRST_MS), they are refused with
+ * NO_LEADER; so is whoever waits when it is connected but has answered nothing for HOP_SILENT_MS
+ * (swallowed packets, a disk that stands still), and the next call tries again.  A replica that
+ * does not lead turns calls away: they go to the one that does (aim.c), or are refused when nobody
+ * leads.  A damaged reply is treated as a lost one.  A call that the reply does not name is an
+ * error of ours: INTERNAL.
  * Invariants: an errand in ERRAND_SENT has a seat in the context whose batch carries it; a
  * number names seat and batch, so a late or repeated one meets nobody; items under way never
  * exceed the credit, but for one batch when nothing is under way; what is past its deadline is
@@ -366,6 +367,7 @@ static bool hop_look(struct hop *hop)
             log_event(LOG_SHARD_CONNECTED, NULL, "gateway: the shard is connected");
         }
         hop->said_away = false;
+        hop->was_connected = true;
         hop->away_since_ms = 0;
         if (hop->tick.place == 0) { /* probes want to know, also when nobody calls */
             bool is_soon = hop->busy_count && leads_count(hop->aim.leads) > 1;
@@ -393,7 +395,8 @@ void hop_pump(struct front *front)
         return;
     }
     if (!hop_look(hop)) {
-        if (hop_is_gone(front)) {
+        uint64_t away_ms = hop_now(hop) - hop->away_since_ms;
+        if (away_ms > (hop->was_connected ? HOP_GONE_MS : HOP_FIRST_MS)) {
             hop_refuse_waiting(hop);
         }
         return;

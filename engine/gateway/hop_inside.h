@@ -11,6 +11,7 @@
 
 #define HOP_CREDIT     64   /* until the shard says; and for the one batch at zero credit */
 #define HOP_GONE_MS    200  /* a shard away for longer refuses calls instead of holding them */
+#define HOP_FIRST_MS   2000 /* the same before it was ever connected: it is being started */
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
 #define HOP_LOOK_MS    500  /* the same while it is connected */
 #define HOP_LOOK_SOON_MS 100 /* and while something is under way, when there are several replicas */
@@ -67,6 +68,7 @@ struct hop {
     uint64_t away_since_ms; /* 0: connected when last seen */
     uint64_t heard_ms;      /* when a reply came last */
     bool said_away;         /* the log has a line about it */
+    bool was_connected;     /* ever */
     uint64_t hold_until_ms; /* nothing leaves before: the peer was just lost, or credit is scarce */
     struct deadline tick;   /* armed while away, or while holding */
     struct arena arena;     /* one batch or reply at a time */

@@ -278,6 +278,34 @@ static void test_lonely_latency(void)
     peer_close(&p);
 }
 
+static void house_end(void)
+{
+    kill(getpid(), SIGTERM);
+    pthread_join(gateway_thread, NULL);
+    EQ(gateway_result, 0);
+}
+
+/* A gateway that is there before its shard holds the first calls, for longer than it holds any
+ * later: both are being started. */
+static void test_shard_that_comes_later(void)
+{
+    struct peer p;
+    struct ask a;
+    shard_close(&shard);
+    house_open();
+    EQ(peer_open(&p, port), 0);
+    get_pool(&p, &a, "ok");
+    for (int i = 0; i < 8; i++) {
+        peer_step(&p, 100); /* 800 ms, if nothing comes */
+    }
+    EQ(a.status, -1);
+    shard_open(&shard, SHARD_URL);
+    peer_wait(&p, &a);
+    EQ(a.status, 0);
+    peer_close(&p);
+    house_end();
+}
+
 int main(void)
 {
     house_start();
@@ -289,9 +317,8 @@ int main(void)
     TAP_RUN(test_shard_back_at_once);
     TAP_RUN(test_shard_gone_and_back);
     TAP_RUN(test_lonely_latency);
-    kill(getpid(), SIGTERM);
-    pthread_join(gateway_thread, NULL);
-    CHECK(gateway_result == 0);
+    house_end();
+    TAP_RUN(test_shard_that_comes_later);
     house_stop();
     return tap_done();
 }
