@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The fixture of all end-to-end tests: real processes, real tokens, stubs made from proto/.
 
-Owns the processes it starts and ends them by pid.  Servers listen on 127.0.0.1 with a port of the
-kernel's choice; whoever reads the ready line may call.
+Owns the processes it starts and ends them by pid.  Servers listen on 127.0.0.1 with a port that the
+kernel gives nobody, so that it is still theirs when they were killed and come back; whoever reads
+the ready line may call.
 """
 import atexit
 import base64
 import os
 import queue
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -79,6 +82,18 @@ def scratch_folder():
     folder = tempfile.mkdtemp(prefix='fairslot data ')
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def quiet_port():
+    """A port that nobody gets by asking for any: for whoever goes and comes back to it."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                continue
 
 
 class Process:
@@ -177,6 +192,7 @@ class Server:
         self.port = 0
 
     def start(self):
+        self.port = self.port or quiet_port()
         self.process = Process('serve', '--dev', '--data', self.data, '--listen',
                                f'127.0.0.1:{self.port}', *self.options, wrapper=self.wrapper,
                                binary=self.binary)
@@ -228,7 +244,7 @@ class Pair(Server):
 
     def __init__(self, data=None):
         super().__init__(data)
-        self.shard, self.shard_url = None, 'tcp://127.0.0.1:0'
+        self.shard, self.shard_url = None, f'tcp://127.0.0.1:{quiet_port()}'
 
     def start(self):
         self.start_shard()
@@ -240,6 +256,7 @@ class Pair(Server):
         return self
 
     def start_gateway(self):
+        self.port = self.port or quiet_port()
         self.process = Process('gateway', '--data', self.data, '--shard', self.shard_url,
                                '--listen', f'127.0.0.1:{self.port}')
         self.port = int(self.process.wait_ready('grpc').rpartition(':')[2])

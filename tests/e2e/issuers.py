@@ -7,9 +7,7 @@ import html
 import http.cookiejar
 import json
 import os
-import random
 import re
-import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -18,18 +16,6 @@ import urllib.request
 
 import house
 import jskit
-
-
-def quiet_port():
-    """A port that nobody gets by asking for any: for an issuer that comes back to it."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
 
 
 class Issuer:

@@ -2,6 +2,7 @@
 """What the tests of releases share: a city with scarce pools and releases, crowds that call many at
 a time, and the bundle of a release, read and recomputed."""
 import collections
+import functools
 import hashlib
 import hmac
 import http.client
@@ -50,7 +51,11 @@ class City:
     """Pools and releases of one server (house.Server or house.Pair), as its operator sees them."""
 
     def __init__(self, server):
-        self.server, self.operator = server, server.operator()
+        self.server = server  # started by the time that something is asked of it
+
+    @functools.cached_property
+    def operator(self):
+        return self.server.operator()
 
     def pool(self, name, slots, **fields):
         """A scarce pool; its name and its slots' names."""

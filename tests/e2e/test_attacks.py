@@ -18,18 +18,8 @@ from release_kit import (BY_TURN, FIRST_COME, City, State, Ticket, TwoDoors, ans
 import tap
 
 DOORS = TwoDoors()
-CITY = None
+CITY = City(DOORS)
 Slot = resources.Slot
-
-
-def before():
-    global CITY
-    DOORS.start()
-    CITY = City(DOORS)
-
-
-def after():
-    DOORS.close()
 
 
 def together(*actions):
@@ -375,4 +365,4 @@ def test_a13():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), DOORS.start, DOORS.close, side_by_side=6)

@@ -14,18 +14,8 @@ from release_kit import (BY_TURN, City, State, Ticket, TwoDoors, enter, leave, m
 import tap
 
 DOORS = TwoDoors()
-CITY = None
+CITY = City(DOORS)
 Slot = resources.Slot
-
-
-def before():
-    global CITY
-    DOORS.start()
-    CITY = City(DOORS)
-
-
-def after():
-    DOORS.close()
 
 
 @tap.named('A15: probing the clock before the opening')
@@ -322,4 +312,4 @@ def test_close_twice():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), DOORS.start, DOORS.close, side_by_side=6)

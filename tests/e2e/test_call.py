@@ -57,7 +57,10 @@ def test_reads_are_what_protobuf_says():
     wanted = json_format.MessageToDict(slots)
     said.pop('asOfTime'), wanted.pop('asOfTime')
     assert said == wanted, (said, wanted)
-    assert ask('ListPools') == ask('/fairslot.v1.CatalogService/ListPools', '{}')
+    short, long = ask('ListPools'), ask('/fairslot.v1.CatalogService/ListPools', '{}')
+    for answer in short, long:
+        answer.pop('asOfTime', None)
+    assert short == long, (short, long)
 
 
 def test_books():

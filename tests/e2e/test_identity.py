@@ -229,7 +229,7 @@ def test_keys_in_a_file():
 # -- an issuer that does not do its part ----------------------------------------------------------
 
 def test_down_at_the_start():
-    provider = issuers.Provider(issuers.quiet_port())
+    provider = issuers.Provider(house.quiet_port())
     token = provider.token('acht')
     provider.stop()
     began = time.monotonic()
@@ -306,7 +306,7 @@ def test_hanging_issuer_holds_nobody_up():
 
 
 def test_stale_keys_are_given_up():
-    provider = issuers.Provider(issuers.quiet_port())
+    provider = issuers.Provider(house.quiet_port())
     token = provider.token('elf')
     server = issuers.Server({'oidc': {'url': provider.url, 'discovery': 'yes', 'refresh': '5s',
                                       'stale': '7s'}}).start()

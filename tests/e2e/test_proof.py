@@ -21,17 +21,9 @@ sys.path.insert(0, os.path.join(ROOT, 'tests', 'draw'))
 import ed25519  # noqa: E402
 import verify  # noqa: E402
 
-CITY = None
+SERVER = Server()
+CITY = City(SERVER)
 FOLDER = scratch_folder()
-
-
-def before():
-    global CITY
-    CITY = City(Server().start())
-
-
-def after():
-    CITY.server.close()
 
 
 def path(name):
@@ -46,8 +38,8 @@ def keep(name, message):
 
 def say(*words, token=None, **more):
     """The process of one verb, against the server."""
-    env = dict(os.environ, FAIRSLOT_TARGET=CITY.server.target)
-    env['FAIRSLOT_TOKEN_FILE'] = token or os.path.join(CITY.server.data, 'operator.token')
+    env = dict(os.environ, FAIRSLOT_TARGET=SERVER.target)
+    env['FAIRSLOT_TOKEN_FILE'] = token or os.path.join(SERVER.data, 'operator.token')
     return subprocess.run([BINARY, *words], capture_output=True, text=True, env=env, timeout=60,
                           check=False, **more)
 
@@ -76,22 +68,22 @@ def test_the_manifest_is_signed_before_entry_and_the_root_after_it():
     message = signed(b'fairslot/manifest/v1', open_now.manifest_sha256)
     assert ed25519.verify(key, message, open_now.manifest_signature)
     assert open_now.root_signature == b''
-    enter(CITY.server.person('signed'), release, 'any')
+    enter(SERVER.person('signed'), release, 'any')
     CITY.standby(release)
     sealed = CITY.get(release)
     assert (sealed.operator_key, sealed.manifest_signature) == (key, open_now.manifest_signature)
     message = signed(b'fairslot/root/v1', sealed.manifest_sha256, sealed.ticket_root, number(1))
     assert ed25519.verify(key, message, sealed.root_signature)
-    listed = run('release', 'key', '--show', os.path.join(CITY.server.data, 'release.key'))
+    listed = run('release', 'key', '--show', os.path.join(SERVER.data, 'release.key'))
     assert listed.stdout.strip() == key.hex()
-    mode = stat.S_IMODE(os.stat(os.path.join(CITY.server.data, 'release.key')).st_mode)
+    mode = stat.S_IMODE(os.stat(os.path.join(SERVER.data, 'release.key')).st_mode)
     assert mode == 0o600, oct(mode)
 
 
 def test_a_receipt_names_its_version_and_is_signed():
     pool, slots = CITY.pool('receipt', 2)
     release = CITY.release(pool)
-    who, key = CITY.server.person('receipt'), CITY.get(release).operator_key
+    who, key = SERVER.person('receipt'), CITY.get(release).operator_key
     same = new_id()
     first = enter(who, release, slots[0], request_id=same)
     assert first == enter(who, release, slots[0], request_id=same), 'byte for byte the same'
@@ -146,7 +138,7 @@ def test_the_page_fits_a_page_and_says_it_in_words():
     release, _ = CITY.drawn('page', slots=2, people=1)
     token = path('page.token')
     with open(token, 'w', encoding='utf-8') as file:
-        file.write(CITY.server.tokens('page', count=1)[0])
+        file.write(SERVER.tokens('page', count=1)[0])
     p = say('ticket', 'proof', release, token=token)
     assert p.returncode == 0, p
     for word in ('rank ', 'cut-off ', 'wish 1  any', 'seed ', 'leaf ', 'root ', 'signed '):
@@ -199,7 +191,7 @@ def test_the_seed_reveals_itself_and_at_no_other_time():
     refused(9, 'RELEASE_STATE', ask)
     refused(3, 'PART_INVALID', ask, b'x' * 32)
     refused(3, 'FIELD_INVALID', ask, b'x')
-    refused(7, 'ROLE_MISSING', CITY.server.person('reveal').RevealSeed,
+    refused(7, 'ROLE_MISSING', SERVER.person('reveal').RevealSeed,
             cluster.RevealSeedRequest(name=release))
     CITY.standby(release)
     told = ask()
@@ -254,4 +246,4 @@ def test_making_a_key():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), SERVER.start, SERVER.close, side_by_side=6)

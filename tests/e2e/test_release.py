@@ -14,17 +14,7 @@ from release_kit import (BY_TURN, City, State, Ticket, answered, enter, leave, m
                          proof_of, ranked)
 
 SERVER = Server()
-CITY = None
-
-
-def before():
-    global CITY
-    SERVER.start()
-    CITY = City(SERVER)
-
-
-def after():
-    SERVER.close()
+CITY = City(SERVER)
 
 
 def both_verify(release):
@@ -254,4 +244,4 @@ def test_neighbours():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), SERVER.start, SERVER.close, side_by_side=6)

@@ -22,17 +22,7 @@ PEOPLE, BOTS, SLOTS = 5000, 50, 1000
 SLOW = 3 if SANITIZED else 1  # the same day, with more time in it
 WINDOW_S, ACCEPT_S, CLOSE_S = 14 * SLOW, 12 * SLOW, 28 * SLOW  # close: after the window
 SERVER = Server()
-CITY = None
-
-
-def before():
-    global CITY
-    SERVER.start()
-    CITY = City(SERVER)
-
-
-def after():
-    SERVER.close()
+CITY = City(SERVER)
 
 
 def verb(*words):
@@ -240,4 +230,4 @@ def test_the_same_by_turn():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), SERVER.start, SERVER.close)

@@ -11,11 +11,11 @@ import re
 import house
 from house import ROOT, Refused, Server, api, cluster, new_id
 from release_kit import (BY_TURN, FIRST_COME, City, State, enter, leave, make_release, mine,
-                         proof_of, ranked)
+                         proof_of)
 import tap
 
 SERVER = Server()
-CITY = None
+CITY = City(SERVER)
 WAITS = {'RELEASE_NOT_OPEN', 'COOL_DOWN', 'RELEASES_FULL', 'RATE_LIMITED',  # RetryInfo is promised
          ('RevealSeed', 'RELEASE_STATE')}
 DETAIL = {3: 'BadRequest', 5: 'ResourceInfo', 6: 'ResourceInfo', 9: 'PreconditionFailure'}
@@ -25,16 +25,6 @@ ELSEWHERE = {  # what takes a stream or a dead shard: test_watch_ticket.py
 CHANGES = ('OpenRelease', 'PauseRelease', 'ResumeRelease', 'DrainRelease', 'CloseRelease',
            'CancelRelease')
 SEEN = {}  # (method, reason): how often
-
-
-def before():
-    global CITY
-    SERVER.start()
-    CITY = City(SERVER)
-
-
-def after():
-    SERVER.close()
 
 
 def provoke(method, reason, code, action, *arguments, **fields):
@@ -274,4 +264,4 @@ def test_whole():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), SERVER.start, SERVER.close, side_by_side=6)

@@ -11,18 +11,8 @@ from release_kit import City, State, Ticket, enter, make_release, mine
 import tap
 
 SERVER = Server()
-CITY = None
+CITY = City(SERVER)
 OK, FAILED, USAGE, PRECONDITION, UNREACHABLE, DENIED = range(6)
-
-
-def before():
-    global CITY
-    SERVER.start()
-    CITY = City(SERVER)
-
-
-def after():
-    SERVER.close()
 
 
 def seconds(stamp):
@@ -235,4 +225,4 @@ def test_every_verb_has_help():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after)
+    tap.run(globals(), SERVER.start, SERVER.close)

@@ -101,7 +101,7 @@ def test_keys_that_cannot_be_read_change_nothing_yet():
 def test_an_issuer_that_does_not_answer():
     """Its keys are waited for beside those believed; after that it counts, keys or none."""
     began = time.monotonic()
-    dead = f'http://127.0.0.1:{issuers.quiet_port()}/jwks'
+    dead = f'http://127.0.0.1:{house.quiet_port()}/jwks'
     hangup('ISSUERS_READ', 'fourth', jwks_url=dead)
     assert time.monotonic() - began < 15
     assert reason(TOKENS[0]) == 'KEYS_UNAVAILABLE'

@@ -18,35 +18,27 @@ from house import (BINARY, ROOT, Client, Server, api, eventually, refused, resou
 from release_kit import BY_TURN, City, State, enter, leave, mine
 import tap
 
-CITY = None
+SERVER = Server()
+CITY = City(SERVER)
 FOLDER = scratch_folder()
 Outcome = {'withdrawn': 1, 'lost': 2, 'turn': 3, 'waiting': 4, 'left': 5, 'won': 16}
 
 
-def before():
-    global CITY
-    CITY = City(Server().start())
-
-
-def after():
-    CITY.server.close()
-
-
 def say(*words):
-    env = dict(os.environ, FAIRSLOT_TARGET=CITY.server.target,
-               FAIRSLOT_TOKEN_FILE=os.path.join(CITY.server.data, 'operator.token'))
+    env = dict(os.environ, FAIRSLOT_TARGET=SERVER.target,
+               FAIRSLOT_TOKEN_FILE=os.path.join(SERVER.data, 'operator.token'))
     return subprocess.run([BINARY, *words], capture_output=True, text=True, env=env, timeout=60,
                           check=False)
 
 
 def report(release, who=None):
-    return (who or Client(CITY.server.target)).GetReleaseReport(
+    return (who or Client(SERVER.target)).GetReleaseReport(
         api.GetReleaseReportRequest(name=release + '/report'))
 
 
 def result(release, who=None):
     """(first page, {ticket id: (outcome, first slot)})."""
-    who, token, first, found = who or Client(CITY.server.target), '', None, {}
+    who, token, first, found = who or Client(SERVER.target), '', None, {}
     while True:
         page = who.GetReleaseResult(api.GetReleaseResultRequest(name=release, page_token=token))
         first, slots = first or page, list(page.first_slots)
@@ -169,7 +161,7 @@ def get(name, headers=None, page_token=''):
     message = json.dumps({'name': name, 'pageToken': page_token})
     query = urllib.parse.urlencode({'connect': 'v1', 'encoding': 'json', 'message': message})
     request = urllib.request.Request(
-        'http://%s/fairslot.v1.CatalogService/GetReleaseResult?%s' % (CITY.server.target, query),
+        'http://%s/fairslot.v1.CatalogService/GetReleaseResult?%s' % (SERVER.target, query),
         headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -206,7 +198,7 @@ def examples():
 
 def test_the_examples_of_the_page_find_everybody():
     release, crowd = CITY.drawn('example', slots=4, people=9, wanted=(1, 'any'))
-    base, found = 'http://' + CITY.server.target, {}
+    base, found = 'http://' + SERVER.target, {}
     exec(examples()['python'], found)  # pylint: disable=exec-used
     names = [mine(w, release).name for w in crowd]
     script = examples()['js'] + '''
@@ -260,4 +252,4 @@ def test_a_clock_that_stands_close_to_the_opening():
 
 
 if __name__ == '__main__':
-    tap.run(globals(), before, after, side_by_side=6)
+    tap.run(globals(), SERVER.start, SERVER.close, side_by_side=6)

@@ -59,7 +59,9 @@ static inline void house_init(struct house *h)
 {
     static int number;
     memset(h, 0, sizeof *h);
-    snprintf(h->dir, sizeof h->dir, "/tmp/fairslot-node.%d.XXXXXX", (int)getpid());
+    const char *root = getenv("TMPDIR");
+    snprintf(h->dir, sizeof h->dir, "%s/fairslot-node.%d.XXXXXX", root ? root : "/tmp",
+             (int)getpid());
     CHECK(mkdtemp(h->dir) != NULL);
     snprintf(h->url, sizeof h->url, "inproc://house-%d-%d", (int)getpid(), ++number);
     pthread_mutex_init(&h->lock, NULL);
