@@ -7,6 +7,8 @@ failure: all tests run.  Tests that mostly wait, each for things of its own, run
 marked @alone come behind them, one by one.
 """
 import concurrent.futures
+import faulthandler
+import signal
 import sys
 import time
 import traceback
@@ -36,6 +38,8 @@ def run(module_globals, before=None, after=None, side_by_side=1):
              if name.startswith('test_') and callable(value)]
     tests.sort(key=lambda named_test: hasattr(named_test[1], 'alone'))
     print(f'1..{len(tests)}', flush=True)
+    # Whoever loses patience with a test asks it to end: then it says what it was waiting for.
+    faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)
     failed = 0
     trouble = attempt(before)
     if isinstance(trouble, Skip):
