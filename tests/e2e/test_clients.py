@@ -126,7 +126,8 @@ def test_readme_runs_as_it_stands():
         assert re.search(r'^reserved 2\S+Z?, code \S+$', said, re.M), said
         assert re.search(r'^Passports, City Hall: 3 slots are free$', said, re.M), said
         assert '{"pools":[{"name":"pools/passports"' in said, 'curl: ' + said
-        assert re.search(r'^leader +nodes/[123]$', said, re.M), said
+        assert re.search(r'^leader +(nodes/[123]|none)$', said, re.M), said
+        assert re.search(r'^3 +(up|down) +(voter|leader) ', said, re.M), said
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
