@@ -120,7 +120,7 @@ static double check_seconds(void)
 
 int main(int argc, char **argv)
 {
-    struct judge_case c;
+    static struct judge_case c; /* lives as long as the process */
     if (argc == 4 && strcmp(argv[1], "--story") == 0) {
         c = tale_make(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     } else if (argc == 3 || argc == 4) {
