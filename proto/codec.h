@@ -17,7 +17,7 @@ struct codec_method {
     enum command_kind kind; /* 0: in the API, but not served by this version (METHOD_PLANNED) */
     bool needs_role;        /* PoolAdminService */
     bool anonymous;         /* callable without a token: the catalogue */
-    enum release_action action; /* of COMMAND_CHANGE_RELEASE; else 0 */
+    int action;             /* release_action, or node_mark of COMMAND_MARK_NODE; else 0 */
 };
 
 /* NULL: no such method.  O(log n) or better; the path needs no terminator. */

@@ -257,6 +257,7 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
     case RESULT_SHARDS:
     case RESULT_SHARD:
     case RESULT_NODE_CHANGE:
+    case RESULT_NODE:
         return err_trace(codec_answer_cluster(verdict, arena, ret_message));
     }
     return err_origin(-EINVAL);

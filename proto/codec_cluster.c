@@ -127,6 +127,19 @@ static int codec_cluster_remove(struct codec_ask *ask, struct span message)
     return codec_cluster_node(ask, "name", m->name);
 }
 
+/* Cordon and uncordon: their messages are alike, and the method says which it is. */
+static int codec_cluster_mark(struct codec_ask *ask, struct span message)
+{
+    Fairslot__Admin__V1__CordonNodeRequest *m;
+    int r = codec_unpack(&fairslot__admin__v1__cordon_node_request__descriptor, message,
+                         ask->arena, &m);
+    if (r) {
+        return r;
+    }
+    ask->command->version = (uint64_t)ask->method->action;
+    return codec_cluster_node(ask, "name", m->name);
+}
+
 static int codec_cluster_drain(struct codec_ask *ask, struct span message)
 {
     Fairslot__Admin__V1__DrainNodeRequest *m;
@@ -160,7 +173,6 @@ static int codec_cluster_transfer(struct codec_ask *ask, struct span message)
 
 int codec_request_cluster(struct codec_ask *ask, struct span message)
 {
-    CHECK(command_is_cluster(ask->command->kind));
     switch (ask->command->kind) {
     case COMMAND_GET_CLUSTER:
         return codec_cluster_get(ask, message);
@@ -174,6 +186,8 @@ int codec_request_cluster(struct codec_ask *ask, struct span message)
         return codec_cluster_remove(ask, message);
     case COMMAND_DRAIN_NODE:
         return codec_cluster_drain(ask, message);
+    case COMMAND_MARK_NODE:
+        return codec_cluster_mark(ask, message);
     default:
         CHECK(ask->command->kind == COMMAND_TRANSFER_LEADER);
         return codec_cluster_transfer(ask, message);

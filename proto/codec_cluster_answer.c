@@ -189,6 +189,18 @@ static int answer_shards(const struct cluster_view *c, bool is_list, struct aren
     return err_trace(codec_pack(is_list ? &m.base : &shard->base, arena, ret_message));
 }
 
+static int answer_node(const struct verdict *v, struct arena *arena, struct span *ret_message)
+{
+    Fairslot__Admin__V1__Node m = FAIRSLOT__ADMIN__V1__NODE__INIT;
+    for (size_t i = 0; i < v->cluster->nodes_count; i++) {
+        const struct cluster_node_view *n = &v->cluster->nodes[i];
+        if (n->id == v->node && !put_node(arena, v->cluster, n, &m)) {
+            return err_origin(-ENOMEM);
+        }
+    }
+    return err_trace(codec_pack(&m.base, arena, ret_message));
+}
+
 static int answer_change(const struct verdict *v, struct arena *arena, struct span *ret_message)
 {
     Google__Longrunning__Operation m = GOOGLE__LONGRUNNING__OPERATION__INIT;
@@ -207,6 +219,8 @@ int codec_answer_cluster(const struct verdict *v, struct arena *arena, struct sp
         return err_trace(answer_nodes(v->cluster, arena, ret_message));
     case RESULT_SHARDS:
         return err_trace(answer_shards(v->cluster, true, arena, ret_message));
+    case RESULT_NODE:
+        return err_trace(answer_node(v, arena, ret_message));
     case RESULT_SHARD:
         return err_trace(answer_shards(v->cluster, false, arena, ret_message));
     default:

@@ -11,7 +11,8 @@
 /* path, kind, needs_role, anonymous */
 static const struct codec_method methods[] = {
     {"/fairslot.admin.v1.ClusterService/AddNode", COMMAND_ADD_NODE, true, false},
-    {"/fairslot.admin.v1.ClusterService/CordonNode", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/CordonNode", COMMAND_MARK_NODE, true, false,
+     NODE_MARK_CORDON},
     {"/fairslot.admin.v1.ClusterService/DrainNode", COMMAND_DRAIN_NODE, true, false},
     {"/fairslot.admin.v1.ClusterService/GetCluster", COMMAND_GET_CLUSTER, false, false},
     {"/fairslot.admin.v1.ClusterService/ListNodes", COMMAND_LIST_NODES, false, false},
@@ -22,7 +23,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.admin.v1.ClusterService/RemoveNode", COMMAND_REMOVE_NODE, true, false},
     {"/fairslot.admin.v1.ClusterService/SplitShard", 0, true, false},
     {"/fairslot.admin.v1.ClusterService/TransferLeader", COMMAND_TRANSFER_LEADER, true, false},
-    {"/fairslot.admin.v1.ClusterService/UncordonNode", 0, true, false},
+    {"/fairslot.admin.v1.ClusterService/UncordonNode", COMMAND_MARK_NODE, true, false},
     {"/fairslot.admin.v1.MaintenanceService/CreateBackup", 0, true, false},
     {"/fairslot.admin.v1.MaintenanceService/EraseIdentity", COMMAND_ERASE, true, false},
     {"/fairslot.admin.v1.MaintenanceService/ListAuditEvents", 0, true, false},

@@ -325,7 +325,8 @@ static int codec_request_of_release(struct codec_ask *ask, struct span message)
     case COMMAND_CREATE_RELEASE:
         return codec_request_create_release(ask, message);
     case COMMAND_CHANGE_RELEASE:
-        return codec_request_change_release(ask, ask->method->action, message);
+        return codec_request_change_release(ask, (enum release_action)ask->method->action,
+                                            message);
     case COMMAND_ADD_PART:
         return codec_request_add_part(ask, message);
     case COMMAND_CREATE_TICKET:
@@ -400,8 +401,9 @@ static int codec_request_of_kind(struct codec_ask *ask, struct span message)
     case COMMAND_WATCH_SLOTS:
         return codec_request_watch_slots(ask, message);
     default:
-        return command_is_cluster(ask->command->kind) ? codec_request_cluster(ask, message)
-                                                      : codec_request_of_release(ask, message);
+        return command_is_cluster(ask->command->kind) || ask->command->kind == COMMAND_MARK_NODE
+                   ? codec_request_cluster(ask, message)
+                   : codec_request_of_release(ask, message);
     }
 }
 

@@ -42,6 +42,7 @@ enum command_kind {
     COMMAND_END_RELEASE = 36,        /* owner (the release's space); by the shard itself */
     COMMAND_COIN = 37,               /* random (COIN_RANDOM bytes); by the shard itself */
     COMMAND_ERASE = 38,              /* note (identity, 32 hex digits), request_id; operator */
+    COMMAND_MARK_NODE = 39,          /* number (node), version (enum node_mark); operator */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
     COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
@@ -292,6 +293,7 @@ enum result_kind {
     RESULT_SHARDS,       /* cluster */
     RESULT_SHARD,        /* cluster */
     RESULT_NODE_CHANGE,  /* node, is_done */
+    RESULT_NODE,         /* cluster, node */
 };
 
 /* What the operator's key signed as the answer left (docs/draw.md, "Signatures"). */

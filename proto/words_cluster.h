@@ -21,7 +21,11 @@ enum node_state {
     NODE_DOWN = 5,     /* the leader has not heard it for CLUSTER_DOWN_US */
 };
 
-#define CLUSTER_DOWN_US (3 * SECOND_US)
+/* Stand in logs: never renumber. */
+enum node_mark { NODE_MARK_NONE = 0, NODE_MARK_CORDON = 1 };
+
+#define CLUSTER_DOWN_US (2 * SECOND_US)
+#define CLUSTER_CUT_US  SECOND_US /* the same, when there is no connection to it either */
 
 /* Values as fairslot.admin.v1.Replica.StateCheck. */
 enum state_check {

@@ -18,10 +18,13 @@ int cmd_node_list(const struct verb *verb, int argc, char **argv);
 int cmd_node_show(const struct verb *verb, int argc, char **argv);
 int cmd_node_add(const struct verb *verb, int argc, char **argv);
 int cmd_node_remove(const struct verb *verb, int argc, char **argv);
+int cmd_node_cordon(const struct verb *verb, int argc, char **argv);
+int cmd_node_uncordon(const struct verb *verb, int argc, char **argv);
 int cmd_node_drain(const struct verb *verb, int argc, char **argv);
 int cmd_shard_leader(const struct verb *verb, int argc, char **argv);
 extern const char cmd_cluster_init_help[], cmd_cluster_status_help[], cmd_cluster_problems_help[];
 extern const char cmd_node_list_help[], cmd_node_show_help[], cmd_node_add_help[];
+extern const char cmd_node_cordon_help[], cmd_node_uncordon_help[];
 extern const char cmd_node_remove_help[], cmd_node_drain_help[], cmd_shard_leader_help[];
 
 /* The cluster as whoever answers sees it; to be freed with session_free().  An exit code. */

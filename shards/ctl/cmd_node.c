@@ -52,6 +52,21 @@ const char cmd_node_drain_help[] =
     "example:\n"
     "  fairslot node drain 1 --watch && systemctl restart fairslot-shard\n";
 
+const char cmd_node_cordon_help[] =
+    "usage: fairslot node cordon NODE [options]\n"
+    "Lets a node lead only where nobody else can, until it is uncordoned: it hands over what it\n"
+    "leads.  It still votes and has everything.\n"
+    "  NODE                its number, or nodes/NUMBER\n" NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot node cordon 1 --watch\n";
+
+const char cmd_node_uncordon_help[] =
+    "usage: fairslot node uncordon NODE [options]\n"
+    "Lets a cordoned node lead again.\n"
+    "  NODE                its number, or nodes/NUMBER\n" NODE_CHANGE_HELP OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot node uncordon 1\n";
+
 const char cmd_shard_leader_help[] =
     "usage: fairslot shard leader SHARD --to NODE [options]\n"
     "Hands leadership of the shard to a node.\n"
@@ -158,6 +173,31 @@ static int change_run(const struct change *c, const struct session_call *ask, co
     return r;
 }
 
+/* A plan of ours: is the node one, and what it is now. */
+static int cmd_node_plan(const struct change *c, const char *what)
+{
+    struct session *session;
+    Fairslot__Admin__V1__Cluster *cluster;
+    int r = session_open(&c->call, &session);
+    if (r != VERB_OK) {
+        return r;
+    }
+    r = cmd_cluster_get(session, &cluster);
+    if (r == VERB_OK) {
+        const Fairslot__Admin__V1__Node *n = cmd_cluster_find(cluster, c->node);
+        if (n) {
+            r = change_say(c, &n->base, what);
+        } else {
+            talk_error("%s is no member of this cluster (NODE_UNKNOWN)", c->node);
+            talk_next("see the nodes there are: fairslot node list");
+            r = VERB_PRECONDITION;
+        }
+        session_free(cluster);
+    }
+    session_close(session);
+    return r;
+}
+
 static bool is_voter(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
 {
     const Fairslot__Admin__V1__Replica *r = cmd_cluster_replica(cluster, node);
@@ -233,6 +273,50 @@ int cmd_node_remove(const struct verb *verb, int argc, char **argv)
                                      &google__longrunning__operation__descriptor};
     snprintf(what, sizeof(what), "%s is removed: stop it, its number is never used again", c.node);
     return change_run(&c, &ask, what);
+}
+
+static bool is_uncordoned(const Fairslot__Admin__V1__Cluster *cluster, const char *node)
+{
+    const Fairslot__Admin__V1__Node *n = cmd_cluster_find(cluster, node);
+    return n && n->state == FAIRSLOT__ADMIN__V1__NODE__STATE__STATE_UP;
+}
+
+/* No --dry-run at the server: nothing moves that another verb does not bring back. */
+static int cmd_node_mark(const struct verb *verb, int argc, char **argv, struct change *c)
+{
+    const char *word;
+    char what[128];
+    bool is_cordon = strcmp(verb->name, "cordon") == 0;
+    int r = change_open(verb, argc, argv, c, &word);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (!cmd_cluster_node(verb, word, c->node)) {
+        return VERB_USAGE;
+    }
+    snprintf(what, sizeof(what), "%s is %s", c->node,
+             is_cordon ? "cordoned: it leads only where nobody else can" : "uncordoned");
+    if (c->dry_run) {
+        return cmd_node_plan(c, what);
+    }
+    Fairslot__Admin__V1__CordonNodeRequest request = FAIRSLOT__ADMIN__V1__CORDON_NODE_REQUEST__INIT;
+    request.name = c->node;
+    const struct session_call ask = {is_cordon ? CMD_CLUSTER_ADMIN "CordonNode"
+                                               : CMD_CLUSTER_ADMIN "UncordonNode",
+                                     &request.base, &fairslot__admin__v1__node__descriptor};
+    return change_run(c, &ask, what);
+}
+
+int cmd_node_cordon(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_drained};
+    return cmd_node_mark(verb, argc, argv, &c);
+}
+
+int cmd_node_uncordon(const struct verb *verb, int argc, char **argv)
+{
+    struct change c = {.is_done = is_uncordoned};
+    return cmd_node_mark(verb, argc, argv, &c);
 }
 
 int cmd_node_drain(const struct verb *verb, int argc, char **argv)

@@ -116,7 +116,7 @@ static int ledger_read_version(struct ledger *l)
     int r = ledger_get(l, &key, &value);
     if (r == LEDGER_NONE) {
         l->is_new = true;
-        l->version = LEDGER_VERSION;
+        l->version = LEDGER_VERSION_FIRST;
         return 0;
     }
     if (r < 0) {
@@ -158,9 +158,11 @@ static int ledger_raise(struct ledger_step *s)
                : 0;
 }
 
-/* Do the rules of this state know the command? */
-static bool ledger_is_known(const struct ledger *l, const struct command *c)
+bool ledger_knows(const struct ledger *l, const struct command *c)
 {
+    if (c->kind == COMMAND_MARK_NODE) {
+        return l->version >= 4;
+    }
     if (l->version >= 3 || command_is_read(c->kind) || c->kind == COMMAND_RAISE) {
         return true;
     }
@@ -358,6 +360,8 @@ static int ledger_dispatch(struct ledger_step *s)
         return err_trace(ledger_restock_step(s));
     case COMMAND_RAISE:
         return err_trace(ledger_raise(s));
+    case COMMAND_MARK_NODE:
+        return err_trace(ledger_node_mark(s));
     case COMMAND_SWEEP:
         return err_trace(ledger_sweep(s));
     case COMMAND_LIST_POOLS:
@@ -396,11 +400,11 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
 #endif
     l->events_made = 0;
     if (l->is_new && !command_is_read(command->kind)) {
-        r = ledger_write_version(l, LEDGER_VERSION);
+        r = ledger_write_version(l, LEDGER_VERSION_FIRST);
     }
     if (r == 0) {
-        r = ledger_is_known(l, command) ? ledger_dispatch(&s)
-                                        : ledger_refuse(&s, REASON_METHOD_PLANNED);
+        r = ledger_knows(l, command) ? ledger_dispatch(&s)
+                                     : ledger_refuse(&s, REASON_METHOD_PLANNED);
     }
     if (r == 0) {
         *ret_verdict = v;
@@ -439,9 +443,14 @@ size_t ledger_touched(struct ledger *l, const struct ledger_touch **ret_touches)
 
 /* -- what the shard says by itself ------------------------------------------------------------- */
 
+void ledger_rules(struct ledger *l, uint32_t known)
+{
+    l->rules = known < LEDGER_VERSION ? known : LEDGER_VERSION;
+}
+
 static bool ledger_wants_raise(const struct ledger *l)
 {
-    return !l->is_new && l->version < LEDGER_VERSION;
+    return l->version < l->rules;
 }
 
 int64_t ledger_next_expiry_us(const struct ledger *l)
@@ -462,7 +471,7 @@ static size_t ledger_due_works(const struct ledger *l, struct arena *arena, stru
 {
     size_t made = 0;
     if (ledger_wants_raise(l) && made < max) {
-        out[made++] = (struct command){.kind = COMMAND_RAISE, .version = LEDGER_VERSION};
+        out[made++] = (struct command){.kind = COMMAND_RAISE, .version = l->rules};
     }
     for (size_t i = 0; i < l->restocks_count && i < RESTOCK_STEPS && made < max; i++) {
         struct span pool;

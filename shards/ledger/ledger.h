@@ -12,13 +12,20 @@
 #include "ledger/book.h"
 #include "proto/words.h"
 
-/* Of the rules and record formats; stands in the state.  A state of older rules keeps them until
- * COMMAND_RAISE (ledger_due() proposes it): until then what is newer is refused (METHOD_PLANNED).
+/* Of the rules and record formats; stands in the state.  A state keeps its rules until
+ * COMMAND_RAISE, which the leader proposes once every replica's program knows newer ones
+ * (ledger_rules()): until then what is newer is refused (METHOD_PLANNED).
  * 2: holds of several slots, selectors, reschedule, reconfirm and lapse, blocked slots, restock,
  * changing a pool and its newer limits.
  * 3: ends of releases (their keys burned, their records gone), erasure of an identity, the ways in
- * which slots return, events. */
-#define LEDGER_VERSION 3
+ * which slots return, events.
+ * 4: cordoned nodes. */
+#ifndef LEDGER_VERSION /* tests/e2e/test_replicas_planted.py makes a program of before */
+#define LEDGER_VERSION 4
+#endif
+/* Of a new state.  Never changes: what an entry does must not hang on the program that applies it,
+ * and the first entries of a log may be applied by a newer one than wrote them. */
+#define LEDGER_VERSION_FIRST 3
 
 struct ledger;
 
@@ -53,6 +60,13 @@ struct ledger_touch {
 /* What was applied since the last call; borrowed until the next ledger_apply().  The count. */
 size_t ledger_touched(struct ledger *l, const struct ledger_touch **ret_touches);
 
+/* The lowest LEDGER_VERSION of all replicas' programs: up to there ledger_due() proposes newer
+ * rules.  0, until told: none. */
+void ledger_rules(struct ledger *l, uint32_t known);
+/* Do the rules of this state know the command?  One that they do not know is refused, and is best
+ * kept out of the log: an older replica could not even read it. */
+bool ledger_knows(const struct ledger *l, const struct command *c);
+
 /* The instant at which ledger_due() has something to say; INT64_MAX for none. */
 int64_t ledger_next_expiry_us(const struct ledger *l);
 /* Up to `max` commands of the shard itself that are due at log_time_us, without changing anything:
@@ -64,6 +78,9 @@ size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *are
 /* Does a pool wait for a throw of the coin?  Then whoever leads proposes COMMAND_COIN with fresh
  * random bytes once a minute. */
 bool ledger_wants_coin(const struct ledger *l);
+
+/* Did an operator cordon the node?  0 or < 0. */
+int ledger_is_cordoned(struct ledger *l, uint64_t node, bool *ret_is);
 
 /* Routing (also used by gateways to find a range).  The two top bits of the space say what kind it
  * is: 01 pools, 10 service classes (ledger_parts.h has the whole table of records). */

@@ -6,6 +6,7 @@
  *
  *   00  the state's own     (0, 0)                   'M'                     rules' version
  *                           (0, 0)                   'W'                     the sweep's cursor
+ *                           (0, 0)                   'N'                     cordoned nodes
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
  *                           (2^60, client)           'V' number nth          event
  *                           (2^60 | 1, hold)         'O'                     ticket that it came of
@@ -271,6 +272,7 @@ struct ledger {
     const struct book *book;     /* borrowed */
     bool is_new;                 /* no record of the rules' version yet */
     uint32_t version;            /* of the rules that this state follows */
+    uint32_t rules;              /* of the newest ones that all replicas know; 0: not told */
     uint64_t hints_index;        /* log entry that the hints are counted for */
     uint32_t hints;              /* searches made for it */
     struct ledger_expiry ends;   /* derived: what comes after releases, by its instant */
@@ -312,6 +314,8 @@ void ledger_touch_release(struct ledger *l, uint64_t space);
 
 /* Sets the verdict's reason; returns 0. */
 int ledger_refuse(struct ledger_step *s, enum reason reason);
+/* ledger_node.c */
+int ledger_node_mark(struct ledger_step *s);
 /* Nobody said who asks: the gateway lets such callers read the catalogue. */
 bool ledger_is_anonymous(const struct command *c);
 void ledger_meta(struct ledger_step *s, const char *key, struct span value);

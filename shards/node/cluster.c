@@ -301,11 +301,41 @@ int cluster_answer(const struct cluster *c, const struct command *command, struc
     return err_trace(r);
 }
 
-int cluster_turn(const struct cluster *c)
+int cluster_marked(const struct cluster *c, uint64_t node, struct arena *arena,
+                   struct verdict *ret_verdict)
+{
+    struct cluster_view *view = arena_alloc(arena, sizeof *view);
+    int r = view ? cluster_view(c, arena, view) : err_origin(-ENOMEM);
+    ret_verdict->result = RESULT_NODE;
+    ret_verdict->cluster = view;
+    ret_verdict->node = node;
+    return err_trace(r);
+}
+
+/* A leader that is cordoned goes when somebody else can lead. */
+static int leave(const struct cluster *c, struct arena *arena)
+{
+    bool is_cordoned = false;
+    struct cluster_view view;
+    int r = ledger_is_cordoned(c->ledger, c->id, &is_cordoned);
+    if (r || !is_cordoned) {
+        return err_fold(r);
+    }
+    r = cluster_view(c, arena, &view);
+    const struct cluster_node_view *next = r ? NULL : successor(&view);
+    int said = next ? replica_transfer(c->replica, next->id) : 0;
+    return r ? err_trace(r) : said < 0 ? err_fold(said) : 0;
+}
+
+int cluster_turn(const struct cluster *c, struct arena *arena)
 {
     struct replica_member members[REPLICA_MEMBERS_MAX];
     if (!replica_is_ready(c->replica)) {
         return 0;
+    }
+    int left = leave(c, arena);
+    if (left) {
+        return err_trace(left);
     }
     size_t count = replica_members(c->replica, members);
     for (size_t i = 0; i < count; i++) {

@@ -6,6 +6,7 @@
 #define FAIRSLOT_NODE_CLUSTER_H
 
 #include "base/arena.h"
+#include "ledger/ledger.h"
 #include "node/peering.h"
 #include "node/replica.h"
 #include "proto/words.h"
@@ -18,6 +19,7 @@ struct cluster {
     struct replica *replica;
     struct peering *peering; /* NULL: a voter alone */
     struct store *store;
+    struct ledger *ledger;
     const char *door;        /* where gateways reach us */
     const char *program;     /* our version */
 };
@@ -26,9 +28,12 @@ struct cluster {
  * Changes of members go to the replica, whose next round makes them durable.  0 or < 0. */
 int cluster_answer(const struct cluster *c, const struct command *command, struct arena *arena,
                    struct verdict *ret_verdict);
-/* A learner that has caught up gets its vote: by the leader, now and then.  It goes by the members
- * alone, so a change of leader loses nothing.  0 or < 0. */
-int cluster_turn(const struct cluster *c);
+/* After the ledger's own verdict on COMMAND_MARK_NODE: the node as it is now. */
+int cluster_marked(const struct cluster *c, uint64_t node, struct arena *arena,
+                   struct verdict *ret_verdict);
+/* A learner that has caught up gets its vote; a cordoned leader hands over.  By the leader, now and
+ * then.  It goes by members and state alone, so a change of leader loses nothing.  0 or < 0. */
+int cluster_turn(const struct cluster *c, struct arena *arena);
 
 /* -- cluster_view.c --------------------------------------------------------------------------- */
 

@@ -58,7 +58,8 @@ static void put_peer(const struct cluster *c, struct arena *arena, const struct 
     int64_t now_us = clock_mono_us();
     n->match_index = replica_is_leader(c->replica) ? replica_match(c->replica, n->id) : 0;
     n->silent_us = p->heard_us ? now_us - p->heard_us : -1;
-    bool is_down = p->heard_us == 0 || n->silent_us > CLUSTER_DOWN_US;
+    int64_t bearable_us = p->is_connected ? CLUSTER_DOWN_US : CLUSTER_CUT_US;
+    bool is_down = p->heard_us == 0 || n->silent_us > bearable_us;
     n->state = is_down ? NODE_DOWN : NODE_UP;
     n->gateways = copy_of(arena, p->status.door);
     n->version = copy_of(arena, p->status.program);
@@ -108,6 +109,14 @@ int cluster_view(const struct cluster *c, struct arena *arena, struct cluster_vi
             put_self(c, arena, n);
         } else if (p) {
             put_peer(c, arena, p, n);
+        }
+        bool is_cordoned = false;
+        int r = ledger_is_cordoned(c->ledger, n->id, &is_cordoned);
+        if (r) {
+            return err_fold(r);
+        }
+        if (is_cordoned && n->state == NODE_UP) {
+            n->state = n->id == v.leader ? NODE_DRAINING : NODE_CORDONED;
         }
         uint64_t known = n->match_index > n->applied_index ? n->match_index : n->applied_index;
         n->behind = known && known < v.commit_index ? v.commit_index - known : 0;

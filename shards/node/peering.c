@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "ledger/ledger.h"
 #include "node/logtime.h"
 
 #define STATUS_US   SECOND_US
@@ -494,6 +495,19 @@ uint8_t peering_room(const struct peering *p, uint64_t id)
 {
     const struct peer *peer = peer_find(p, id);
     return peer && peer->view.status.program[0] ? peer->view.status.room : STORE_ROOM_NONE;
+}
+
+uint32_t peering_rules(const struct peering *p)
+{
+    uint32_t lowest = LEDGER_VERSION;
+    for (size_t i = 0; i < p->members_count; i++) {
+        const struct peer *peer = peer_find(p, p->members[i].id);
+        uint32_t known = peer ? peer->view.status.rules : 0;
+        if (p->members[i].id != p->own.id && known < lowest) {
+            lowest = known;
+        }
+    }
+    return p->members_count > 0 ? lowest : 0;
 }
 
 const char *peering_door(const struct peering *p, uint64_t id)

@@ -90,6 +90,8 @@ int peering_applied(struct peering *p, uint64_t index, uint64_t effects);
 bool peering_reaches(const struct peering *p, uint64_t id);
 /* Its enum store_room as it last said; STORE_ROOM_NONE: not said. */
 uint8_t peering_room(const struct peering *p, uint64_t id);
+/* The lowest LEDGER_VERSION of all members' programs, ours among them; 0: somebody has not said. */
+uint32_t peering_rules(const struct peering *p);
 /* Where gateways reach that replica; "": not known. */
 const char *peering_door(const struct peering *p, uint64_t id);
 /* The peers heard of, in the order of members; returns their number. */

@@ -3,8 +3,10 @@
  * Owns: the list of its commands and the bytes of its entry.  The batches are the intake's.
  * happy path: own commands packed, each item looked at once, its packed bytes noted as they came.
  * Refused here, in this order: what is past its deadline (dropping work, never promoting it), what
- * writes without room (STORAGE_FULL: confirm, drop and cancel still pass in the reserve, because
- * they end something).  The shard's own kinds cannot come from outside: the codec refuses them.
+ * the state's rules do not know (an older replica could not read its entry), nodes that are none,
+ * what writes without room (STORAGE_FULL: confirm, drop and cancel still pass in the reserve,
+ * because they end something).  The shard's own kinds cannot come from outside: the codec refuses
+ * them.
  * Fails: < 0 out of memory. */
 #include "node/round.h"
 
@@ -61,6 +63,16 @@ static bool round_ends_something(enum command_kind kind)
            kind == COMMAND_CANCEL_RESERVATION;
 }
 
+static bool round_is_member(const struct round_gate *gate, uint64_t node)
+{
+    for (size_t i = 0; i < gate->members_count; i++) {
+        if (gate->members[i].id == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct intake_refusal round_look(const struct batch_item *item, int64_t arrival_us,
                                         const struct round_gate *gate)
 {
@@ -71,6 +83,12 @@ static struct intake_refusal round_look(const struct batch_item *item, int64_t a
     }
     if (command_is_read(kind)) {
         return (struct intake_refusal){.reason = REASON_OK};
+    }
+    if (!ledger_knows(gate->ledger, &item->command)) {
+        return (struct intake_refusal){.reason = REASON_METHOD_PLANNED};
+    }
+    if (kind == COMMAND_MARK_NODE && !round_is_member(gate, item->command.number)) {
+        return (struct intake_refusal){.reason = REASON_NODE_UNKNOWN};
     }
     if (gate->room == STORE_ROOM_NONE ||
         (gate->room == STORE_ROOM_RESERVE && !round_ends_something(kind))) {

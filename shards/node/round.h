@@ -7,6 +7,7 @@
 
 #include "ledger/ledger.h"
 #include "node/intake.h"
+#include "node/replica.h"
 #include "store/store.h"
 
 #define ROUND_DUE_MAX 256                 /* expiries in one round */
@@ -30,6 +31,9 @@ struct round {
 struct round_gate {
     int64_t now_us; /* monotonic, against deadlines */
     enum store_room room;
+    const struct ledger *ledger;          /* whose rules know what may be written */
+    const struct replica_member *members; /* whom operators may cordon */
+    size_t members_count;
 };
 
 int round_new(struct round **ret_round);

@@ -67,6 +67,9 @@ static int writer_item(struct writer *w, struct round *round, struct intake_batc
                 : err_fold(ledger_apply(w->ledger, command, round->index, is_read ? 0 : (*place)++,
                                         round->log_time_us, answers_scratch(w->answers),
                                         &verdict));
+    if (r == 0 && command->kind == COMMAND_MARK_NODE) {
+        r = writer_mark(w, command, &verdict);
+    }
     r = r ? r : answers_verdict(w->answers, &verdict);
     if (r == 0) {
         poll_keep(w->poll, command, w->time.mono_us, answers_last(w->answers));
@@ -199,6 +202,7 @@ static int writer_own(struct writer *w, struct round *round, const struct round_
         w->own_index > store_applied_index(w->store)) {
         return 0;
     }
+    ledger_rules(w->ledger, w->peering ? peering_rules(w->peering) : LEDGER_VERSION);
     bool sweep = w->has_written && gate->now_us >= w->sweep_at_us;
     int r = round_own(round, w->ledger, sweep, gate->now_us, &w->coin_at_us);
     if (sweep) {
@@ -289,7 +293,10 @@ static int writer_make(struct writer *w, struct round **ret_round)
 {
     int64_t now_us = clock_mono_us();
     struct round *round = w->rounds[(w->rounds_first + w->rounds_count) % ROUNDS_PENDING];
-    struct round_gate gate = {.now_us = now_us, .room = store_room(w->store)};
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    struct round_gate gate = {.now_us = now_us, .room = store_room(w->store),
+                              .ledger = w->ledger, .members = members,
+                              .members_count = replica_members(w->replica, members)};
     METRIC_SET(shard_storage_room, STORE_ROOM_NONE - gate.room);
     round->log_time_us = logtime_advance(&w->time, writer_wall_us(w, now_us), now_us);
     int r = writer_own(w, round, &gate);

@@ -21,7 +21,8 @@
 static struct cluster writer_cluster(struct writer *w, char door[PEERING_URL_MAX])
 {
     struct cluster c = {.id = w->own.id, .replica = w->replica, .peering = w->peering,
-                        .store = w->store, .door = door, .program = w->options->program};
+                        .store = w->store, .ledger = w->ledger, .door = door,
+                        .program = w->options->program};
     pthread_mutex_lock(&w->lock);
     memcpy(door, w->door, PEERING_URL_MAX);
     pthread_mutex_unlock(&w->lock);
@@ -40,7 +41,17 @@ int writer_promote(struct writer *w)
 {
     char door[PEERING_URL_MAX];
     struct cluster c = writer_cluster(w, door);
-    return err_trace(cluster_turn(&c));
+    return err_trace(cluster_turn(&c, answers_scratch(w->answers)));
+}
+
+int writer_mark(struct writer *w, const struct command *command, struct verdict *verdict)
+{
+    char door[PEERING_URL_MAX];
+    struct cluster c = writer_cluster(w, door);
+    if (verdict->reason != REASON_OK) {
+        return 0;
+    }
+    return err_trace(cluster_marked(&c, command->number, answers_scratch(w->answers), verdict));
 }
 
 static int snapshot_item(struct writer *w, const struct command *command)

@@ -83,7 +83,9 @@ int64_t writer_wall_us(const struct writer *w, int64_t now_us);
 /* writer_ask.c: what is answered beside the log. */
 /* A command that command_is_cluster(); spans in the answers' scratch.  0 or < 0. */
 int writer_ask(struct writer *w, const struct command *command, struct verdict *ret_verdict);
-/* Learners that have caught up get their vote.  0 or < 0. */
+/* COMMAND_MARK_NODE was applied: its answer shows the node.  0 or < 0. */
+int writer_mark(struct writer *w, const struct command *command, struct verdict *verdict);
+/* Learners that have caught up get their vote, a cordoned leader hands over.  0 or < 0. */
 int writer_promote(struct writer *w);
 /* Nobody is known to lead: snapshot reads are answered from here, the rest turned away.  0, < 0. */
 int writer_snapshots(struct writer *w, struct list *batches);

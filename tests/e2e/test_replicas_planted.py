@@ -10,7 +10,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'durability'))
 
-from house import SANITIZED, eventually, run  # noqa: E402
+from house import BINARY, SANITIZED, eventually, run  # noqa: E402
 import plant  # noqa: E402
 import tap  # noqa: E402
 from trio import MEMBERS, Trio, patient  # noqa: E402
@@ -56,6 +56,36 @@ def test_another_state_stops_its_replica():
     assert all(trio.shards[i].alive() for i in well)
     patient(lambda: trio.operator().make_pool('after'))
     trio.level(well)
+    trio.close()
+
+
+def cordon(trio, node):
+    """What the verb says, and its exit code."""
+    env = {'FAIRSLOT_TARGET': trio.target,
+           'FAIRSLOT_TOKEN_FILE': os.path.join(trio.data, 'operator.token')}
+    done = run('node', 'cordon', node, check=None, env=env)
+    return done.returncode, done.stderr
+
+
+def test_newer_rules_wait_for_all():
+    """A program of before among newer ones: what it does not know is kept out of its log, until it
+    is a newer one as well."""
+    before_it = plant.build('LEDGER_VERSION=3', FOLDER, mark='LEDGER_VERSION')
+    trio = Trio(binaries={1: before_it})
+    trio.start()
+    patient(lambda: trio.operator().make_pool('mixed'))
+    # Refused, or nobody leads at this moment of a busy machine.
+    eventually(lambda: 'METHOD_PLANNED' in cordon(trio, 2)[1], seconds=30)
+    time.sleep(1.5)  # all have said what they know
+    eventually(lambda: 'METHOD_PLANNED' in cordon(trio, 2)[1], seconds=30)
+    trio.level()
+    assert trio.shards[1].alive()
+    assert trio.shards[1].stop() == 0, trio.shards[1].talk[-10:]
+    eventually(lambda: 'METHOD_PLANNED' in cordon(trio, 2)[1], seconds=30)  # it may come back
+    trio.binaries[1] = BINARY
+    trio.start_shard(1).wait_ready('shard')
+    eventually(lambda: cordon(trio, 2)[0] == 0, seconds=30)
+    trio.level()
     trio.close()
 
 

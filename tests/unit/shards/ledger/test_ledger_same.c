@@ -265,12 +265,15 @@ static void test_raise(void)
     struct command restock = kit_command(&k, COMMAND_RESTOCK, "cars", 9999);
     restock.roles = ROLE_OPERATOR;
     EQ(kit_apply(&k, &restock), REASON_METHOD_PLANNED);
+    OK(ledger_next_expiry_us(k.l) > 0); /* nobody said that all replicas know newer ones */
+    ledger_rules(k.l, LEDGER_VERSION + 1);
     EQ(ledger_next_expiry_us(k.l), 0);
     struct command due[4];
     struct arena arena;
     arena_init(&arena, 1 << 20);
     OK(ledger_due(k.l, k.now_us, &arena, due, 4) >= 1);
     EQ(due[0].kind, COMMAND_RAISE);
+    EQ(due[0].version, LEDGER_VERSION); /* no further than this program's */
     EQ(kit_apply(&k, &due[0]), REASON_OK);
     arena_fini(&arena);
     EQ(kit_reopen(&k), 0);
