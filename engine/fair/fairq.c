@@ -38,6 +38,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/pages.h"
 
 #define FLOW_NONE 0 /* ends a ring; in the index: empty */
 #define FLOW_ROOT 0 /* nobody's member, never in the index */
@@ -104,14 +105,14 @@ static int fairq_init(struct fairq *q, const struct fairq_options *options)
     while (places < 2 * (q->identities_max + q->groups_max)) {
         places *= 2;
     }
-    q->flows = calloc((size_t)q->flows_max + 1, sizeof *q->flows);
-    q->index = calloc(places, sizeof *q->index);
+    q->index_mask = places - 1;
+    q->flows = pages_new((size_t)q->flows_max + 1, sizeof *q->flows);
+    q->index = pages_new(places, sizeof *q->index);
     q->tenants = calloc(q->tenants_max, sizeof *q->tenants);
     if (q->flows == NULL || q->index == NULL || q->tenants == NULL) {
         return err_origin(-ENOMEM);
     }
     q->flows[FLOW_ROOT].kind = FLOW_TENANT;
-    q->index_mask = places - 1;
     q->waiting_per_identity = options->waiting_per_identity;
     for (int c = 0; c < FAIRQ_CLASSES; c++) {
         CHECK(options->weights[c] > 0);
@@ -146,8 +147,8 @@ void fairq_free(struct fairq *q)
 {
     if (q) {
         free(q->tenants);
-        free(q->index);
-        free(q->flows);
+        pages_free(q->index, (size_t)q->index_mask + 1, sizeof *q->index);
+        pages_free(q->flows, (size_t)q->flows_max + 1, sizeof *q->flows);
         free(q);
     }
 }

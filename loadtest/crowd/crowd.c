@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/pages.h"
 #include "crowd/crowd_inside.h"
 
 const char *crowd_act_name(enum crowd_act act)
@@ -57,7 +58,7 @@ static void crowd_sift_up(struct crowd *c, uint32_t number)
 /* The next bucket with something in it becomes the heap, when that is empty. */
 static void crowd_refill(struct crowd *c)
 {
-    while (c->is_gathered && c->heap_count == 0 && c->bucket + 1 < CROWD_BUCKETS) {
+    while (c->is_gathered && c->heap_count == 0 && c->bucket + 1 < c->buckets_count) {
         uint32_t link = c->buckets[++c->bucket];
         c->buckets[c->bucket] = 0;
         while (link) {
@@ -84,7 +85,7 @@ void crowd_push(struct crowd *c, const struct crowd_event *event)
     if (event->at_us < c->start_us || bucket <= (int64_t)c->bucket) {
         crowd_sift_up(c, number);
     } else {
-        CHECK(bucket < CROWD_BUCKETS);
+        CHECK(bucket < c->buckets_count);
         c->events[number].link = c->buckets[bucket];
         c->buckets[bucket] = number + 1;
     }
@@ -156,7 +157,7 @@ static void crowd_times(struct crowd *c)
         int64_t early = -(int64_t)s->populations[k].early_us;
         c->start_us = early < c->start_us ? early : c->start_us;
     }
-    c->bucket_us = (c->end_us - c->start_us) / CROWD_BUCKETS + 1;
+    c->bucket_us = (c->end_us - c->start_us) / c->buckets_count + 1;
 }
 
 static void crowd_gather(struct crowd *c)
@@ -209,10 +210,15 @@ int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t par
     c->parts = parts;
     c->clients_count = scenario->clients_count / parts + 1;
     c->events_capacity = crowd_room(c);
-    c->clients = calloc(c->clients_count, sizeof *c->clients);
-    c->events = calloc(c->events_capacity, sizeof *c->events);
-    c->heap = calloc(c->events_capacity, sizeof *c->heap);
-    if (c->clients == NULL || c->events == NULL || c->heap == NULL) {
+    c->buckets_count = CROWD_BUCKETS_MIN;
+    while (c->buckets_count < c->clients_count / CROWD_OF_BUCKET) {
+        c->buckets_count *= 2;
+    }
+    c->clients = pages_new(c->clients_count, sizeof *c->clients);
+    c->events = pages_new(c->events_capacity, sizeof *c->events);
+    c->heap = pages_new(c->events_capacity, sizeof *c->heap);
+    c->buckets = calloc(c->buckets_count, sizeof *c->buckets);
+    if (c->clients == NULL || c->events == NULL || c->heap == NULL || c->buckets == NULL) {
         crowd_free(c);
         return err_origin(-ENOMEM);
     }
@@ -227,9 +233,10 @@ int crowd_new(const struct crowd_scenario *scenario, uint64_t seed, uint32_t par
 void crowd_free(struct crowd *c)
 {
     if (c) {
-        free(c->clients);
-        free(c->events);
-        free(c->heap);
+        pages_free(c->clients, c->clients_count, sizeof *c->clients);
+        pages_free(c->events, c->events_capacity, sizeof *c->events);
+        pages_free(c->heap, c->events_capacity, sizeof *c->heap);
+        free(c->buckets);
         free(c);
     }
 }
@@ -259,6 +266,7 @@ uint32_t crowd_open_count(const struct crowd *c)
 
 size_t crowd_bytes(const struct crowd *c)
 {
-    return sizeof *c + c->clients_count * sizeof *c->clients +
+    return sizeof *c + c->buckets_count * sizeof *c->buckets +
+           c->clients_count * sizeof *c->clients +
            (size_t)c->events_capacity * (sizeof *c->events + sizeof *c->heap);
 }

@@ -5,7 +5,8 @@
 
 #include "crowd/crowd.h"
 
-#define CROWD_BUCKETS 8192        /* of time, from the first event to the end */
+#define CROWD_BUCKETS_MIN 1024    /* of time, from the first event to the end */
+#define CROWD_OF_BUCKET   32      /* clients, at least half as many */
 #define CROWD_NEVER_US INT64_MIN
 
 struct crowd {
@@ -19,7 +20,8 @@ struct crowd {
     uint32_t events_used, events_capacity, events_free;
     uint32_t *heap;                /* numbers of those due soon: four children, earliest first */
     uint32_t heap_count;
-    uint32_t buckets[CROWD_BUCKETS]; /* later ones, linked; 0: none, else number + 1 */
+    uint32_t *buckets;             /* later ones, linked; 0: none, else number + 1 */
+    uint32_t buckets_count;
     uint32_t bucket;               /* whose events are in the heap, and all before it */
     int64_t start_us, bucket_us;
     bool is_gathered;              /* everybody's first event is there */
