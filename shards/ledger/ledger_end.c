@@ -116,7 +116,7 @@ int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
     if (status) {
         return status == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(status);
     }
-    ledger_ticket_nonce(r, &ticket, nonce);
+    ledger_ticket_nonce(s->l, r, &ticket, nonce);
     memcpy(ticket.identity.bytes, nonce, sizeof ticket.identity.bytes);
     ticket.state = ticket.hold ? now.state : ticket.state;
     ticket.state = ticket.state == TICKET_OFFERED ? TICKET_LAPSED : ticket.state; /* erased */
@@ -145,6 +145,7 @@ static int end_burn(struct ledger_step *s, struct ledger_release *r)
     r->cursor = at;
     if (status == LEDGER_NONE) {
         memset(r->release_key, 0, sizeof r->release_key);
+        ledger_ticket_forget_macs(s->l);
         r->is_burned = true;
         r->cursor.len = 0;
     }

@@ -62,7 +62,7 @@ static int erase_ticket(struct erase *e, uint64_t space)
     if (r || release.is_burned) {
         return r == LEDGER_NONE ? 0 : err_trace(r);
     }
-    ledger_ticket_id(&release, &e->as.identity, &id);
+    ledger_ticket_id(s->l, &release, &e->as.identity, &id);
     if (!ledger_release_is_over(&release)) {
         r = ledger_ticket_leave(s, &release, &id);
     }

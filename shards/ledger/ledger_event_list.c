@@ -201,7 +201,7 @@ static int event_own_ticket(struct ledger_step *s, struct event_list *list)
 {
     struct ledger_ticket ticket;
     struct ticket_id id;
-    ledger_ticket_id(&list->release, &s->c->identity, &id);
+    ledger_ticket_id(s->l, &list->release, &s->c->identity, &id);
     int r = ledger_ticket_load(s, list->release.space, &id, &ticket);
     if (r == 0) {
         event_of_lost(s, list, &ticket);

@@ -29,6 +29,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "draw/draw.h"
 #include "ledger/ledger.h"
 #include "proto/codec.h"
 
@@ -47,6 +48,7 @@
 #define LEDGER_ENDED_US  (30 * DAY_US) /* after its slot's end an ended item is still known */
 #define LEDGER_POOLS     256 /* decoded pools kept; a power of two */
 #define LEDGER_ITEM_BITS 12  /* of an item's number: its place in the log entry */
+#define LEDGER_MACS      8   /* keys whose hash states are kept; a power of two */
 #define LEDGER_HINTS     64  /* searches for free neighbours per log entry */
 #define LEDGER_SECOND_MAX UINT64_C(253402300799) /* 9999-12-31T23:59:59Z, as the codec lets in */
 
@@ -284,6 +286,11 @@ struct ledger {
     struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
     size_t open_count;
     uint16_t events_made; /* by the command being applied */
+    struct { /* derived: keys and seeds of releases, as every ticket wants them */
+        uint8_t key[32];
+        bool is_set;
+        struct draw_mac mac;
+    } macs[LEDGER_MACS];
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
     size_t touches_count; /* not of the state: whoever answers wants to know */
     struct ledger_touch touches[LEDGER_TOUCH_MAX];

@@ -100,7 +100,9 @@ static int proof_chunk(struct ledger_step *s, const struct ledger_release *r,
             is_found = true;
             proof->place = proof->leaves_count;
         }
-        ledger_ticket_leaf(r, &ticket, &proof->leaves[proof->leaves_count++]);
+        uint8_t nonce[16];
+        ledger_ticket_nonce(s->l, r, &ticket, nonce);
+        ledger_ticket_leaf(&ticket, nonce, &proof->leaves[proof->leaves_count++]);
     }
     return status < 0 ? err_trace(status) : is_found ? 0 : LEDGER_NONE;
 }
@@ -115,7 +117,9 @@ static int proof_fill(struct ledger_step *s, const struct ledger_release *r,
     if (proof == NULL || roots == NULL || path == NULL) {
         return err_origin(-ENOMEM);
     }
-    ledger_ticket_leaf(r, t, &proof->leaves[0]);
+    uint8_t nonce[16];
+    ledger_ticket_nonce(s->l, r, t, nonce);
+    ledger_ticket_leaf(t, nonce, &proof->leaves[0]);
     memcpy(out->leaf, proof->leaves[0].bytes, 32);
     proof->leaves_count = 0;
     proof->chunk = 0;
@@ -190,7 +194,7 @@ static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
                                .first_us = t->first_us,
                                .assurance = (uint32_t)t->assurance};
     memcpy(out->id, t->id.bytes, sizeof out->id);
-    ledger_ticket_nonce(r, t, out->nonce);
+    ledger_ticket_nonce(s->l, r, t, out->nonce);
     int status = ledger_keep(s->arena, t->preferences, &out->preferences);
     status = status ? status : ledger_keep(s->arena, t->first_slug, &out->first_slug);
     if (status == 0 && t->hold) { /* whether what it got came back */

@@ -21,9 +21,22 @@ int ledger_release_load(struct ledger *l, uint64_t space, struct ledger_release 
 {
     struct ledger_key key = ledger_release_key(space, 'L');
     struct span value;
+    struct ledger_open *o = ledger_open_find(l, space);
     int r = ledger_get(l, &key, &value);
-    return r ? r == LEDGER_NONE ? r : err_trace(r)
-             : err_trace(ledger_read_release(value, ret_release));
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    if (o && span_equal(value, (struct span){o->read_bytes, o->read_len})) {
+        *ret_release = o->read;
+        return 0;
+    }
+    r = ledger_read_release(value, ret_release);
+    if (r == 0 && o && value.len <= sizeof o->read_bytes) {
+        memcpy(o->read_bytes, value.ptr, value.len);
+        o->read_len = value.len;
+        o->read = *ret_release;
+    }
+    return err_trace(r);
 }
 
 int ledger_release_find(struct ledger_step *s, struct ledger_release *ret_release)

@@ -147,6 +147,9 @@ struct ledger_open {
     struct draw_slot *listed; /* while its slots are being listed */
     uint32_t listed_count, listed_size;
     struct draw_stock *stock; /* afterwards; free: nobody has it */
+    size_t read_len;          /* the record as it was read last, and what it says: every ticket */
+    uint8_t read_bytes[LEDGER_RELEASE_BYTES]; /* of a rush asks for the same; 0: none yet */
+    struct ledger_release read;
 };
 
 /* -- ledger_release_record.c ------------------------------------------------------------------- */
@@ -276,8 +279,8 @@ size_t ledger_end_due(const struct ledger *l, int64_t now_us, struct arena *aren
                       struct command *out, size_t max);
 int64_t ledger_end_next_us(const struct ledger *l);
 /* The nonce of a ticket's leaf. */
-void ledger_ticket_nonce(const struct ledger_release *r, const struct ledger_ticket *t,
-                         uint8_t ret_nonce[16]);
+void ledger_ticket_nonce(struct ledger *l, const struct ledger_release *r,
+                         const struct ledger_ticket *t, uint8_t ret_nonce[16]);
 /* By an operator: withdrawn, where its owner could.  0, REASON_ERASE_RUNNING, < 0. */
 int ledger_ticket_leave(struct ledger_step *s, struct ledger_release *r,
                         const struct ticket_id *id);
@@ -307,7 +310,11 @@ int ledger_turn_used(struct ledger_step *s, struct ledger_turn *t, uint64_t hold
 int ledger_ticket_load(struct ledger_step *s, uint64_t space, const struct ticket_id *id,
                        struct ledger_ticket *ret_ticket);
 int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger_ticket *t);
-void ledger_ticket_leaf(const struct ledger_release *r, const struct ledger_ticket *t,
+/* `key`, a release's key or seed, ready for messages: hashing its pads each time is half the cost.
+ * Borrowed until the next call. */
+const struct draw_mac *ledger_ticket_mac(struct ledger *l, const uint8_t key[32]);
+void ledger_ticket_forget_macs(struct ledger *l); /* when a key is burned */
+void ledger_ticket_leaf(const struct ledger_ticket *t, const uint8_t nonce[16],
                         struct draw_hash *ret_leaf);
 int ledger_ticket_create(struct ledger_step *s);
 int ledger_ticket_delete(struct ledger_step *s);
@@ -317,8 +324,8 @@ int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot);
  * marks of those that are not. */
 int ledger_ticket_live(struct ledger_step *s, struct ledger_scene *scene, uint64_t except,
                        uint32_t *ret_count);
-void ledger_ticket_id(const struct ledger_release *r, const struct identity *identity,
-                      struct ticket_id *ret_id);
+void ledger_ticket_id(struct ledger *l, const struct ledger_release *r,
+                      const struct identity *identity, struct ticket_id *ret_id);
 /* What holds of a ticket at log time. */
 struct ledger_ticket_now {
     enum ticket_state state;

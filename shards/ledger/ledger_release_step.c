@@ -230,10 +230,12 @@ static int step_seal(struct ledger_step *s, struct ledger_release *r)
     while (status == 0 && chunk.count < RELEASE_STEP) {
         struct ledger_ticket ticket;
         struct draw_hash leaf;
+        uint8_t nonce[16];
         status = ledger_release_next_ticket(s, r, &ticket);
         if (status == 0) {
             first = chunk.count ? first : ticket.id;
-            ledger_ticket_leaf(r, &ticket, &leaf);
+            ledger_ticket_nonce(s->l, r, &ticket, nonce);
+            ledger_ticket_leaf(&ticket, nonce, &leaf);
             draw_tree_add(&tree, &leaf);
             draw_tree_add(&chunk, &leaf);
         }

@@ -41,36 +41,46 @@ int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
-void ledger_ticket_nonce(const struct ledger_release *r, const struct ledger_ticket *t,
-                         uint8_t ret_nonce[16])
+const struct draw_mac *ledger_ticket_mac(struct ledger *l, const uint8_t key[32])
 {
-    struct draw_mac mac;
+    size_t at = key[0] % LEDGER_MACS;
+    if (!l->macs[at].is_set || memcmp(l->macs[at].key, key, sizeof l->macs[at].key) != 0) {
+        memcpy(l->macs[at].key, key, sizeof l->macs[at].key);
+        draw_mac_init(&l->macs[at].mac, key);
+        l->macs[at].is_set = true;
+    }
+    return &l->macs[at].mac;
+}
+
+void ledger_ticket_forget_macs(struct ledger *l)
+{
+    memset(l->macs, 0, sizeof l->macs);
+}
+
+void ledger_ticket_nonce(struct ledger *l, const struct ledger_release *r,
+                         const struct ledger_ticket *t, uint8_t ret_nonce[16])
+{
     if (t->is_burned) {
         memcpy(ret_nonce, t->identity.bytes, 16);
         return;
     }
-    draw_mac_init(&mac, r->release_key);
-    draw_nonce(&mac, &t->id, t->leaf_version, ret_nonce);
+    draw_nonce(ledger_ticket_mac(l, r->release_key), &t->id, t->leaf_version, ret_nonce);
 }
 
-void ledger_ticket_leaf(const struct ledger_release *r, const struct ledger_ticket *t,
+void ledger_ticket_leaf(const struct ledger_ticket *t, const uint8_t nonce[16],
                         struct draw_hash *ret_leaf)
 {
     struct draw_hash preferences;
-    uint8_t nonce[16];
-    ledger_ticket_nonce(r, t, nonce);
     draw_preferences_hash(t->preferences, nonce, &preferences);
     draw_leaf(&t->id, t->leaf_version,
               t->is_leaf_withdrawn ? DRAW_LEAF_WITHDRAWN : DRAW_LEAF_ENTERED, &preferences,
               ret_leaf);
 }
 
-void ledger_ticket_id(const struct ledger_release *r, const struct identity *identity,
-                         struct ticket_id *ret_id)
+void ledger_ticket_id(struct ledger *l, const struct ledger_release *r,
+                      const struct identity *identity, struct ticket_id *ret_id)
 {
-    struct draw_mac mac;
-    draw_mac_init(&mac, r->release_key);
-    draw_ticket_id(&mac, identity, ret_id);
+    draw_ticket_id(ledger_ticket_mac(l, r->release_key), identity, ret_id);
 }
 
 /* -- entitlement ------------------------------------------------------------------------------- */
@@ -86,7 +96,7 @@ static int ticket_mark_is_live(struct ledger_step *s, uint64_t space, bool *ret_
     if (r || ledger_release_is_over(&release)) {
         return r == LEDGER_NONE ? 0 : err_trace(r);
     }
-    ledger_ticket_id(&release, &s->c->identity, &id);
+    ledger_ticket_id(s->l, &release, &s->c->identity, &id);
     r = ledger_ticket_load(s, space, &id, &ticket);
     if (r) {
         return r == LEDGER_NONE ? 0 : err_trace(r);
@@ -283,10 +293,9 @@ static void ticket_make(struct ledger_step *s, struct ticket_scene *t)
 /* A late one takes its place in the order at once: the seed is known. */
 static int ticket_place(struct ledger_step *s, const struct ticket_scene *t)
 {
-    struct draw_mac mac;
-    draw_mac_init(&mac, t->release.seed);
-    struct ledger_key key = ledger_release_key_order(
-        t->release.space, t->ticket.cohort, draw_rank(&mac, &t->ticket.id), &t->ticket.id);
+    uint64_t rank = draw_rank(ledger_ticket_mac(s->l, t->release.seed), &t->ticket.id);
+    struct ledger_key key =
+        ledger_release_key_order(t->release.space, t->ticket.cohort, rank, &t->ticket.id);
     return err_trace(ledger_release_put_bytes(s, &key, (struct span){0}));
 }
 
@@ -329,7 +338,7 @@ static int ticket_open(struct ledger_step *s, struct ticket_scene *t)
         return err_trace(r);
     }
     struct ticket_id id;
-    ledger_ticket_id(&t->release, &s->c->identity, &id);
+    ledger_ticket_id(s->l, &t->release, &s->c->identity, &id);
     t->ticket = (struct ledger_ticket){.id = id};
     struct ledger_ticket found;
     r = ledger_ticket_load(s, t->release.space, &id, &found);
@@ -488,7 +497,7 @@ int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot)
     if (r) {
         return err_trace(r);
     }
-    ledger_ticket_id(&release, &s->c->identity, &ticket.id);
+    ledger_ticket_id(s->l, &release, &s->c->identity, &ticket.id);
     ticket.preferences = (struct span){preferences, ticket_wishes(s, preferences)};
     release.phase = ticket.cohort ? PHASE_SERVING : PHASE_ENTRY; /* as it was then */
     return err_trace(ticket_answer(s, &release, &ticket));
@@ -505,7 +514,7 @@ int ledger_ticket_pick(struct ledger_step *s, struct ledger_release *r, struct l
         ledger_refuse(s, REASON_RELEASE_UNKNOWN);
         return status == LEDGER_NONE ? LEDGER_ANSWERED : err_trace(status);
     }
-    ledger_ticket_id(r, &s->c->identity, &own);
+    ledger_ticket_id(s->l, r, &s->c->identity, &own);
     id = own;
     if (named.len > 0) {
         memcpy(id.bytes, named.ptr, sizeof id.bytes);

@@ -139,9 +139,9 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
                                 .version = t->version,
                                 .log_index = t->log_index};
     memcpy(out->id, t->id.bytes, sizeof out->id);
-    ledger_ticket_leaf(r, t, &leaf);
+    ledger_ticket_nonce(s->l, r, t, out->nonce);
+    ledger_ticket_leaf(t, out->nonce, &leaf);
     memcpy(out->leaf, leaf.bytes, sizeof out->leaf);
-    ledger_ticket_nonce(r, t, out->nonce);
     memcpy(out->manifest_hash, r->manifest_hash, sizeof out->manifest_hash);
     int status = ticket_view_wishes(s, t, out); /* before other records are looked at */
     status = status ? status : ledger_ticket_now(s, r, t, &now);
@@ -159,9 +159,7 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
     out->act_by_us = is_acting ? t->act_by_us : 0;
     out->is_ranked = r->phase >= PHASE_RANKING && r->phase != PHASE_CANCELLED;
     if (out->is_ranked) {
-        struct draw_mac mac;
-        draw_mac_init(&mac, r->seed);
-        out->rank = draw_rank(&mac, &t->id);
+        out->rank = draw_rank(ledger_ticket_mac(s->l, r->seed), &t->id);
         out->ahead = ticket_ahead(r, t, out->rank);
     }
     *ret_view = out;
