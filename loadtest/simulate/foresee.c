@@ -15,7 +15,7 @@
 #define FORESEE_KEYS    256    /* of one hint */
 #define FORESEE_OF_CLIENT 3    /* keys */
 #define FORESEE_ROUND   8      /* calls of a round that are worth it */
-#define FORESEE_SOON    2048   /* clients at once: their records find room in the cache */
+#define FORESEE_SOON    4096   /* clients at once: their records find room in the cache */
 
 struct foresee {
     struct ledger_key bytes[FORESEE_KEYS];
@@ -43,17 +43,19 @@ static bool foresee_release(struct world *w, struct ledger_release *ret_release)
            ledger_release_load(w->ledger, space, ret_release) == 0;
 }
 
-/* Account, index and ticket. */
+/* Account, index and ticket; once nobody enters any more people only look at their tickets. */
 static void foresee_client(struct world *w, struct foresee *f, const struct ledger_release *release,
                            uint32_t client)
 {
     struct identity identity = world_identity(w, crowd_client(w->crowd, client)->identity);
     struct routing_key at = ledger_identity_key(span_of("city"), &identity);
-    foresee_key(f, ledger_key_account(at, &identity));
-    foresee_key(f, ledger_key_index(&identity, (struct span){0}));
+    if (release == NULL || release->phase <= PHASE_ENTRY || release->cohort_us > 0) {
+        foresee_key(f, ledger_key_account(at, &identity));
+        foresee_key(f, ledger_key_index(&identity, (struct span){0}));
+    }
     if (release) {
         struct ticket_id id;
-        ledger_ticket_id(release, &identity, &id);
+        ledger_ticket_id(w->ledger, release, &identity, &id);
         foresee_key(f, ledger_release_key_ticket(release->space, &id));
     }
     if (f->count + FORESEE_OF_CLIENT > FORESEE_KEYS) {

@@ -5,9 +5,9 @@
  *   inner nodes: a child each, whose keys are not lower; the first entry is lower than all keys
  * With millions of records each line of a node is far away: a search asks for all of a node's
  * numbers at once, then reads them, so that it waits once a node and not once a comparison.
- * Owns its nodes and records.  Fails: -ENOMEM from put().
+ * Owns its nodes and records.  Fails: -ENOMEM from put().  simbook_hint.c asks memory ahead.
  * Not balanced on removal: an emptied leaf stays and is stepped over; a simulation is short. */
-#include "simulate/simbook.h"
+#include "simulate/simbook_inside.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,40 +18,20 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define SIMBOOK_FAN    64
 #define SIMBOOK_GRAIN  8
 #define SIMBOOK_HUGE   ((size_t)2 << 20)
 #define SIMBOOK_SLAB   ((size_t)32 << 20)
 #define SIMBOOK_DEPTH  12
-#define SIMBOOK_PREFIX 40 /* bytes that a node knows of all its keys, at most */
 #define SIMBOOK_SHARED 4  /* more bytes in common than this make a longer prefix worth its work */
-#define SIMBOOK_RANK   21 /* where a rank stands in the keys of a release's order */
 #define SIMBOOK_AHEAD  8  /* records that next() asks for ahead */
 #define SIMBOOK_MEMO   ((size_t)64) /* places at first */
-#define SIMBOOK_LINE   8  /* numbers in a line of the cache */
+#define SIMBOOK_HOPS   2  /* leaves behind the one in the memo that are tried */
 
 /* Records lie close together in huge pages: half the memory of malloc(), a third of the misses. */
 struct simbook_slab {
     struct simbook_slab *next;
-    uint8_t pad[8];
+    uint8_t pad[SIMBOOK_LINE - sizeof(void *)];
     uint8_t bytes[];
-};
-
-struct simbook_record {
-    uint16_t value_len;
-    uint8_t key_len;
-    uint8_t bytes[]; /* key, value */
-};
-
-struct simbook_node {
-    bool is_leaf;
-    uint8_t count;
-    uint8_t prefix_len;
-    uint8_t prefix[SIMBOOK_PREFIX];              /* of all its keys */
-    struct simbook_node *next;                   /* of a leaf */
-    uint64_t heads[SIMBOOK_FAN];                 /* 8 bytes behind the prefix, filled up with 0 */
-    struct simbook_record *records[SIMBOOK_FAN]; /* inner: the key alone; the first has none */
-    struct simbook_node *children[];             /* of an inner node */
 };
 
 /* Where a search went. */
@@ -66,57 +46,15 @@ static struct span simbook_key(const struct simbook_record *r)
     return (struct span){r->bytes, r->key_len};
 }
 
-static uint64_t simbook_head(struct span key, size_t from)
-{
-    uint64_t v = 0;
-    if (from + sizeof v <= key.len) {
-        memcpy(&v, key.ptr + from, sizeof v);
-    } else if (from < key.len) {
-        memcpy(&v, key.ptr + from, key.len - from);
-    }
-    return __builtin_bswap64(v);
-}
-
 static int simbook_compare(struct span a, struct span b)
 {
     int order = memcmp(a.ptr, b.ptr, a.len < b.len ? a.len : b.len);
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* The first entry of heads[from, to) that is not lower than `head`. */
-static uint32_t simbook_lower_head(const struct simbook_node *n, uint32_t from, uint32_t to,
-                                   uint64_t head)
-{
-    while (from < to) {
-        uint32_t middle = (from + to) / 2;
-        bool is_lower = n->heads[middle] < head;
-        from = is_lower ? middle + 1 : from;
-        to = is_lower ? to : middle;
-    }
-    return from;
-}
-
 static uint32_t simbook_first(const struct simbook_node *n)
 {
     return n->is_leaf ? 0 : 1;
-}
-
-/* How the key's beginning is to the node's prefix: < 0, 0 or > 0. */
-static int simbook_prefix_order(const struct simbook_node *n, struct span key)
-{
-    size_t len = key.len < n->prefix_len ? key.len : n->prefix_len;
-    int order = memcmp(key.ptr, n->prefix, len);
-    return order ? order : len < n->prefix_len ? -1 : 0;
-}
-
-/* All lines of the node are wanted: one wait for them, not one after the other. */
-static void simbook_fetch(const struct simbook_node *n)
-{
-    __builtin_prefetch(n);
-    for (uint32_t i = 0; i < SIMBOOK_FAN; i += SIMBOOK_LINE) {
-        __builtin_prefetch(&n->heads[i]);
-        __builtin_prefetch(n->is_leaf ? (const void *)&n->records[i] : &n->children[i]);
-    }
 }
 
 /* The first entry that is not lower than the key, of an inner node from the second on; is it the
@@ -173,15 +111,10 @@ static size_t simbook_class(size_t size)
     return (size + SIMBOOK_GRAIN - 1) / SIMBOOK_GRAIN;
 }
 
-static void *simbook_alloc(struct simbook *s, size_t size)
+/* Of a slab, at a multiple of `align`. */
+static void *simbook_cut(struct simbook *s, size_t bytes, size_t align)
 {
-    size_t class = simbook_class(size), bytes = class * SIMBOOK_GRAIN;
-    CHECK(class < SIMBOOK_CLASSES);
-    void *free_one = s->free[class];
-    if (free_one) {
-        memcpy(&s->free[class], free_one, sizeof s->free[class]);
-        return free_one;
-    }
+    s->slab_used = (s->slab_used + align - 1) & ~(align - 1);
     if (s->slab == NULL || s->slab_used + bytes > SIMBOOK_SLAB) {
         struct simbook_slab *slab = aligned_alloc(SIMBOOK_HUGE, SIMBOOK_SLAB);
         if (slab == NULL) {
@@ -197,6 +130,18 @@ static void *simbook_alloc(struct simbook *s, size_t size)
     return made;
 }
 
+static void *simbook_alloc(struct simbook *s, size_t size)
+{
+    size_t class = simbook_class(size);
+    CHECK(class < SIMBOOK_CLASSES);
+    void *free_one = s->free[class];
+    if (free_one) {
+        memcpy(&s->free[class], free_one, sizeof s->free[class]);
+        return free_one;
+    }
+    return simbook_cut(s, class * SIMBOOK_GRAIN, SIMBOOK_GRAIN);
+}
+
 static void simbook_give_back(struct simbook *s, struct simbook_record *r)
 {
     size_t class = simbook_class(sizeof *r + r->key_len + r->value_len);
@@ -204,45 +149,37 @@ static void simbook_give_back(struct simbook *s, struct simbook_record *r)
     s->free[class] = r;
 }
 
-/* The memo's place for a key.  Positions are hashes, and where they are not (0), ranks follow, so
- * neighbours among millions share a place and the places are used alike. */
-static struct simbook_node **simbook_memo(struct simbook *s, struct span key)
-{
-    uint64_t position = simbook_head(key, 8);
-    uint64_t spread = position ? position : simbook_head(key, SIMBOOK_RANK);
-    uint64_t space = simbook_head(key, 0) * UINT64_C(0x9e3779b97f4a7c15);
-    return &s->memo[(spread + space) >> s->memo_shift];
-}
-
-/* As many places as leaves, or more.  What was known is forgotten. */
+/* Of each kind as many places as leaves, or more.  What was known is forgotten. */
 static int simbook_widen(struct simbook *s)
 {
     size_t size = s->memo ? (size_t)1 << (64 - s->memo_shift + 1) : SIMBOOK_MEMO;
-    struct simbook_node **memo = calloc(size, sizeof(struct simbook_node *));
+    struct simbook_node **memo = calloc(size * SIMBOOK_KINDS, sizeof(struct simbook_node *));
     if (memo == NULL) {
         return err_origin(-ENOMEM);
     }
     free(s->memo);
     s->memo = memo;
     s->memo_shift = 64 - (uint32_t)__builtin_ctzll(size);
-    s->memo_full = size * SIMBOOK_FAN / 4;
+    s->memo_full = size * SIMBOOK_FAN / 2;
     return 0;
 }
 
 /* The leaf in which the key is, or between whose keys it belongs, and simbook_lower() of it.
  * Leaves never go, and each has an interval of its own, so one found before is right as long as the
- * key lies inside. */
+ * key lies inside.  A place is about as wide as a leaf: what begins in one goes on in the next, so
+ * the lower one is kept. */
 static struct simbook_node *simbook_home(struct simbook *s, struct span key, uint32_t *ret_at,
                                          bool *ret_is_own)
 {
     struct simbook_path p;
     struct simbook_node **memo = simbook_memo(s, key), *n = *memo;
-    if (n) {
+    for (uint32_t hops = 0; n && hops <= SIMBOOK_HOPS; hops++) {
         simbook_fetch(n);
         *ret_at = simbook_lower(n, key, ret_is_own);
         if (*ret_at < n->count && (*ret_at > 0 || *ret_is_own)) {
             return n;
         }
+        n = *ret_at == n->count ? n->next : NULL;
     }
     *memo = n = simbook_leaf(s, key, &p);
     *ret_at = simbook_lower(n, key, ret_is_own);
@@ -252,7 +189,7 @@ static struct simbook_node *simbook_home(struct simbook *s, struct span key, uin
 static struct simbook_node *simbook_node(struct simbook *s, bool is_leaf)
 {
     size_t children = is_leaf ? 0 : SIMBOOK_FAN * sizeof(struct simbook_node *);
-    struct simbook_node *n = simbook_alloc(s, sizeof *n + children);
+    struct simbook_node *n = simbook_cut(s, sizeof *n + children, SIMBOOK_LINE);
     if (n) {
         n->is_leaf = is_leaf;
         n->count = 0;
@@ -452,7 +389,7 @@ static int simbook_get(void *self, struct span key, struct span *ret_value)
 static int simbook_put(void *self, struct span key, struct span value)
 {
     struct simbook *s = self;
-    struct simbook_path p;
+    struct simbook_path p = {.depth = 0};
     uint32_t at;
     bool is_there;
     struct simbook_node *n = simbook_home(s, key, &at, &is_there);
@@ -479,6 +416,7 @@ static int simbook_put(void *self, struct span key, struct span value)
     }
     s->count++;
     s->bytes += key.len;
+    s->walked = NULL;
     if (s->count > s->memo_full && simbook_widen(s)) {
         return err_trace(-ENOMEM);
     }
@@ -498,6 +436,7 @@ static int simbook_del(void *self, struct span key)
         simbook_give_back(s, n->records[at]);
         simbook_shift(n, at, n, at + 1);
         n->count--;
+        s->walked = NULL;
     }
     return 0;
 }
@@ -505,14 +444,20 @@ static int simbook_del(void *self, struct span key)
 static int simbook_next(void *self, struct span from, bool exclusive, struct span *ret_key,
                         struct span *ret_value)
 {
-    uint32_t at;
-    bool is_there;
-    const struct simbook_node *n = simbook_home(self, from, &at, &is_there);
+    struct simbook *s = self;
+    const struct simbook_node *n = s->walked;
+    uint32_t at = s->walked_at;
+    bool is_there = n && simbook_compare(simbook_key(n->records[at]), from) == 0;
+    if (!is_there) { /* else a walk goes on */
+        n = simbook_home(s, from, &at, &is_there);
+    }
     at += exclusive && is_there;
     while (n && at >= n->count) {
         n = n->next;
         at = 0;
     }
+    s->walked = n;
+    s->walked_at = at;
     if (n == NULL) {
         return 1;
     }
@@ -522,29 +467,6 @@ static int simbook_next(void *self, struct span from, bool exclusive, struct spa
     *ret_key = simbook_key(n->records[at]);
     *ret_value = simbook_value(n->records[at]);
     return 0;
-}
-
-/* In three passes, so that what one waits for the next finds. */
-void simbook_hint(struct simbook *s, const struct span *keys, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(simbook_memo(s, keys[i]));
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct simbook_node *n = *simbook_memo(s, keys[i]);
-        if (n) {
-            simbook_fetch(n);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct simbook_node *n = *simbook_memo(s, keys[i]);
-        uint32_t at = n && simbook_prefix_order(n, keys[i]) == 0
-                          ? simbook_lower_head(n, 0, n->count, simbook_head(keys[i], n->prefix_len))
-                          : SIMBOOK_FAN;
-        if (at < SIMBOOK_FAN && at < n->count) {
-            __builtin_prefetch(n->records[at]);
-        }
-    }
 }
 
 int simbook_init(struct simbook *s)

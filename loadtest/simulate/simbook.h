@@ -17,8 +17,10 @@ struct simbook {
     size_t slab_used;
     void *free[SIMBOOK_CLASSES]; /* given back, by size */
     struct simbook_node **memo; /* leaves found lately, by space and position */
-    uint32_t memo_shift;        /* 2^(64 - memo_shift) of them */
+    uint32_t memo_shift;        /* 2^(64 - memo_shift) of them for each kind of space */
     size_t memo_full;           /* records beyond which there should be more */
+    const struct simbook_node *walked; /* where next() was last; NULL: leaves changed since */
+    uint32_t walked_at;
     struct book book;     /* borrow it: &s->book */
     size_t count;         /* records */
     size_t bytes;         /* of keys and values */
