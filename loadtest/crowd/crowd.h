@@ -104,6 +104,7 @@ struct crowd_scenario {
     uint32_t populations_count;
     uint32_t clients_count;    /* all devices */
     uint32_t identities_count; /* all different ones */
+    bool by_turn;              /* served by turns, not by preference */
 };
 
 /* Where mistakes go: "FILE:LINE: what", without line end. */

@@ -23,6 +23,7 @@ static const struct scenario_key scenario_keys[] = {
     {"run", S(run_us), SCENARIO_TIME, SECOND, DAYS(7), "1 s to 7 d"},
     {"wishes", S(wishes), SCENARIO_COUNT, 1, 8, "1 to 8"},
     {"timeout", S(timeout_us), SCENARIO_TIME, 10000, 60 * SECOND, "10 ms to 1 min"},
+    {"by_turn", S(by_turn), SCENARIO_YESNO, 0, 0, ""},
     {"capacity", S(capacity), SCENARIO_COUNT, 1, 1000000, "1 to 1,000,000 requests a second"},
 };
 #undef S

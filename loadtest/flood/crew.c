@@ -299,7 +299,9 @@ static int crew_linger(struct crew *c)
  * closes changes no share (but where somebody gives slots back; then the plan is a full one). */
 static bool crew_is_settled(struct crew *c)
 {
-    int64_t served_us = c->plan->window_us + (int64_t)c->plan->scenario.grace_us;
+    bool is_fcfs = c->plan->scenario.mode == CROWD_FCFS; /* nothing is sealed, nor served later */
+    int64_t served_us =
+        c->plan->window_us + (is_fcfs ? 0 : (int64_t)c->plan->scenario.grace_us);
     if (c->plan->is_full || c->now_us < served_us + CREW_SETTLE_US ||
         c->now_us < c->looked_us + CREW_LOOK_US) {
         return false;

@@ -34,12 +34,18 @@ static void crew_same_id(const char *hold, char out[CREW_UUID_MAX])
     crew_format_id(a, b, out);
 }
 
+/* First come, first served knows no turns. */
+static bool crew_is_by_turn(const struct crew *c)
+{
+    return c->plan->scenario.by_turn && c->plan->scenario.mode != CROWD_FCFS;
+}
+
 static const char *crew_pack_list(struct crew *c, uint8_t *out, size_t *ret_len)
 {
     Fairslot__V1__ListSlotsRequest q = FAIRSLOT__V1__LIST_SLOTS_REQUEST__INIT;
     q.parent = (char *)c->plan->pool;
     q.free_only = true;
-    q.page_size = 20;
+    q.page_size = crew_is_by_turn(c) ? 1000 : 20; /* holders of turns choose at once */
     *ret_len = protobuf_c_message_pack(&q.base, out);
     return "/fairslot.v1.CatalogService/ListSlots";
 }
@@ -74,9 +80,11 @@ static const char *crew_pack_hold(struct crew *c, const struct crowd_event *e, u
                                   size_t *ret_len)
 {
     Fairslot__V1__CreateHoldRequest q = FAIRSLOT__V1__CREATE_HOLD_REQUEST__INIT;
-    char request_id[CREW_UUID_MAX];
+    char request_id[CREW_UUID_MAX], ticket[224];
     crew_request_id(c, request_id);
     CHECK(e->slot < c->plan->slots_count);
+    snprintf(ticket, sizeof ticket, "%s/tickets/me", c->plan->release);
+    q.ticket = crew_is_by_turn(c) ? ticket : q.ticket;
     q.parent = (char *)c->plan->pool;
     q.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SLOT;
     q.slot = c->plan->slots[e->slot];

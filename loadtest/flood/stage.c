@@ -148,7 +148,10 @@ static int stage_release(struct stage *s, struct plan *plan, int64_t first_s, in
     release.slots_end_time = &last;
     release.serving = FAIRSLOT__V1__RELEASE__SERVING__SERVING_FIRST_COME;
     if (plan->scenario.mode != CROWD_FCFS) {
-        release.serving = FAIRSLOT__V1__RELEASE__SERVING__SERVING_BY_PREFERENCE;
+        release.serving = plan->scenario.by_turn
+                              ? FAIRSLOT__V1__RELEASE__SERVING__SERVING_BY_TURN
+                              : FAIRSLOT__V1__RELEASE__SERVING__SERVING_BY_PREFERENCE;
+        release.turn_length = plan->scenario.by_turn ? &accept : NULL;
         release.entry_grace = &grace;
         release.accept_length = &accept;
         release.cohort_length = plan->scenario.cohort_us ? &cohort : NULL;

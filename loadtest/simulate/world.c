@@ -136,7 +136,9 @@ static int world_release(struct world *w)
     int64_t close = WORLD_OPEN_US + scenario_window_us(s);
     uint8_t secret[RELEASE_SECRET];
     struct release_policy policy = {
-        .serving = RELEASE_BY_PREFERENCE, .entry_open_us = WORLD_OPEN_US, .entry_close_us = close,
+        .serving = s->by_turn ? RELEASE_BY_TURN : RELEASE_BY_PREFERENCE,
+        .turn_us = s->by_turn ? (int64_t)s->accept_us : 0,
+        .entry_open_us = WORLD_OPEN_US, .entry_close_us = close,
         .entry_grace_us = (int64_t)s->grace_us, .cohort_us = (int64_t)s->cohort_us,
         .accept_us = (int64_t)s->accept_us, .slots_from_us = WORLD_SLOTS_US,
         .slots_to_us = WORLD_SLOTS_US + (int64_t)(s->slots / WORLD_DESKS + 1) * WORLD_SLOT_US};
@@ -173,7 +175,8 @@ int world_init(struct world *w, const struct crowd_scenario *scenario, uint64_t 
     arena_init(&w->arena, 4 << 20);
     arena_init(&w->due_arena, 1 << 20);
     struct fairq_options options = {.weights = {8, 4, 2, 1}, .waiting_per_identity = WORLD_WAITING,
-                                    .identities_max = scenario->identities_count + 1};
+                                    .identities_max = scenario->identities_count + 1,
+                                    .groups_max = CROWD_POPULATIONS_MAX};
     int r = simbook_init(&w->book);
     r = r ? r : fairq_new(&options, &w->queue);
     r = r ? r : ledger_new(&w->book.book, &w->ledger);

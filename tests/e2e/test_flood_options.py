@@ -150,6 +150,15 @@ def test_the_shard_is_asked_itself():
     assert code == 4 and report is None and 'cannot connect to the shard' in said, (code, said)
 
 
+def test_served_by_turns():
+    """Each turn names a slot of its own choice; holders who choose one slot at once ask again."""
+    turns = DAY.replace('grace =', 'by_turn = yes\ngrace =')
+    code, report, said = flood(PAIR, file=day('turns.ini', turns))
+    assert code == 0 and accounted(report) and report['audit']['done'], said
+    assert 0 < report['audit']['taken'] == report['audit']['reservations'], report['audit']
+    assert report['audit']['order_wrong'] == 0, report['audit']
+
+
 def test_round_trips_take_their_time():
     """First come first served: whoever is near wins, and the report has it."""
     far = DAY.replace('kind = people', 'kind = people\nrtt = 300 ms').replace(

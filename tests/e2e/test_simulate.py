@@ -58,6 +58,22 @@ def check_days():
        'what sellers cancel goes to standby', sellers['audit'])
 
 
+def check_turns():
+    """The same release, served by turns: a turn finds its slot, and speed buys nothing either."""
+    with open(os.path.join(SCENARIOS, 'munich-release.ini'), encoding='utf-8') as f:
+        text = f.read().replace('mode = live', 'mode = live\nby_turn = yes')
+    with tempfile.NamedTemporaryFile('w', suffix='.ini', encoding='utf-8') as f:
+        f.write(text)
+        f.flush()
+        r = simulate('--scenario', f.name, '--seed', '7', '--json')
+    turns = json.loads(r.stdout) if r.returncode == 0 else {'failed': r.stderr}
+    ok(turns.get('audit') == {'taken': 300, 'oversold': 0, 'double_booked': 0, 'offers_expired': 0}
+       and turns['requests']['unaccounted'] == 0, 'by turns: every slot is given', turns)
+    low, high = turns.get('fair_range', (1, 0))
+    ok(low <= turns.get('bot_slots', -1) <= high and turns['fairness']['arrival_chi2'] < 28,
+       'by turns: who came first has no better place', turns)
+
+
 def check_seeds():
     words = ('--seed', '20261126', '--seeds', '20' if SLOW else '40')
     live = day('munich-release', *words)
@@ -115,6 +131,7 @@ def check_bad():
 
 check_bad()
 check_days()
+check_turns()
 check_seeds()
 check_national()
 print(f'1..{count}')
