@@ -39,7 +39,8 @@ def day(kit, server, data, seed, *words):
     run = subprocess.run(
         [kit.FAIRSLOT, "flood", "--scenario",
          os.path.join(kit.ROOT, "loadtest", "scenarios", "munich-release.ini"), "--target",
-         server.address, "--issuer", data, "--seed", str(seed), "--json", out, *hasten, *words],
+         server.address, "--issuer", data, "--prepared", os.path.join(data, "day.tokens"),
+         "--seed", str(seed), "--json", out, *hasten, *words],
         capture_output=True, text=True, preexec_fn=kit.pin(1))
     if run.returncode != 0:
         raise SystemExit("figures: munich: " + run.stderr[-2000:])
