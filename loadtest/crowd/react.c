@@ -6,7 +6,8 @@
  * What kinds differ in is numbers of their population (scenario_keys.c), not branches here.
  * Owns: nothing.  Fails: never; an answer that fits no state changes nothing.
  * Invariants: each random number is the client's own, counted; one chain of POLLs a client; an
- * answer to a clock's request starts no chain. */
+ * answer to a clock's request starts no chain; who holds something ends by its CONFIRM or DROP
+ * alone, though what it asked before is answered later; who has a reservation has won. */
 #include "base/check.h"
 #include "crowd/crowd_inside.h"
 
@@ -159,6 +160,15 @@ static void react_end(struct crowd *c, struct crowd_client *who, enum crowd_stat
     }
 }
 
+/* It gave up, and then what it asked for before is granted: nobody leaves that lying. */
+static void react_reopen(struct crowd *c, struct crowd_client *who)
+{
+    if (who->state == CROWD_LOST) {
+        who->state = CROWD_LOOKING;
+        c->open_count++;
+    }
+}
+
 static void react_waste(struct crowd *c, struct crowd_client *who)
 {
     who->is_waste = 1;
@@ -170,9 +180,11 @@ static void react_held(struct crowd *c, uint32_t client, int64_t now_us)
 {
     struct crowd_client *who = crowd_at(c, client);
     const struct crowd_population *p = crowd_population(c, who);
-    if (!crowd_is_open(who) || who->state == CROWD_HOLDING) {
-        return; /* on its other device, or by its clock */
+    bool is_known = who->state == CROWD_WON || who->state == CROWD_HOLDING;
+    if (is_known || (who->state == CROWD_LOST && who->is_waste)) {
+        return; /* on its other device, or by its clock; or it sits on it */
     }
+    react_reopen(c, who);
     react_decide(c, who, now_us);
     who->state = CROWD_HOLDING;
     who->holds++;
@@ -191,7 +203,8 @@ static void react_won(struct crowd *c, uint32_t client, int64_t now_us)
 {
     struct crowd_client *who = crowd_at(c, client);
     const struct crowd_population *p = crowd_population(c, who);
-    if (!crowd_is_open(who)) {
+    react_reopen(c, who);
+    if (who->state == CROWD_WON) {
         return;
     }
     react_end(c, who, CROWD_WON, now_us);
@@ -382,6 +395,17 @@ static void react_done(struct crowd *c, const struct crowd_event *e, int64_t now
     }
 }
 
+/* Is this no none at all?  Of a ticket that it has already a late request says nothing; of a
+ * reservation that could not be cancelled neither; and who holds a slot learns from what it asked
+ * before only that it may not have a second one. */
+static bool react_is_moot(const struct crowd_client *who, const struct crowd_event *e)
+{
+    bool is_paper = e->act == CROWD_ACT_CONFIRM || e->act == CROWD_ACT_DROP;
+    return e->act == CROWD_ACT_CANCEL || e->act == CROWD_ACT_WISHES ||
+           (e->act == CROWD_ACT_TICKET && who->has_entered) ||
+           (who->state == CROWD_HOLDING && !is_paper);
+}
+
 /* A no, or no answer: what is tried again. */
 static void react_no(struct crowd *c, const struct crowd_event *e, int64_t now_us,
                      const struct crowd_say *say)
@@ -393,10 +417,7 @@ static void react_no(struct crowd *c, const struct crowd_event *e, int64_t now_u
         break;
     case CROWD_OVER:
     case CROWD_FORBIDDEN:
-        /* Of a ticket that it has already, a late request says nothing; of a reservation that
-         * could not be cancelled neither. */
-        if (e->act != CROWD_ACT_CANCEL && e->act != CROWD_ACT_WISHES &&
-            !(e->act == CROWD_ACT_TICKET && who->has_entered)) {
+        if (!react_is_moot(who, e)) {
             react_end(c, who, CROWD_LOST, now_us);
         }
         break;

@@ -271,17 +271,36 @@ static bool crew_alive(struct crew *c)
     return c->dead_since_us == INT64_MIN || c->now_us - c->dead_since_us <= CREW_LOST_US;
 }
 
-/* Those under way when the run ends are cancelled, and counted so. */
+/* Is something under way that changes who has what?  Whoever gives up waiting for that answer does
+ * not know what the shard has. */
+static bool crew_has_change(const struct crew *c)
+{
+    for (const struct list *at = c->shots.next; at != &c->shots; at = at->next) {
+        const struct shot *s = CONTAINER_OF(at, struct shot, link);
+        if (s->event.act >= CROWD_ACT_HOLD && !s->is_overdue) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those under way when the run ends are cancelled, and counted so: confirmations only when their
+ * own time is over, but with ^C. */
 static int crew_linger(struct crew *c)
 {
     int64_t until = crew_time(c) + CREW_LINGER_US;
+    int64_t patience = crew_time(c) + (int64_t)c->plan->scenario.timeout_us + CREW_LINGER_US;
     int r = 0;
     bool is_cancelling = false;
     while (r == 0 && c->shots_count > 0 && c->loop.conns_open > 0) {
         c->now_us = crew_time(c);
-        if (c->now_us > until && !is_cancelling) {
+        bool waits = !*c->stop && c->now_us < patience && c->now_us > until && !is_cancelling &&
+                     crew_has_change(c);
+        if (waits) {
+            crew_overdue(c);
+        } else if (c->now_us > until && !is_cancelling) {
             is_cancelling = true;
-            until += CREW_LINGER_US;
+            until = c->now_us + CREW_LINGER_US;
             for (struct list *at = c->shots.next; at != &c->shots; at = at->next) {
                 struct shot *s = CONTAINER_OF(at, struct shot, link);
                 wire_request_cancel(s->request);

@@ -43,12 +43,19 @@ static void crew_keep(struct crew *c, uint32_t client, const char *name)
     snprintf(mine->paper, sizeof mine->paper, "%s", id ? id + 1 : name);
 }
 
+/* It holds or has won: its paper is what it confirms or cancels, whatever is answered late. */
+static bool crew_has_paper(const struct crew *c, uint32_t client)
+{
+    enum crowd_state state = (enum crowd_state)crowd_client(c->crowd, client)->state;
+    return state == CROWD_HOLDING || state == CROWD_WON;
+}
+
 static void crew_ticket(struct crew *c, struct shot *s, const Fairslot__V1__Ticket *t)
 {
     c->plan->told[crowd_client(c->crowd, s->event.client)->identity] = 1;
     switch (t->state) {
     case FAIRSLOT__V1__TICKET__STATE__STATE_OFFERED:
-        if (crowd_client(c->crowd, s->event.client)->state < CROWD_HOLDING) {
+        if (!crew_has_paper(c, s->event.client)) { /* one who came up from standby has none */
             crew_keep(c, s->event.client, t->hold);
         }
         s->say.answer = CROWD_OFFERED;
@@ -133,20 +140,9 @@ static enum crowd_answer crew_reason(const char *reason)
         const char *reason;
         enum crowd_answer answer;
     } table[] = {
-        {"SLOT_TAKEN", CROWD_TAKEN},
-        {"RELEASE_SEALED", CROWD_OVER},
-        {"RELEASE_ENDED", CROWD_OVER},
-        {"TICKET_UNKNOWN", CROWD_OVER},
-        {"TICKET_ENDED", CROWD_OVER},
-        {"HOLD_EXPIRED", CROWD_OVER},
-        {"HOLD_ENDED", CROWD_OVER},
-        {"RESERVATION_ENDED", CROWD_OVER},
-        {"ASSURANCE_TOO_LOW", CROWD_FORBIDDEN},
-        {"COOL_DOWN", CROWD_FORBIDDEN},
-        {"IDENTITY_QUOTA", CROWD_FORBIDDEN},
-        {"TOKEN_INVALID", CROWD_FORBIDDEN},
-        {"TOKEN_EXPIRED", CROWD_FORBIDDEN},
-        {"ISSUER_UNKNOWN", CROWD_FORBIDDEN},
+#define CREW_REASON(reason, answer) {#reason, CROWD_##answer},
+        CROWD_REASONS(CREW_REASON)
+#undef CREW_REASON
     };
     for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
         if (strcmp(table[i].reason, reason) == 0) {

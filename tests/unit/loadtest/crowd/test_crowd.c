@@ -334,6 +334,85 @@ static void test_a_turn(void)
     crowd_free(c);
 }
 
+/* A bot that asks by its clock has two requests under way: HOLD and HOLD. */
+static struct crowd *two_holds(struct crowd_event *ret_first, struct crowd_event *ret_second)
+{
+    static const char text[] = "[scenario]\nmode = fcfs\n[population x]\nkind = bots\n"
+                               "identities = 1\nreload = 0 %\ninterval = 10 ms\n";
+    struct crowd_scenario s;
+    struct crowd_report report = {tell, NULL, 0};
+    struct crowd *c = NULL;
+    OK(scenario_read((struct span){(const uint8_t *)text, sizeof text - 1}, "t.ini", &report,
+                     &s) == 0);
+    OK(crowd_new(&s, 9, 0, 1, &c) == 0);
+    *ret_first = ask(c);
+    *ret_second = ask(c);
+    EQ(ret_first->act, CROWD_ACT_HOLD);
+    EQ(ret_second->act, CROWD_ACT_HOLD);
+    return c;
+}
+
+static struct crowd_event ask_confirm(struct crowd *c)
+{
+    struct crowd_event e = ask(c);
+    while (e.act == CROWD_ACT_HOLD) {
+        e = ask(c);
+    }
+    EQ(e.act, CROWD_ACT_CONFIRM);
+    return e;
+}
+
+/* "You may not have a second one" is no "you have lost the first": the answers of requests that
+ * were under way when it got its hold say nothing, in whatever order they come. */
+static void test_a_late_no_loses_no_hold(void)
+{
+    static const enum crowd_answer no[] = {CROWD_FORBIDDEN, CROWD_OVER, CROWD_TAKEN,
+                                           CROWD_REFUSED, CROWD_TIMED_OUT, CROWD_NOTHING};
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        struct crowd_event first, second;
+        struct crowd *c = two_holds(&first, &second);
+        say(c, &first, CROWD_HELD);
+        struct crowd_event confirm = ask_confirm(c);
+        say(c, &second, no[i]);
+        EQ(crowd_client(c, 0)->state, CROWD_HOLDING);
+        say(c, &confirm, CROWD_CONFIRMED);
+        EQ(crowd_client(c, 0)->state, CROWD_WON);
+        EQ(crowd_tally(c, 0)->won, 1);
+        EQ(crowd_open_count(c), 0);
+        crowd_free(c);
+    }
+}
+
+/* It gave up, and then the hold that it had asked for is granted: it confirms it. */
+static void test_a_late_yes_is_taken(void)
+{
+    struct crowd_event first, second;
+    struct crowd *c = two_holds(&first, &second);
+    say(c, &first, CROWD_FORBIDDEN);
+    EQ(crowd_client(c, 0)->state, CROWD_LOST);
+    EQ(crowd_open_count(c), 0);
+    say(c, &second, CROWD_HELD);
+    EQ(crowd_client(c, 0)->state, CROWD_HOLDING);
+    struct crowd_event confirm = ask_confirm(c);
+    say(c, &confirm, CROWD_CONFIRMED);
+    EQ(crowd_client(c, 0)->state, CROWD_WON);
+    EQ(crowd_tally(c, 0)->decided, 1);
+    EQ(crowd_open_count(c), 0);
+    crowd_free(c);
+}
+
+/* What holds ends by its own confirmation: a no to that is one. */
+static void test_a_hold_that_expired_is_lost(void)
+{
+    struct crowd_event first, second;
+    struct crowd *c = two_holds(&first, &second);
+    say(c, &first, CROWD_HELD);
+    struct crowd_event confirm = ask_confirm(c);
+    say(c, &confirm, CROWD_OVER);
+    EQ(crowd_client(c, 0)->state, CROWD_LOST);
+    crowd_free(c);
+}
+
 int main(void)
 {
     TAP_RUN(test_one_seed_one_schedule);
@@ -348,5 +427,8 @@ int main(void)
     TAP_RUN(test_a_hoarder_sits_on_it);
     TAP_RUN(test_a_seller_comes_back);
     TAP_RUN(test_a_turn);
+    TAP_RUN(test_a_late_no_loses_no_hold);
+    TAP_RUN(test_a_late_yes_is_taken);
+    TAP_RUN(test_a_hold_that_expired_is_lost);
     return tap_done();
 }
