@@ -65,13 +65,16 @@ static int check_one(const struct plan *plan, const struct client *who, const ch
     options_call_init(&options);
     options.target = plan->target;
     options.ca = plan->ca;
+    options.certificate = plan->certificate;
+    options.key = plan->key;
     options.token_file = path;
     int r = check_token(plan, who, path);
     r = r ? r : session_open(&options, &session);
     if (r) {
         return r;
     }
-    snprintf(name, sizeof name, "%s/holds/%s", plan->pool, who->paper);
+    /* A hold and the reservation that it became are hNAME and rNAME. */
+    snprintf(name, sizeof name, "%s/holds/h%s", plan->pool, *who->paper ? who->paper + 1 : "");
     session_request_id(request_id);
     q.name = name;
     q.request_id = request_id;
@@ -80,12 +83,13 @@ static int check_one(const struct plan *plan, const struct client *who, const ch
     if (session_try(session, &call, &made, &refusal) == 0) {
         audit->double_confirmed++;
         session_free(made);
+    } else {
+        audit->asked_again += strcmp(refusal.reason, "HOLD_ENDED") == 0;
     }
     session_close(session);
     return 0;
 }
 
-/* A hold and the reservation that it became have one id. */
 int check_again(const struct plan *plan, struct audit *audit)
 {
     char folder[256], path[300];
@@ -121,6 +125,14 @@ static int check_release(const char *word, const char *first, const char *bundle
     return WIFEXITED(status) ? WEXITSTATUS(status) : 127;
 }
 
+/* To the verb that is started, as everybody may say it. */
+static void check_say(const char *name, const char *value)
+{
+    if (value) {
+        setenv(name, value, 1);
+    }
+}
+
 int check_order(const struct plan *plan, const char *operator_token, struct audit *audit)
 {
     char folder[256], bundle[300];
@@ -132,11 +144,11 @@ int check_order(const struct plan *plan, const char *operator_token, struct audi
         return r;
     }
     snprintf(bundle, sizeof bundle, "%s/bundle", folder);
-    setenv("FAIRSLOT_TARGET", plan->target, 1);
-    if (plan->ca) {
-        setenv("FAIRSLOT_CA", plan->ca, 1);
-    }
-    setenv("FAIRSLOT_TOKEN_FILE", operator_token, 1);
+    check_say("FAIRSLOT_TARGET", plan->target);
+    check_say("FAIRSLOT_CA", plan->ca);
+    check_say("FAIRSLOT_CERT", plan->certificate);
+    check_say("FAIRSLOT_KEY", plan->key);
+    check_say("FAIRSLOT_TOKEN_FILE", operator_token);
     fflush(NULL);
     audit->order_wrong = check_release("report", plan->release, bundle) != 0 ||
                          check_release("verify", bundle, NULL) != 0;

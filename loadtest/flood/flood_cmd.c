@@ -78,17 +78,6 @@ static int flood_scenario(struct flood *f)
     return r ? VERB_USAGE : 0;
 }
 
-static int flood_mode(const struct verb *verb, struct flood *f)
-{
-    for (int i = 0; f->mode && i < CROWD_MODES; i++) {
-        if (strcmp(f->mode, scenario_mode_name((enum crowd_mode)i)) == 0) {
-            f->scenario.mode = (enum crowd_mode)i;
-            return 0;
-        }
-    }
-    return f->mode ? options_wrong(verb, "mode", f->mode, "fcfs, live or draw") : 0;
-}
-
 /* "0.2" in parts of `unit` of one; 0: none was given.  False: no such number. */
 static bool flood_factor(const char *text, double unit, uint64_t *ret_parts)
 {
@@ -141,8 +130,10 @@ static int flood_numbers(const struct verb *verb, struct flood *f)
     if (f->late && !value_count(f->late, 1, 10000, &late_ms)) {
         return options_wrong(verb, "late", f->late, "1 to 10000 milliseconds");
     }
-    int r = flood_mode(verb, f);
-    r = r ? r : flood_factors(verb, f);
+    if (f->mode && !scenario_mode_named(f->mode, &f->scenario.mode)) {
+        return options_wrong(verb, "mode", f->mode, "fcfs, live or draw");
+    }
+    int r = flood_factors(verb, f);
     if (r == 0) {
         plan_init(&f->plan, &f->scenario, (uint64_t)seed);
         f->plan.processes = (uint32_t)processes;
@@ -200,6 +191,8 @@ static int flood_target(const struct verb *verb, struct flood *f)
         return VERB_USAGE;
     }
     f->plan.ca = f->call.ca;
+    f->plan.certificate = f->call.certificate;
+    f->plan.key = f->call.key;
     return is_tls || f->call.ca ? flood_keys(f) : 0;
 }
 
@@ -282,6 +275,7 @@ static int flood_parse(const struct verb *verb, struct flood *f, int argc, char 
     r = r ? r : flood_slots(f);
     r = r ? r : flood_numbers(verb, f);
     r = r ? r : flood_thresholds(f);
+    r = r ? r : options_call_check(verb, &f->call);
     r = r ? r : flood_target(verb, f);
     if (r == 0 && f->issuer == NULL) {
         return options_wrong(verb, "issuer", "DIR", "is needed: the data directory of "

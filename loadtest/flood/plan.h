@@ -35,6 +35,8 @@ struct import;
 struct plan {
     const char *target;
     const char *ca;            /* PEM file: whom to trust; NULL: whom the system trusts */
+    const char *certificate;   /* PEM file: the client's own, with `key`; NULL: none */
+    const char *key;
     struct channel_keys *keys; /* NULL: plain TCP */
     struct crowd_scenario scenario;
     const char *const *audit_shards; /* URLs of shards that the audit asks itself */

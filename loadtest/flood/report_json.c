@@ -98,8 +98,8 @@ static void json_audit(FILE *out, const struct report *r, const char *pad)
             "\"taken\": %llu, \"other\": %llu, \"reservations\": %llu, \"oversold\": %llu, "
             "\"double_booked\": %llu, \"double_won\": %llu, \"lost\": %llu, \"unheard\": %llu, "
             "\"tickets\": %llu, \"extra_tickets\": %llu, \"double_confirmed\": %llu, "
-            "\"order_wrong\": %llu, \"shards_asked\": %llu, \"shard_slots\": %llu, "
-            "\"shard_taken\": %llu, \"shard_differs\": %llu},\n",
+            "\"asked_again\": %llu, \"order_wrong\": %llu, \"shards_asked\": %llu, "
+            "\"shard_slots\": %llu, \"shard_taken\": %llu, \"shard_differs\": %llu},\n",
             pad, a->is_done ? "true" : "false", (unsigned long long)a->slots,
             (unsigned long long)a->free, (unsigned long long)a->held, (unsigned long long)a->taken,
             (unsigned long long)a->other, (unsigned long long)a->reservations,
@@ -107,7 +107,8 @@ static void json_audit(FILE *out, const struct report *r, const char *pad)
             (unsigned long long)a->double_won, (unsigned long long)a->lost,
             (unsigned long long)a->unheard, (unsigned long long)a->tickets,
             (unsigned long long)a->extra_tickets, (unsigned long long)a->double_confirmed,
-            (unsigned long long)a->order_wrong, (unsigned long long)a->shards_asked,
+            (unsigned long long)a->asked_again, (unsigned long long)a->order_wrong,
+            (unsigned long long)a->shards_asked,
             (unsigned long long)a->shard_slots, (unsigned long long)a->shard_taken,
             (unsigned long long)a->shard_differs);
 }

@@ -21,6 +21,7 @@ struct audit {
     uint64_t tickets;        /* of the release, in every cohort */
     uint64_t extra_tickets;  /* of them, over the identities that were told of one */
     uint64_t double_confirmed; /* holds that were confirmed once more when asked again */
+    uint64_t asked_again;    /* of those that were asked, refused because the hold has ended */
     uint64_t order_wrong;    /* 1: the release's bundle does not verify */
     uint64_t shards_asked;   /* over nng, past the gateway (probe.c) */
     uint64_t shard_slots, shard_taken; /* of the pool, there */

@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,15 @@ static int channel_load(SSL_CTX *context, const struct channel_files *files, cha
     return 0;
 }
 
+/* OpenSSL writes without MSG_NOSIGNAL: a server that has left is an error of one write. */
+static void channel_ignore_sigpipe(void)
+{
+    struct sigaction old;
+    if (sigaction(SIGPIPE, NULL, &old) == 0 && old.sa_handler == SIG_DFL) {
+        sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    }
+}
+
 int channel_keys_new(const struct channel_files *files, struct channel_keys **ret_keys,
                      char *ret_text)
 {
@@ -84,6 +94,7 @@ int channel_keys_new(const struct channel_files *files, struct channel_keys **re
     if (!keys) {
         return err_origin(-ENOMEM);
     }
+    channel_ignore_sigpipe();
     ERR_clear_error();
     keys->context = SSL_CTX_new(TLS_client_method());
     if (!keys->context ||

@@ -39,6 +39,7 @@ def test_a_day_passes():
     assert said.count('\u2713') == 4 and '\u2717' not in said, said
     assert accounted(report) and report['requests']['sent'] > 500, report['requests']
     assert report['audit']['taken'] == report['audit']['reservations'] == 30, report['audit']
+    assert report['audit']['asked_again'] == 10, 'winners who confirm again are refused for that'
     assert sum(p['slots'] for p in report['populations']) == 30
     assert {p['name'] for p in report['populations']} == {'people', 'bots'}
     assert report['fair_range'][0] <= 6 <= report['fair_range'][1]

@@ -4,9 +4,12 @@
 asked itself; round trips and slow readers on real sockets; and a generator that was stopped in the
 middle reports nothing.
 """
+import asyncio
 import os
 import signal
+import ssl
 import subprocess
+import threading
 import time
 
 import flood_kit
@@ -37,6 +40,7 @@ rate = 50
 '''
 CA = papers.authority('ca')
 CERTIFICATE, KEY = papers.issue('server', 'ca', 'DNS:localhost,IP:127.0.0.1')
+MINE, MY_KEY = papers.issue('tester', 'ca')
 SECURE = house.Server(options=('--set', 'tls.certificate=' + CERTIFICATE,
                                '--set', 'tls.key=' + KEY))
 PAIR = house.Pair()
@@ -53,6 +57,46 @@ class Six(house.Server):
     @property
     def target(self):
         return f'[::1]:{self.port}'
+
+
+class Porter:
+    """Stands before a plain server and lets in who shows a certificate of the CA, as a front of
+    another make does."""
+
+    def __init__(self, server):
+        self.server, self.data = server, server.data
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=CA)
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.context.load_cert_chain(CERTIFICATE, KEY)
+        self.context.set_alpn_protocols(['h2'])
+        self.loop, ready = asyncio.new_event_loop(), threading.Event()
+        self.loop.set_exception_handler(lambda loop, context: None)  # who is turned away
+        threading.Thread(target=self.run, args=(ready,), daemon=True).start()
+        assert ready.wait(20)
+
+    def run(self, ready):
+        listener = self.loop.run_until_complete(
+            asyncio.start_server(self.enter, '127.0.0.1', 0, ssl=self.context))
+        self.target = f'https://127.0.0.1:{listener.sockets[0].getsockname()[1]}'
+        ready.set()
+        self.loop.run_forever()
+
+    async def enter(self, reader, writer):
+        within, out = await asyncio.open_connection('127.0.0.1', self.server.port)
+        await asyncio.gather(self.carry(reader, out), self.carry(within, writer))
+
+    @staticmethod
+    async def carry(source, to):
+        try:
+            while data := await source.read(65536):
+                to.write(data)
+                await to.drain()
+        except OSError:
+            pass
+        to.close()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
 
 
 def before():
@@ -89,6 +133,24 @@ def test_over_tls():
         assert code == 2 and report is None and 'nowhere.pem' in said, (code, said)
     finally:
         SECURE.close()
+
+
+def test_with_a_certificate_of_its_own():
+    """Operator, crowd, the winners who ask again and the verifier of the order all show it."""
+    porter = Porter(PAIR)
+    try:
+        report, _ = passed(porter, '--ca', CA, '--cert', MINE, '--key', MY_KEY)
+        assert report['audit']['order_wrong'] == report['audit']['double_confirmed'] == 0
+        code, report, said = flood(porter, '--ca', CA, file=day())
+        assert code in (1, 4) and report is None and 'error: ' in said, (code, said)
+        for words, wrong in ((('--cert', MINE), '--cert and --key go together'),
+                             (('--key', MY_KEY), '--cert and --key go together'),
+                             (('--cert', path('no.pem'), '--key', MY_KEY), 'no.pem'),
+                             (('--cert', MINE, '--key', KEY), 'key')):
+            code, report, said = flood(porter, '--ca', CA, *words, file=day())
+            assert code == 2 and report is None and wrong in said, (words, code, said)
+    finally:
+        porter.close()
 
 
 def test_over_ipv6():
