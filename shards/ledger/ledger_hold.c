@@ -78,7 +78,9 @@ void ledger_hold_take(struct ledger_step *s, const struct ledger_scene *scene,
     item->log_index = s->log_index;
     for (size_t i = 0; i < run->count; i++) {
         struct ledger_slot *slot = &run->slots[i];
+#ifndef PLANT_OVERSELL /* never defined but by tests/e2e: the flood must catch it */
         CHECK(slot->state == SLOT_FREE || slot->state == SLOT_RETURNED);
+#endif
         if (scene->pool->scarce && slot->state == SLOT_FREE) {
             ledger_slots_free_turned(slot, s);
         }
@@ -272,6 +274,9 @@ static int ledger_hold_slot(struct ledger_step *s, const struct ledger_owned *ow
     }
     bool is_mine = ret_slot->state == state && ret_slot->owner == owned->owner &&
                    ret_slot->number == owned->item->number;
+#ifdef PLANT_OVERSELL
+    is_mine = true;
+#endif
     return is_mine ? 0 : err_origin(-EBADMSG);
 }
 
@@ -351,6 +356,12 @@ int ledger_hold_change(struct ledger_step *s)
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);
     }
     r = ledger_scene_find(s, &scene, s->c->kind == COMMAND_CANCEL_RESERVATION, &item);
+#ifdef PLANT_CONFIRM_TWICE /* never defined but by tests/e2e: the flood must catch it */
+    if (r == REASON_OK && item->state == ITEM_CONFIRMED && s->c->kind == COMMAND_CONFIRM_HOLD) {
+        r = ledger_account_answer_reservation(s, item, scene.at.position);
+        return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
+    }
+#endif
     if (r == REASON_OK) {
         r = ledger_hold_check(s, item);
     }

@@ -85,6 +85,9 @@ int ledger_release_run(struct ledger_step *s, const struct ledger_open *o, uint3
     *run = (struct ledger_run){.space = o->pool_space, .count = count};
     for (uint32_t i = 0; i < count; i++) {
         CHECK(number != DRAW_NONE);
+#ifdef PLANT_OVERSELL /* never defined but by tests/e2e: the flood must catch it, as each below */
+        number -= number % 2;
+#endif
         const struct draw_slot *at = draw_stock_slot(o->stock, number);
         struct slot_key slot_key = {at->start_us, {(const uint8_t *)at->slug, at->slug_len}};
         struct ledger_key key = ledger_key_slot(o->pool_space, &slot_key);

@@ -122,6 +122,9 @@ static int ledger_slots_view(struct ledger_step *s, const struct slot_key *key,
                               .duration_us = slot->duration_us,
                               .state = slot->state,
                               .version = slot->version};
+#ifdef PLANT_STALE_LIST /* never defined but by tests/e2e: the flood must catch it */
+    out->state = SLOT_FREE;
+#endif
     int r = ledger_keep(s->arena, key->slug, &out->key.slug);
     return r ? err_trace(r) : err_trace(ledger_keep(s->arena, slot->desk, &out->desk));
 }

@@ -312,6 +312,11 @@ static int ticket_write(struct ledger_step *s, struct ticket_scene *t)
     writer_varint(&w, t->ticket.log_index);
     CHECK(!w.bad);
     int r = ledger_ticket_put(s, t->release.space, &t->ticket);
+#ifdef PLANT_SECOND_TICKET /* never defined but by tests/e2e: the flood must catch it */
+    struct ledger_ticket second = t->ticket;
+    second.id.bytes[15] ^= 1;
+    r = r ? r : ledger_ticket_put(s, t->release.space, &second);
+#endif
     if (r == 0 && t->is_late) {
         r = ticket_place(s, t);
         r = r ? r : ledger_release_put(s, &t->release); /* its next step may be due earlier now */

@@ -54,9 +54,9 @@ def start(server, *words, file=None, limits=None, binary=house.BINARY):
         preexec_fn=limits)
 
 
-def flood(server, *words, file=None, limits=None, binary=house.BINARY):
+def flood(server, *words, file=None, limits=None, binary=house.BINARY, name='report'):
     """Exit code, its JSON (None: none was written), what it said."""
-    out = path('report.json')
+    out = path(name + '.json')
     if os.path.exists(out):
         os.unlink(out)
     run = start(server, '--json', out, *words, file=file, limits=limits, binary=binary)
