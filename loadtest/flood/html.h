@@ -13,6 +13,7 @@ const char *html_number(uint64_t n, char *out);
 /* Each is one <svg role="img"> with a title, 360 units wide. */
 void html_shares(FILE *out, const struct report *r);
 void html_deciles(FILE *out, const struct report *r);
+void html_rtt(FILE *out, const struct report *r);
 void html_latency(FILE *out, const struct report *r);
 void html_timeline(FILE *out, const struct report *r);
 

@@ -98,32 +98,89 @@ void html_shares(FILE *out, const struct report *r)
     fputs("</svg>\n", out);
 }
 
-/* -- wins by arrival -------------------------------------------------------------------------- */
+/* -- wins by arrival, and by round trip -------------------------------------------------------- */
+
+#define CHART_BARS_MAX PLAN_DECILES
+
+/* A bar each, from 0 to `top`, and a dashed line where all would be alike. */
+struct chart_bars {
+    const char *title, *note;
+    int count;
+    double values[CHART_BARS_MAX], alike, top;
+    char labels[CHART_BARS_MAX][24];
+};
+
+static void chart_bars(FILE *out, const struct chart_bars *b)
+{
+    for (int i = 0; i < b->count; i++) {
+        double x = chart_x((i + 0.12) / b->count), y = chart_y(b->values[i] / b->top);
+        fprintf(out,
+                "<rect class=\"people\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>"
+                "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>\n",
+                x, y, (CHART_R - CHART_L) / b->count * 0.76, CHART_B - y,
+                chart_x((i + 0.5) / b->count), CHART_B + 14, b->labels[i]);
+    }
+    fprintf(out, "<path class=\"fair\" d=\"M%.0f %.1fH%.0f\"/>\n", CHART_L,
+            chart_y(b->alike / b->top), CHART_R);
+    fprintf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">%s</text></svg>\n", CHART_R,
+            CHART_B + 28, b->note);
+}
 
 void html_deciles(FILE *out, const struct report *r)
 {
-    double most = 1, won = 0;
+    struct chart_bars b = {.title = "Wins by tenth of the crowd, in the order of coming",
+                           .note = "first tenth to come: 1; dashed: everybody alike",
+                           .count = PLAN_DECILES, .top = 1};
     for (int i = 0; i < PLAN_DECILES; i++) {
-        most = fmax(most, r->deciles[i].won);
-        won += r->deciles[i].won;
+        b.values[i] = r->deciles[i].won;
+        b.alike += b.values[i] / PLAN_DECILES;
+        b.top = fmax(b.top, b.values[i]);
+        snprintf(b.labels[i], sizeof b.labels[i], "%d", i + 1);
     }
-    most = chart_top(most);
-    chart_open(out, CHART_H, "Wins by tenth of the crowd, in the order of coming");
+    b.top = chart_top(b.top);
+    chart_open(out, CHART_H, b.title);
     chart_axes(out);
     chart_y_label(out, 0, 0);
-    chart_y_label(out, 1, most);
-    for (int i = 0; i < PLAN_DECILES; i++) {
-        double x = chart_x((i + 0.12) / PLAN_DECILES), y = chart_y(r->deciles[i].won / most);
-        fprintf(out,
-                "<rect class=\"people\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>"
-                "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%d</text>\n",
-                x, y, (CHART_R - CHART_L) / PLAN_DECILES * 0.76, CHART_B - y,
-                chart_x((i + 0.5) / PLAN_DECILES), CHART_B + 14, i + 1);
+    chart_y_label(out, 1, b.top);
+    chart_bars(out, &b);
+}
+
+/* A round share at or above v: 1, 2, 5, 10 ... % */
+static double chart_top_share(double v)
+{
+    static const double tops[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.5};
+    for (size_t i = 0; i < ARRAY_COUNT(tops); i++) {
+        if (v <= tops[i]) {
+            return tops[i];
+        }
     }
-    double fair = chart_y(won / PLAN_DECILES / most);
-    fprintf(out, "<path class=\"fair\" d=\"M%.0f %.1fH%.0f\"/>\n", CHART_L, fair, CHART_R);
-    fprintf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">first tenth to come: 1; dashed: "
-            "everybody alike</text></svg>\n", CHART_R, CHART_B + 28);
+    return 1;
+}
+
+void html_rtt(FILE *out, const struct report *r)
+{
+    const struct fairness *f = &r->fair;
+    struct chart_bars b = {.title = "Chance to win by round trip, a fifth of the identities each",
+                           .note = "median round trip, nearest first; dashed: everybody alike",
+                           .count = FAIRNESS_FIFTHS};
+    uint64_t slots = 0, identities = 0;
+    for (int i = 0; i < FAIRNESS_FIFTHS; i++) {
+        const struct fairness_part *part = &f->fifths[i];
+        b.values[i] = part->identities ? (double)part->slots / (double)part->identities : 0;
+        b.top = fmax(b.top, b.values[i]);
+        slots += part->slots;
+        identities += part->identities;
+        snprintf(b.labels[i], sizeof b.labels[i], "%.3g ms", (double)f->fifths_rtt_us[i] / 1e3);
+    }
+    b.alike = identities ? (double)slots / (double)identities : 0;
+    b.top = chart_top_share(b.top);
+    chart_open(out, CHART_H, b.title);
+    chart_axes(out);
+    for (int i = 0; i <= 1; i++) {
+        fprintf(out, "<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">%.0f %%</text>\n",
+                CHART_L - 5, chart_y(i) + 4, 100 * b.top * i);
+    }
+    chart_bars(out, &b);
 }
 
 /* -- latency ---------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import house
+import page_kit
 import tap
 
 PEOPLE, FIRM, SLOTS = 300, 60, 40
@@ -67,6 +68,16 @@ def test_the_same_release_three_ways():
     assert f'<h1>First come, first served gave {taken} of {SLOTS} slots' in html
     assert 'http://' not in html and 'https://' not in html and '<script' not in html
     assert left_behind() == []
+
+
+def test_its_page_on_wide_and_narrow_screens():
+    page = os.path.join(SCRATCH.name, 'page.html')
+    page_kit.need()
+    if not os.path.exists(page):
+        raise tap.Skip('there is none')
+    for width, dark in zip(page_kit.WIDTHS, (False, True)):
+        first = page_kit.check(page, width, dark)
+        assert f'of {SLOTS} slots to the {FIRM} identities of the bots' in first, first
 
 
 def check_accounts(mode):

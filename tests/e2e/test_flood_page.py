@@ -4,45 +4,21 @@
 screens, light and dark: nothing for axe to find, nothing loaded, nothing that overflows; its
 histogram by another HdrHistogram, to its own precision.
 """
-import html
 import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import tempfile
 
 import flood_kit
 import house
 import jskit
+import page_kit
 import tap
 
 SERVER = house.Server()
 SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot page ')
-
-# Runs in a copy of the page, in a frame (no window is as narrow as a telephone): axe, then what is
-# wider than the screen, then what was loaded.
-PROBE = '''<script>%s</script><script>
-addEventListener('load', async () => {
-  const found = await axe.run(document, {resultTypes: ['violations', 'incomplete']});
-  const wide = [...document.querySelectorAll('main *')].filter((e) =>
-    !e.closest('.wide') && e.getBoundingClientRect().right > innerWidth + 1)
-    .map((e) => e.tagName + ' ' + (e.textContent || '').slice(0, 40));
-  const out = document.createElement('pre');
-  out.id = 'probe';
-  out.textContent = JSON.stringify({
-    violations: found.violations.map((v) => v.id + ': ' + v.nodes[0].html.slice(0, 120)),
-    passes: found.passes.length, wide, width: innerWidth,
-    scroll: document.scrollingElement.scrollWidth,
-    loaded: performance.getEntriesByType('resource').map((e) => e.name),
-    first: document.querySelector('h1').textContent,
-    dark: matchMedia('(prefers-color-scheme: dark)').matches,
-    paper: getComputedStyle(document.body).backgroundColor});
-  parent.document.body.append(out);
-});
-</script>'''
-
 
 def before():
     SERVER.start()
@@ -54,40 +30,8 @@ def after():
     flood_kit.SCRATCH.cleanup()
 
 
-def chromium():
-    found = shutil.which('chromium') or shutil.which('chromium-browser')
-    if not found:
-        raise tap.Skip('chromium is not installed')
-    return found
-
-
-def look(page, width, dark):
-    """What the probe found, in a frame of exactly this width."""
-    with open(os.path.join(jskit.modules(), 'node_modules', 'axe-core', 'axe.min.js'),
-              encoding='utf-8') as file:
-        probe = PROBE % file.read().replace('</script', '<\\/script')
-    with open(page, encoding='utf-8') as file:
-        text = file.read()
-    copy = os.path.join(SCRATCH.name, 'probe.html')
-    with open(copy, 'w', encoding='utf-8') as file:
-        inner = html.escape(text.replace('</body>', probe + '</body>'))
-        file.write('<!doctype html><title>x</title><body style="margin:0"><iframe title="x" style='
-                   f'"border:0;width:{width}px;height:900px" srcdoc="{inner}"></iframe>')
-    done = subprocess.run(
-        [chromium(), '--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run',
-         '--disable-dev-shm-usage', '--disable-background-networking', '--hide-scrollbars',
-         '--user-data-dir=' + tempfile.mkdtemp(dir=SCRATCH.name), '--window-size=1400,1000',
-         *(['--blink-settings=preferredColorScheme=0'] if dark else []),
-         '--virtual-time-budget=20000', '--dump-dom', 'file://' + copy.replace(' ', '%20')],
-        capture_output=True, text=True, errors='replace', timeout=120, check=False)
-    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)
-    assert found, done.stderr[-2000:]
-    return json.loads(html.unescape(found.group(1)))
-
-
 def test_the_page():
-    jskit.need_node()
-    chromium()
+    page_kit.need()
     page = os.path.join(SCRATCH.name, 'page.html')
     code, report, said = flood_kit.flood(SERVER, '--html', page)
     assert code == 0, said
@@ -95,29 +39,27 @@ def test_the_page():
         text = file.read()
     assert not re.search(r'(src|href)=|url\(|@import|<script|https?://', text), 'it stands alone'
     assert report['commit'] in text and report['machine'] in text and 'seed 1' in text
-    for width in (1280, 390):
+    for width in page_kit.WIDTHS:
         for dark in (False, True):
-            seen = look(page, width, dark)
-            print(f'# {width} px, {"dark" if dark else "light"}: {seen["passes"]} rules pass')
-            assert seen['violations'] == [], seen['violations']
-            assert seen['passes'] > 10
-            assert seen['wide'] == [] and seen['scroll'] <= seen['width'] == width, seen
-            assert seen['loaded'] == [], seen['loaded']
-            assert seen['dark'] == dark
-            first = seen['first']
+            first = page_kit.check(page, width, dark)
             assert f'{report["bot_slots"]} of 30' in first and '20.0 %' in first, first
+    for part in ('Slots against identities', 'Does it pay to be first?', 'Does it pay to be near?',
+                 'When it happened', 'How long answers took', 'Gini', 'Method', 'cores'):
+        assert part in text, part
+    for fifth in report['rtt_fifths']:
+        assert f'>{fifth["rtt_ms"]:.3g} ms</text>' in text, fifth
 
 
 def test_the_probe_can_fail():
     """A page that overflows, has a picture without words and pale letters: all of it is found."""
-    jskit.need_node()
+    page_kit.need()
     page = os.path.join(SCRATCH.name, 'bad.html')
     with open(page, 'w', encoding='utf-8') as file:
         file.write('<!doctype html><html><head><title>x</title></head><body><main><h1>x</h1>'
                    '<svg role="img" width="10" height="10"></svg>'
                    '<p style="color:#bbb;background:#fff;width:2000px">pale and wide</p></main>'
                    '</body></html>')
-    seen = look(page, 390, False)
+    seen = page_kit.look(page, 390, False)
     found = ' '.join(seen['violations'])
     assert 'color-contrast' in found and 'svg-img-alt' in found and 'html-has-lang' in found
     assert seen['wide'] and seen['scroll'] > seen['width']
