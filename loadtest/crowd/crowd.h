@@ -19,6 +19,7 @@
 #define CROWD_NAME_MAX        32        /* bytes of a population's or scenario's name, with end */
 #define CROWD_IDENTITIES_MAX  20000000  /* of a scenario */
 #define CROWD_SLOTS_MAX       1000000
+#define CROWD_WISHES_MAX      8         /* preferences on a ticket */
 #define CROWD_MISTAKES_MAX    20        /* told; then reading stops */
 #define CROWD_TEXT_MAX        (256 * 1024) /* bytes of a scenario */
 
@@ -126,6 +127,7 @@ void scenario_hasten(struct crowd_scenario *s, uint64_t millionths);
 bool scenario_count(struct crowd_scenario *s);
 int64_t scenario_window_us(const struct crowd_scenario *s); /* of its mode */
 const char *scenario_mode_name(enum crowd_mode mode);       /* fcfs, live, draw */
+bool scenario_mode_named(const char *name, enum crowd_mode *ret_mode); /* false: none is */
 const char *scenario_kind_name(enum crowd_kind kind);
 
 /* -- clients ----------------------------------------------------------------------------------- */
@@ -172,6 +174,26 @@ enum crowd_answer {
     CROWD_CANCELLED,   /* the runner took the request back */
     CROWD_ANSWER_COUNT
 };
+
+/* What an engine's reasons come to, for every runner: X(reason, answer).  The others may pass:
+ * REFUSED. */
+#define CROWD_REASONS(X)                                                                        \
+    X(SLOT_TAKEN, TAKEN)                                                                        \
+    X(RELEASE_SEALED, OVER)                                                                     \
+    X(RELEASE_ENDED, OVER)                                                                      \
+    X(TICKET_UNKNOWN, OVER)                                                                     \
+    X(TICKET_ENDED, OVER)                                                                       \
+    X(HOLD_UNKNOWN, OVER)                                                                       \
+    X(HOLD_EXPIRED, OVER)                                                                       \
+    X(HOLD_ENDED, OVER)                                                                         \
+    X(RESERVATION_ENDED, OVER)                                                                  \
+    X(NOT_YOUR_RESERVATION, FORBIDDEN)                                                          \
+    X(ASSURANCE_TOO_LOW, FORBIDDEN)                                                             \
+    X(COOL_DOWN, FORBIDDEN)                                                                     \
+    X(IDENTITY_QUOTA, FORBIDDEN)                                                                \
+    X(TOKEN_INVALID, FORBIDDEN)                                                                 \
+    X(TOKEN_EXPIRED, FORBIDDEN)                                                                 \
+    X(ISSUER_UNKNOWN, FORBIDDEN)
 
 struct crowd_say {
     enum crowd_answer answer;

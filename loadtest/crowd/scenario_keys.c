@@ -21,7 +21,7 @@ static const struct scenario_key scenario_keys[] = {
     {"cohort", S(cohort_us), SCENARIO_TIME, 0, 3600 * SECOND, "0 to 1 h"},
     {"accept", S(accept_us), SCENARIO_TIME, SECOND, DAYS(7), "1 s to 7 d"},
     {"run", S(run_us), SCENARIO_TIME, SECOND, DAYS(7), "1 s to 7 d"},
-    {"wishes", S(wishes), SCENARIO_COUNT, 1, 8, "1 to 8"},
+    {"wishes", S(wishes), SCENARIO_COUNT, 1, CROWD_WISHES_MAX, "1 to 8"},
     {"timeout", S(timeout_us), SCENARIO_TIME, 10000, 60 * SECOND, "10 ms to 1 min"},
     {"by_turn", S(by_turn), SCENARIO_YESNO, 0, 0, ""},
     {"capacity", S(capacity), SCENARIO_COUNT, 1, 1000000, "1 to 1,000,000 requests a second"},
@@ -116,6 +116,17 @@ const char *scenario_mode_name(enum crowd_mode mode)
 {
     CHECK(mode < CROWD_MODES);
     return scenario_word_at(SCENARIO_MODE, mode);
+}
+
+bool scenario_mode_named(const char *name, enum crowd_mode *ret_mode)
+{
+    for (int i = 0; i < CROWD_MODES; i++) {
+        if (strcmp(name, scenario_mode_name((enum crowd_mode)i)) == 0) {
+            *ret_mode = (enum crowd_mode)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *scenario_kind_name(enum crowd_kind kind)

@@ -50,17 +50,28 @@ static const char *crew_pack_list(struct crew *c, uint8_t *out, size_t *ret_len)
     return "/fairslot.v1.CatalogService/ListSlots";
 }
 
-static const char *crew_pack_ticket(struct crew *c, uint8_t *out, size_t *ret_len)
+/* Wishes: single slots, and at last whatever is left. */
+static const char *crew_pack_ticket(struct crew *c, const struct crowd_event *e, uint8_t *out,
+                                    size_t *ret_len)
 {
     Fairslot__V1__CreateTicketRequest q = FAIRSLOT__V1__CREATE_TICKET_REQUEST__INIT;
-    Fairslot__V1__Preference any = FAIRSLOT__V1__PREFERENCE__INIT, *preferences[] = {&any};
+    Fairslot__V1__Preference wishes[CROWD_WISHES_MAX], *preferences[CROWD_WISHES_MAX];
     char request_id[CREW_UUID_MAX];
+    size_t count = c->plan->scenario.wishes;
     crew_request_id(c, request_id);
-    any.want_case = FAIRSLOT__V1__PREFERENCE__WANT_ANY;
-    any.any = true;
+    CHECK(count >= 1 && count <= CROWD_WISHES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        fairslot__v1__preference__init(&wishes[i]);
+        wishes[i].want_case = FAIRSLOT__V1__PREFERENCE__WANT_SLOT;
+        wishes[i].slot = c->plan->slots[dice_below(crowd_draw(c->crowd, e->client),
+                                                   c->plan->slots_count)];
+        preferences[i] = &wishes[i];
+    }
+    wishes[count - 1].want_case = FAIRSLOT__V1__PREFERENCE__WANT_ANY;
+    wishes[count - 1].any = true;
     q.parent = (char *)c->plan->release;
     q.preferences = preferences;
-    q.n_preferences = 1;
+    q.n_preferences = count;
     q.request_id = request_id;
     *ret_len = protobuf_c_message_pack(&q.base, out);
     return "/fairslot.v1.TicketService/CreateTicket";
@@ -140,7 +151,7 @@ const char *crew_ask(struct crew *c, const struct crowd_event *e, uint8_t *out, 
         return crew_pack_list(c, out, ret_len);
     case CROWD_ACT_TICKET:
     case CROWD_ACT_WISHES:
-        return crew_pack_ticket(c, out, ret_len);
+        return crew_pack_ticket(c, e, out, ret_len);
     case CROWD_ACT_POLL:
         return crew_pack_poll(c, out, ret_len);
     case CROWD_ACT_HOLD:

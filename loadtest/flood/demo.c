@@ -31,6 +31,7 @@
 /* A release day as it is; numbers in %ld: slots, people, a tenth of them, the firm. */
 static const char demo_scenario[] =
     "[scenario]\nslots = %ld\nwindow = 60 s\ndraw_window = 60 s\ngrace = 5 s\n"
+    "wishes = 1\n"
     "[population people]\nkind = people\nidentities = %ld\nconnections = 64\n"
     "reaction = 6 s\nthink = 2 s\ntries = 8\nreload = 0 %%\n"
     "[population refreshing]\nkind = refreshers\nidentities = %ld\nconnections = 16\n"

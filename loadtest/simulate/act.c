@@ -34,26 +34,12 @@ static struct crowd_say act_refusal(const struct verdict *v)
 {
     enum crowd_answer answer = CROWD_REFUSED;
     switch (v->reason) {
-    case REASON_SLOT_TAKEN:
-        answer = CROWD_TAKEN;
+#define ACT_REASON(reason, means)                                                               \
+    case REASON_##reason:                                                                       \
+        answer = CROWD_##means;                                                                 \
         break;
-    case REASON_ASSURANCE_TOO_LOW:
-    case REASON_COOL_DOWN:
-    case REASON_IDENTITY_QUOTA:
-    case REASON_NOT_YOUR_RESERVATION:
-    case REASON_NOT_YOUR_TURN:
-        answer = CROWD_FORBIDDEN;
-        break;
-    case REASON_RELEASE_SEALED:
-    case REASON_RELEASE_ENDED:
-    case REASON_TICKET_ENDED:
-    case REASON_TICKET_UNKNOWN:
-    case REASON_HOLD_EXPIRED:
-    case REASON_HOLD_ENDED:
-    case REASON_HOLD_UNKNOWN:
-    case REASON_RESERVATION_ENDED:
-        answer = CROWD_OVER;
-        break;
+        CROWD_REASONS(ACT_REASON)
+#undef ACT_REASON
     default:
         break;
     }

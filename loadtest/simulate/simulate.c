@@ -146,16 +146,9 @@ static bool simulate_scenario(const struct simulate_options *o, struct crowd_sce
     if (r) {
         return false;
     }
-    if (o->mode) {
-        enum crowd_mode mode = CROWD_FCFS;
-        while (mode < CROWD_MODES && strcmp(o->mode, scenario_mode_name(mode)) != 0) {
-            mode++;
-        }
-        if (mode == CROWD_MODES) {
-            fprintf(stderr, "simulate: --mode is fcfs, live or draw, not '%s'\n", o->mode);
-            return false;
-        }
-        s->mode = mode;
+    if (o->mode && !scenario_mode_named(o->mode, &s->mode)) {
+        fprintf(stderr, "simulate: --mode is fcfs, live or draw, not '%s'\n", o->mode);
+        return false;
     }
     if (o->scale && !simulate_scale(o->scale, &milli)) {
         return false;
