@@ -53,6 +53,7 @@ struct cluster_node_view {
     uint64_t map_used_bytes, map_limit_bytes; /* of the state; limit 0: not known */
     bool is_short_of_room;  /* it refuses what makes new things */
     bool is_disk_foreign;   /* another disk came under this id: it is not heard */
+    bool repairs;            /* its state is damaged, and it fetches another one's */
     enum state_check check;
 };
 
@@ -69,6 +70,7 @@ enum cluster_problem_kind {
     PROBLEM_STATE_DIFFERS = 9,
     PROBLEM_CATCHING_UP = 10,
     PROBLEM_TWO_VOTERS = 11,
+    PROBLEM_REPAIR = 12,
 };
 
 struct cluster_problem_view {
@@ -78,7 +80,7 @@ struct cluster_problem_view {
     struct span next_step; /* what to do */
 };
 
-#define CLUSTER_PROBLEMS_MAX (CLUSTER_NODES_MAX * 7 + 4)
+#define CLUSTER_PROBLEMS_MAX (CLUSTER_NODES_MAX * 8 + 4)
 
 struct cluster_view {
     uint8_t cluster_id[16];

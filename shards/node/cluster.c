@@ -140,7 +140,7 @@ static bool is_ready(const struct cluster_node_view *n)
 {
     return n->is_voter && !n->is_self && n->state == NODE_UP && n->silent_us >= 0 &&
            n->silent_us < HEARD_US && n->behind <= CLUSTER_LAG_MAX && !n->is_disk_foreign &&
-           n->check != STATE_DIFFERS;
+           !n->repairs && n->check != STATE_DIFFERS;
 }
 
 static int transfer(const struct cluster *c, const struct command *command,

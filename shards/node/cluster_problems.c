@@ -108,6 +108,11 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
             "node %llu has another state than node %llu at the same entry", llu(n->id),
             llu(v->self));
     }
+    if (n->repairs && n->state != NODE_DOWN) {
+        say(l, PROBLEM_REPAIR, n->id, "wait: it fetches another one's state by itself; and look "
+            "at its disk: smartctl -a", "the state of node %llu is damaged: it answers nothing",
+            llu(n->id));
+    }
     if (n->behind > CLUSTER_LAG_MAX && n->state != NODE_DOWN) {
         say(l, PROBLEM_NODE_LAGS, n->id, "look at its disk and its load: fairslot node show it",
             "node %llu is %llu entries behind", llu(n->id), llu(n->behind));

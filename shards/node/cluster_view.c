@@ -49,6 +49,8 @@ static void put_self(const struct cluster *c, struct arena *arena, struct cluste
     n->map_used_bytes = stats.state_bytes;
     n->map_limit_bytes = stats.state_map_bytes;
     n->is_short_of_room = store_room(c->store) != STORE_ROOM_OK;
+    uint64_t index;
+    n->repairs = store_wants_state(c->store, &index);
     n->check = STATE_SAME;
 }
 
@@ -68,6 +70,7 @@ static void put_peer(const struct cluster *c, struct arena *arena, const struct 
     n->clock_us = n->has_clock ? p->ahead_us : 0;
     n->disk_free_bytes = p->status.disk_free_bytes;
     n->is_short_of_room = p->status.room != STORE_ROOM_OK;
+    n->repairs = p->status.repairs;
     n->is_disk_foreign = p->is_other_disk;
     n->check = p->differs ? STATE_DIFFERS : p->has_same ? STATE_SAME : STATE_UNCHECKED;
 }

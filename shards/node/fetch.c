@@ -32,6 +32,7 @@ struct fetch {
     struct fetch_options options;
     enum fetch_state state;
     struct replica_want want;
+    bool is_repair;          /* the log has all; our own state is damaged */
     uint64_t from;           /* who is asked */
     unsigned retries;
     int64_t again_us;        /* when to ask again */
@@ -288,26 +289,49 @@ static int check(struct fetch *f, int64_t now_us)
     return r ? err_trace(r) : FETCH_E_READY;
 }
 
+/* What Raft misses; else what the store misses, from whoever has it: the leader, say. */
+static bool wants(const struct fetch *f, struct replica_want *ret_want, bool *ret_is_repair)
+{
+    *ret_is_repair = false;
+    if (replica_wants(f->options.replica, ret_want)) {
+        return true;
+    }
+    *ret_want = (struct replica_want){.from = replica_leader(f->options.replica)};
+    *ret_is_repair = store_wants_state(f->options.store, &ret_want->index);
+    return *ret_is_repair;
+}
+
+static void begin_first(struct fetch *f, const struct replica_member *members, size_t count,
+                        int64_t now_us)
+{
+    bool is_us = f->want.from == 0 || f->want.from == replica_id(f->options.replica);
+    log_event(LOG_SNAPSHOT_WANTED,
+              LOG_FIELDS(LOG_NUMBER("node", f->want.from), LOG_NUMBER("index", f->want.index)),
+              "shard: %s: fetching a state at entry %llu or later",
+              f->is_repair ? "our own is damaged" : "too far behind",
+              (unsigned long long)f->want.index);
+    f->from = f->want.from;
+    begin(f, is_us ? next_member(f, members, count) : f->want.from, now_us);
+}
+
 int fetch_turn(struct fetch *f, const struct replica_member *members, size_t count, int64_t now_us)
 {
     struct replica_want want;
+    bool is_repair;
     if (f->asked_by) {
         int r = give(f);
         if (r) {
             return err_trace(r);
         }
     }
-    if (!replica_wants(f->options.replica, &want)) {
+    if (!wants(f, &want, &is_repair) || (is_repair && count == 0)) { /* nobody to ask yet */
         f->state = FETCH_IDLE;
         return 0;
     }
-    if (f->state == FETCH_IDLE) {
+    if (f->state == FETCH_IDLE || f->is_repair != is_repair) {
         f->want = want;
-        log_event(LOG_SNAPSHOT_WANTED,
-                  LOG_FIELDS(LOG_NUMBER("node", want.from), LOG_NUMBER("index", want.index)),
-                  "shard: too far behind: fetching a state at entry %llu or later",
-                  (unsigned long long)want.index);
-        begin(f, want.from, now_us);
+        f->is_repair = is_repair;
+        begin_first(f, members, count, now_us);
     }
     if (f->state == FETCH_CHECKING) {
         return check(f, now_us);
@@ -322,12 +346,18 @@ int fetch_turn(struct fetch *f, const struct replica_member *members, size_t cou
     return 0;
 }
 
-int fetch_install(struct fetch *f)
+/* The replica's part: its log begins behind the state. */
+static int install(struct fetch *f)
 {
     struct store_place place = {.base = f->want.index, .base_term = f->want.term};
     int r = replica_want_members(f->options.replica, &place.members_index, &place.members);
     r = r ? r : store_install(f->options.store, &place);
-    r = r ? r : replica_installed(f->options.replica);
+    return r ? r : err_trace(replica_installed(f->options.replica));
+}
+
+int fetch_install(struct fetch *f)
+{
+    int r = f->is_repair ? store_repair(f->options.store) : install(f);
     f->state = FETCH_IDLE;
     if (r == 0) {
         log_event(LOG_SNAPSHOT_INSTALLED,

@@ -31,6 +31,7 @@
 #define STATUS_US   SECOND_US
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
 #define REACHED_US  SECOND_US
+#define OTHER_DISK_US (3 * SECOND_US)
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1
@@ -292,6 +293,7 @@ static int hear_status(struct peer *peer, struct span body)
     s.disk_free_bytes = reader_u64(&in);
     text_in(&in, s.door);
     text_in(&in, s.program);
+    s.repairs = !in.bad && reader_left(&in) > 0 && reader_u8(&in) == 1; /* older ones end before */
     if (in.bad || version != STATUS_VERSION) { /* a newer one may say more behind it */
         return REPLICA_E_MESSAGE;
     }
@@ -318,6 +320,7 @@ void peering_say_status(struct peering *p, const struct peering_status *s, int64
     writer_u64(&w, s->disk_free_bytes);
     writer_span16(&w, (struct span){(const uint8_t *)s->door, strlen(s->door)});
     writer_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
+    writer_u8(&w, s->repairs);
     CHECK(!w.bad);
     for (size_t i = 0; i < p->members_count; i++) {
         if (p->members[i].id != p->own.id) {
@@ -494,7 +497,8 @@ bool peering_reaches(const struct peering *p, uint64_t id)
 uint8_t peering_room(const struct peering *p, uint64_t id)
 {
     const struct peer *peer = peer_find(p, id);
-    return peer && peer->view.status.program[0] ? peer->view.status.room : STORE_ROOM_NONE;
+    bool is_fit = peer && peer->view.status.program[0] && !peer->view.status.repairs;
+    return is_fit ? peer->view.status.room : STORE_ROOM_NONE;
 }
 
 uint32_t peering_rules(const struct peering *p)
@@ -516,6 +520,13 @@ const char *peering_door(const struct peering *p, uint64_t id)
     return peer ? peer->view.status.door : "";
 }
 
+/* Told as long as it goes on, and until the right one is heard again. */
+static bool is_other_disk(const struct peer *peer, int64_t now_us)
+{
+    return peer->view.is_other_disk && (peer->view.heard_us < peer->refused_us ||
+                                        now_us - peer->refused_us < OTHER_DISK_US);
+}
+
 size_t peering_views(struct peering *p, struct peering_view out[REPLICA_MEMBERS_MAX])
 {
     size_t count = 0;
@@ -527,6 +538,7 @@ size_t peering_views(struct peering *p, struct peering_view out[REPLICA_MEMBERS_
             continue;
         }
         out[count] = peer ? peer->view : (struct peering_view){.id = id};
+        out[count].is_other_disk = peer && is_other_disk(peer, now_us);
         out[count].is_connected = peers_connected(p->peers, id);
         if (peer && peer->wall_at_us > 0) {
             out[count].ahead_us = peer->wall_us + (now_us - peer->wall_at_us) - wall_us;

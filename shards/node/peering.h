@@ -41,6 +41,7 @@ struct peering_status {
     uint32_t rules;         /* LEDGER_VERSION of its program */
     uint8_t room;           /* enum store_room */
     uint64_t disk_free_bytes;
+    bool repairs;           /* its state is damaged, and it fetches another one's */
     char door[PEERING_URL_MAX];    /* where gateways reach it */
     char program[PEERING_URL_MAX]; /* version of its program */
 };
@@ -88,7 +89,8 @@ int64_t peering_wall_us(const struct peering *p, int64_t now_us, int64_t own_wal
 int peering_applied(struct peering *p, uint64_t index, uint64_t effects);
 /* Our stream to it stands, and it spoke a moment ago. */
 bool peering_reaches(const struct peering *p, uint64_t id);
-/* Its enum store_room as it last said; STORE_ROOM_NONE: not said. */
+/* Its enum store_room as it last said; STORE_ROOM_NONE: not said, or it has no state to lead
+ * with. */
 uint8_t peering_room(const struct peering *p, uint64_t id);
 /* The lowest LEDGER_VERSION of all members' programs, ours among them; 0: somebody has not said. */
 uint32_t peering_rules(const struct peering *p);

@@ -117,6 +117,9 @@ static int writer_answer(struct writer *w, struct round *round)
     struct list *node;
     while (r == 0 && (node = list_pull(&round->batches)) != NULL) {
         r = writer_batch(w, round, CONTAINER_OF(node, struct intake_batch, node), &place);
+        if (r) {
+            list_push(&round->batches, node); /* not answered: it may be turned away yet */
+        }
     }
     IMPLY(r == 0, place == round->commands_count);
     return err_fold(r);
@@ -160,7 +163,10 @@ static void writer_retire(struct writer *w)
  * stops after some entries: peers want to hear from it meanwhile. */
 static int writer_commit(struct writer *w)
 {
-    uint64_t committed = replica_committed(w->replica);
+    uint64_t wanted, committed = replica_committed(w->replica);
+    if (store_wants_state(w->store, &wanted)) {
+        return 0; /* there is nothing to apply to */
+    }
     for (int entries = 0; entries < COMMIT_ENTRIES_MAX; entries++) {
         struct round *round = writer_oldest(w);
         uint64_t applied = store_applied_index(w->store);
@@ -322,23 +328,11 @@ static int writer_make(struct writer *w, struct round **ret_round)
     return err_trace(r);
 }
 
-/* Damaged files: nothing is served from them, not one answer more. */
-static int writer_heed_damage(struct writer *w)
-{
-    const char *text = store_damaged(w->store);
-    if (text == NULL) {
-        return 0;
-    }
-    w->why = text;
-    log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s", text);
-    return err_origin(-EBADMSG);
-}
-
 /* One round.  With nothing in it, it only lets the store turn and peers be heard. */
 static int writer_round(struct writer *w)
 {
     struct round *round = NULL;
-    int r = writer_heed_damage(w);
+    int r = store_damaged(w->store) ? writer_lose(w) : 0;
     r = r ? r : err_fold(store_turn(w->store));
     r = r ? r : writer_hear(w);
     METRIC_SET(shard_log_index, store_applied_index(w->store));
@@ -386,7 +380,9 @@ static int64_t writer_min(int64_t a, int64_t b)
 /* The next tick, or at once while there is something to apply. */
 static int64_t writer_peers_in_us(const struct writer *w, int64_t now_us)
 {
-    if (store_applied_index(w->store) < replica_committed(w->replica) &&
+    uint64_t wanted;
+    if (!store_wants_state(w->store, &wanted) &&
+        store_applied_index(w->store) < replica_committed(w->replica) &&
         !store_overlay_full(w->store)) {
         return 0;
     }
@@ -458,6 +454,9 @@ int writer_run(struct writer *w)
     while (r == 0 && !intake_is_stopping(w->intake)) {
         writer_sleep(w);
         r = writer_round(w);
+        if (r < 0 && store_damaged(w->store)) {
+            r = writer_lose(w); /* a read met damage: what it was for was not answered */
+        }
         if (r == 0) {
             writer_tell(w);
         }

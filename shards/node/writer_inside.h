@@ -75,6 +75,9 @@ void writer_speak(struct writer *w);
 void writer_turn_away(struct writer *w, struct list *batches);
 /* Batches and calls for news that came while another one leads, or nobody.  0 or < 0. */
 int writer_refuse(struct writer *w);
+/* Damaged files: nothing is served from them, not one answer more.  With peers, and a log that is
+ * as it was, it goes on without a state until it has another one's.  0 or < 0. */
+int writer_lose(struct writer *w);
 /* Log time goes on from an entry of another leader. */
 void writer_follow(struct writer *w);
 /* The wall clock that log time is slewed by. */

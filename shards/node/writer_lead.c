@@ -79,7 +79,8 @@ int writer_refuse(struct writer *w)
     writer_turn_away(w, &batches);
     while (intake_take(w->intake, &batches, ROUND_ITEMS_MAX, ROUND_BYTES) > 0) {
     }
-    if (replica_leader(w->replica) == 0) {
+    uint64_t wanted;
+    if (replica_leader(w->replica) == 0 && !store_wants_state(w->store, &wanted)) {
         return err_trace(writer_snapshots(w, &batches));
     }
     writer_turn_away(w, &batches);
@@ -134,6 +135,8 @@ static void say_status(struct writer *w, int64_t now_us)
                                  .log_time_us = store_applied_time_us(w->store),
                                  .rules = LEDGER_VERSION,
                                  .room = (uint8_t)store_room(w->store)};
+    uint64_t wanted;
+    own.repairs = store_wants_state(w->store, &wanted);
     store_stats(w->store, &stats);
     own.disk_free_bytes = stats.disk_free_bytes;
     snprintf(own.program, sizeof own.program, "%s", program);
@@ -161,17 +164,23 @@ static uint64_t successor(struct writer *w, enum store_room room)
     return best;
 }
 
-/* A leader whose disk is full would refuse for all: somebody with room shall lead. */
+/* A leader whose disk is full would refuse for all, one without a state cannot answer: somebody who
+ * can shall lead. */
 static void yield(struct writer *w, int64_t now_us)
 {
-    if (!w->leads || now_us < w->yield_at_us || store_room(w->store) != STORE_ROOM_NONE) {
+    uint64_t wanted;
+    bool is_lost = store_wants_state(w->store, &wanted);
+    bool is_unfit = is_lost ? replica_is_ready(w->replica)
+                            : w->leads && store_room(w->store) == STORE_ROOM_NONE;
+    if (now_us < w->yield_at_us || !is_unfit) {
         return;
     }
     w->yield_at_us = now_us + YIELD_US;
     uint64_t to = successor(w, STORE_ROOM_OK);
     if (to && replica_transfer(w->replica, to) == 0) {
         log_event(LOG_SHARD_YIELDS, LOG_FIELDS(LOG_NUMBER("node", to)),
-                  "shard: no room here: node %llu shall lead", (unsigned long long)to);
+                  "shard: no %s here: node %llu shall lead", is_lost ? "state" : "room",
+                  (unsigned long long)to);
     }
 }
 
@@ -212,7 +221,8 @@ void writer_speak(struct writer *w)
     if (w->leads && !is_same) {
         end(w);
     }
-    if (!w->leads && replica_is_ready(w->replica) &&
+    uint64_t wanted;
+    if (!w->leads && replica_is_ready(w->replica) && !store_wants_state(w->store, &wanted) &&
         store_applied_index(w->store) >= replica_committed(w->replica)) {
         begin(w);
     }
@@ -223,16 +233,47 @@ void writer_speak(struct writer *w)
     METRIC_SET(shard_committed_index, replica_committed(w->replica));
 }
 
-/* Another replica's state instead of ours: the ledger reads it from the beginning. */
-static int install(struct writer *w)
+static void close_book(struct writer *w)
 {
     CHECK(w->rounds_count == 0);
     ledger_free(w->ledger);
     w->ledger = NULL;
     replay_fini(&w->replay);
-    int r = peering_install(w->peering);
-    r = r ? r : ledger_new(store_book(w->store), &w->ledger);
+}
+
+static int open_book(struct writer *w)
+{
+    int r = ledger_new(store_book(w->store), &w->ledger);
     replay_init(&w->replay, w->store, w->replica, w->ledger);
+    return r;
+}
+
+int writer_lose(struct writer *w)
+{
+    const char *text = store_damaged(w->store);
+    log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s", text);
+    w->why = text;
+    if (w->peering == NULL) {
+        return err_origin(-EBADMSG);
+    }
+    if (w->leads) {
+        end(w);
+    }
+    close_book(w);
+    int r = store_lose_state(w->store);
+    if (r) {
+        return r > 0 ? err_origin(-EBADMSG) : err_trace(r);
+    }
+    w->why = NULL;
+    return err_fold(open_book(w));
+}
+
+/* Another replica's state instead of ours: the ledger reads it from the beginning. */
+static int install(struct writer *w)
+{
+    close_book(w);
+    int r = peering_install(w->peering);
+    r = r ? r : open_book(w);
     if (r == LEDGER_E_VERSION) {
         w->why = "the state that it got was written by newer rules; use the newer program";
     }

@@ -62,6 +62,7 @@ static int writer_open_store(struct writer *w)
         .overlay_max_bytes = w->options->overlay_max_bytes,
         .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
+        .repairs = !w->own.is_alone,
         .scrub_interval_us = w->options->scrub_interval_us,
         .flushed = writer_flushed,
         .damaged = writer_flushed,
@@ -70,7 +71,11 @@ static int writer_open_store(struct writer *w)
     memcpy(options.cluster_id,
            w->own.is_alone ? w->options->cluster_id : w->own.cluster_id,
            sizeof options.cluster_id);
+    uint64_t index;
     int r = store_open(&options, &w->store, w->text);
+    if (r == 0 && store_wants_state(w->store, &index)) {
+        log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s: a peer's state is fetched", w->text);
+    }
     return r > 0 ? NODE_E_STORE : err_trace(r);
 }
 
@@ -122,7 +127,11 @@ static int writer_replay(struct writer *w)
     replay_init(&w->replay, w->store, w->replica, w->ledger);
     /* The state may be ahead of what is known to be committed: one of several voters learns that
      * from its leader.  One that does not belong to its log was refused by the store. */
-    int r = replay_run(&w->replay, &damaged);
+    uint64_t wanted;
+    int r = store_wants_state(w->store, &wanted) ? 0 : replay_run(&w->replay, &damaged);
+    if (store_wants_state(w->store, &wanted)) {
+        return 0;
+    }
     if (r > 0) {
         snprintf(w->text, 256, "%s: log entry %llu is missing or damaged; restore from a backup",
                  w->options->data_dir, (unsigned long long)damaged);

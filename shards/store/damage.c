@@ -9,7 +9,7 @@
 
 #include "base/metrics.h"
 
-#define WHERE_SHOWN 100 /* bytes of the name; its end says most */
+#define WHERE_SHOWN 60 /* bytes of the name; its end says most */
 
 void damage_init(struct damage *d, void (*told)(void *user), void *user)
 {
@@ -22,23 +22,40 @@ void damage_fini(struct damage *d)
     pthread_mutex_destroy(&d->mutex);
 }
 
-void damage_note(struct damage *d, const char *where, const char *what)
+void damage_note(struct damage *d, const char *where, const char *what, bool is_log)
 {
     size_t len = strlen(where);
     pthread_mutex_lock(&d->mutex);
     bool is_first = d->text[0] == 0;
     if (is_first) {
+        d->is_log = is_log;
         snprintf(d->text, sizeof d->text,
-                 "%s%s: %s; move the directory aside and let a peer's state in, or restore a "
-                 "backup",
+                 "%s%s: %s; %s; a node alone: move the directory aside and restore a backup",
                  len > WHERE_SHOWN ? "..." : "", len > WHERE_SHOWN ? where + len - WHERE_SHOWN
-                                                                   : where, what);
+                                                                   : where, what,
+                 is_log ? "remove this node from its cluster and add a new number"
+                        : "peers give theirs");
     }
     pthread_mutex_unlock(&d->mutex);
     METRIC_ADD(shard_damage_found_total, 1);
     if (is_first && d->told) {
         d->told(d->user);
     }
+}
+
+void damage_forget(struct damage *d)
+{
+    pthread_mutex_lock(&d->mutex);
+    d->text[0] = 0;
+    pthread_mutex_unlock(&d->mutex);
+}
+
+bool damage_spares_log(struct damage *d)
+{
+    pthread_mutex_lock(&d->mutex);
+    bool spares = d->text[0] && !d->is_log;
+    pthread_mutex_unlock(&d->mutex);
+    return spares;
 }
 
 const char *damage_text(struct damage *d)

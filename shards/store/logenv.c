@@ -405,6 +405,17 @@ int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t
     return r ? err_trace(r) : err_trace(commit(l));
 }
 
+int logenv_name_state(struct logenv *l, uint64_t number)
+{
+    int r = write_begin(l);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    l->meta.state_number = number;
+    r = put_meta(l->write, l->dbi, &l->meta);
+    return r ? err_trace(r) : err_trace(commit(l));
+}
+
 /* -- reading ----------------------------------------------------------------------------------- */
 
 static int reader_renew(struct logenv *l)

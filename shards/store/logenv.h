@@ -39,6 +39,8 @@ int logenv_commit(struct logenv *l, uint64_t keep);
 /* One commit: every entry goes, the log stands behind `base`, the state is directory `number`.
  * Term and vote stay, those set and not committed too.  0 or < 0. */
 int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t number);
+/* One commit: the state is directory `number`; entries, term and vote stay.  0 or < 0. */
+int logenv_name_state(struct logenv *l, uint64_t number);
 /* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
  * next read. */
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);

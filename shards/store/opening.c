@@ -10,6 +10,9 @@
  * anything else that lacks one half is damage, because the other half has been in use.
  * An installed snapshot is state.N/ and the log environment names N, so the log is opened first;
  * what it does not name is no state: a try that ended before its commit, or what it replaced.
+ * A state that is damaged while its log is not: with options.repairs an empty one stands in for it,
+ * and nobody may be answered from that (store_repair()).  The damaged one is kept until then, so
+ * that whatever ends the process in between, the next start finds it damaged again.
  * Fails: a verdict with a text for a person: what was found, what was wanted, what to do next.
  * Invariant on success: every log entry after the applied index is there.  Only a received state
  * may be ahead of the log, for what it has is committed: its last entry is not in the log yet. */
@@ -21,11 +24,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/folder.h"
 #include "store/sums.h"
 
+#define BLANK     "/blank" /* the state that stands in for a damaged one */
 #define DIR_SHOWN 60 /* bytes of the directory's name in a text; the end of it says most */
 
 /* The top byte of an entry's term is the replica's. */
@@ -124,20 +129,31 @@ static int open_state(const struct store_options *options, const char *path, str
     }
 }
 
+/* Peers can give back a state, but not what this replica has promised them. */
+static int refuse_log(const struct store_options *options, char *ret_text)
+{
+    return options->repairs
+               ? refuse(STORE_E_DAMAGED, options->dir, ret_text,
+                        "log/ is damaged; remove this node from its cluster, and add a new number "
+                        "with an empty directory")
+               : opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
+}
+
 static int open_log(const struct store_options *options, const char *path, struct opening *o,
                     char *ret_text)
 {
     uint32_t format = 0;
     int r = check_sums(options, path, "log", ret_text);
     if (r) {
-        return err_trace(r);
+        return r == STORE_E_DAMAGED && options->repairs ? refuse_log(options, ret_text)
+                                                        : err_trace(r);
     }
     r = logenv_open(path, options->log_map_bytes, &o->log, &format);
     switch (r) {
     case LOGENV_E_FORMAT:
         return refuse_format(options->dir, format, ret_text);
     case LOGENV_E_DAMAGED:
-        return opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
+        return refuse_log(options, ret_text);
     default:
         return err_fold(r);
     }
@@ -153,8 +169,25 @@ static int make_state(const struct store_options *options, const char *path)
     return err_trace(stateenv_make(path, options->state_map_bytes, id));
 }
 
+int opening_blank(const struct store_options *options, struct opening *o)
+{
+    uint32_t format;
+    CHECK(!o->is_blank);
+    stateenv_close(o->state);
+    o->state = NULL;
+    o->is_blank = true;
+    o->is_ahead = false;
+    memcpy(o->lost_path, o->state_path, sizeof o->lost_path);
+    int r = folder_join(o->state_path, options->dir, BLANK);
+    r = r ? r : folder_remove_env(o->state_path);
+    r = r ? r : stateenv_make(o->state_path, options->state_map_bytes,
+                              logenv_meta(o->log)->cluster_id);
+    r = r ? r : stateenv_open(o->state_path, options->state_map_bytes, &o->state, &format);
+    return err_fold(r);
+}
+
 /* The state that the log names; made when the directory is new. */
-static int take_state(const struct store_options *options, bool is_new, struct opening *o,
+static int find_state(const struct store_options *options, bool is_new, struct opening *o,
                       char *ret_text)
 {
     uint64_t number = is_new ? 0 : logenv_meta(o->log)->state_number;
@@ -169,7 +202,16 @@ static int take_state(const struct store_options *options, bool is_new, struct o
         }
         r = make_state(options, o->state_path);
     }
-    r = r ? r : open_state(options, o->state_path, o, ret_text);
+    return r ? err_trace(r) : err_trace(open_state(options, o->state_path, o, ret_text));
+}
+
+static int take_state(const struct store_options *options, bool is_new, struct opening *o,
+                      char *ret_text)
+{
+    int r = find_state(options, is_new, o, ret_text);
+    if (r == STORE_E_DAMAGED && !is_new && options->repairs) {
+        r = opening_blank(options, o);
+    }
     if (r == 0) {
         memcpy(o->cluster_id, stateenv_meta(o->state)->cluster_id, sizeof o->cluster_id);
     }
@@ -187,7 +229,7 @@ static int make_log(const struct store_options *options, const char *path, struc
 }
 
 /* A received state whose last entry is not the log's, for there is none or another one yet. */
-static int note_ahead(struct opening *o)
+int opening_note_ahead(struct opening *o)
 {
     const struct record_state_meta *state = stateenv_meta(o->state);
     const struct record_log_meta *log = logenv_meta(o->log);
@@ -210,9 +252,12 @@ static int check_together(const struct store_options *options, struct opening *o
         return opening_refuse_damage(options->dir, "log/ and state/ belong to two clusters",
                                      ret_text);
     }
-    int r = note_ahead(o);
+    int r = o->is_blank ? 0 : opening_note_ahead(o);
     if (r < 0) {
         return err_trace(r);
+    }
+    if (o->is_blank) {
+        return 0;
     }
     if ((applied > logenv_last(o->log) && !o->is_ahead) || applied + 1 < logenv_first(o->log)) {
         return opening_refuse_damage(options->dir, "log/ and state/ do not meet", ret_text);
@@ -234,7 +279,13 @@ static int check_cluster(const struct store_options *options, const struct openi
 static int clear(const struct store_options *options, const struct opening *o)
 {
     const char *named = strrchr(o->state_path, '/') + 1;
-    int r = folder_remove_others(options->dir, "state", named);
+    char blank[FOLDER_PATH_MAX];
+    int r = 0;
+    if (!o->is_blank) { /* else the damaged one stays until another one is here */
+        r = folder_remove_others(options->dir, "state", named);
+        r = r ? r : folder_join(blank, options->dir, BLANK);
+        r = r ? r : folder_remove_env(blank);
+    }
     return r ? err_trace(r) : err_trace(folder_remove_others(options->dir, "copy", ""));
 }
 
@@ -284,7 +335,7 @@ void opening_end(struct opening *o, const char *clean_dir)
 {
     logenv_close(o->log);
     stateenv_close(o->state);
-    if (clean_dir) {
+    if (clean_dir && !o->is_blank) {
         /* Without them a start reads the records all the same. */
         (void)write_sums(clean_dir, o->state_path);
     }

@@ -17,6 +17,8 @@ struct opening {
     struct stateenv *state;
     uint8_t cluster_id[16];
     char state_path[FOLDER_PATH_MAX]; /* the directory that the log environment names */
+    bool is_blank; /* the named state is damaged, and an empty one stands in for it */
+    char lost_path[FOLDER_PATH_MAX]; /* is_blank: the directory that the log names */
     bool is_ahead; /* the state is a received one, and the log has not caught up with it */
 };
 
@@ -24,6 +26,11 @@ struct opening {
 int opening_state_path(const char *dir, uint64_t number, char ret_path[FOLDER_PATH_MAX]);
 /* Options with their defaults filled in.  Verdicts and `ret_text` as store_open(). */
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text);
+/* An empty state instead of the one that is named, which is closed and left where it is.  0 or
+ * < 0. */
+int opening_blank(const struct store_options *options, struct opening *o);
+/* Is the state ahead of its log?  0 or < 0. */
+int opening_note_ahead(struct opening *o);
 /* STORE_E_DAMAGED with its text. */
 int opening_refuse_damage(const char *dir, const char *what, char *ret_text);
 /* `clean_dir`: the directory when all went well and what lies in it may be summed up; else NULL. */

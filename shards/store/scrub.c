@@ -86,7 +86,7 @@ static bool read_one(struct scrub *s, bool is_log)
             const char *what = is_log ? "log/ has a record that is not as it was written"
                                       : "state/ has a record that is not as it was written";
             pthread_mutex_unlock(&s->mutex); /* who is told may ask for us to stop */
-            damage_note(s->options.damage, s->options.dir, what);
+            damage_note(s->options.damage, s->options.dir, what, is_log);
             pthread_mutex_lock(&s->mutex);
             return true;
         }

@@ -112,7 +112,8 @@ static int make_about(const struct snapshots *n, const char *path, struct snapsh
     struct record_state_meta meta = {0};
     int r = read_whole(n, path, &meta);
     if (r > 0) {
-        damage_note(n->options.damage, n->options.dir, "a copy of state/ has wrong records");
+        damage_note(n->options.damage, n->options.dir, "a copy of state/ has wrong records",
+                    false);
         return SNAPSHOT_E_DAMAGED;
     }
     r = r ? r : open_data(path, O_RDONLY, &c->fd);

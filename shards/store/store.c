@@ -57,10 +57,6 @@ static int start(struct store *s, char *ret_text)
         .map_bytes = s->options.state_map_bytes,
         .disk_reserve_bytes = s->options.disk_reserve_bytes, .woken = s->options.flushed,
         .user = s->options.user};
-    struct scrub_options scrub = {
-        .dir = s->options.dir, .log = s->opened.log, .state = s->opened.state,
-        .damage = &s->damage, .interval_us = s->options.scrub_interval_us,
-        .bytes_per_s = s->options.scrub_bytes_per_s};
     memcpy(snapshots.cluster_id, s->opened.cluster_id, sizeof snapshots.cluster_id);
     s->log_floor = UINT64_MAX;
     int r = overlay_new(&s->live);
@@ -74,7 +70,7 @@ static int start(struct store *s, char *ret_text)
         r = store_take_state(s);
     }
     if (r == 0) {
-        r = scrub_start(&scrub, &s->scrub);
+        r = store_scrub(s);
     }
     if (r == STORE_E_DAMAGED) {
         opening_refuse_damage(s->options.dir, "its state's file `members` is damaged", ret_text);
@@ -183,7 +179,7 @@ static uint64_t log_keep(const struct store *s)
 {
     uint64_t last = logenv_last(s->opened.log), floor = s->log_floor;
     uint64_t keep = s->applied_durable > LOG_TRAIL ? s->applied_durable - LOG_TRAIL + 1 : 0;
-    if (s->opened.is_ahead) {
+    if (s->opened.is_ahead || s->opened.is_blank) {
         return 0; /* what is durable says nothing of these entries */
     }
     if (last > s->options.log_keep_entries && floor < last - s->options.log_keep_entries) {
@@ -206,8 +202,16 @@ void store_log_floor(struct store *s, uint64_t index)
 void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret_term)
 {
     const struct record_log_meta *log = logenv_meta(s->opened.log);
-    *ret_index = s->opened.is_ahead ? log->base : s->applied_durable;
-    *ret_term = s->opened.is_ahead ? log->base_term : s->durable_term;
+    bool is_known = !s->opened.is_ahead && !s->opened.is_blank;
+    *ret_index = is_known ? s->applied_durable : log->base;
+    *ret_term = is_known ? s->durable_term : log->base_term;
+    struct span entry;
+    uint64_t first = logenv_first(s->opened.log), term;
+    if (!is_known && first > log->base + 1 && first <= logenv_last(s->opened.log) &&
+        logenv_read(s->opened.log, first, &term, &entry) == 0) {
+        *ret_index = first; /* entries go only when a state that has them is durable */
+        *ret_term = term;
+    }
 }
 
 int store_log_read(struct store *s, uint64_t index, uint64_t *ret_term, struct span *ret_entry)

@@ -32,14 +32,15 @@ struct store_options {
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
     uint64_t log_keep_entries; /* 0: 200,000; for a peer that lags: store_log_floor() */
     uint64_t log_keep_bytes;   /* 0: 256 MiB, in whole pages of the log environment */
+    bool repairs; /* there are peers: a damaged state may be theirs again, see store_repair() */
     int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
     uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
     /* Called on another thread when a flush or a slice of it is durable, or a snapshot call is
      * worth repeating, so that the writer wakes and calls store_turn().  May be NULL. */
     void (*flushed)(void *user);
     /* Called once, on another thread, when the files are found damaged; store_damaged() has the
-     * text from then on.  With peers the node may throw the directory's state away and receive
-     * theirs; without any it must stop.  May be NULL. */
+     * text from then on.  With peers the node may lose its state and receive theirs
+     * (store_lose_state()); without any it must stop.  May be NULL. */
     void (*damaged)(void *user);
     void *user;
 };
@@ -54,7 +55,8 @@ enum {
 
 /* Opens or makes both environments and starts the flusher thread.  What they show then is durable,
  * also after a kill in the middle of a commit.
- * 0, a verdict above (then `ret_text`, 200 bytes, names directory, found and wanted), or < 0. */
+ * 0, a verdict above (then `ret_text`, 200 bytes, names directory, found and wanted), or < 0.
+ * With 0 and store_wants_state() the text says what is damaged. */
 int store_open(const struct store_options *options, struct store **ret_store, char *ret_text);
 /* Flushes what is applied, stops the flusher, closes.  Takes NULL. */
 void store_close(struct store *s);
@@ -154,7 +156,19 @@ void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret
  * those who lag when it comes to lead. */
 void store_log_floor(struct store *s, uint64_t index);
 
-/* What a scrub, a flush or a copy found wrong in our own files, a text with the next step; NULL:
+/* Our own state is damaged and an empty one stands in for it: nothing may be answered or applied
+ * until another replica's is here, checked (fetched as for an install), and store_repair() was 0.
+ * *ret_index: at this index or later. */
+bool store_wants_state(const struct store *s, uint64_t *ret_index);
+/* After store_damaged(): from now on store_wants_state().  Whoever reads the book must be made
+ * anew.  Everything applied and not flushed is dropped; the log has it.  0; STORE_E_DAMAGED: the
+ * log is damaged, too, or it is so already: the process must end; < 0. */
+int store_lose_state(struct store *s);
+/* As store_install(), but the log stays as it is: what this replica has promised is in it.
+ * 0, STORE_E_MISSING (nothing checked, or too old), or < 0. */
+int store_repair(struct store *s);
+
+/* What a scrub, a read or a copy found wrong in our own files, a text with the next step; NULL:
  * nothing.  Nothing may be served from then on.  store_options.damaged() was called before. */
 const char *store_damaged(struct store *s);
 

@@ -39,9 +39,20 @@ int store_take_state(struct store *s)
     s->snapshot_at_us = clock_mono_us();
     s->waiting_since_us = 0;
     s->measure_at_us = 0;
-    r = slip_read(s->opened.state_path, "members", s->members, &s->members_len);
+    r = slip_read(s->opened.is_blank ? s->opened.lost_path : s->opened.state_path, "members",
+                  s->members, &s->members_len);
+    r = s->opened.is_blank && r == SLIP_E_DAMAGED ? 1 : r; /* the replica's own file is newer */
     s->members_len = r == 0 ? s->members_len : 0;
     return r == SLIP_E_DAMAGED ? STORE_E_DAMAGED : r < 0 ? err_trace(r) : 0;
+}
+
+int store_scrub(struct store *s)
+{
+    struct scrub_options scrub = {
+        .dir = s->options.dir, .log = s->opened.log, .state = s->opened.state,
+        .damage = &s->damage, .interval_us = s->options.scrub_interval_us,
+        .bytes_per_s = s->options.scrub_bytes_per_s};
+    return err_trace(scrub_start(&scrub, &s->scrub));
 }
 
 struct snapshots *store_snapshots(struct store *s)
@@ -51,6 +62,10 @@ struct snapshots *store_snapshots(struct store *s)
 
 const char *store_damaged(struct store *s)
 {
+    if (s->view.is_damaged && damage_text(&s->damage) == NULL) {
+        damage_note(&s->damage, s->options.dir,
+                    "state/ has a record that is not as it was written", false);
+    }
     return damage_text(&s->damage);
 }
 
@@ -79,26 +94,37 @@ static void let_state_go(struct store *s)
     s->opened.state = NULL;
 }
 
-/* The directory is there and durable: the commit that names it, and from then it is the state. */
+/* What was the state until now, and what stood in for it. */
+static int forget_old(struct store *s, char ret_garbage[FOLDER_PATH_MAX])
+{
+    bool is_blank = s->opened.is_blank;
+    memcpy(ret_garbage, is_blank ? s->opened.lost_path : s->opened.state_path, FOLDER_PATH_MAX);
+    s->opened.is_blank = false;
+    return is_blank ? err_trace(folder_remove_env(s->opened.state_path)) : 0;
+}
+
+/* The directory is there and durable: the commit that names it, and from then it is the state.
+ * `place` NULL: the log stays. */
 static int switch_state(struct store *s, const char *path, uint64_t number,
                         const struct store_place *place)
 {
     char old[FOLDER_PATH_MAX];
     uint32_t format;
     let_state_go(s);
-    int r = logenv_install(s->opened.log, place->base, place->base_term, number);
+    int r = place ? logenv_install(s->opened.log, place->base, place->base_term, number)
+                  : logenv_name_state(s->opened.log, number);
     r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
     r = r ? r : stateenv_undo(s->opened.state); /* it was checked, so there is nothing to undo */
     if (r != 0) {
         return err_fold(r > 0 ? -EBADMSG : r); /* it was read whole a moment ago */
     }
-    memcpy(old, s->opened.state_path, sizeof old);
+    r = forget_old(s, old);
     memcpy(s->opened.state_path, path, sizeof old);
-    r = store_take_state(s);
+    r = r ? r : store_take_state(s);
+    r = r ? r : opening_note_ahead(&s->opened);
     if (r != 0) {
         return err_fold(r > 0 ? -EBADMSG : r);
     }
-    s->opened.is_ahead = s->applied.applied_index > place->base;
     s->failed = false;
     scrub_go_on(s->scrub, s->opened.state);
     snapshot_swap_end(s->snapshots, s->opened.state, old);
@@ -122,4 +148,49 @@ int store_install(struct store *s, const struct store_place *place)
         return r > 0 ? STORE_E_MISSING : err_trace(r);
     }
     return err_trace(switch_state(s, path, number, place));
+}
+
+/* -- a damaged state --------------------------------------------------------------------------- */
+
+bool store_wants_state(const struct store *s, uint64_t *ret_index)
+{
+    uint64_t first = logenv_first(s->opened.log);
+    *ret_index = first > 1 ? first - 1 : 1;
+    return s->opened.is_blank;
+}
+
+int store_lose_state(struct store *s)
+{
+    if (s->opened.is_blank || !damage_spares_log(&s->damage)) {
+        return STORE_E_DAMAGED;
+    }
+    scrub_stop(s->scrub); /* it has told, and reads no more */
+    s->scrub = NULL;
+    let_state_go(s);
+    int r = opening_blank(&s->options, &s->opened);
+    r = r ? r : store_take_state(s);
+    if (r) {
+        return err_fold(r);
+    }
+    s->failed = false;
+    snapshot_swap_end(s->snapshots, s->opened.state, "");
+    damage_forget(&s->damage);
+    return err_trace(store_scrub(s));
+}
+
+int store_repair(struct store *s)
+{
+    static const uint8_t none[8];
+    char path[FOLDER_PATH_MAX];
+    uint64_t index, number = logenv_meta(s->opened.log)->state_number + 1;
+    CHECK(s->opened.is_blank);
+    struct span members = {s->members, s->members_len};
+    (void)store_wants_state(s, &index);
+    int r = opening_state_path(s->options.dir, number, path);
+    r = r ? r : snapshot_take(s->snapshots, path, index,
+                              members.len ? members : (struct span){none, sizeof none});
+    if (r != 0) {
+        return r > 0 ? STORE_E_MISSING : err_trace(r);
+    }
+    return err_trace(switch_state(s, path, number, NULL));
 }

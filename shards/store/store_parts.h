@@ -45,6 +45,8 @@ struct store {
     int64_t measure_at_us;       /* when to measure again */
 };
 
+/* store_install.c: the scrubber, over what is open now.  0 or < 0. */
+int store_scrub(struct store *s);
 /* store_install.c: everything that follows from which state it is: the flusher, the view, what is
  * applied, who the members are.  0, STORE_E_DAMAGED (the members), < 0. */
 int store_take_state(struct store *s);

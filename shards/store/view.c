@@ -28,12 +28,13 @@ struct front {
 };
 
 /* An error of the state environment as the book reports it: nothing but found, not found, fatal. */
-static int fatal_or_none(int r)
+static int fatal_or_none(struct view *v, int r)
 {
     switch (r) {
     case STATEENV_E_NONE:
         return 1;
     case STATEENV_E_DAMAGED:
+        v->is_damaged = true;
         return err_origin(-EBADMSG);
     default:
         return err_trace(r);
@@ -48,7 +49,7 @@ static int view_get(void *self, struct span key, struct span *ret_value)
         e = overlay_find(v->frozen, key);
     }
     if (!e) {
-        return fatal_or_none(stateenv_get(v->state, key, ret_value));
+        return fatal_or_none(v, stateenv_get(v->state, key, ret_value));
     }
     if (e->tombstone) {
         return 1;
@@ -84,10 +85,10 @@ static void front_note(struct front *f)
     }
 }
 
-static int front_note_state(struct front *f, int r)
+static int front_note_state(struct view *v, struct front *f, int r)
 {
     f->end = r == STATEENV_E_NONE;
-    return f->end ? 0 : fatal_or_none(r);
+    return f->end ? 0 : fatal_or_none(v, r);
 }
 
 static int fronts_seek(struct view *v, struct front *fronts, struct span from, bool exclusive)
@@ -102,7 +103,7 @@ static int fronts_seek(struct view *v, struct front *fronts, struct span from, b
     }
     struct front *state = &fronts[2];
     return front_note_state(
-        state, stateenv_seek(v->state, from, exclusive, &state->key, &state->stored));
+        v, state, stateenv_seek(v->state, from, exclusive, &state->key, &state->stored));
 }
 
 static int key_order(struct span a, struct span b)
@@ -136,7 +137,7 @@ static int fronts_pass(struct view *v, struct front *fronts, struct span key)
             front_note(f);
             continue;
         }
-        int r = front_note_state(f, stateenv_step(v->state, &f->key, &f->stored));
+        int r = front_note_state(v, f, stateenv_step(v->state, &f->key, &f->stored));
         if (r < 0) {
             return err_trace(r);
         }
@@ -164,6 +165,7 @@ static int view_next(void *self, struct span from, bool exclusive, struct span *
     if (least->entry) {
         value = overlay_value(least->entry);
     } else if (record_value_read(least->key, least->stored, &value) != 0) {
+        v->is_damaged = true;
         return err_origin(-EBADMSG);
     }
     *ret_key = least->key;

@@ -13,6 +13,7 @@ struct view {
     const struct overlay *frozen; /* on its way to disk; NULL when there is none */
     struct stateenv *state;       /* oldest: its snapshot */
     bool between;                 /* has effects that no applied index covers yet */
+    bool is_damaged;              /* a record was not as it was written */
     uint64_t effects;             /* of all puts and dels so far: record_effect() */
     struct book book;             /* self is this view */
 };

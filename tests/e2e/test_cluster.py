@@ -53,8 +53,8 @@ def status():
     return json.loads(answered('cluster', 'status').stdout)
 
 
-def problems():
-    done = answered('cluster', 'problems')
+def problems(*more):
+    done = answered('cluster', 'problems', *more)
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)['problems']
     assert done.returncode == (1 if found else 0), done
@@ -201,6 +201,11 @@ def test_a_node_is_added():
         'shard', '--data', os.path.join(TRIO.data, 'node 4'), '--listen', door, '--id', '4',
         '--join', name, '--peers-listen', peers, '--set', f'shard.signing_key={TRIO.key}')
     STATE['fourth'].wait_ready('shard')
+    asks_it = Process('gateway', '--data', TRIO.data, '--shard', door, '--listen', '127.0.0.1:0')
+    alone = ('--target', asks_it.wait_ready('grpc'))
+    eventually(lambda: ('NO_LEADER', 'nodes/4') in problems(*alone))
+    assert 'joined no cluster' in problems(*alone)['NO_LEADER', 'nodes/4']
+    assert asks_it.stop() == 0
     assert 'would be done' in verb('node', 'add', '4', '--peer', peers, '--dry-run').stdout
     assert len(status()['nodes']) == 3
     verb('node', 'add', '4', '--peer', peers, '--watch', '--timeout', '50s')

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Replicas with a planted fault among them: what the checks between replicas are for is seen."""
+import json
 import os
 import shutil
 import sys
@@ -50,6 +51,7 @@ def test_another_state_stops_its_replica():
     process.wait_ready('shard')
     fill(trio, 2500)
     eventually(lambda: not process.alive(), seconds=60)
+    eventually(lambda: {'STATE_DIFFERS', 'NODE_DOWN'} <= problems(trio, sick), seconds=30)
     said = '\n'.join(process.talk)
     assert process.child.returncode != 0 and 'another state' in said and 'remove' in said, said
     well = [i for i in MEMBERS if i != sick]
@@ -59,24 +61,48 @@ def test_another_state_stops_its_replica():
     trio.close()
 
 
-def cordon(trio, node):
-    """What the verb says, and its exit code."""
+def verb(trio, *words):
     env = {'FAIRSLOT_TARGET': trio.target,
            'FAIRSLOT_TOKEN_FILE': os.path.join(trio.data, 'operator.token')}
-    done = run('node', 'cordon', node, check=None, env=env)
+    return run(*words, check=None, env=env)
+
+
+def problems(trio, node):
+    """Kinds of that node's, as whoever leads sees it; nothing while nobody answers."""
+    done = verb(trio, 'cluster', 'problems', '-o', 'json')
+    found = json.loads(done.stdout)['problems'] if done.stdout else []
+    assert all(p['text'] and p['nextStep'] for p in found), found
+    return {p['kind'] for p in found if p['node'] == f'nodes/{node}'}
+
+
+def cordon(trio, node):
+    """What the verb says, and its exit code."""
+    done = verb(trio, 'node', 'cordon', node)
     return done.returncode, done.stderr
+
+
+def older(program):
+    """Its version is one of before, in as many bytes."""
+    version = run('--version').stdout.split()[1].encode()
+    with open(program, 'r+b') as file:
+        text = file.read().replace(version + b'\0', version[:-1] + b'x\0')
+        file.seek(0)
+        file.write(text)
+    return program
 
 
 def test_newer_rules_wait_for_all():
     """A program of before among newer ones: what it does not know is kept out of its log, until it
     is a newer one as well."""
-    before_it = plant.build('LEDGER_VERSION=3', FOLDER, mark='LEDGER_VERSION')
+    before_it = older(plant.build('LEDGER_VERSION=3', FOLDER, mark='LEDGER_VERSION'))
     trio = Trio(binaries={1: before_it})
     trio.start()
     patient(lambda: trio.operator().make_pool('mixed'))
     # Refused, or nobody leads at this moment of a busy machine.
     eventually(lambda: 'METHOD_PLANNED' in cordon(trio, 2)[1], seconds=30)
-    time.sleep(1.5)  # all have said what they know
+    leader = trio.leader()
+    eventually(lambda: 'VERSIONS' in (problems(trio, 1) if leader != 1 else problems(trio, 2)),
+               seconds=30)  # all have said what they are
     eventually(lambda: 'METHOD_PLANNED' in cordon(trio, 2)[1], seconds=30)
     trio.level()
     assert trio.shards[1].alive()

@@ -333,7 +333,7 @@ static void scrub_flip(const char *name, uint64_t n)
     told_count = 0;
     flip_all(name, bytes, len, n, 64);
     const char *text = wait_damage(s, 20000);
-    OK(text && strstr(text, "not as it was written") && strstr(text, "let a peer's state in"));
+    OK(text && strstr(text, "not as it was written") && strstr(text, "restore a backup"));
     printf("# %s\n", text ? text : "nothing was found");
     for (int i = 0; i < 1000 && told_count == 0; i++) {
         usleep(10000);
