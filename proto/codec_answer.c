@@ -246,6 +246,8 @@ int codec_answer(const struct verdict *verdict, struct arena *arena, struct span
         return err_trace(codec_answer_report(verdict, arena, ret_message));
     case RESULT_OUTCOME:
         return err_trace(codec_answer_outcome(verdict, arena, ret_message));
+    case RESULT_EXPORT:
+        return err_trace(codec_answer_piece(verdict, arena, ret_message));
     case RESULT_EVENTS:
         return err_trace(codec_answer_events(verdict, arena, ret_message));
     case RESULT_OPERATION:

@@ -59,7 +59,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_GET_TICKET:
     case COMMAND_GET_PROOF:
     case COMMAND_GET_REPORT:
-    case COMMAND_REVEAL_SEED:
+    case COMMAND_REVEAL_SEED: case COMMAND_EXPORT_RELEASE:
         return NEEDS_POOL | NEEDS_RELEASE;
     case COMMAND_LIST_TICKETS:
     case COMMAND_LIST_OFFERED:

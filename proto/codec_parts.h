@@ -139,6 +139,7 @@ int codec_request_list_releases(struct codec_ask *ask, struct span message);
 int codec_request_reveal_seed(struct codec_ask *ask, struct span message);
 int codec_request_get_report(struct codec_ask *ask, struct span message);
 int codec_request_get_result(struct codec_ask *ask, struct span message);
+int codec_request_export(struct codec_ask *ask, struct span message);
 int codec_request_list_release(struct codec_ask *ask, struct span message);
 int codec_request_create_release(struct codec_ask *ask, struct span message);
 int codec_request_change_release(struct codec_ask *ask, enum release_action action,
@@ -166,6 +167,7 @@ int codec_answer_ticket(const struct verdict *v, struct arena *arena, struct spa
 int codec_answer_proof(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_report(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_outcome(const struct verdict *v, struct arena *arena, struct span *ret_message);
+int codec_answer_piece(const struct verdict *v, struct arena *arena, struct span *ret_message);
 int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span *ret_message);
 
 /* -- codec_cluster.c, codec_cluster_answer.c -------------------------------------------------- */

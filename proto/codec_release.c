@@ -212,6 +212,20 @@ int codec_request_get_result(struct codec_ask *ask, struct span message)
     return r ? r : codec_ask_page(ask, 0, m->page_token);
 }
 
+int codec_request_export(struct codec_ask *ask, struct span message)
+{
+    Fairslot__Admin__V1__ExportReleaseRequest *m;
+    int r = codec_unpack(&fairslot__admin__v1__export_release_request__descriptor, message,
+                         ask->arena, &m);
+    if (r == 0) {
+        r = release_name(ask, "name", span_of(m->name));
+    }
+    if (r == 0) {
+        release_words(ask)->action = m->withhold_preferences;
+    }
+    return r;
+}
+
 int codec_request_list_releases(struct codec_ask *ask, struct span message)
 {
     Fairslot__V1__ListReleasesRequest *m;

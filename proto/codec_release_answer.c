@@ -11,6 +11,7 @@
 #include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
 #include "proto/codec_parts.h"
+#include "shard/v1/shard.pb-c.h"
 
 #define PART_NAME 24     /* bytes of "trustee 5" */
 
@@ -306,4 +307,50 @@ int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span 
         }
     }
     return err_trace(codec_pack(&m.base, arena, ret_message));
+}
+
+/* -- a bundle ---------------------------------------------------------------------------------- */
+
+#define SIGNATURES_MAX 512 /* bytes of the file */
+
+/* The file signatures; what is not signed is missing. */
+static bool answer_signatures(const struct verdict_signed *is, struct arena *arena,
+                              struct span *ret_text)
+{
+    static const char *const keys[] = {"operator-key", "manifest", "root"};
+    char *out = arena_alloc(arena, SIGNATURES_MAX);
+    if (out == NULL) {
+        return false;
+    }
+    struct span bytes[] = {{0}, {0}, {0}};
+    if (is) {
+        bytes[0] = (struct span){is->key, is->has_manifest ? sizeof is->key : 0};
+        bytes[1] = (struct span){is->manifest, is->has_manifest ? sizeof is->manifest : 0};
+        bytes[2] = (struct span){is->root, is->has_root ? sizeof is->root : 0};
+    }
+    int n = 0;
+    for (size_t i = 0; i < 3; i++) {
+        n += snprintf(out + n, SIGNATURES_MAX - (size_t)n, "%s: ", keys[i]);
+        for (size_t j = 0; j < bytes[i].len; j++) {
+            n += snprintf(out + n, SIGNATURES_MAX - (size_t)n, "%02x", bytes[i].ptr[j]);
+        }
+        n += snprintf(out + n, SIGNATURES_MAX - (size_t)n, bytes[i].len ? "\n" : "missing\n");
+    }
+    CHECK(n > 0 && n < SIGNATURES_MAX);
+    *ret_text = (struct span){(const uint8_t *)out, (size_t)n};
+    return true;
+}
+
+int codec_answer_piece(const struct verdict *v, struct arena *arena, struct span *ret_message)
+{
+    Shard__V1__ExportPage m = SHARD__V1__EXPORT_PAGE__INIT;
+    struct span bytes = v->piece->bytes;
+    if (v->releases_count && !answer_signatures(v->is_signed, arena, &bytes)) {
+        return err_origin(-ENOMEM);
+    }
+    m.chunk = answer_span(bytes);
+    m.file = (char *)v->piece->file;
+    m.next_page_token = codec_text(arena, v->next_page_token);
+    return m.next_page_token ? err_trace(codec_pack(&m.base, arena, ret_message))
+                             : err_origin(-ENOMEM);
 }

@@ -347,6 +347,8 @@ static int codec_request_of_release(struct codec_ask *ask, struct span message)
         return codec_request_get_report(ask, message);
     case COMMAND_GET_RESULT:
         return codec_request_get_result(ask, message);
+    case COMMAND_EXPORT_RELEASE:
+        return codec_request_export(ask, message);
     case COMMAND_LIST_TICKETS:
     case COMMAND_LIST_OFFERED:
         return codec_request_list_release(ask, message);

@@ -62,6 +62,8 @@ enum command_kind {
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
     COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
     COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */
+    COMMAND_EXPORT_RELEASE = 142,    /* pool, release: id, bytes (hash of the file late so far),
+                                        action (1: preferences withheld); page_token; the same */
     COMMAND_GET_CLUSTER = 200,       /* operator; answered by any replica, as it sees it; note: the
                                         cluster that is meant, 32 hex digits, or empty */
     COMMAND_LIST_NODES = 201,        /* page; the same */
@@ -287,6 +289,7 @@ enum result_kind {
     RESULT_TICKETS,      /* rows, next_page_token */
     RESULT_REPORT,       /* report */
     RESULT_OUTCOME,      /* releases[0], outcomes, next_page_token */
+    RESULT_EXPORT,       /* piece, next_page_token; releases[0] for the file signatures */
     RESULT_EVENTS,       /* events, next_page_token, resume_token */
     RESULT_CLUSTER,      /* cluster */
     RESULT_NODES,        /* cluster */
@@ -338,6 +341,7 @@ struct verdict {
     size_t rows_count;
     const struct report_view *report;
     const struct outcome_view *outcomes;
+    const struct piece_view *piece;
     const struct event_view *events;
     size_t events_count;
     struct span resume_token;

@@ -182,6 +182,12 @@ struct ticket_row {
     uint32_t assurance;
 };
 
+/* A piece of a bundle's file. */
+struct piece_view {
+    const char *file;  /* static */
+    struct span bytes; /* of the file signatures none: they are made of what is signed */
+};
+
 /* A group of identities in a report.  Counts below 5 are -1; ratios are millionths. */
 struct report_population {
     const char *label; /* static: names the rule */

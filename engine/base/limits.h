@@ -42,6 +42,8 @@
 #define FOLLOWS_PER_IDENTITY 8 /* of them on one loop */
 #define EVENT_STREAMS_MAX 1024   /* WatchEvents streams of a loop */
 #define EVENT_STREAMS_PER_IDENTITY 8 /* of them on one loop */
+#define EXPORTS_MAX      16    /* ExportRelease streams of a loop */
+#define EXPORTS_PER_IDENTITY 2 /* of them on one loop */
 #define COINS_MAX        64    /* pools of a shard whose slots return by the coin */
 #define COIN_RANDOM      32    /* bytes of one throw */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */

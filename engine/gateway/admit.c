@@ -88,6 +88,10 @@ static void admit_decode(struct call *call, struct span message)
         events_begin(call, &command);
         return;
     }
+    if (command.kind == COMMAND_EXPORT_RELEASE) {
+        export_begin(call, &command);
+        return;
+    }
     uint8_t secret[RELEASE_SECRET];
     struct release_words words;
     if (command.kind == COMMAND_CREATE_RELEASE) {

@@ -172,6 +172,9 @@ void call_move(struct call *call, enum call_state to)
     if (call->listener) {
         events_leave(call);
     }
+    if (call->exporter) {
+        export_leave(call);
+    }
     if (call->is_watching) {
         g->health.watchers_count--;
         call->is_watching = false;

@@ -12,6 +12,7 @@
 struct codec_method;
 struct conn;
 struct errand;
+struct exporter;
 struct follower;
 struct gateway;
 struct listener;
@@ -47,6 +48,7 @@ struct call {
     struct watcher *watcher;          /* owned: of a stream that watches slots; watch.c's */
     struct follower *follower;        /* owned: of a stream that follows a ticket; follow.c's */
     struct listener *listener;        /* owned: of a stream of events; events.c's */
+    struct exporter *exporter;        /* owned: of a release's export; export.c's */
     struct errand *errand;            /* owned: the packed command, until it is sent */
     uint32_t bytes_len;               /* at most MESSAGE_MAX */
     uint32_t number;                  /* slot | generation << 16: names one life of the slot */

@@ -152,6 +152,11 @@ static void errand_home(struct gateway *g, struct errand *e, const struct answer
             errand_free(e);
             return;
         }
+        if (call->exporter) {
+            export_home(call, answer, e->reason, e->detail);
+            errand_free(e);
+            return;
+        }
         if (answer) {
             answer_shard(call, answer);
         } else {
@@ -290,7 +295,7 @@ void errand_send(struct call *call)
 void errand_ask(struct call *call, struct errand *e)
 {
     CHECK(call->state == CALL_STREAM && !call->is_away);
-    CHECK(call->follower || call->listener);
+    CHECK(call->follower || call->listener || call->exporter);
     uint64_t limit_ms = uv_now(&call_gateway(call)->loop) + DEADLINE_MS;
     bool is_last = call->has_own_deadline && call->deadline.at_ms <= limit_ms;
     e->deadline_ms = is_last ? call->deadline.at_ms : limit_ms;

@@ -55,7 +55,8 @@ void errand_free(struct errand *e);
 /* CALL_OPEN -> CALL_AWAY with call->errand. */
 void errand_send(struct call *call);
 /* The same for a follower in CALL_STREAM, with an errand of its own that has DEADLINE_MS, or less
- * if the stream ends before.  Ends in follow_home() or events_home(), which may be now. */
+ * if the stream ends before.  Ends in follow_home(), events_home() or export_home(), which may be
+ * now. */
 void errand_ask(struct call *call, struct errand *e);
 /* Nobody waits for it any more: it goes from wherever it is.  call_move() alone calls it. */
 void errand_cancel(struct call *call);

@@ -71,6 +71,7 @@ static void gateway_close(struct gateway *g)
     watch_close(g);
     follow_close(g);
     events_close(g);
+    export_close(g);
     post_close(&g->post);
     gateway_close_handle((uv_handle_t *)&g->prepare);
     gateway_close_handle((uv_handle_t *)&g->check);
@@ -94,6 +95,7 @@ static void gateway_final(struct gateway *g)
     watch_end_all(g);
     follow_end_all(g);
     events_end_all(g);
+    export_end_all(g);
     while (!list_empty(&g->reflections)) {
         answer_reason(CONTAINER_OF(g->reflections.next, struct call, link), REASON_SHUTTING_DOWN,
                       NULL);
@@ -412,6 +414,7 @@ static int gateway_handles(struct gateway *g)
     uv_prepare_start(&g->prepare, gateway_prepare);
     uv_check_start(&g->check, gateway_check);
     events_open(g);
+    export_open(g);
     int r = follow_open(g);
     r = r ? r : watch_open(g);
     if (r == 0) {

@@ -16,6 +16,7 @@
 #include "gateway/deadline.h"
 #include "gateway/face.h"
 #include "gateway/events.h"
+#include "gateway/export.h"
 #include "gateway/follow.h"
 #include "gateway/front.h"
 #include "gateway/gateway.h"
@@ -92,6 +93,7 @@ struct gateway {
     struct watch watch;
     struct follow follow;
     struct events events;
+    struct exports exports;
     struct list reflections;   /* reflection streams, in CALL_STREAM */
 };
 

@@ -58,6 +58,7 @@ enum fairq_class queue_class(enum command_kind kind)
     case COMMAND_WATCH_TICKET:
     case COMMAND_LIST_EVENTS:
     case COMMAND_WATCH_EVENTS:
+    case COMMAND_EXPORT_RELEASE:
         return FAIRQ_READ;
     default:
         return FAIRQ_RESERVE; /* holds are made here, and operators' commands */

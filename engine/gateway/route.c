@@ -78,7 +78,7 @@ static void route_deadline(struct call *call)
 static bool route_is_stream(const struct codec_method *method)
 {
     return method->kind == COMMAND_WATCH_SLOTS || method->kind == COMMAND_WATCH_TICKET ||
-           method->kind == COMMAND_WATCH_EVENTS;
+           method->kind == COMMAND_WATCH_EVENTS || method->kind == COMMAND_EXPORT_RELEASE;
 }
 
 static bool route_is_catalogue(const struct codec_method *method)

@@ -159,9 +159,22 @@ int bundle_cohort_serve(struct bundle_run *run)
     return 0;
 }
 
+/* Does the ticket that was read last come after the one before it? */
+static bool bundle_late_follows(const struct bundle_run *run, const struct draw_mac *seed)
+{
+    const struct ticket_id *id = &run->cohort.ids[run->cohort.count - 1];
+    if (run->cohort.count == 1) {
+        return true;
+    }
+    uint64_t rank = draw_rank(seed, id), before = draw_rank(seed, id - 1);
+    return before != rank ? before < rank : memcmp(id - 1, id, sizeof *id) < 0;
+}
+
 int bundle_late_serve(struct bundle_run *run)
 {
     struct lines l = lines_of(run->b->late);
+    struct draw_mac seed;
+    draw_mac_init(&seed, run->sum->seed.bytes);
     while (lines_next(&l)) {
         uint64_t number = lines_number(&l, UINT32_MAX);
         if (l.bad || number == 0 || number < run->cohort.number) {
@@ -176,8 +189,7 @@ int bundle_late_serve(struct bundle_run *run)
         }
         uint32_t count = run->cohort.count;
         int r = bundle_ticket_read(run, &l);
-        if (r == 0 && count > 0 && run->cohort.count > count &&
-            memcmp(&run->cohort.ids[count - 1], &run->cohort.ids[count], 16) >= 0) {
+        if (r == 0 && run->cohort.count > count && !bundle_late_follows(run, &seed)) {
             r = LINE_WRONG;
         }
         if (r) {

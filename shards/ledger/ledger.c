@@ -316,6 +316,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_release_reveal(s));
     case COMMAND_GET_RESULT:
         return err_trace(ledger_result_get(s));
+    case COMMAND_EXPORT_RELEASE:
+        return err_trace(ledger_export(s));
     case COMMAND_GET_REPORT:
         return err_trace(ledger_report_get(s));
     case COMMAND_LIST_TICKETS:

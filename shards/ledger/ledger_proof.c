@@ -182,8 +182,8 @@ int ledger_proof_get(struct ledger_step *s)
 
 /* -- the bundle -------------------------------------------------------------------------------- */
 
-static int bundle_row(struct ledger_step *s, const struct ledger_release *r,
-                      const struct ledger_ticket *t, struct ticket_row *out)
+int ledger_proof_row(struct ledger_step *s, const struct ledger_release *r,
+                     const struct ledger_ticket *t, struct ticket_row *out)
 {
     *out = (struct ticket_row){.cohort = t->cohort,
                                .version = t->leaf_version,
@@ -275,7 +275,7 @@ int ledger_bundle_tickets(struct ledger_step *s)
         if (s->v->rows_count == max) {
             return err_trace(ledger_proof_token(s, rows[max - 1].id));
         }
-        r = bundle_row(s, &release, &ticket, &rows[s->v->rows_count++]);
+        r = ledger_proof_row(s, &release, &ticket, &rows[s->v->rows_count++]);
         if (r) {
             return err_trace(r);
         }

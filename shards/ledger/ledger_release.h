@@ -350,5 +350,9 @@ int ledger_proof_token(struct ledger_step *s, const uint8_t id[16]);
 int ledger_result_get(struct ledger_step *s);
 int ledger_bundle_tickets(struct ledger_step *s);
 int ledger_bundle_slots(struct ledger_step *s);
+/* A ticket as the bundle has it, with the state that holds now.  0 or < 0. */
+int ledger_proof_row(struct ledger_step *s, const struct ledger_release *r,
+                     const struct ledger_ticket *t, struct ticket_row *out);
+int ledger_export(struct ledger_step *s); /* ledger_export.c */
 
 #endif

@@ -150,7 +150,9 @@ void signer_sign(struct signer *s, struct verdict *v, struct verdict_signed *ret
     if (v->reason != REASON_OK) {
         return;
     }
-    if (v->result == RESULT_RELEASE && v->releases->manifest.len > 0) {
+    bool is_release = v->result == RESULT_RELEASE ||
+                      (v->result == RESULT_EXPORT && v->releases_count > 0);
+    if (is_release && v->releases->manifest.len > 0) {
         signer_release(s, v->releases, ret_signed);
     } else if ((v->result == RESULT_TICKET || v->result == RESULT_PROOF) &&
                v->ticket->is_receipt) {

@@ -228,8 +228,8 @@ def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beac
         text = manifest(fields, slots, release_key, operator_seed, [k[1] for k in keys], beacon)
         tickets = sorted((Ticket(rng, release_key, slots) for _ in range(people)),
                          key=lambda t: t.id)
-        late_cohorts = [(n, sorted((Ticket(rng, release_key, slots) for _ in range(7)),
-                                   key=lambda t: t.id)) for n in (1, 4)] if late else []
+        late_cohorts = [(n, [Ticket(rng, release_key, slots) for _ in range(7)])
+                        for n in (1, 4)] if late else []
         for _, members in late_cohorts:
             for t in members:
                 t.entered = True
@@ -247,6 +247,8 @@ def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beac
         lines += ["trustee-key: " + key.hex(), "trustee-part: " + (part.hex() or "missing")]
     lines += ["beacon-value: " + (value.hex() or "-"), "root: " + root.hex(),
               "count: %d" % len(tickets)]
+    for _, members in late_cohorts:
+        members.sort(key=lambda t: (mac(drawn, t.id)[:8], t.id))
     late = "".join("%d %s\n" % (n, t.line(withheld)) for n, m in late_cohorts for t in m)
     lines += ["late: " + h(late.encode()).hex(), "seed: " + drawn.hex()]
     files = {

@@ -206,16 +206,26 @@ def read_tickets(folder):
 def read_late(folder, p):
     data, lines = read(folder, "late")
     need(h(data).hex() == p["late"], "late", 0, "not the text whose hash parts has")
-    cohorts = {}
-    before = (0, b"")
+    cohorts, before = {}, 0
     for i, line in enumerate(lines, 1):
         fields = line.split(" ")
         need(re.fullmatch(r"[1-9][0-9]{0,9}", fields[0]), "late", i, "no later cohort")
         ticket = read_ticket(fields[1:], "late", i)
-        need(before < (int(fields[0]), ticket[0]), "late", i, "not in order")
-        before = (int(fields[0]), ticket[0])
-        cohorts.setdefault(before[0], []).append(ticket)
-    return sorted(cohorts.items())
+        need(before <= int(fields[0]), "late", i, "not in order")
+        before = int(fields[0])
+        cohorts.setdefault(before, []).append(ticket)
+    return list(cohorts.items())
+
+
+def check_late(late, seed):
+    line = 0
+    for _, tickets in late:
+        before = (b"", b"")
+        for ticket in tickets:
+            line += 1
+            place = (mac(seed, ticket[0])[:8], ticket[0])
+            need(before < place, "late", line, "not in the order of serving")
+            before = place
 
 
 def check_seed(m, manifest_hash, p, tickets):
@@ -311,6 +321,7 @@ def verify(folder, receipt=None, key=None):
     late = read_late(folder, p)
     tickets = read_tickets(folder)
     seed = check_seed(m, manifest_hash, p, tickets)
+    check_late(late, seed)
     signed_by = check_signatures(folder, manifest_hash, p, tickets, key)
     served = check_outcome(folder, m, seed, [(0, tickets)] + late, slots)
     says = "everything holds: %d in order, seed %s, signed by %s" % (served, seed.hex(),
