@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The tool chain of the JavaScript clients: npm's packages as package-lock.json pins them.
 
-It stays out of the C build.  Where node, npm or the registry is missing, tests are skipped.
+It stays out of the C build.  A machine whose Node.js is older than the packages want (Debian 12's
+is) gets one from npm, for these tests only.  Where npm or the registry is missing, tests are
+skipped.
 """
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 
@@ -17,36 +20,56 @@ MODULES = os.path.join(FOLDER, 'node_modules')
 NODE_MAJOR = 20
 
 
-def need_node():
-    """Skips unless there is a node that the packages work with."""
-    if not shutil.which('node') or not shutil.which('npm'):
-        raise tap.Skip('node or npm is not installed')
+def node_major():
+    """Of the node that would run; 0: none."""
+    if not shutil.which('node'):
+        return 0
     said = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout
-    if int(said.lstrip('v').split('.')[0]) < NODE_MAJOR:
-        raise tap.Skip(f'node {said.strip()} is older than {NODE_MAJOR}')
+    return int(said.lstrip('v').split('.')[0])
+
+
+def need_node():
+    """A node that the packages work with is the first on PATH; skips where there can be none."""
+    if not shutil.which('npm'):
+        raise tap.Skip('npm is not installed')
+    if node_major() >= NODE_MAJOR:
+        return
+    folder = os.path.join(FOLDER, 'node')
+    pinned(folder)
+    machine = {'x86_64': 'x64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine())
+    path = os.path.join(folder, 'node_modules', 'node-linux-' + machine, 'bin')
+    if os.path.isdir(path):
+        os.environ['PATH'] = path + os.pathsep + os.environ['PATH']
+    if node_major() < NODE_MAJOR:
+        raise tap.Skip(f'node is older than {NODE_MAJOR}, and npm brought none')
 
 
 def modules():
-    """The folder with the scripts; node_modules in it is what the lock file says.  Kept between
-    runs; two test programs at once install it once."""
+    """The folder with the scripts; node_modules in it is what the lock file says."""
     need_node()
-    with open(os.path.join(FOLDER, 'package-lock.json'), 'rb') as file:
+    pinned(FOLDER)
+    return FOLDER
+
+
+def pinned(folder):
+    """node_modules of `folder` is what its lock file says.  Kept between runs; two test programs at
+    once install it once."""
+    with open(os.path.join(folder, 'package-lock.json'), 'rb') as file:
         wanted = hashlib.sha256(file.read()).hexdigest()
-    stamp = os.path.join(MODULES, '.fairslot-lock')
-    lock = os.open(FOLDER, os.O_RDONLY)
+    stamp = os.path.join(folder, 'node_modules', '.fairslot-lock')
+    lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (os.path.exists(stamp) and read(stamp) == wanted):
-            install()
+            install(folder)
             with open(stamp, 'w', encoding='utf-8') as file:
                 file.write(wanted)
     finally:
         os.close(lock)
-    return FOLDER
 
 
-def install():
-    done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=FOLDER,
+def install(folder):
+    done = subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=folder,
                           capture_output=True, text=True, timeout=240, check=False)
     if done.returncode != 0:
         raise tap.Skip('npm ci cannot reach a registry: ' + done.stderr.strip().split('\n')[-1])
