@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* fairslot pool update|restock and slot block|unblock: what an operator changes of a pool that is
  * there.  options -> session -> one call -> the pool, or a count.
+ * A file of slots goes in slices of 256, which is what one command may touch: a slice is all or
+ * nothing, and what is done already counts for nothing when the command is said again.
  * A restock of many slots goes on by itself; until it is done the server says "come back", and the
  * session does, for RESTOCK_PATIENCE_US.  Owns one session; fails by telling. */
 #include <stdio.h>
@@ -9,6 +11,7 @@
 
 #include "base/limits.h"
 #include "ctl/cmd.h"
+#include "ctl/keyfile.h"
 #include "ctl/names.h"
 #include "ctl/options.h"
 #include "ctl/policy.h"
@@ -21,6 +24,7 @@
 
 #define STOCK_ADMIN         "/fairslot.admin.v1.PoolAdminService/"
 #define RESTOCK_PATIENCE_US (600 * SECOND_US)
+#define STOCK_FILE_MAX      ((size_t)64 << 20)
 
 /* What every verb here takes. */
 struct stock {
@@ -191,71 +195,177 @@ int cmd_identity_erase(const struct verb *verb, int argc, char **argv)
 
 /* -- block, unblock ---------------------------------------------------------------------------- */
 
-/* The names of the slots that were typed, all of one pool; false: told. */
-static bool cmd_stock_names(const struct options_words *words, const char *pool,
-                            char (*names)[NAMES_MAX], char **pointers, char *ret_parent)
+/* Slots that go by one call. */
+struct stock_slice {
+    char names[OPTIONS_WORDS_MAX][NAMES_MAX];
+    char *pointers[OPTIONS_WORDS_MAX];
+    size_t count;
+    char parent[NAMES_MAX]; /* of all of them; the pool */
+};
+
+/* One more, of the same pool as the others: the server tells one that is not.  false: told. */
+static bool cmd_stock_name(struct stock_slice *slice, const char *word, const char *pool)
 {
-    for (size_t i = 0; i < words->count; i++) {
-        char parent[NAMES_MAX];
-        if (!names_child(words->at[i], pool, "slots", names[i]) ||
-            !names_parent(names[i], parent)) {
-            talk_error("'%s' names no pool", words->at[i]);
-            talk_next("write pools/POOL/slots/SLOT, or add --pool POOL");
-            return false;
-        }
-        if (i == 0) {
-            snprintf(ret_parent, NAMES_MAX, "%s", parent);
-        }
-        pointers[i] = names[i];
+    char parent[NAMES_MAX], *name = slice->names[slice->count];
+    if (!names_child(word, pool, "slots", name) || !names_parent(name, parent)) {
+        talk_error("'%s' names no pool", word);
+        talk_next("write pools/POOL/slots/SLOT, or add --pool POOL");
+        return false;
     }
+    if (slice->count == 0) {
+        snprintf(slice->parent, sizeof slice->parent, "%s", parent);
+    }
+    slice->pointers[slice->count++] = name;
     return true;
 }
 
-static int cmd_stock_block(const struct verb *verb, int argc, char **argv, const char *path,
-                           const char *what)
+/* What goes with each slice. */
+struct stock_block {
+    struct session *session;
+    const char *path;       /* of the method */
+    const char *reason;
+    const char *request_id; /* NULL: a new one each time */
+};
+
+static int cmd_stock_send(const struct stock_block *b, struct stock_slice *slice,
+                          Fairslot__Admin__V1__BlockSlotsResponse **ret_answer)
 {
-    static char names[OPTIONS_WORDS_MAX][NAMES_MAX];
-    static char *pointers[OPTIONS_WORDS_MAX];
-    struct stock k = {0};
-    char parent[NAMES_MAX];
-    const char *pool = NULL, *reason = "";
-    const struct options_spec specs[] = {
-        {"pool", 0, &pool, NULL},
-        {"reason", 0, &reason, NULL},
-        {"request-id", 0, &k.request_id, NULL},
-        OPTIONS_CALL(&k.call),
-        {NULL},
-    };
-    const struct options_rule rule = {specs, 1, OPTIONS_WORDS_MAX, "1 to 256 SLOTs"};
-    Fairslot__Admin__V1__BlockSlotsResponse *answer;
-    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
-        return k.code;
-    }
-    if (!cmd_stock_names(&k.words, pool, names, pointers, parent)) {
-        return VERB_USAGE;
-    }
+    char made[VALUE_UUID_MAX];
     Fairslot__Admin__V1__BlockSlotsRequest request = FAIRSLOT__ADMIN__V1__BLOCK_SLOTS_REQUEST__INIT;
-    request.parent = parent;
-    request.slots = pointers;
-    request.n_slots = k.words.count;
-    request.reason = (char *)reason;
-    request.request_id = (char *)k.request_id;
-    const struct session_call ask = {path, &request.base,
+    session_request_id(made);
+    request.parent = slice->parent;
+    request.slots = slice->pointers;
+    request.n_slots = slice->count;
+    request.reason = (char *)b->reason;
+    request.request_id = b->request_id ? (char *)b->request_id : made;
+    const struct session_call ask = {b->path, &request.base,
                                      &fairslot__admin__v1__block_slots_response__descriptor};
-    int r = cmd_stock_call(&k.call, &ask, 0, &answer);
+    slice->count = 0;
+    return session_call(b->session, &ask, ret_answer);
+}
+
+/* The file's slots, a slice a call; *ret_changed is right also when one of them is refused. */
+static int cmd_stock_send_lines(const struct stock_block *b, struct stock_slice *slice,
+                                const char *pool, char *text, int32_t *ret_changed)
+{
+    size_t done = 0, count = 0;
+    char *rest = text, *word;
+    do {
+        word = strtok_r(rest, " \t\r\n", &rest);
+        if (word && !cmd_stock_name(slice, word, pool)) {
+            return VERB_USAGE;
+        }
+        count += word != NULL;
+        if (slice->count == OPTIONS_WORDS_MAX || (word == NULL && slice->count > 0)) {
+            Fairslot__Admin__V1__BlockSlotsResponse *answer;
+            int r = cmd_stock_send(b, slice, &answer);
+            if (r != VERB_OK) {
+                talk_say("%zu slots of the file were done before that; the same command goes on",
+                         done);
+                return r;
+            }
+            *ret_changed += answer->changed_count;
+            session_free(answer);
+            done = count;
+            talk_progress(word == NULL, "%zu slots", done);
+        }
+    } while (word);
+    return VERB_OK;
+}
+
+/* Any number of slots: each slice is all or nothing, and one that was done is done for good. */
+static int cmd_stock_block_file(const struct options_call *call, struct stock_block *b,
+                                struct stock_slice *slice, const char *pool, const char *file)
+{
+    Fairslot__Admin__V1__BlockSlotsResponse sum = FAIRSLOT__ADMIN__V1__BLOCK_SLOTS_RESPONSE__INIT;
+    char *text;
+    size_t len;
+    int r = keyfile_read(file, STOCK_FILE_MAX, &text, &len);
+    if (r != 0) {
+        talk_error("%s: %s", file, r == KEYFILE_E_MISSING ? "no such file"
+                                   : r == KEYFILE_E_LARGE ? "is longer than 64 MiB"
+                                                          : "cannot be read");
+        talk_next("a file of slots has their names, parted by white space");
+        return VERB_PRECONDITION;
+    }
+    if (strlen(text) != len) {
+        talk_error("%s: is no text", file);
+        talk_next("a file of slots has their names, parted by white space");
+        free(text);
+        return VERB_PRECONDITION;
+    }
+    r = session_open(call, &b->session);
     if (r == VERB_OK) {
-        r = cmd_stock_counted(&k.call, &answer->base, what, answer->changed_count);
+        r = cmd_stock_send_lines(b, slice, pool, text, &sum.changed_count);
+    }
+    session_close(b->session);
+    free(text);
+    if (r != VERB_OK) {
+        return r;
+    }
+    const char *what = strstr(b->path, "/Unblock") ? "slots unblocked" : "slots blocked";
+    return cmd_stock_counted(call, &sum.base, what, sum.changed_count);
+}
+
+static int cmd_stock_block_words(struct stock *k, struct stock_block *b, struct stock_slice *slice,
+                                 const char *pool)
+{
+    Fairslot__Admin__V1__BlockSlotsResponse *answer;
+    for (size_t i = 0; i < k->words.count; i++) {
+        if (!cmd_stock_name(slice, k->words.at[i], pool)) {
+            return VERB_USAGE;
+        }
+    }
+    int r = session_open(&k->call, &b->session);
+    if (r != VERB_OK) {
+        return r;
+    }
+    b->request_id = k->request_id;
+    r = cmd_stock_send(b, slice, &answer);
+    session_close(b->session);
+    if (r == VERB_OK) {
+        const char *what = strstr(b->path, "/Unblock") ? "slots unblocked" : "slots blocked";
+        r = cmd_stock_counted(&k->call, &answer->base, what, answer->changed_count);
         session_free(answer);
     }
     return r;
 }
 
+static int cmd_stock_block(const struct verb *verb, int argc, char **argv, const char *path)
+{
+    static struct stock_slice slice;
+    struct stock k = {0};
+    struct stock_block b = {.path = path, .reason = ""};
+    const char *pool = NULL, *file = NULL;
+    const struct options_spec specs[] = {
+        {"pool", 0, &pool, NULL},
+        {"file", 0, &file, NULL},
+        {"reason", 0, &b.reason, NULL},
+        {"request-id", 0, &k.request_id, NULL},
+        OPTIONS_CALL(&k.call),
+        {NULL},
+    };
+    const struct options_rule rule = {specs, 0, OPTIONS_WORDS_MAX, "1 to 256 SLOTs"};
+    if (!cmd_stock_take(verb, &rule, argc, argv, &k)) {
+        return k.code;
+    }
+    if ((k.words.count > 0) == (file != NULL)) {
+        return options_wrong(verb, "file", file ? file : "FILE", "or 1 to 256 SLOTs are needed");
+    }
+    if (file && k.request_id != k.made) {
+        return options_wrong(verb, "request-id", k.request_id,
+                             "is of one call: with --file say the same command again");
+    }
+    return file ? cmd_stock_block_file(&k.call, &b, &slice, pool, file)
+                : cmd_stock_block_words(&k, &b, &slice, pool);
+}
+
 int cmd_slot_block(const struct verb *verb, int argc, char **argv)
 {
-    return cmd_stock_block(verb, argc, argv, STOCK_ADMIN "BlockSlots", "slots blocked");
+    return cmd_stock_block(verb, argc, argv, STOCK_ADMIN "BlockSlots");
 }
 
 int cmd_slot_unblock(const struct verb *verb, int argc, char **argv)
 {
-    return cmd_stock_block(verb, argc, argv, STOCK_ADMIN "UnblockSlots", "slots unblocked");
+    return cmd_stock_block(verb, argc, argv, STOCK_ADMIN "UnblockSlots");
 }

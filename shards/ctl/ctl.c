@@ -82,9 +82,11 @@ static const char ctl_identity_erase_help[] =
     "  fairslot identity erase 3f0c5b1e9a7d4c2286e1f0a9b8c7d6e5\n";
 
 static const char ctl_slot_block_help[] =
-    "usage: fairslot slot block SLOT... [options]\n"
+    "usage: fairslot slot block SLOT... | --file FILE [options]\n"
     "Takes slots out of use, all or nothing: none of them may be held or reserved.\n"
     "  SLOT...             1 to 256 pools/POOL/slots/ID, or ID with --pool\n"
+    "  --file FILE         any number of them, in slices of 256, each all or nothing: said again it\n"
+    "                      goes on where it was refused\n"
     "  --pool POOL         when SLOT is an id alone\n"
     "  --reason TEXT       for the audit (empty)\n"
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
@@ -93,9 +95,11 @@ static const char ctl_slot_block_help[] =
     "  fairslot slot block --pool passports s20310303t0800-desk-1 --reason 'water damage'\n";
 
 static const char ctl_slot_unblock_help[] =
-    "usage: fairslot slot unblock SLOT... [options]\n"
+    "usage: fairslot slot unblock SLOT... | --file FILE [options]\n"
     "Gives blocked slots back to what they were: free, or returned.\n"
     "  SLOT...             1 to 256 pools/POOL/slots/ID, or ID with --pool\n"
+    "  --file FILE         any number of them, in slices of 256, each all or nothing: said again it\n"
+    "                      goes on where it was refused\n"
     "  --pool POOL         when SLOT is an id alone\n"
     "  --reason TEXT       for the audit (empty)\n"
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"

@@ -3,6 +3,8 @@
 """Goal: the command line as people and scripts use it: exit codes 0 to 5, JSON that parses, data on
 stdout and talk on stderr, help with an example at every verb, and CSV files that are wrong.
 """
+import collections
+import datetime
 import json
 import os
 import re
@@ -12,7 +14,7 @@ import tempfile
 
 import house
 import tap
-from house import api, run
+from house import api, new_id, resources, run
 
 SERVER = house.Server()
 OK, FAILED, USAGE, PRECONDITION, UNREACHABLE, DENIED = range(6)
@@ -340,6 +342,59 @@ def test_reservations():
     other = write('other.token', SERVER.tokens('other')[0])
     call('reservation', 'show', taken.name, token=other, check=DENIED)
     assert client.GetReservation(api.GetReservationRequest(name=taken.name)) == taken
+
+
+def test_mass_work():
+    """More than 256 slots, which is what one command may touch: a list in slices, and a release
+    that is cancelled, closed and restocked."""
+    call('pool', 'create', 'mass', '--scarce')
+    client = house.Client(SERVER.target, open(OPERATOR, encoding='utf-8').read().strip())
+    names = client.make_slots('pools/mass', 1200, desks=20)
+    listed = write('mass.slots', '\n'.join(n.split('/')[-1] for n in names[:600]) + '\n')
+
+    def states():
+        return dict(collections.Counter(s.state for s in client.slots('pools/mass')))
+
+    release = 'pools/mass/releases/r'
+    for number, (end, left) in enumerate((('cancel', 1), ('close', 5))):
+        soon = datetime.datetime.now(datetime.timezone.utc)
+        begin = soon.strftime('%Y-%m-%dT%H:%M:%SZ')
+        call('release', 'create', release + str(number), '--entry-open', begin, '--window', '2s',
+             '--grace', '0s', '--slots-from',
+             (soon + datetime.timedelta(hours=1)).strftime('%Y-%m-%dT%H:%M:%SZ'),
+             '--slots-to', (soon + datetime.timedelta(days=9)).strftime('%Y-%m-%dT%H:%M:%SZ'))
+        if end == 'close':
+            house.eventually(lambda: client.GetRelease(api.GetReleaseRequest(
+                name=release + '1')).state == resources.Release.STATE_STANDBY)
+        call('release', end, release + str(number))
+        house.eventually(lambda: client.GetRelease(api.GetReleaseRequest(
+            name=release + str(number))).state in (resources.Release.STATE_CANCELLED,
+                                                   resources.Release.STATE_CLOSED))
+        assert states() == {left: 1200}, (end, states())
+    assert call_json('pool', 'restock', 'mass')['restockedCount'] == 1200
+
+    def block(verb='block', file=listed, check=0):
+        return call('slot', verb, '--pool', 'mass', '--file', file, check=check)
+
+    free = client.make_pool('mass-free').name
+    other = client.make_slots(free, 600, desks=20)
+    mixed = write('mixed.slots', ' '.join(other))
+    taken = house.Client(SERVER.target, SERVER.tokens('mass')[0])
+    hold = taken.hold(other[300])
+    p = call('slot', 'block', '--file', mixed, check=PRECONDITION)
+    assert 'SLOT_TAKEN' in p.stderr and '256 slots of the file were done' in p.stderr, p
+    taken.drop(hold.name)
+    assert call('slot', 'block', '--file', mixed).stdout == '344 slots blocked\n'
+    assert call_json('slot', 'unblock', '--file', mixed)['changedCount'] == 600
+    assert block().stdout == '600 slots blocked\n' and block().stdout == '0 slots blocked\n'
+    assert states() == {1: 600, 4: 600}
+    assert block('unblock').stdout == '600 slots unblocked\n' and states() == {1: 1200}
+    block(file=write('none.slots', 'no-slot ' + 'x/y '), check=USAGE)
+    block(file=write('zero.slots', 'a\0b'), check=PRECONDITION)
+    block(file=listed + '.none', check=PRECONDITION)
+    for words in (('x', '--file', listed), ('--file', listed, '--request-id', new_id())):
+        call('slot', 'block', '--pool', 'mass', *words, check=USAGE)
+    assert states() == {1: 1200}
 
 
 def test_times_moves_and_stock():
