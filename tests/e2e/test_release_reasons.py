@@ -8,6 +8,8 @@ does one that is provoked and not written."""
 import os
 import re
 
+import grpc
+
 import house
 from house import ROOT, Refused, Server, api, cluster, new_id
 from release_kit import (BY_TURN, FIRST_COME, City, State, enter, leave, make_release, mine,
@@ -17,11 +19,12 @@ import tap
 SERVER = Server()
 CITY = City(SERVER)
 WAITS = {'RELEASE_NOT_OPEN', 'COOL_DOWN', 'RELEASES_FULL', 'RATE_LIMITED',  # RetryInfo is promised
-         ('RevealSeed', 'RELEASE_STATE')}
+         ('RevealSeed', 'RELEASE_STATE'), ('ExportRelease', 'RELEASE_STATE')}
 DETAIL = {3: 'BadRequest', 5: 'ResourceInfo', 6: 'ResourceInfo', 9: 'PreconditionFailure'}
 ELSEWHERE = {  # what takes a stream or a dead shard: test_watch_ticket.py
     ('WatchTicket', reason) for reason in ('SHUTTING_DOWN', 'NO_LEADER', 'RATE_LIMITED',
-                                           'READER_TOO_SLOW')}
+                                           'READER_TOO_SLOW')} | {
+    ('ExportRelease', reason) for reason in ('RATE_LIMITED', 'READER_TOO_SLOW')}  # test_export.py
 CHANGES = ('OpenRelease', 'PauseRelease', 'ResumeRelease', 'DrainRelease', 'CloseRelease',
            'CancelRelease')
 SEEN = {}  # (method, reason): how often
@@ -48,6 +51,13 @@ def create(who, pool, name='r', **fields):
 def change(who, verb, release, etag=''):
     return getattr(who, verb)(cluster.OpenReleaseRequest(name=release, etag=etag,
                                                          request_id=new_id()))
+
+
+def streamed(who, release):
+    try:
+        list(who.ExportRelease(cluster.ExportReleaseRequest(name=release)))
+    except grpc.RpcError as error:
+        raise Refused(error) from None
 
 
 def part(who, release, trustee, value=b'x' * 256):
@@ -190,6 +200,10 @@ def test_parts_and_lists():
     provoke('RevealSeed', 'RELEASE_STATE', 9, operator.RevealSeed, seed)
     seed.seed = b'x' * 32  # not the operator's
     provoke('RevealSeed', 'PART_INVALID', 3, operator.RevealSeed, seed)
+    for who, name, reason, code in ((nobody, release, 'ROLE_MISSING', 7),
+                                    (operator, gone, 'RELEASE_UNKNOWN', 5),
+                                    (operator, release, 'RELEASE_STATE', 9)):
+        provoke('ExportRelease', reason, code, streamed, who, name)
     CITY.wait(release, State.STATE_SEALED)
     no('PART_INVALID', 3, nobody, release, 1)  # it has no trustees
     part(operator, release, 0, b'value')
