@@ -24,6 +24,18 @@ def pin(core):
     return lambda: os.sched_setaffinity(0, {core})
 
 
+def pin_first(core):
+    """A generator that keeps a schedule: before everybody else on its core, where we may.  It was
+    late for nothing but other processes' turns: p99 of its lag 55 ms beside eight of them, 0.4 so."""
+    def begin():
+        os.sched_setaffinity(0, {core})
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError:
+            pass  # its own report says whether it was late
+    return begin
+
+
 class Server:
     """A fairslot process on core 0; ready when it says so on stdout."""
 
