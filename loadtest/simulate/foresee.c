@@ -2,6 +2,7 @@
 /* Asks memory ahead of time for the records that the next commands will read.
  *   a round's calls -> account, index and ticket of each -> simbook_hint() -> the ledger reads
  *   a step that serves -> the tickets of the next in order -> the same
+ *   a step that ranks  -> the places in the order of the next tickets -> the same
  * A crowd of millions has gigabytes of records; each would be waited for alone, and so all are
  * waited for at once.  It decides nothing: with a wrong guess everything is as slow as without.
  * Owns: the release as it was when its key was made.  Fails never. */
@@ -96,27 +97,56 @@ void foresee_soon(struct world *w)
     foresee_hint(w, &f);
 }
 
-void foresee_step(struct world *w)
+/* Of the tickets that are served next. */
+static void foresee_served(struct world *w, struct foresee *f, const struct ledger_release *release)
 {
-    static struct foresee f;
-    struct ledger_release release;
-    if (w->scenario.clients_count < FORESEE_CLIENTS || !foresee_release(w, &release) ||
-        (release.phase != PHASE_SERVING && release.phase != PHASE_STANDBY)) {
-        return;
-    }
-    struct ledger_key begin = ledger_release_key(release.space, 'K');
-    const struct ledger_key *cursor = release.is_scanning ? &release.scan : &release.cursor;
+    struct ledger_key begin = ledger_release_key(release->space, 'K');
+    const struct ledger_key *cursor = release->is_scanning ? &release->scan : &release->cursor;
     struct span key = ledger_key_span(cursor->len ? cursor : &begin), value;
     struct ledger_key_parts parts;
     for (size_t i = 0; i < RELEASE_STEP; i++) {
         struct ticket_id id;
         if (w->book.book.next(&w->book, key, true, &key, &value) ||
-            !ledger_key_parse(key, &parts) || parts.at.space != release.space ||
+            !ledger_key_parse(key, &parts) || parts.at.space != release->space ||
             parts.at.position != 0 || parts.tag != 'K' || parts.suffix.len < sizeof id.bytes) {
             break;
         }
         memcpy(id.bytes, parts.suffix.ptr + parts.suffix.len - sizeof id.bytes, sizeof id.bytes);
-        foresee_key(&f, ledger_release_key_ticket(release.space, &id));
+        foresee_key(f, ledger_release_key_ticket(release->space, &id));
+    }
+}
+
+/* Where in the order the tickets come that are ranked next. */
+static void foresee_ranked(struct world *w, struct foresee *f, const struct ledger_release *release)
+{
+    struct ledger_key begin = ledger_release_key(release->space, 'T');
+    struct span key = ledger_key_span(release->cursor.len ? &release->cursor : &begin), value;
+    struct ledger_key_parts parts;
+    while (f->count < RELEASE_STEP) {
+        struct ticket_id id;
+        if (w->book.book.next(&w->book, key, true, &key, &value) ||
+            !ledger_key_parse(key, &parts) || parts.at.space != release->space) {
+            break;
+        }
+        if (parts.tag == 'T' && parts.suffix.len == sizeof id.bytes) {
+            memcpy(id.bytes, parts.suffix.ptr, sizeof id.bytes);
+            uint64_t rank = draw_rank(ledger_ticket_mac(w->ledger, release->seed), &id);
+            foresee_key(f, ledger_release_key_order(release->space, 0, rank, &id));
+        }
+    }
+}
+
+void foresee_step(struct world *w)
+{
+    static struct foresee f;
+    struct ledger_release release;
+    if (w->scenario.clients_count < FORESEE_CLIENTS || !foresee_release(w, &release)) {
+        return;
+    }
+    if (release.phase == PHASE_RANKING) {
+        foresee_ranked(w, &f, &release);
+    } else if (release.phase == PHASE_SERVING || release.phase == PHASE_STANDBY) {
+        foresee_served(w, &f, &release);
     }
     foresee_hint(w, &f);
 }
