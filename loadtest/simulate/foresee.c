@@ -130,7 +130,7 @@ static void foresee_ranked(struct world *w, struct foresee *f, const struct ledg
         }
         if (parts.tag == 'T' && parts.suffix.len == sizeof id.bytes) {
             memcpy(id.bytes, parts.suffix.ptr, sizeof id.bytes);
-            uint64_t rank = draw_rank(ledger_ticket_mac(w->ledger, release->seed), &id);
+            uint64_t rank = ledger_ticket_rank(w->ledger, release, &id);
             foresee_key(f, ledger_release_key_order(release->space, 0, rank, &id));
         }
     }

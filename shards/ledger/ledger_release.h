@@ -314,6 +314,9 @@ int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger
  * Borrowed until the next call. */
 const struct draw_mac *ledger_ticket_mac(struct ledger *l, const uint8_t key[32]);
 void ledger_ticket_forget_macs(struct ledger *l); /* when a key is burned */
+/* Of a release whose seed is known. */
+uint64_t ledger_ticket_rank(struct ledger *l, const struct ledger_release *r,
+                            const struct ticket_id *id);
 void ledger_ticket_leaf(const struct ledger_ticket *t, const uint8_t nonce[16],
                         struct draw_hash *ret_leaf);
 int ledger_ticket_create(struct ledger_step *s);

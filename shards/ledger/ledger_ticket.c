@@ -57,6 +57,12 @@ void ledger_ticket_forget_macs(struct ledger *l)
     memset(l->macs, 0, sizeof l->macs);
 }
 
+uint64_t ledger_ticket_rank(struct ledger *l, const struct ledger_release *r,
+                            const struct ticket_id *id)
+{
+    return draw_rank(ledger_ticket_mac(l, r->seed), id);
+}
+
 void ledger_ticket_nonce(struct ledger *l, const struct ledger_release *r,
                          const struct ledger_ticket *t, uint8_t ret_nonce[16])
 {
@@ -293,7 +299,7 @@ static void ticket_make(struct ledger_step *s, struct ticket_scene *t)
 /* A late one takes its place in the order at once: the seed is known. */
 static int ticket_place(struct ledger_step *s, const struct ticket_scene *t)
 {
-    uint64_t rank = draw_rank(ledger_ticket_mac(s->l, t->release.seed), &t->ticket.id);
+    uint64_t rank = ledger_ticket_rank(s->l, &t->release, &t->ticket.id);
     struct ledger_key key =
         ledger_release_key_order(t->release.space, t->ticket.cohort, rank, &t->ticket.id);
     return err_trace(ledger_release_put_bytes(s, &key, (struct span){0}));

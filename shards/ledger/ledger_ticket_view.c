@@ -159,7 +159,7 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
     out->act_by_us = is_acting ? t->act_by_us : 0;
     out->is_ranked = r->phase >= PHASE_RANKING && r->phase != PHASE_CANCELLED;
     if (out->is_ranked) {
-        out->rank = draw_rank(ledger_ticket_mac(s->l, r->seed), &t->id);
+        out->rank = ledger_ticket_rank(s->l, r, &t->id);
         out->ahead = ticket_ahead(r, t, out->rank);
     }
     *ret_view = out;
