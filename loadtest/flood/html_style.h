@@ -41,7 +41,7 @@
     "margin:14px 0 0;font-size:14px}\n" \
     ".legend li{display:flex;align-items:center;gap:8px}\n" \
     ".legend svg{width:28px;flex:none}\n" \
-    ".wide{overflow-x:auto;margin:18px 0 0}\n" \
+    ".wide{overflow-x:auto;margin:18px 0 0}.wide+p{margin-top:10px}\n" \
     ".wide:focus-visible{outline:2px solid var(--people)}\n" \
     "table{border-collapse:collapse;width:100%;font-size:14px;" \
     "font-variant-numeric:tabular-nums}\n" \

@@ -157,8 +157,8 @@ static void html_fairness(FILE *out, const struct report *const *runs, size_t co
                 (unsigned long long)r->holds);
     }
     fputs("</tbody></table></div>\n<p>Jain 1 and Gini 0: the identities of all populations had the "
-          "same chance. Chi-square: over 16.9 in 5 of 100 fair draws. With a win are shown "
-          "Spearman's rank correlations: 0 is none, below 0 the first, or the nearest, won.</p>\n",
+          "same chance. Chi-square: over 16.9 in 5 of 100 fair draws. Arrival, or round trip, "
+          "and win: Spearman's rank correlation; 0: none, below 0: first, or nearest, won.</p>\n",
           out);
 }
 
