@@ -214,7 +214,8 @@ def test_the_shard_is_asked_itself():
 
 def test_served_by_turns():
     """Each turn names a slot of its own choice; holders who choose one slot at once ask again."""
-    turns = DAY.replace('grace =', 'by_turn = yes\ngrace =')
+    turns = DAY.replace('grace =', 'by_turn = yes\ngrace =').replace(
+        f'run = {3 * SLOW} s', f'run = {2 * SLOW} s')  # nobody ends it: who waits may get a turn
     code, report, said = flood(PAIR, file=day('turns.ini', turns))
     assert code == 0 and accounted(report) and report['audit']['done'], said
     assert 0 < report['audit']['taken'] == report['audit']['reservations'], report['audit']
