@@ -452,6 +452,117 @@ static void test_a_big_log_does_not_wait(void)
     store_close(s);
 }
 
+/* -- a damaged state --------------------------------------------------------------------------- */
+
+/* A bit of every value of that tag, in the file itself. */
+static void spoil(const char *name, uint8_t tag)
+{
+    static uint8_t bytes[16 << 20];
+    uint8_t words[40];
+    char path[600];
+    size_t found = 0;
+    snprintf(path, sizeof path, "%s/%s/data.mdb", other_dir, name);
+    memset(words, tag, sizeof words);
+    FILE *file = fopen(path, "r+b");
+    OK(file != NULL);
+    size_t len = fread(bytes, 1, sizeof bytes, file);
+    for (size_t at = 0; at + sizeof words < len; at++) {
+        if (memcmp(bytes + at, words, sizeof words) == 0) {
+            fseek(file, (long)at + 20, SEEK_SET);
+            fputc(tag ^ 4, file);
+            at += sizeof words;
+            found++;
+        }
+    }
+    OK(found > 0);
+    EQ(fclose(file), 0);
+}
+
+static struct store *open_spoilt(void)
+{
+    struct store_options o = options_of(other_dir);
+    o.repairs = true;
+    struct store *s = place_open(&o);
+    uint64_t index;
+    OK(store_wants_state(s, &index));
+    EQ(index, 1);
+    OK(strstr(place_text, "damaged"));
+    EQ(store_applied_index(s), 0);
+    OK(is_there(other_dir, "state/data.mdb")); /* until there is another one */
+    return s;
+}
+
+/* What it has promised: entries, term, vote. */
+static void check_promises(struct store *s, uint64_t last)
+{
+    uint64_t term, vote;
+    EQ(store_log_first(s), 1);
+    EQ(store_log_last(s), last);
+    store_log_vote(s, &term, &vote);
+    EQ(term, 9);
+    EQ(vote, 2);
+}
+
+static void mend(struct store *a, struct store *b)
+{
+    struct snapshot_about about = wait_copy(a, 1);
+    uint64_t index;
+    EQ(store_repair(b), STORE_E_MISSING);
+    stream(a, b, &about, about.size);
+    EQ(wait_check(b), 0);
+    EQ(store_repair(b), 0);
+    OK(!store_wants_state(b, &index));
+    OK(store_damaged(b) == NULL);
+    check_same(a, b);
+}
+
+static void test_a_damaged_state_comes_from_a_peer(void)
+{
+    wipe();
+    struct store *a = open_one(), *b = open_other();
+    uint64_t last = 300, index;
+    fill(a, last, 1);
+    fill(b, last, 1);
+    EQ(store_log_set_vote(b, 9, 2), 0);
+    EQ(store_log_commit(b), 0);
+    EQ(store_flush(a), 0);
+    EQ(store_turn(a), 0);
+    EQ(store_flush(b), 0);
+    store_abandon(b);
+    spoil("state", 1);
+    struct store_options o = options_of(other_dir);
+    EQ(store_open(&o, &b, place_text), STORE_E_DAMAGED); /* alone: nobody can give it another one */
+    store_abandon(open_spoilt());
+    b = open_spoilt(); /* it ended on the way: as damaged as before */
+    check_promises(b, last);
+    mend(a, b);
+    check_promises(b, last);
+    OK(is_gone(other_dir, "state") && !is_there(other_dir, "blank"));
+    store_abandon(b);
+    b = open_other();
+    check_same(a, b);
+    check_promises(b, last);
+    /* And while it is open: found by a read. */
+    uint8_t key[24];
+    struct span value;
+    const struct book *book = store_book(b);
+    EQ(store_lose_state(b), STORE_E_DAMAGED); /* nothing was found */
+    spoil("state.1", 1);
+    OK(book->get(book->self, key_of(key, 7), &value) < 0);
+    OK(store_damaged(b) != NULL);
+    EQ(store_lose_state(b), 0);
+    OK(store_wants_state(b, &index));
+    EQ(store_lose_state(b), STORE_E_DAMAGED);
+    mend(a, b);
+    check_promises(b, last);
+    fill(b, 50, 4);
+    fill(a, 50, 4);
+    check_same(a, b);
+    EQ(store_flush(b), 0);
+    store_close(b);
+    store_close(a);
+}
+
 int main(void)
 {
     place_make();
@@ -464,6 +575,7 @@ int main(void)
     TAP_RUN(test_what_was_left_half_way_goes);
     TAP_RUN(test_the_log_waits_for_a_peer);
     TAP_RUN(test_a_big_log_does_not_wait);
+    TAP_RUN(test_a_damaged_state_comes_from_a_peer);
     place_remove();
     return tap_done();
 }
