@@ -3,10 +3,12 @@
  * judged here, who is a member and who leads by the node.
  * Owns nothing.  A node's name is its number: 1 and up, in decimal, with no zeros in front. */
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "fairslot/admin/v1/cluster.pb-c.h"
+#include "google/longrunning/operations.pb-c.h"
 #include "proto/codec_parts.h"
 
 #define CLUSTER_SHARD "1" /* the one shard of today */
@@ -140,6 +142,31 @@ static int codec_cluster_mark(struct codec_ask *ask, struct span message)
     return codec_cluster_node(ask, "name", m->name);
 }
 
+const char *codec_cluster_change(enum node_change change)
+{
+    return change == NODE_CHANGE_ADD ? "add" : change == NODE_CHANGE_REMOVE ? "remove" : "drain";
+}
+
+/* operations/add-node-4: the name that AddNode gave it. */
+static int codec_cluster_operation(struct codec_ask *ask, struct span message)
+{
+    Google__Longrunning__GetOperationRequest *m;
+    int r = codec_unpack(&google__longrunning__get_operation_request__descriptor, message,
+                         ask->arena, &m);
+    for (enum node_change c = NODE_CHANGE_ADD; r == 0 && c <= NODE_CHANGE_DRAIN; c++) {
+        char start[40];
+        size_t len = (size_t)snprintf(start, sizeof start, "operations/%s-node-",
+                                      codec_cluster_change(c));
+        if (strncmp(m->name, start, len) == 0 &&
+            codec_cluster_number(m->name + len, &ask->command->number)) {
+            ask->command->version = (uint64_t)c;
+            return 0;
+        }
+    }
+    return r ? r : codec_fault(ask, "name", "operations/add-node-N, remove-node-N or "
+                                            "drain-node-N: as the verb answered");
+}
+
 static int codec_cluster_drain(struct codec_ask *ask, struct span message)
 {
     Fairslot__Admin__V1__DrainNodeRequest *m;
@@ -188,6 +215,8 @@ int codec_request_cluster(struct codec_ask *ask, struct span message)
         return codec_cluster_drain(ask, message);
     case COMMAND_MARK_NODE:
         return codec_cluster_mark(ask, message);
+    case COMMAND_GET_OPERATION:
+        return codec_cluster_operation(ask, message);
     default:
         CHECK(ask->command->kind == COMMAND_TRANSFER_LEADER);
         return codec_cluster_transfer(ask, message);

@@ -204,7 +204,8 @@ static int answer_node(const struct verdict *v, struct arena *arena, struct span
 static int answer_change(const struct verdict *v, struct arena *arena, struct span *ret_message)
 {
     Google__Longrunning__Operation m = GOOGLE__LONGRUNNING__OPERATION__INIT;
-    m.name = text_of(arena, "operations/node-%llu", (unsigned long long)v->node);
+    m.name = text_of(arena, "operations/%s-node-%llu", codec_cluster_change(v->change),
+                     (unsigned long long)v->node);
     m.done = v->is_done;
     return m.name ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
 }

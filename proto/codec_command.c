@@ -75,7 +75,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_COIN:
     case COMMAND_GET_CLUSTER:
         return NEEDS_NOTHING;
-    case COMMAND_ADD_NODE: case COMMAND_REMOVE_NODE:
+    case COMMAND_ADD_NODE: case COMMAND_REMOVE_NODE: case COMMAND_GET_OPERATION:
     case COMMAND_TRANSFER_LEADER: case COMMAND_DRAIN_NODE: case COMMAND_MARK_NODE:
         return NEEDS_NODE;
     case COMMAND_ERASE:
@@ -335,6 +335,8 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
     bool is_update = c->kind == COMMAND_UPDATE_POOL;
     bool has_node = !(needs & NEEDS_NODE) || (c->number >= 1 && c->number <= CLUSTER_ID_MAX);
     has_node = has_node && (c->kind != COMMAND_MARK_NODE || c->version <= NODE_MARK_CORDON);
+    has_node = has_node && (c->kind != COMMAND_GET_OPERATION ||
+                            (c->version >= NODE_CHANGE_ADD && c->version <= NODE_CHANGE_DRAIN));
     has_node = has_node && (c->kind != COMMAND_ADD_NODE ||
                             (c->note.len > 0 && c->note.len <= CLUSTER_ADDRESS_MAX));
     bool has_random = c->random.len == (c->kind == COMMAND_COIN ? COIN_RANDOM : 0);

@@ -22,6 +22,7 @@
 #include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
+#include "google/longrunning/operations.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
@@ -36,6 +37,7 @@ static const ProtobufCServiceDescriptor *const services[] = {
     &fairslot__admin__v1__cluster_service__descriptor,
     &fairslot__admin__v1__release_admin_service__descriptor,
     &fairslot__admin__v1__maintenance_service__descriptor,
+    &google__longrunning__operations__descriptor,
     &grpc__health__v1__health__descriptor,
     &grpc__reflection__v1__server_reflection__descriptor,
     &grpc__reflection__v1alpha__server_reflection__descriptor,

@@ -79,6 +79,10 @@ static const struct codec_method methods[] = {
     {"/fairslot.v1.TicketService/GetTicket", COMMAND_GET_TICKET, false, false},
     {"/fairslot.v1.TicketService/GetTicketProof", COMMAND_GET_PROOF, false, false},
     {"/fairslot.v1.TicketService/WatchTicket", COMMAND_WATCH_TICKET, false, false},
+    {"/google.longrunning.Operations/CancelOperation", 0, false, false},
+    {"/google.longrunning.Operations/GetOperation", COMMAND_GET_OPERATION, false, false},
+    {"/google.longrunning.Operations/ListOperations", 0, false, false},
+    {"/google.longrunning.Operations/WaitOperation", 0, false, false},
 };
 
 static int codec_method_compare(const void *key, const void *row)

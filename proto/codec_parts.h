@@ -175,6 +175,8 @@ int codec_answer_rows(const struct verdict *v, struct arena *arena, struct span 
 /* Of a command that command_is_cluster(). */
 int codec_request_cluster(struct codec_ask *ask, struct span message);
 /* Of the results about the cluster. */
+/* What it is called in the name of its operation. */
+const char *codec_cluster_change(enum node_change change);
 int codec_answer_cluster(const struct verdict *v, struct arena *arena, struct span *ret_message);
 
 /* -- codec_command.c ------------------------------------------------------------------------- */

@@ -72,6 +72,7 @@ enum command_kind {
     COMMAND_REMOVE_NODE = 204,       /* number (node), validate_only; operator; the leader */
     COMMAND_TRANSFER_LEADER = 205,   /* number (node), validate_only; operator; the leader */
     COMMAND_DRAIN_NODE = 206,        /* the same */
+    COMMAND_GET_OPERATION = 207,     /* number (node), version (enum node_change); the leader */
 };
 
 static inline bool command_is_read(enum command_kind kind)
@@ -295,7 +296,7 @@ enum result_kind {
     RESULT_NODES,        /* cluster */
     RESULT_SHARDS,       /* cluster */
     RESULT_SHARD,        /* cluster */
-    RESULT_NODE_CHANGE,  /* node, is_done */
+    RESULT_NODE_CHANGE,  /* node, change, is_done */
     RESULT_NODE,         /* cluster, node */
 };
 
@@ -346,7 +347,8 @@ struct verdict {
     size_t events_count;
     struct span resume_token;
     const struct cluster_view *cluster;
-    uint64_t node;         /* that is being added or removed */
+    uint64_t node;         /* that is being added, removed or drained */
+    enum node_change change;
     bool is_done;          /* of RESULT_NODE_CHANGE */
     uint64_t log_index;
     struct span next_page_token;

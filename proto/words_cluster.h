@@ -21,6 +21,9 @@ enum node_state {
     NODE_DOWN = 5,     /* the leader has not heard it for CLUSTER_DOWN_US */
 };
 
+/* What goes on with a node.  Its name is all that is remembered: operations/add-node-4. */
+enum node_change { NODE_CHANGE_ADD = 1, NODE_CHANGE_REMOVE = 2, NODE_CHANGE_DRAIN = 3 };
+
 /* Stand in logs: never renumber. */
 enum node_mark { NODE_MARK_NONE = 0, NODE_MARK_CORDON = 1 };
 

@@ -83,6 +83,7 @@ static int add(const struct cluster *c, const struct command *command,
     const struct cluster_node_view *n = cluster_view_node(view, command->number);
     struct replica_member member = {.id = command->number, .role = REPLICA_LEARNER};
     v->result = RESULT_NODE_CHANGE;
+    v->change = NODE_CHANGE_ADD;
     v->node = command->number;
     if (c->peering == NULL) {
         return refuse(v, REASON_CHANGE_REFUSED, NULL);
@@ -120,6 +121,7 @@ static int remove_node(const struct cluster *c, const struct command *command,
 {
     const struct cluster_node_view *n = cluster_view_node(view, command->number);
     v->result = RESULT_NODE_CHANGE;
+    v->change = NODE_CHANGE_REMOVE;
     v->node = command->number;
     v->is_done = !command->validate_only;
     if (n == NULL) {
@@ -185,6 +187,7 @@ static int drain(const struct cluster *c, const struct command *command,
     const struct cluster_node_view *n = cluster_view_node(view, command->number);
     const struct cluster_node_view *next = successor(view);
     v->result = RESULT_NODE_CHANGE;
+    v->change = NODE_CHANGE_DRAIN;
     v->node = command->number;
     if (n == NULL) {
         return err_trace(refuse_unknown(view, arena, v));
@@ -202,6 +205,28 @@ static int drain(const struct cluster *c, const struct command *command,
     return command->validate_only
                ? 0
                : err_trace(change_verdict(replica_transfer(c->replica, next->id), v));
+}
+
+/* How far it is: nothing is remembered but the members and who leads, which say it all. */
+static int operation(const struct command *command, const struct cluster_view *view,
+                     struct arena *arena, struct verdict *v)
+{
+    const struct cluster_node_view *n = cluster_view_node(view, command->number);
+    v->result = RESULT_NODE_CHANGE;
+    v->change = (enum node_change)command->version;
+    v->node = command->number;
+    switch (v->change) {
+    case NODE_CHANGE_ADD:
+        v->is_done = n && n->is_voter;
+        return n ? 0 : err_trace(refuse_unknown(view, arena, v));
+    case NODE_CHANGE_REMOVE:
+        v->is_done = n == NULL;
+        return 0;
+    case NODE_CHANGE_DRAIN:
+        v->is_done = n && n->id != view->leader;
+        return n ? 0 : err_trace(refuse_unknown(view, arena, v));
+    }
+    return err_origin(-EINVAL);
 }
 
 /* -- what only reads --------------------------------------------------------------------------- */
@@ -252,7 +277,7 @@ static int show(const struct command *command, struct cluster_view *view, struct
 /* Who looks after the house may look; who changes it is an operator. */
 static bool may_ask(const struct command *command)
 {
-    uint32_t roles = command_is_snapshot(command->kind)
+    uint32_t roles = command_is_snapshot(command->kind) || command->kind == COMMAND_GET_OPERATION
                          ? ROLE_OPERATOR | ROLE_VIEWER | ROLE_AUDITOR
                          : ROLE_OPERATOR;
     return (command->roles & roles) != 0;
@@ -288,6 +313,9 @@ int cluster_answer(const struct cluster *c, const struct command *command, struc
         break;
     case COMMAND_REMOVE_NODE:
         r = remove_node(c, command, view, arena, &v);
+        break;
+    case COMMAND_GET_OPERATION:
+        r = operation(command, view, arena, &v);
         break;
     case COMMAND_DRAIN_NODE:
         r = drain(c, command, view, arena, &v);

@@ -9,6 +9,7 @@ import time
 
 from house import (BINARY, Process, Refused, Server, api, cluster, eventually, new_id, resources,
                    run)
+from google.longrunning import operations_pb2 as operations  # behind house, which makes it
 import tap
 from trio import MEMBERS, Trio, free_ports, patient
 
@@ -154,6 +155,16 @@ def test_what_is_refused():
     assert int(after_it['shards'][0]['commitIndex']) >= int(before_it)
 
 
+def operation(name):
+    """As google.longrunning.Operations tells it, at the leader."""
+    request = operations.GetOperationRequest(name=name).SerializeToString()
+    answer = patient(lambda: TRIO.operator().raw('/google.longrunning.Operations/GetOperation',
+                                                 request))
+    found = operations.Operation.FromString(answer)
+    assert found.name == name
+    return found
+
+
 def test_leadership_is_handed_over():
     leader, (one, other) = TRIO.leader(), TRIO.followers()
     assert 'would be done' in verb('shard', 'leader', '1', '--to', str(one), '--dry-run').stdout
@@ -169,6 +180,8 @@ def test_leadership_is_handed_over():
     assert hold.name
     done = json.loads(verb('node', 'drain', str(one), '-o', 'json').stdout)
     assert done['done'] is True, done
+    assert done['name'] == f'operations/drain-node-{one}' and operation(done['name']).done
+    eventually(lambda: not operation(f'operations/drain-node-{TRIO.leader()}').done)
 
 
 def test_a_cordoned_node_does_not_lead():
@@ -208,7 +221,8 @@ def test_a_node_is_added():
     assert asks_it.stop() == 0
     assert 'would be done' in verb('node', 'add', '4', '--peer', peers, '--dry-run').stdout
     assert len(status()['nodes']) == 3
-    verb('node', 'add', '4', '--peer', peers, '--watch', '--timeout', '50s')
+    name = json.loads(verb('node', 'add', '4', '--peer', peers, '-o', 'json').stdout)['name']
+    eventually(lambda: operation(name).done, seconds=50)
     view = status()
     assert view['shards'][0]['members'][3]['voter'], view
     found = problems()
@@ -221,6 +235,7 @@ def test_a_node_is_removed():
     assert 'would be done' in verb('node', 'remove', str(gone), '--dry-run').stdout
     assert len(status()['nodes']) == 4
     verb('node', 'remove', str(gone), '--watch', '--timeout', '30s')
+    assert operation(f'operations/remove-node-{gone}').done
     assert f'nodes/{gone}' not in [n['name'] for n in status()['nodes']]
     refused('NODE_UNKNOWN', 'node', 'remove', str(gone))
     TRIO.shards[gone].kill()
@@ -232,7 +247,9 @@ def test_a_node_is_removed():
 def test_one_is_down():
     away = next(i for i in STATE['left'] if i != leads())
     TRIO.shards[away].kill()
+    began = time.monotonic()
     eventually(lambda: ('NODE_DOWN', f'nodes/{away}') in problems(), seconds=30)
+    print(f'# told as down {time.monotonic() - began:.1f} s after its end')
     found = problems()
     assert not any(kind == 'NO_QUORUM' for kind, _ in found), found
     assert 'last heard' in found['NODE_DOWN', f'nodes/{away}']

@@ -18,7 +18,7 @@ OURS = ['fairslot.v1.CatalogService', 'fairslot.v1.ReservationService',
         'fairslot.v1.TicketService', 'fairslot.v1.EventService',
         'fairslot.admin.v1.PoolAdminService',
         'fairslot.admin.v1.ReleaseAdminService', 'fairslot.admin.v1.MaintenanceService',
-        'fairslot.admin.v1.ClusterService']
+        'fairslot.admin.v1.ClusterService', 'google.longrunning.Operations']
 STANDARD = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection',
             'grpc.reflection.v1alpha.ServerReflection']
 

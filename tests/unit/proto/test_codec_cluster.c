@@ -27,6 +27,39 @@ static void test_nodes(void)
     OK(command_is_cluster(kit_command.kind) && command_is_read(kit_command.kind));
 }
 
+static void test_operations(void)
+{
+    static const char *bad[] = {"", "operations/4", "operations/node-4", "operations/add-node-",
+                                "operations/add-node-0", "operations/add-node-4x", "add-node-4",
+                                "operations/move-node-4",
+                                "operations/add-node-9223372036854775808"};
+    static const char *good[] = {"operations/add-node-4", "operations/remove-node-4",
+                                 "operations/drain-node-4"};
+    static const char path[] = "/google.longrunning.Operations/GetOperation";
+    Google__Longrunning__GetOperationRequest m = GOOGLE__LONGRUNNING__GET_OPERATION_REQUEST__INIT;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        m.name = (char *)bad[i];
+        REFUSED(path, &m, "name");
+    }
+    for (size_t i = 0; i < 3; i++) {
+        struct arena arena;
+        struct span bytes;
+        m.name = (char *)good[i];
+        EQ(kit_ask(path, &m), 0);
+        EQ(kit_command.kind, COMMAND_GET_OPERATION);
+        EQ(kit_command.number, 4);
+        struct verdict v = {.result = RESULT_NODE_CHANGE, .node = 4,
+                            .change = (enum node_change)kit_command.version};
+        arena_init(&arena, 1 << 16);
+        EQ(codec_answer(&v, &arena, &bytes), 0);
+        Google__Longrunning__Operation *o =
+            google__longrunning__operation__unpack(NULL, bytes.len, bytes.ptr);
+        EQS(o->name, good[i]); /* what a verb answers is what can be asked for */
+        google__longrunning__operation__free_unpacked(o, NULL);
+        arena_fini(&arena);
+    }
+}
+
 static void test_add(void)
 {
     static const char *const bad[] = {"", "tcp://", "tcp://a", "tcp://a:", "tcp://a:0",
@@ -133,6 +166,7 @@ int main(void)
 {
     arena_init(&kit_arena, 1 << 20);
     TAP_RUN(test_nodes);
+    TAP_RUN(test_operations);
     TAP_RUN(test_add);
     TAP_RUN(test_shards_and_clusters);
     TAP_RUN(test_answer);

@@ -35,7 +35,8 @@ static void test_facts(void)
         {"/fairslot.v1.CatalogService/ListPool", 0}, {"/fairslot.v1.CatalogService/", 0},
         {"/fairslot.v1.CatalogService", 0}, {"fairslot.v1.CatalogService/ListPools", 0},
         {"/", 0}, {"", 0}, {"/shard.v1.Shard/Apply", 0},
-        {"/google.longrunning.Operations/GetOperation", 0}};
+        {"/google.longrunning.Operations/GetOperation", WIRE_PATH_KNOWN},
+        {"/google.longrunning.Operations/Get", 0}};
     EQ(face_init(&face, api()), 0);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         EQ(face_facts(&face, span_of(cases[i].path)), cases[i].facts);
