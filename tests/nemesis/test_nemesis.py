@@ -32,6 +32,28 @@ def campaign(nodes, count, *more):
     return nemesis
 
 
+def test_a_campaign_is_held_to_what_it_is_for():
+    """Each thing that a long run may lack is said, and nothing else."""
+    options = run.parse(['--seed', '1'])
+    said = ('acknowledged 1000000, present 1000000, refused 5\n'
+            + ''.join(f'planted: {loss:40} caught (I2 lost)\n' for loss in run.LOSSES))
+    enough = {kind: 10 for kind in run.faults.KINDS}
+
+    def lacks(said=said, count=enough, hits=60):
+        return run.shortcomings(options, said, count, hits)
+
+    assert not lacks(), lacks()
+    for kind in enough:
+        assert f'10 times: {kind} 9' in lacks(count={**enough, kind: 9})[0]
+    assert 'hit 60 times: 59' in lacks(hits=59)[0]
+    assert '1000000 acknowledged' in lacks(said.replace('1000000', '999999'))[0]
+    assert 'not there' in lacks(said.replace('present 1000000', 'present 999999'))[0]
+    for loss in run.LOSSES:
+        missed = said.replace(f'{loss:40} caught', f'{loss:40} NOT CAUGHT')
+        assert lacks(missed) == [f'planted and not caught: {loss}'], lacks(missed)
+    assert len(lacks('')) == 1 + len(run.LOSSES)
+
+
 def test_one_node():
     """It is away while it is hit; what it acknowledged stays."""
     campaign(1, 4, '--gateways', '1')

@@ -85,6 +85,22 @@ static void test_parts_of_one(void)
     EQ(credit_share(&c, 7, 1, now_us).pause_us, CREDIT_PAUSE_US);
 }
 
+/* The floor is shared as any other credit: it never gives the gateway with few people more than its
+ * part, so those who choose it gain nothing. */
+static void test_floor_is_shared_by_people(void)
+{
+    struct credit c;
+    credit_init(&c, now_us);
+    observe(&c, 100000, 10000); /* ten items a millisecond, and all too late */
+    EQ(c.total, CREDIT_FLOOR);
+    credit_share(&c, 7, 1, now_us);
+    EQ(credit_share(&c, 8, 999, now_us).items, CREDIT_FLOOR - 1);
+    EQ(credit_share(&c, 8, 999, now_us).pause_us, 0);
+    EQ(credit_share(&c, 7, 1, now_us).items, CREDIT_MIN);
+    EQ(credit_share(&c, 7, 1, now_us).pause_us, 100000); /* one of a thousand at 10,000 a second */
+    EQ(credit_share(&c, 7, 333, now_us).items, CREDIT_FLOOR / 4);
+}
+
 static void test_silent_gateways_have_no_share(void)
 {
     struct credit c;
@@ -117,6 +133,7 @@ int main(void)
     TAP_RUN(test_one_slow_batch_changes_little);
     TAP_RUN(test_shared_by_waiting_identities);
     TAP_RUN(test_parts_of_one);
+    TAP_RUN(test_floor_is_shared_by_people);
     TAP_RUN(test_silent_gateways_have_no_share);
     TAP_RUN(test_more_gateways_than_places);
     return tap_done();
