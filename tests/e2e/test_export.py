@@ -18,6 +18,7 @@ import time
 import grpc
 
 import house
+import rawh2
 import tap
 from house import BINARY, Refused, Server, cluster, eventually, refused, scratch_folder
 from release_kit import BY_TURN, City, State, enter, leave, ranked, verify
@@ -166,29 +167,53 @@ def big():
     return big.name
 
 
+def deaf(who):
+    """An export whose client takes 64 KiB, a window, and no more; (connection, stream)."""
+    line = rawh2.Connection(SERVER.port, patience=60)
+    ask_for = cluster.ExportReleaseRequest(name=big()).SerializeToString()
+    return line, line.request('/fairslot.admin.v1.ReleaseAdminService/ExportRelease',
+                              rawh2.message(ask_for), [('authorization', 'Bearer ' + who.token)])
+
+
 @tap.alone
 def test_too_many_exports():
     """None of them reads, so each one stays."""
-    first, second = (ask(CITY.operator, big()) for _ in range(2))
-    assert next(iter(first)).file == next(iter(second)).file == 'manifest'
-    third = refused(8, 'RATE_LIMITED', export, CITY.operator, big())
-    assert '2 releases' in str(third), vars(third)
-    for stream in (first, second):
-        stream.cancel()
-    eventually(lambda: export(CITY.operator, big())[0]['slots'].count(b'\n') == 12000)
+    who = clerk('many')
+    lines = [deaf(who)[0] for _ in range(2)]
+    third = eventually(lambda: told(who))
+    assert (third.code, third.reason) == (8, 'RATE_LIMITED') and '2 releases' in str(third)
+    assert third.retry_s > 0
+    time.sleep(1)
+    assert told(who), 'they stay'
+    assert export(clerk('another'), big())[0]['slots'].count(b'\n') == 12000
+    for line in lines:
+        line.close()
+    eventually(lambda: not told(who))
+
+
+def told(who):
+    """The refusal, or None and the bundle is whole."""
+    try:
+        export(who, big())
+    except Refused as refusal:
+        return refusal
+    return None
 
 
 @tap.alone
 def test_an_export_waits_for_its_reader():
-    stream = ask(CITY.operator, big(), timeout=90)
+    who = clerk('slow')
+    line, stream = deaf(who)
     time.sleep(2)
-    slots = export(CITY.operator, big())[0]['slots']
-    held = export(CITY.operator, big(), stream=stream)[0]
-    assert held['slots'] == slots and len(slots) > 4 * PIECE, 'nothing of it is lost'
+    slots = export(clerk('quick'), big())[0]['slots']
+    held = line.wait(stream)
+    assert held.grpc == 0 and len(held.data) > len(slots) > 4 * PIECE, 'nothing of it is lost'
+    line.close()
     if os.environ.get('FAIRSLOT_SOAK'):
-        stream = ask(CITY.operator, big(), timeout=90)
-        time.sleep(35)
-        refused(14, 'READER_TOO_SLOW', export, CITY.operator, big(), stream=stream)
+        line, stream = deaf(who)
+        time.sleep(33)
+        assert line.wait(stream).grpc == 14
+        line.close()
 
 
 def test_connect_json():
