@@ -6,6 +6,8 @@
 
 #include <signal.h>
 
+#include "base/limits.h"
+#include "base/metrics.h"
 #include "mint.h"
 #include "peer.h"
 #include "slowshard.h"
@@ -13,7 +15,7 @@
 
 #define URL "inproc://test-credits"
 
-enum { PEOPLE = 1200, HEAVY = 100, GATEWAYS = 2, PEERS = 4, CALLERS = 4000 };
+enum { PEOPLE = 1200, HONEST = 100, HEAVY = 100, GATEWAYS = 2, PEERS = 4, CALLERS = 4000 };
 
 static char jwks[] = "/tmp/fairslot-jwks-XXXXXX";
 static char *bearers[PEOPLE];
@@ -260,6 +262,89 @@ static void test_held_at_zero_credit_with_three_loops(void)
     hold_and_release(3);
 }
 
+/* -- a flood ----------------------------------------------------------------------------------- */
+
+static struct identity honest[HONEST];
+
+/* Until so many calls stand in the queue. */
+static void crowds_queued(size_t calls)
+{
+    int64_t end = clock_mono_us() + 60 * SECOND_US;
+    while (metrics_sum(METRICS_AT_queue_calls) < (int64_t)calls && clock_mono_us() < end) {
+        crowds_run(2, 10);
+    }
+    OK(metrics_sum(METRICS_AT_queue_calls) >= (int64_t)calls);
+}
+
+/* How many were served until the last of the honest had been, from where `first` is. */
+static size_t last_turn(size_t first, size_t end)
+{
+    size_t last = 0;
+    for (size_t i = first; i < end; i++) {
+        for (size_t p = 0; p < HONEST; p++) {
+            bool is_his = memcmp(&honest[p], &shard.served[i], sizeof honest[p]) == 0;
+            last = is_his ? i - first + 1 : last;
+        }
+    }
+    return last;
+}
+
+/* A hundred people ask behind a flood of so many calls of each of so many identities: what the last
+ * of them waits for, in calls that the shard serves.  The first of the flood leave before. */
+static size_t wait_behind(int flooders, size_t calls)
+{
+    slow_open(&shard, URL, 0, 64);
+    houses_open(1, 1);
+    crowd_open(&crowds[0], atomic_load(&houses[0].port));
+    crowd_open(&crowds[1], atomic_load(&houses[0].port));
+    for (int i = 0; i < HONEST; i++) {
+        crowd_add(&crowds[0], i, 1);
+    }
+    crowd_rest(&crowds[0]);
+    memcpy(honest, shard.served, sizeof honest);
+    for (int i = 0; i < flooders; i++) { /* their tokens are known afterwards */
+        crowd_add(&crowds[1], HONEST + i, 1);
+        if (i % 200 == 199) {
+            crowd_rest(&crowds[1]);
+        }
+    }
+    crowd_rest(&crowds[1]);
+    atomic_store(&shard.credit_fixed, 0);
+    crowd_add(&crowds[0], 0, 1);
+    crowd_rest(&crowds[0]); /* the gateway knows now: no credit */
+    atomic_store(&shard.is_paused, true);
+    size_t before = atomic_load(&shard.served_count), flood = (size_t)flooders * calls;
+    for (int i = 0; i < flooders; i++) {
+        crowd_add(&crowds[1], HONEST + i, calls);
+    }
+    crowds_queued(flood > 64 ? flood - 64 : 0);
+    for (int i = 0; i < HONEST; i++) {
+        crowd_add(&crowds[0], i, 1);
+    }
+    crowds_queued(flood + HONEST - 64);
+    atomic_store(&shard.is_paused, false);
+    crowd_rest(&crowds[0]);
+    crowd_rest(&crowds[1]);
+    size_t wait = last_turn(before, atomic_load(&shard.served_count));
+    crowd_close(&crowds[0]);
+    crowd_close(&crowds[1]);
+    houses_close(1);
+    slow_close(&shard);
+    return wait;
+}
+
+/* What figure flood shows in time, in turns: whatever the machine's speed is. */
+static void test_a_flooder_has_one_turn(void)
+{
+    size_t quiet = wait_behind(0, 0), one = wait_behind(1, WAITING_PER_IDENTITY);
+    size_t many = wait_behind(PEOPLE - HONEST, 1);
+    printf("# the last of %d people was served as number %zu, behind a flooder %zu, behind a flood "
+           "of %d identities %zu\n", HONEST, quiet, one, PEOPLE - HONEST, many);
+    EQ(quiet, HONEST);
+    OK(one <= 2 * quiet);
+    OK(many > 2 * quiet); /* so the check can fail */
+}
+
 /* -- the shard's speed ------------------------------------------------------------------------- */
 
 static uint32_t credit_mean(int ms)
@@ -362,6 +447,7 @@ int main(void)
     }
     TAP_RUN(test_held_at_zero_credit);
     TAP_RUN(test_held_at_zero_credit_with_three_loops);
+    TAP_RUN(test_a_flooder_has_one_turn);
     TAP_RUN(test_credits_follow_the_speed);
     TAP_RUN(test_shares_follow_people);
     for (int i = 0; i < PEOPLE; i++) {

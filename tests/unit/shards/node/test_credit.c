@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Do credits follow the delay, and are they shared by who waits? */
 #include "node/credit.h"
+
+#include "base/check.h"
 #include "tests/lib/tap.h"
 
 static int64_t now_us;
@@ -126,6 +128,94 @@ static void test_more_gateways_than_places(void)
     EQ(c.gateways_count, CREDIT_GATEWAYS_MAX);
 }
 
+/* -- a shard that becomes slower, in virtual time ---------------------------------------------- */
+
+enum { RING = 4096, BATCH = 16 };
+typedef void observe_fn(struct credit *c, int64_t delay_us, size_t items, int64_t at_us);
+
+/* One gateway, where people always wait, has as much under way as it may; the shard takes one batch
+ * after the other. */
+struct line {
+    struct credit credit;
+    int64_t now_us;
+    uint32_t allowed, sent;
+    size_t first, count;
+    struct {
+        uint32_t items;
+        int64_t came_us;
+    } batches[RING];
+};
+
+static void line_fill(struct line *l)
+{
+    while (l->sent < l->allowed) {
+        uint32_t n = l->allowed - l->sent < BATCH ? l->allowed - l->sent : BATCH;
+        size_t at = (l->first + l->count++) % RING;
+        CHECK(l->count <= RING);
+        l->batches[at].items = n;
+        l->batches[at].came_us = l->now_us;
+        l->sent += n;
+    }
+}
+
+static void line_run(struct line *l, observe_fn *judge, int64_t item_us, int64_t us)
+{
+    int64_t end_us = l->now_us + us;
+    while (l->now_us < end_us) {
+        line_fill(l);
+        uint32_t n = l->batches[l->first].items;
+        int64_t delay_us = l->now_us - l->batches[l->first].came_us;
+        l->first = (l->first + 1) % RING;
+        l->count--;
+        l->now_us += item_us * n;
+        judge(&l->credit, delay_us, n, l->now_us);
+        l->allowed = credit_share(&l->credit, 1, 1000, l->now_us).items;
+        l->sent -= n;
+    }
+}
+
+/* Its speed is halved five times: is what it may have under way, a second later, what it does in
+ * 20 ms, and a half more?  (From 5 to 20 ms nothing changes: the first time need not be seen.) */
+static bool follows(observe_fn *judge)
+{
+    static struct line l;
+    l = (struct line){.allowed = CREDIT_START};
+    credit_init(&l.credit, 0);
+    line_run(&l, judge, 25, 5 * SECOND_US);
+    uint32_t before = l.credit.total;
+    bool is_well = before >= 5000 / 25;
+    for (int64_t item_us = 50; item_us <= 800; item_us *= 2) {
+        line_run(&l, judge, item_us, SECOND_US);
+        printf("# %lld us an item: credit %u\n", (long long)item_us, l.credit.total);
+        is_well &= l.credit.total * item_us <= CREDIT_DELAY_SHRINK_US * 3 / 2;
+    }
+    is_well &= l.credit.total < before / 4;
+    line_run(&l, judge, 25, SECOND_US); /* and back */
+    return is_well && l.credit.total >= 5000 / 25;
+}
+
+/* Planted: what it learns it learns, and gives what it gave. */
+static void observe_and_stay(struct credit *c, int64_t delay_us, size_t items, int64_t at_us)
+{
+    credit_observe(c, delay_us < CREDIT_DELAY_SHRINK_US ? delay_us : CREDIT_DELAY_SHRINK_US, items,
+                   at_us);
+}
+
+/* Planted: it follows, but only every third second. */
+static void observe_late(struct credit *c, int64_t delay_us, size_t items, int64_t at_us)
+{
+    if (at_us / SECOND_US % 3 == 0) {
+        credit_observe(c, delay_us, items, at_us);
+    }
+}
+
+static void test_follows_the_speed_within_a_second(void)
+{
+    OK(follows(credit_observe));
+    OK(!follows(observe_and_stay));
+    OK(!follows(observe_late));
+}
+
 int main(void)
 {
     TAP_RUN(test_grows_slowly_shrinks_fast);
@@ -136,5 +226,6 @@ int main(void)
     TAP_RUN(test_floor_is_shared_by_people);
     TAP_RUN(test_silent_gateways_have_no_share);
     TAP_RUN(test_more_gateways_than_places);
+    TAP_RUN(test_follows_the_speed_within_a_second);
     return tap_done();
 }
