@@ -452,7 +452,6 @@ int conn_accept(struct gateway *g, uv_stream_t *listener)
         return CONN_E_REJECTED;
     }
     METRIC_ADD(connections_accepted_total, 1);
-    uv_tcp_nodelay(&conn->tcp, 1); /* answers are gathered here; the kernel need not */
     r = wire_server_new(&conn_ops, conn, &g->guard.limits, &conn->wire);
     if (r) {
         goto close_conn;

@@ -43,8 +43,9 @@ static void listen_descriptors_low(struct gateway *g, struct conn *newest)
     }
 }
 
-/* Descriptors are given out lowest first, so the one that comes next tells how many are left.  By
- * the kernel's name for it, as libuv closes: TSan would take one loop's number for another's. */
+/* Descriptors are given out lowest first, so the one that comes next tells how many are left (not
+ * the newest: it may have filled a hole).  By the kernel's name for it, as libuv closes: TSan would
+ * take one loop's number for another's. */
 static void listen_count(struct gateway *g)
 {
     struct conn *newest = CONTAINER_OF(g->conns.prev, struct conn, link);
@@ -100,6 +101,14 @@ static int listen_address(const char *host, int port, struct sockaddr_storage *r
     return uv_ip6_addr(host, port, (struct sockaddr_in6 *)ret_address);
 }
 
+/* Answers are gathered by conn.c, the kernel need not (TCP_NODELAY): asked of the listener, as what
+ * Linux accepts from it has its options. */
+static int listen_begin(uv_tcp_t *listener)
+{
+    int r = uv_tcp_nodelay(listener, 1);
+    return r == 0 ? uv_listen((uv_stream_t *)listener, LISTEN_BACKLOG, listen_ready) : r;
+}
+
 /* Others may listen on the same port.  The kernel then deals connections out to all. */
 static int listen_share(struct gateway *g)
 {
@@ -131,7 +140,7 @@ static int listen_bind(struct gateway *g, const struct sockaddr_storage *address
     if (r == 0 && is_shared && g->index == 0) {
         r = listen_share(g);
     }
-    return r == 0 ? uv_listen((uv_stream_t *)&g->listener, LISTEN_BACKLOG, listen_ready) : r;
+    return r == 0 ? listen_begin(&g->listener) : r;
 }
 
 /* The verdict of a bind that failed, in words; else the port that the socket got. */
@@ -176,7 +185,7 @@ int listen_open_admin(struct gateway *g, char *ret_text, int *port)
         r = uv_tcp_bind(&g->admin_listener, (struct sockaddr *)&address, 0);
     }
     if (r == 0) {
-        r = uv_listen((uv_stream_t *)&g->admin_listener, LISTEN_BACKLOG, listen_ready);
+        r = listen_begin(&g->admin_listener);
     }
     return listen_result(r, host, &g->admin_listener, ret_text, port);
 }

@@ -49,6 +49,7 @@ struct ticket_keys {
     size_t count;
     int64_t made_us;    /* monotonic: when keys[0] came */
     uint32_t period_s;  /* of keys made here */
+    EVP_CIPHER *cipher; /* owned: looked up once, not for each ticket */
     char *path;         /* NULL: keys are made here */
 };
 
@@ -117,8 +118,12 @@ int ticket_keys_new(const char *path, uint32_t period_s, struct ticket_keys **re
     }
     pthread_mutex_init(&t->lock, NULL);
     t->period_s = period_s;
+    t->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     int r = 0;
-    if (path && *path) {
+    if (t->cipher == NULL) {
+        ERR_clear_error();
+        r = err_origin(-ENOMEM);
+    } else if (path && *path) {
         t->path = strdup(path);
         r = t->path ? ticket_keys_reload(t, ret_text) : err_origin(-ENOMEM);
     } else {
@@ -138,6 +143,7 @@ void ticket_keys_free(struct ticket_keys *t)
         return;
     }
     pthread_mutex_destroy(&t->lock);
+    EVP_CIPHER_free(t->cipher);
     free(t->path);
     OPENSSL_cleanse(t->keys, sizeof t->keys);
     free(t);
@@ -172,8 +178,8 @@ static int ticket_named(struct ticket_keys *t, const uint8_t *name, struct ticke
     return place;
 }
 
-static bool ticket_arm(const struct ticket_key *key, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
-                       EVP_MAC_CTX *mac, int is_sealing)
+static bool ticket_arm(const struct ticket_keys *t, const struct ticket_key *key,
+                       const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int is_sealing)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
@@ -181,7 +187,7 @@ static bool ticket_arm(const struct ticket_key *key, const uint8_t *iv, EVP_CIPH
                                           sizeof key->hmac),
         OSSL_PARAM_construct_end(),
     };
-    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->aes, iv, is_sealing) == 1 &&
+    return EVP_CipherInit_ex2(cipher, t->cipher, key->aes, iv, is_sealing, NULL) == 1 &&
            EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
@@ -193,8 +199,8 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     struct ticket_key key;
     int place = 0;
     if (is_sealing) {
-        if (ticket_newest(t, &key) < 0 || RAND_bytes(iv, EVP_CIPHER_get_iv_length(
-                                                             EVP_aes_256_cbc())) != 1) {
+        if (ticket_newest(t, &key) < 0 ||
+            RAND_bytes(iv, EVP_CIPHER_get_iv_length(t->cipher)) != 1) {
             return -1;
         }
         memcpy(name, key.name, sizeof key.name);
@@ -204,7 +210,7 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
             return 0;
         }
     }
-    bool is_armed = ticket_arm(&key, iv, cipher, mac, is_sealing);
+    bool is_armed = ticket_arm(t, &key, iv, cipher, mac, is_sealing);
     OPENSSL_cleanse(&key, sizeof key);
     /* In 1.3 a ticket is for one use (RFC 8446, C.4): whoever used one gets the next. */
     bool needs_new = !is_sealing && (place > 0 || SSL_version(ssl) == TLS1_3_VERSION);

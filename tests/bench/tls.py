@@ -10,6 +10,8 @@ tls        Server CPU (the kernel's count) for each of N clients that connect, h
            core, RPC and all, in percent of the control's.  "resumed" is the same client with a
            ticket: by the client's clock (both ends' work), and by the server's CPU, where TLS 1.3
            saves little: the key exchange stays (forward secrecy), one signature of P-256 goes.
+           The control comes back with tickets, too: what it saves is what OpenSSL saves
+           (docs/decisions/0019).
 tls-idle   Resident memory of the servers for each of 50,000 connections that made one RPC: four
            processes of 12,500 (a process may have 20,000 descriptors), h2c and TLS.
 """
@@ -77,11 +79,12 @@ def shake(server, count, *how):
 def newcomers(work):
     certificate, key = papers(work)
     control, server = Control(certificate, key), gateway(work, certificate, key)
-    alone, full, back, shaken = [], [], [], []  # (CPU of one, newcomers a second)
+    alone, alone_back, full, back, shaken = [], [], [], [], []  # (CPU of one, newcomers a second)
     shake(control, 200, "tls")  # warm
     shake(server, 200, "tls", "rpc")
-    kinds = ((alone, control, "tls"), (full, server, "tls", "rpc"),
-             (back, server, "tls", "rpc", "resume"), (shaken, server, "tls"))
+    kinds = ((alone, control, "tls"), (alone_back, control, "tls", "resume"),
+             (full, server, "tls", "rpc"), (back, server, "tls", "rpc", "resume"),
+             (shaken, server, "tls"))
     for _ in range(kit.RUNS):
         parts = [[shake(who, COUNT // TURNS, *how) for _, who, *how in kinds]
                  for _ in range(TURNS)]  # in turns, so that a busy moment is everybody's
@@ -97,6 +100,10 @@ def newcomers(work):
     kit.note("  without the RPC", "us", [c for c, _ in shaken], limit)
     kit.note("  newcomers a second of core, of OpenSSL alone", "%",
              [100 * a[0] / f[0] for a, f in zip(alone, full)], 85, True)
+    kit.note("  resumed: newcomers a second of core, of OpenSSL alone's resumed", "%",
+             [100 * a[0] / b[0] for a, b in zip(alone_back, back)], 85, True)
+    print("  OpenSSL alone: resumed newcomers a second of its core, to its new ones: %.2f x" %
+          statistics.median(a[0] / b[0] for a, b in zip(alone, alone_back)))
     kit.note("  resumed: newcomers a second, client on the other core", "x",
              [b[1] / f[1] for f, b in zip(full, back)], 1.4, True)
     kit.note("  resumed: newcomers a second of server core", "x",
