@@ -100,6 +100,9 @@ static struct poll_place *poll_find(struct poll *p, const struct command *comman
 static void poll_forget(struct poll *p, const struct identity *identity)
 {
     uint64_t tag;
+    if (p->end == 0) {
+        return; /* nobody was ever told anything: most shards, and the table costs a cache miss */
+    }
     struct poll_place *ways = poll_set(p, identity, &tag);
     for (size_t i = 0; i < POLL_WAYS; i++) {
         ways[i].len = ways[i].tag == tag ? 0 : ways[i].len;
