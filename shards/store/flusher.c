@@ -10,6 +10,8 @@
  * A flush is slices (stateenv.c).  Between two of them the thread waits for the writer's snapshot
  * to follow, because pages that the snapshot still shows cannot be used again; a short time only,
  * for a file that is longer is the lesser evil than a flush that waits for a busy writer.
+ * Slices are spread over the time that a flush has: on a disk that writes thousands of pages in one
+ * go, the log's commits beside them wait.
  * Fails: the code of the failed flush goes to the writer, which ends the process.  No retry here.
  * Invariants: at most one flush under way; state changes under the mutex only, but for what is
  * atomic: the thread runs slices at idle priority, where it must not have the mutex. */
@@ -29,7 +31,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 
-#define FOLLOW_MAX_NS 20000000 /* that a slice waits for the writer's snapshot */
+#define FOLLOW_MAX_US INT64_C(20000) /* that a slice waits for the writer's snapshot */
+#define REST_US       INT64_C(50000) /* without a look whether it is late */
 
 enum flusher_step { FLUSHER_IDLE, FLUSHER_WAITING, FLUSHER_DONE };
 
@@ -42,10 +45,12 @@ struct flusher {
     bool stop;                       /* the thread ends when it is idle */
     const struct overlay *overlay;   /* WAITING: to be written */
     struct record_state_meta meta;   /* goes with it */
+    int64_t spread_us;               /* that it may take */
     struct flusher_result result;    /* DONE: how it went */
     atomic_uint_fast64_t slices;     /* committed that were not a flush's last */
     atomic_uint_fast64_t slices_seen; /* as the writer's snapshot has them */
     atomic_bool nobody_follows;      /* the end is near */
+    atomic_bool is_late;             /* the flush under way shall end soon */
     sem_t followed;                  /* posted with slices_seen and nobody_follows */
     sem_t news;                      /* posted with slices and DONE */
 };
@@ -67,21 +72,41 @@ static void ask_disk_last(void)
     (void)syscall(SYS_ioprio_set, WHO_THREAD, 0, CLASS_IDLE << CLASS_SHIFT);
 }
 
-static void await_follower(struct flusher *f)
+/* Until something is posted, at most so long; interrupted: shorter. */
+static void await_post(struct flusher *f, int64_t max_us)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += FOLLOW_MAX_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    int rc = 0;
-    while (rc == 0 && !f->nobody_follows && f->slices_seen != f->slices) {
-        rc = sem_timedwait(&f->followed, &until); /* interrupted: then it is not waited for */
+    int64_t us = until.tv_nsec / 1000 + max_us;
+    until.tv_sec += us / SECOND_US;
+    until.tv_nsec = us % SECOND_US * 1000;
+    (void)sem_timedwait(&f->followed, &until);
+}
+
+/* The writer's snapshot shows the newest slice, and it is time for the next one. */
+static void await_turn(struct flusher *f, int64_t at_us)
+{
+    int64_t now_us = clock_mono_us(), follow_us = now_us + FOLLOW_MAX_US;
+    for (; !f->nobody_follows; now_us = clock_mono_us()) {
+        bool follows = f->slices_seen == f->slices || now_us >= follow_us;
+        int64_t until_us = follows ? at_us : follow_us;
+        if (follows && (f->is_late || now_us >= at_us)) {
+            break;
+        }
+        await_post(f, until_us - now_us < REST_US ? until_us - now_us : REST_US);
     }
 }
 
-static int write_slices(struct flusher *f, struct stateenv_flush *flush)
+/* When the next slice is due: as much of the time as of the entries. */
+static int64_t next_us(const struct stateenv_flush *flush, int64_t begin_us, int64_t spread_us)
 {
+    uint64_t count = overlay_count(flush->overlay), done = count - flush->left;
+    return begin_us + spread_us * (int64_t)done / (int64_t)count;
+}
+
+static int write_slices(struct flusher *f, struct stateenv_flush *flush, int64_t spread_us)
+{
+    int64_t begin_us = clock_mono_us();
     int r = stateenv_write(f->options.state, flush);
     while (r == STATEENV_E_MORE) {
         f->slices++;
@@ -89,7 +114,8 @@ static int write_slices(struct flusher *f, struct stateenv_flush *flush)
         if (f->options.flushed) {
             f->options.flushed(f->options.user);
         }
-        await_follower(f);
+        await_turn(f, next_us(flush, begin_us, spread_us));
+        flush->is_late = f->is_late;
         r = stateenv_write(f->options.state, flush);
     }
     return err_fold(r);
@@ -100,14 +126,18 @@ static void write_one(struct flusher *f)
 {
     const struct overlay *overlay = f->overlay;
     struct record_state_meta meta = f->meta;
+    int64_t spread_us = f->spread_us;
     pthread_mutex_unlock(&f->mutex);
 
     struct stateenv_flush flush;
     stateenv_flush_init(&flush, overlay, &meta, f->options.slice_pages);
     stand_back(pthread_self(), true);
+    if (f->is_late) { /* told so meanwhile: flusher_hurry() sets it before */
+        stand_back(pthread_self(), false);
+    }
     int64_t start = clock_mono_us();
     struct flusher_result result = {.records = overlay_count(overlay)};
-    result.code = write_slices(f, &flush);
+    result.code = write_slices(f, &flush, spread_us);
     result.took_us = clock_mono_us() - start;
     stand_back(pthread_self(), false); /* never idle with the mutex: the writer takes it too */
 
@@ -196,10 +226,12 @@ void flusher_stop(struct flusher *f)
 }
 
 void flusher_push(struct flusher *f, const struct overlay *overlay,
-                  const struct record_state_meta *meta)
+                  const struct record_state_meta *meta, int64_t spread_us)
 {
     pthread_mutex_lock(&f->mutex);
     CHECK(f->step == FLUSHER_IDLE);
+    f->spread_us = spread_us;
+    f->is_late = false;
     f->overlay = overlay;
     f->meta = *meta;
     f->step = FLUSHER_WAITING;
@@ -209,7 +241,9 @@ void flusher_push(struct flusher *f, const struct overlay *overlay,
 
 void flusher_hurry(struct flusher *f)
 {
+    f->is_late = true;
     stand_back(f->thread, false);
+    sem_post(&f->followed);
 }
 
 bool flusher_sliced(const struct flusher *f, uint64_t *ret_slices)

@@ -28,10 +28,11 @@ struct flusher_result {
 int flusher_start(const struct flusher_options *options, struct flusher **ret_flusher);
 /* Waits for the flush under way and ends the thread; its result is lost.  Takes NULL. */
 void flusher_stop(struct flusher *f);
-/* Hands `overlay` over: nobody may change it until the flush was polled or waited for. */
+/* Hands `overlay` over: nobody may change it until the flush was polled or waited for.  It need not
+ * be durable before `spread_us` have passed; its slices are spread over that time. */
 void flusher_push(struct flusher *f, const struct overlay *overlay,
-                  const struct record_state_meta *meta);
-/* The flush under way gets a normal share of the processor from now on. */
+                  const struct record_state_meta *meta, int64_t spread_us);
+/* The flush under way gets a normal share of the processor from now on, and rests no more. */
 void flusher_hurry(struct flusher *f);
 /* Are there slices that the snapshot does not show?  Then renew it and say so with the number that
  * came out, so that the next slices can have the pages that these have left. */

@@ -40,6 +40,7 @@
 #define GROUP        128 /* a power of two */
 #define GROUP_STRIDE 53  /* odd */
 #define SLICES_MAX   48  /* of a flush that touches every leaf; each costs two syncs */
+#define SLICE_CALM   512 /* leaves in a slice of a flush that has time, if there are many */
 
 /* What the meta record says of all records. */
 struct tally {
@@ -486,10 +487,10 @@ static size_t group_take(struct overlay_cursor *at, uint64_t max,
     return count;
 }
 
-static int write_slice(struct stateenv *s, struct stateenv_flush *f, struct slice *slice)
+static int write_slice(struct stateenv *s, struct stateenv_flush *f, uint64_t max,
+                       struct slice *slice)
 {
     const struct overlay_entry *group[GROUP];
-    uint64_t max = f->slice < f->left ? f->slice : f->left;
     size_t count;
     int r = 0;
     int rc = mdb_cursor_open(slice->txn, s->records, &slice->cursor);
@@ -508,7 +509,8 @@ static int write_slice(struct stateenv *s, struct stateenv_flush *f, struct slic
     return err_trace(r);
 }
 
-/* How many entries go into one transaction. */
+/* How many entries go into one transaction.  Of a big tree a 48th is tens of MiB, and what is
+ * written at once a log commit waits behind: only a flush that is late takes so much. */
 static int plan(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f)
 {
     MDB_stat stat;
@@ -517,10 +519,13 @@ static int plan(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f)
         return err_origin(env_error(rc));
     }
     uint64_t leaves = stat.ms_leaf_pages + stat.ms_overflow_pages;
-    uint64_t pages = leaves / SLICES_MAX > f->slice_pages ? leaves / SLICES_MAX : f->slice_pages;
+    uint64_t late = leaves / SLICES_MAX > f->slice_pages ? leaves / SLICES_MAX : f->slice_pages;
+    uint64_t calm = f->slice_pages > SLICE_CALM ? f->slice_pages : SLICE_CALM;
     uint64_t touched =
         room_flush_pages(overlay_places(f->overlay), overlay_bytes(f->overlay), leaves);
-    f->slice = f->left / (touched / pages + 1) + 1;
+    calm = calm < late ? calm : late;
+    f->slice = f->left / (touched / calm + 1) + 1;
+    f->slice_late = f->left / (touched / late + 1) + 1;
     s->undo.head = (struct undo_head){.count_before = s->tally.count,
                                       .digest_before = s->tally.digest};
     return 0;
@@ -544,8 +549,9 @@ static int write_next(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f
     struct slice slice = {.txn = txn, .tally = s->tally};
     bool is_first = f->slice == 0;
     int r = is_first ? plan(s, txn, f) : 0;
-    slice.is_noted = f->left > f->slice;
-    r = r ? r : write_slice(s, f, &slice);
+    uint64_t max = f->is_late ? f->slice_late : f->slice;
+    slice.is_noted = f->left > max;
+    r = r ? r : write_slice(s, f, slice.is_noted ? max : f->left, &slice);
     if (r == 0 && slice.is_noted) {
         r = undo_save(&s->undo, txn, s->meta_dbi);
     } else if (r == 0 && !is_first) {

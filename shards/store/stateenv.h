@@ -72,6 +72,8 @@ struct stateenv_flush {
     struct overlay_cursor at; /* the next entry */
     uint64_t left;           /* entries to write */
     uint64_t slice;          /* of them in one transaction; 0: nothing is written yet */
+    uint64_t slice_late;     /* the same when it is late */
+    bool is_late;            /* the caller's: more in each of the next transactions */
 };
 
 void stateenv_flush_init(struct stateenv_flush *f, const struct overlay *overlay,

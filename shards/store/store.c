@@ -32,6 +32,9 @@
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
 #define LOG_TRAIL           64                   /* entries kept behind what is durable */
+#define SPREAD_PERCENT      60                   /* of the interval, for a flush's slices */
+#define DENSE_INTERVALS     4                    /* that a flush which touches every page waits */
+#define DENSE_RECORDS       16384                /* fewer are soon written */
 #define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
 
 /* -- opening and closing ----------------------------------------------------------------------- */
@@ -341,8 +344,18 @@ static int follow(struct store *s, bool *ret_is_news)
     return err_trace(r);
 }
 
+/* Of more records than the tree has leaves nearly each touches a page that another one touches too:
+ * in four seconds such a flush writes hardly more pages than in one. */
+static int64_t flush_interval_us(const struct store *s)
+{
+    uint64_t count = overlay_count(s->live);
+    bool is_dense = count > DENSE_RECORDS && count > stateenv_leaf_pages(s->opened.state);
+    return s->options.flush_interval_us * (is_dense ? DENSE_INTERVALS : 1);
+}
+
 static void hand_over(struct store *s)
 {
+    int64_t spread_us = flush_interval_us(s) * SPREAD_PERCENT / 100;
     CHECK(!s->frozen);
     CHECK(s->spare);
     CHECK(!s->view.between); /* half an entry under the index of the one before could not replay */
@@ -354,7 +367,7 @@ static void hand_over(struct store *s)
     s->frozen_meta = s->applied;
     s->waiting_since_us = 0;
     s->hurried = false;
-    flusher_push(s->flusher, s->frozen, &s->frozen_meta);
+    flusher_push(s->flusher, s->frozen, &s->frozen_meta, spread_us);
 }
 
 static bool flush_wanted(const struct store *s)
@@ -365,7 +378,7 @@ static bool flush_wanted(const struct store *s)
 static bool flush_due(const struct store *s, int64_t now_us)
 {
     return flush_wanted(s) && !s->frozen &&
-           (now_us - s->waiting_since_us >= s->options.flush_interval_us ||
+           (now_us - s->waiting_since_us >= flush_interval_us(s) ||
             overlay_percent(s) >= 50);
 }
 
@@ -396,6 +409,9 @@ int store_turn(struct store *s)
 static int wait_frozen(struct store *s)
 {
     int r = 0;
+    if (s->frozen) {
+        flusher_hurry(s->flusher);
+    }
     while (r == 0 && s->frozen) {
         bool is_news;
         r = follow(s, &is_news);
@@ -421,7 +437,7 @@ int64_t store_turn_in_us(const struct store *s)
     if (!flush_wanted(s) || s->frozen) {
         return INT64_MAX; /* flushed() wakes the writer when the frozen one is done */
     }
-    int64_t left = s->waiting_since_us + s->options.flush_interval_us - clock_mono_us();
+    int64_t left = s->waiting_since_us + flush_interval_us(s) - clock_mono_us();
     return left > 0 ? left : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A flush is many commits: is it all or nothing all the same, wherever it is cut, and does the file
  * stay short for it?  With one commit a flush the same test of the file must fail. */
+#include "base/clock.h"
 #include "place.h"
 #include "store/stateenv.h"
 
@@ -223,12 +224,61 @@ static void test_the_file_stays_short(void)
     OK(at_once >= 180); /* else this measures something else */
 }
 
+/* A store with more records in its overlay than its tree has leaves. */
+static struct store *dense(int64_t interval_us)
+{
+    struct store_options o = place_options();
+    uint8_t key[24], value[5000];
+    place_remove();
+    place_make();
+    o.dir = place_dir;
+    o.flush_interval_us = interval_us;
+    o.slice_pages = 64;
+    struct store *s = place_open(&o);
+    const struct book *b = store_book(s);
+    for (uint64_t n = 0; n < 20000; n++) {
+        EQ(b->put(b->self, key_of(key, n), value_of(value, n % 96 + 1, 1)), 0);
+    }
+    place_entry(s, span_of("x"));
+    return s;
+}
+
+/* Longer than these it may take on a busy machine, shorter never. */
+static void test_a_dense_flush_takes_its_time(void)
+{
+    struct store *s = dense(100000);
+    struct store_stats stats = {0};
+    int64_t begin_us = clock_mono_us(), done_us = 0;
+    while (stats.flush_count == 0 && done_us < 60 * SECOND_US) {
+        usleep(2000);
+        EQ(store_turn(s), 0);
+        store_stats(s, &stats);
+        done_us = clock_mono_us() - begin_us;
+    }
+    EQ(stats.flush_count, 1);
+    OK(done_us >= 400000);             /* four intervals until it is begun */
+    OK(stats.flush_us_last >= 100000); /* and its slices are spread */
+    store_close(s);
+}
+
+/* Minutes if it rested between its slices. */
+static void test_who_waits_for_a_flush_hurries_it(void)
+{
+    struct store *s = dense(100 * SECOND_US);
+    int64_t begin_us = clock_mono_us();
+    EQ(store_flush(s), 0);
+    OK(clock_mono_us() - begin_us < 30 * SECOND_US);
+    store_close(s);
+}
+
 int main(void)
 {
     place_make();
     TAP_RUN(test_cut_anywhere);
     TAP_RUN(test_damaged_undo);
     TAP_RUN(test_the_file_stays_short);
+    TAP_RUN(test_a_dense_flush_takes_its_time);
+    TAP_RUN(test_who_waits_for_a_flush_hurries_it);
     place_remove();
     return tap_done();
 }
