@@ -2,7 +2,8 @@
 /* Credits by queueing delay, shared by waiting identities.  Owns a small table of gateways.
  * happy path: observe, maybe a step; find the gateway, sum who was heard lately, divide.
  * Ways to fail: none; a 65th gateway takes the place of the one silent the longest.
- * Between 5 and 20 ms nothing changes, so that credits do not swing with every flush of the state.
+ * Between 8 and 15 ms nothing changes, so that credits do not swing with every flush of the state;
+ * the one is more than half of the other, so that a shard whose speed is halved is always seen.
  * Additive up, multiplicative down (Chiu and Jain 1989): many shards' gateways settle fairly.
  * A wait may be long because rounds are: a slow disk, a slow network between replicas.  Fewer items
  * do not make those rounds shorter, and with one item a round the shard stood still at 10 rounds a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How many items each gateway may have under way at this shard (DESIGN 8, backpressure).  Pure.
- * The whole follows the queueing delay: more, step by step, while batches wait under 5 ms for
- * their round; a quarter less each time they wait over 20 ms, down to CREDIT_FLOOR.  The parts
+ * The whole follows the queueing delay: more, step by step, while batches wait under 8 ms for
+ * their round; a quarter less each time they wait over 15 ms, down to CREDIT_FLOOR.  The parts
  * follow the identities that wait at each gateway, so that the choice of a gateway does not
  * matter. */
 #ifndef FAIRSLOT_NODE_CREDIT_H
@@ -15,8 +15,8 @@
 #define CREDIT_MAX          4096
 #define CREDIT_STEP         32                    /* grows by */
 #define CREDIT_STEP_US      INT64_C(10000)        /* between two changes, at least */
-#define CREDIT_DELAY_GROW_US   INT64_C(5000)
-#define CREDIT_DELAY_SHRINK_US INT64_C(20000)
+#define CREDIT_DELAY_GROW_US   INT64_C(8000)
+#define CREDIT_DELAY_SHRINK_US INT64_C(15000) /* under twice the other: see credit.c */
 #define CREDIT_RATE_US      INT64_C(100000)
 #define CREDIT_PAUSE_US     500000 /* longest pause */
 #define CREDIT_HEARD_US     (5 * SECOND_US)       /* a gateway silent for longer has no share */

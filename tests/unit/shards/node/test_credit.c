@@ -130,7 +130,7 @@ static void test_more_gateways_than_places(void)
 
 /* -- a shard that becomes slower, in virtual time ---------------------------------------------- */
 
-enum { RING = 4096, BATCH = 16 };
+enum { RING = 4096, BATCH = 4 };
 typedef void observe_fn(struct credit *c, int64_t delay_us, size_t items, int64_t at_us);
 
 /* One gateway, where people always wait, has as much under way as it may; the shard takes one batch
@@ -174,24 +174,25 @@ static void line_run(struct line *l, observe_fn *judge, int64_t item_us, int64_t
     }
 }
 
-/* Its speed is halved five times: is what it may have under way, a second later, what it does in
- * 20 ms, and a half more?  (From 5 to 20 ms nothing changes: the first time need not be seen.) */
+/* Its speed is halved five times: is what it may have under way each time less, a second later, and
+ * no more than it does in 15 ms, and a half more? */
 static bool follows(observe_fn *judge)
 {
     static struct line l;
     l = (struct line){.allowed = CREDIT_START};
     credit_init(&l.credit, 0);
-    line_run(&l, judge, 25, 5 * SECOND_US);
-    uint32_t before = l.credit.total;
-    bool is_well = before >= 5000 / 25;
-    for (int64_t item_us = 50; item_us <= 800; item_us *= 2) {
+    line_run(&l, judge, 10, 5 * SECOND_US);
+    uint32_t last = l.credit.total;
+    bool is_well = last >= CREDIT_DELAY_GROW_US / 10;
+    for (int64_t item_us = 20; item_us <= 320; item_us *= 2) {
         line_run(&l, judge, item_us, SECOND_US);
         printf("# %lld us an item: credit %u\n", (long long)item_us, l.credit.total);
         is_well &= l.credit.total * item_us <= CREDIT_DELAY_SHRINK_US * 3 / 2;
+        is_well &= l.credit.total < last;
+        last = l.credit.total;
     }
-    is_well &= l.credit.total < before / 4;
-    line_run(&l, judge, 25, SECOND_US); /* and back */
-    return is_well && l.credit.total >= 5000 / 25;
+    line_run(&l, judge, 10, SECOND_US); /* and back */
+    return is_well && l.credit.total >= CREDIT_DELAY_GROW_US / 10;
 }
 
 /* Planted: what it learns it learns, and gives what it gave. */
