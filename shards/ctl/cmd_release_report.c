@@ -90,7 +90,9 @@ static int report_piece(struct report *r, const Fairslot__Admin__V1__ExportRelea
     for (size_t i = 0; i < m->chunk.len; i++) {
         r->lines[r->at] += m->chunk.data[i] == '\n';
     }
-    fwrite(m->chunk.data, 1, m->chunk.len, r->file);
+    if (m->chunk.len > 0) { /* of an empty file there is nothing, not even a pointer */
+        fwrite(m->chunk.data, 1, m->chunk.len, r->file);
+    }
     if (ferror(r->file)) {
         return report_wrong(r, m->file);
     }
