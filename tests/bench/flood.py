@@ -13,8 +13,8 @@ NAMES = {"generator": "the flood's generator, open loop from one core",
          "munich": "munich-release.ini on real sockets, live and first come"}
 SEEDS = 5
 LANES = 2  # releases at a time: a day is a minute and a half of waiting, and 4 % of a core; not in
-APART = 30  # seconds: two crowds that wake at once make each other late on their one core
            # a hurry, which takes all that a server has
+APART = 30  # seconds: two crowds that wake at once make each other late on their one core
 
 
 def figure_generator(kit):
