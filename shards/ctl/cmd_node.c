@@ -117,6 +117,16 @@ static int change_open(const struct verb *verb, int argc, char **argv, struct ch
     return r == VERB_OK ? 0 : OPTIONS_E_USAGE;
 }
 
+/* The same for verbs about a NODE, which c->node is then; false: *ret_exit. */
+static bool change_of_node(const struct verb *verb, int argc, char **argv, struct change *c,
+                           int *ret_exit)
+{
+    const char *word;
+    int r = change_open(verb, argc, argv, c, &word);
+    *ret_exit = r != 0 ? options_exit(r) : VERB_USAGE;
+    return r == 0 && cmd_cluster_node(verb, word, c->node);
+}
+
 /* Asks until it is so. */
 static int change_wait(struct session *session, const struct change *c)
 {
@@ -227,17 +237,13 @@ static bool is_drained(const Fairslot__Admin__V1__Cluster *cluster, const char *
 int cmd_node_add(const struct verb *verb, int argc, char **argv)
 {
     struct change c = {.is_done = is_voter};
-    const char *word;
     char what[256];
-    int r = change_open(verb, argc, argv, &c, &word);
-    if (r != 0) {
-        return options_exit(r);
+    int r;
+    if (!change_of_node(verb, argc, argv, &c, &r)) {
+        return r;
     }
     if (!c.peer) {
         return options_wrong(verb, "peer", "URL", "is needed: where other nodes reach the new one");
-    }
-    if (!cmd_cluster_node(verb, word, c.node)) {
-        return VERB_USAGE;
     }
     Fairslot__Admin__V1__AddNodeRequest request = FAIRSLOT__ADMIN__V1__ADD_NODE_REQUEST__INIT;
     long number = 0;
@@ -257,14 +263,10 @@ int cmd_node_add(const struct verb *verb, int argc, char **argv)
 int cmd_node_remove(const struct verb *verb, int argc, char **argv)
 {
     struct change c = {.is_done = is_gone};
-    const char *word;
     char what[128];
-    int r = change_open(verb, argc, argv, &c, &word);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    if (!cmd_cluster_node(verb, word, c.node)) {
-        return VERB_USAGE;
+    int r;
+    if (!change_of_node(verb, argc, argv, &c, &r)) {
+        return r;
     }
     Fairslot__Admin__V1__RemoveNodeRequest request = FAIRSLOT__ADMIN__V1__REMOVE_NODE_REQUEST__INIT;
     request.name = c.node;
@@ -284,15 +286,11 @@ static bool is_uncordoned(const Fairslot__Admin__V1__Cluster *cluster, const cha
 /* No --dry-run at the server: nothing moves that another verb does not bring back. */
 static int cmd_node_mark(const struct verb *verb, int argc, char **argv, struct change *c)
 {
-    const char *word;
     char what[128];
     bool is_cordon = strcmp(verb->name, "cordon") == 0;
-    int r = change_open(verb, argc, argv, c, &word);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    if (!cmd_cluster_node(verb, word, c->node)) {
-        return VERB_USAGE;
+    int r;
+    if (!change_of_node(verb, argc, argv, c, &r)) {
+        return r;
     }
     snprintf(what, sizeof(what), "%s is %s", c->node,
              is_cordon ? "cordoned: it leads only where nobody else can" : "uncordoned");
@@ -322,14 +320,10 @@ int cmd_node_uncordon(const struct verb *verb, int argc, char **argv)
 int cmd_node_drain(const struct verb *verb, int argc, char **argv)
 {
     struct change c = {.is_done = is_drained};
-    const char *word;
     char what[128];
-    int r = change_open(verb, argc, argv, &c, &word);
-    if (r != 0) {
-        return options_exit(r);
-    }
-    if (!cmd_cluster_node(verb, word, c.node)) {
-        return VERB_USAGE;
+    int r;
+    if (!change_of_node(verb, argc, argv, &c, &r)) {
+        return r;
     }
     Fairslot__Admin__V1__DrainNodeRequest request = FAIRSLOT__ADMIN__V1__DRAIN_NODE_REQUEST__INIT;
     request.name = c.node;

@@ -24,7 +24,6 @@
 
 #define RETRY_US    (2 * SECOND_US)
 #define RETRIES_MAX 5
-#define ABOUT_BYTES (8 + 8 + SNAPSHOT_DIGEST_SIZE + 16 + 4 + 8 + 8 + 8 + 8)
 
 enum fetch_state { FETCH_IDLE, FETCH_ASKING, FETCH_READING, FETCH_CHECKING };
 
@@ -73,18 +72,9 @@ static void send(struct fetch *f, uint64_t to, enum fetch_kind kind, const struc
 
 static void send_about(struct fetch *f, uint64_t to, const struct snapshot_about *a)
 {
-    uint8_t bytes[ABOUT_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, a->id);
-    writer_u64(&w, a->size);
-    writer_bytes(&w, a->digest, sizeof a->digest);
-    writer_bytes(&w, a->cluster_id, sizeof a->cluster_id);
-    writer_u32(&w, a->format);
-    writer_u64(&w, a->index);
-    writer_u64(&w, a->term);
-    writer_u64(&w, (uint64_t)a->time_us);
-    writer_u64(&w, a->effects);
-    send(f, to, FETCH_ABOUT, &w);
+    uint8_t bytes[SNAPSHOT_ABOUT_SIZE];
+    snapshot_about_pack(a, bytes);
+    f->options.send(f->options.user, to, FETCH_ABOUT, (struct span){bytes, sizeof bytes});
 }
 
 /* A copy for whoever asked last; the others ask again. */
@@ -194,16 +184,7 @@ static int go_on(struct fetch *f, int64_t now_us)
 static int hear_about(struct fetch *f, struct reader *in, int64_t now_us)
 {
     struct snapshot_about a;
-    a.id = reader_u64(in);
-    a.size = reader_u64(in);
-    reader_bytes(in, a.digest, sizeof a.digest);
-    reader_bytes(in, a.cluster_id, sizeof a.cluster_id);
-    a.format = reader_u32(in);
-    a.index = reader_u64(in);
-    a.term = reader_u64(in);
-    a.time_us = (int64_t)reader_u64(in);
-    a.effects = reader_u64(in);
-    if (in->bad || in->at != in->end) {
+    if (!snapshot_about_unpack((struct span){in->at, reader_left(in)}, &a)) {
         return FETCH_E_MESSAGE;
     }
     if (f->state != FETCH_ASKING || a.index < f->want.index) {

@@ -36,6 +36,12 @@ struct snapshot_about {
     uint64_t effects;                     /* the state hash: store_applied_effects() at index */
 };
 
+/* Its bytes, on the way to who wants it and beside what has come of it.  Unpack: false where they
+ * are none. */
+#define SNAPSHOT_ABOUT_SIZE (8 + 8 + SNAPSHOT_DIGEST_SIZE + 16 + 4 + 8 * 4)
+void snapshot_about_pack(const struct snapshot_about *about, uint8_t out[SNAPSHOT_ABOUT_SIZE]);
+bool snapshot_about_unpack(struct span bytes, struct snapshot_about *ret_about);
+
 enum {
     SNAPSHOT_E_WAIT = 1,    /* under way: call again when woken */
     SNAPSHOT_E_ROOM = 2,    /* the disk has no room for it beyond its reserve */

@@ -23,11 +23,9 @@
 #include "store/room.h"
 #include "store/slip.h"
 
-#define ABOUT_SIZE (8 + 8 + SNAPSHOT_DIGEST_SIZE + 16 + 4 + 8 * 4)
-
-static void about_write(const struct snapshot_about *a, uint8_t out[ABOUT_SIZE])
+void snapshot_about_pack(const struct snapshot_about *a, uint8_t out[SNAPSHOT_ABOUT_SIZE])
 {
-    struct writer w = writer_of(out, ABOUT_SIZE);
+    struct writer w = writer_of(out, SNAPSHOT_ABOUT_SIZE);
     writer_u64(&w, a->id);
     writer_u64(&w, a->size);
     writer_bytes(&w, a->digest, sizeof a->digest);
@@ -38,15 +36,31 @@ static void about_write(const struct snapshot_about *a, uint8_t out[ABOUT_SIZE])
     writer_u64(&w, (uint64_t)a->time_us);
     writer_u64(&w, a->effects);
     CHECK(!w.bad);
-    CHECK(writer_len(&w) == ABOUT_SIZE);
+    CHECK(writer_len(&w) == SNAPSHOT_ABOUT_SIZE);
+}
+
+bool snapshot_about_unpack(struct span bytes, struct snapshot_about *ret_about)
+{
+    struct snapshot_about *a = ret_about;
+    struct reader in = reader_of(bytes.ptr, bytes.len);
+    a->id = reader_u64(&in);
+    a->size = reader_u64(&in);
+    reader_bytes(&in, a->digest, sizeof a->digest);
+    reader_bytes(&in, a->cluster_id, sizeof a->cluster_id);
+    a->format = reader_u32(&in);
+    a->index = reader_u64(&in);
+    a->term = reader_u64(&in);
+    a->time_us = (int64_t)reader_u64(&in);
+    a->effects = reader_u64(&in);
+    return !in.bad && reader_left(&in) == 0;
 }
 
 static bool same_about(const struct snapshot_about *a, const struct snapshot_about *b)
 {
-    uint8_t bytes[2][ABOUT_SIZE];
-    about_write(a, bytes[0]);
-    about_write(b, bytes[1]);
-    return memcmp(bytes[0], bytes[1], ABOUT_SIZE) == 0;
+    uint8_t bytes[2][SNAPSHOT_ABOUT_SIZE];
+    snapshot_about_pack(a, bytes[0]);
+    snapshot_about_pack(b, bytes[1]);
+    return memcmp(bytes[0], bytes[1], SNAPSHOT_ABOUT_SIZE) == 0;
 }
 
 static void let_go(struct snapshot_in *in)
@@ -75,16 +89,16 @@ static int open_file(const char *path, int flags, int *ret_fd)
 /* What lies there is a part of the same one: its length.  0, SNAPSHOT_E_UNKNOWN, < 0. */
 static int go_on(struct snapshots *n, const char *path, const struct snapshot_about *about)
 {
-    uint8_t there[SLIP_MAX], want[ABOUT_SIZE];
+    uint8_t there[SLIP_MAX], want[SNAPSHOT_ABOUT_SIZE];
     size_t len = 0;
     struct stat st;
     int fd;
-    about_write(about, want);
+    snapshot_about_pack(about, want);
     int r = slip_read(path, "about", there, &len);
     if (r < 0) {
         return err_trace(r);
     }
-    if (r > 0 || len != ABOUT_SIZE || memcmp(there, want, ABOUT_SIZE) != 0) {
+    if (r > 0 || len != SNAPSHOT_ABOUT_SIZE || memcmp(there, want, SNAPSHOT_ABOUT_SIZE) != 0) {
         return SNAPSHOT_E_UNKNOWN;
     }
     r = open_file(path, O_CREAT, &fd);
@@ -102,7 +116,7 @@ static int go_on(struct snapshots *n, const char *path, const struct snapshot_ab
 
 static int begin(struct snapshots *n, const char *path, const struct snapshot_about *about)
 {
-    uint8_t bytes[ABOUT_SIZE];
+    uint8_t bytes[SNAPSHOT_ABOUT_SIZE];
     uint64_t free_bytes;
     int fd;
     int r = folder_remove_env(path);
@@ -113,7 +127,7 @@ static int begin(struct snapshots *n, const char *path, const struct snapshot_ab
     if (free_bytes < about->size + n->options.disk_reserve_bytes) {
         return SNAPSHOT_E_ROOM;
     }
-    about_write(about, bytes);
+    snapshot_about_pack(about, bytes);
     r = folder_make(path);
     r = r ? r : open_file(path, O_CREAT | O_TRUNC, &fd);
     if (r < 0) {
