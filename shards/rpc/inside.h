@@ -24,10 +24,11 @@ int rpc_socket_prepare(nng_socket socket);
 nng_msg *rpc_message(struct span bytes);
 #define RPC_CLOSE_MS 2000 /* what closing at the end may take */
 
-/* nng_close() with an end: false when it takes longer than wait_ms, because nng 1.5.2 may hang in
- * it (see rpc.c); the socket is then left to the process's end, and with it whatever its
- * notifications point to.  No operation is under way. */
-bool rpc_socket_close(nng_socket socket, int wait_ms);
+/* nng_close() with an end: returns after wait_ms at the latest, because nng 1.5.2 may hang in it
+ * (see rpc.c).  No operation is under way.  `release(arg)`, when given, is called as soon as nng
+ * has let go of the socket and so of what its notifications point to: by this call, later by a
+ * thread of its own, or never. */
+void rpc_socket_close(nng_socket socket, int wait_ms, void (*release)(void *arg), void *arg);
 /* Frees what an aio still carries, if anything. */
 void rpc_aio_drop(nng_aio *aio);
 

@@ -79,6 +79,7 @@ int line_open(const char *url, unsigned contexts, struct line **ret_line)
     if (l == NULL) {
         return err_origin(-ENOMEM);
     }
+    atomic_init(&l->owners, 2);
     int r = rpc_error(nng_req0_open(&l->socket));
     if (r) {
         free(l);
@@ -95,16 +96,24 @@ int line_open(const char *url, unsigned contexts, struct line **ret_line)
     return 0;
 }
 
+static void line_release(void *arg)
+{
+    struct line *l = arg;
+    if (atomic_fetch_sub(&l->owners, 1) == 1) {
+        free(l);
+    }
+}
+
 void line_close(struct line *l, int wait_ms)
 {
     CHECK(!l->was_closed);
     l->was_closed = true;
-    l->is_free = rpc_socket_close(l->socket, wait_ms);
+    rpc_socket_close(l->socket, wait_ms, line_release, l);
 }
 
 void line_free(struct line *l)
 {
-    if (l && l->is_free) {
-        free(l); /* else nng may still count pipes in it */
+    if (l) {
+        line_release(l);
     }
 }

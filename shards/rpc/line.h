@@ -12,7 +12,7 @@ struct line {
     struct line *next;      /* the client's list of older ones */
     nng_socket socket;
     bool was_closed;        /* line_close() was called */
-    bool is_free;           /* and nng has let go of it */
+    atomic_int owners;      /* its client, and the socket whose pipes are counted here */
     atomic_int pipes;       /* before-add minus after-remove: these two always come in pairs */
     atomic_uint adds;       /* connections so far */
     atomic_uint lost;       /* the newest connection that is known to be gone; <= adds */
@@ -24,7 +24,7 @@ struct line {
 int line_open(const char *url, unsigned contexts, struct line **ret_line);
 /* No operation is under way on its contexts, none will be started.  See rpc_socket_close(). */
 void line_close(struct line *l, int wait_ms);
-/* Closed or not; leaves to the process's end what nng did not let go of.  Takes NULL. */
+/* After line_close(); what nng has not let go of is freed when it does.  Takes NULL. */
 void line_free(struct line *l);
 
 /* Any thread. */

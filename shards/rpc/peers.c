@@ -216,7 +216,7 @@ void peers_close(struct peers *p)
         nng_aio_stop(p->door_aio);
     }
     if (p->has_door) {
-        rpc_socket_close(p->door, RPC_CLOSE_MS);
+        rpc_socket_close(p->door, RPC_CLOSE_MS, NULL, NULL);
     }
     if (p->door_aio) {
         rpc_aio_drop(p->door_aio);

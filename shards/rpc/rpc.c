@@ -99,6 +99,8 @@ void rpc_aio_drop(nng_aio *aio)
 
 struct closing {
     nng_socket socket;
+    void (*release)(void *arg);
+    void *arg;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_done;      /* nng_close() has returned */
@@ -116,6 +118,9 @@ static void *rpc_closing_run(void *arg)
 {
     struct closing *c = arg;
     nng_close(c->socket);
+    if (c->release) {
+        c->release(c->arg);
+    }
     pthread_mutex_lock(&c->lock);
     c->is_done = true;
     bool is_mine = c->is_abandoned;
@@ -142,15 +147,17 @@ static bool rpc_closing_wait(struct closing *c, int wait_ms)
     return is_done;
 }
 
-bool rpc_socket_close(nng_socket socket, int wait_ms)
+void rpc_socket_close(nng_socket socket, int wait_ms, void (*release)(void *arg), void *arg)
 {
     struct closing *c = calloc(1, sizeof *c);
     pthread_t thread;
     pthread_condattr_t attr;
     if (c == NULL) {
-        return false;
+        return;
     }
     c->socket = socket;
+    c->release = release;
+    c->arg = arg;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
@@ -158,14 +165,12 @@ bool rpc_socket_close(nng_socket socket, int wait_ms)
     pthread_condattr_destroy(&attr);
     if (pthread_create(&thread, NULL, rpc_closing_run, c) != 0) {
         rpc_closing_free(c);
-        return false;
+        return;
     }
-    bool is_done = rpc_closing_wait(c, wait_ms);
-    if (is_done) {
+    if (rpc_closing_wait(c, wait_ms)) {
         pthread_join(thread, NULL);
         rpc_closing_free(c);
     } else {
         pthread_detach(thread);
     }
-    return is_done;
 }

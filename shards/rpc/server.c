@@ -177,7 +177,7 @@ void rpc_server_close(struct rpc_server *s)
     }
     struct timespec park = {0, PARK_MS * 1000000L};
     nanosleep(&park, NULL);
-    rpc_socket_close(s->socket, RPC_CLOSE_MS);
+    rpc_socket_close(s->socket, RPC_CLOSE_MS, NULL, NULL);
     for (unsigned i = 0; i < s->count; i++) {
         rpc_aio_drop(s->batches[i].aio);
         nng_aio_free(s->batches[i].aio);

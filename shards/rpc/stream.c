@@ -7,7 +7,7 @@
  * that looks alive, and redialling has a backoff of TCP's own.  So the keeper ends a stream whose
  * peer has said nothing for SILENT_US, or that does not connect, and opens another.
  * Invariants: peers.lock is held around every operation on a stream's aio and its queue; callbacks
- * of nng never come inside these calls.  A stream is freed after its aio was stopped. */
+ * of nng never come inside these calls.  A stream is freed when nng has let go of its socket. */
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/push.h>
@@ -117,15 +117,12 @@ static void stream_close(struct stream *s)
     if (s->aio) {
         nng_aio_stop(s->aio);
     }
-    bool is_free = rpc_socket_close(s->socket, CLOSE_MS);
     stream_empty(s);
     if (s->aio) {
         rpc_aio_drop(s->aio);
         nng_aio_free(s->aio);
     }
-    if (is_free) {
-        free(s); /* else nng may still count pipes in it */
-    }
+    rpc_socket_close(s->socket, CLOSE_MS, free, s); /* until then nng counts pipes in it */
 }
 
 /* NULL: out of memory or descriptors, or no address of ours; tried again. */

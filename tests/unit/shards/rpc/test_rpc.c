@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Does rpc keep its contract?  Each claim over inproc and over tcp: every batch is answered with
  * its own answer, a peer may come late or go in the middle, a closed end leaves nothing behind. */
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <semaphore.h>
+
+#include "rpc/inside.h"
 #include "tests/unit/shards/rpc/ends.h"
 
 static void test_echo(void)
@@ -260,6 +265,41 @@ static void test_addresses(void)
     rpc_client_close(NULL);
 }
 
+static sem_t closing_go, closing_done;
+
+static void closing_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    (void)pipe, (void)event;
+    sem_wait(arg);
+}
+
+static void closing_release(void *arg)
+{
+    sem_post(arg);
+}
+
+/* nng is still at it when the close has ended: what its notifications point to is let go later. */
+static void test_a_close_that_takes_longer(void)
+{
+    struct shard s;
+    nng_socket socket;
+    nng_dialer dialer;
+    sem_init(&closing_go, 0, 0);
+    sem_init(&closing_done, 0, 0);
+    EQ(shard_open(&s, SHARD_ECHO, fresh_url()), 0);
+    EQ(nng_req0_open(&socket), 0);
+    EQ(nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, closing_pipe, &closing_go), 0);
+    EQ(rpc_dialer_make(socket, s.url, &dialer), 0);
+    EQ(nng_dialer_start(dialer, 0), 0);
+    rpc_socket_close(socket, 10, closing_release, &closing_done);
+    OK(sem_trywait(&closing_done) != 0);
+    sem_post(&closing_go);
+    EQ(sem_wait(&closing_done), 0);
+    shard_close(&s);
+    sem_destroy(&closing_go);
+    sem_destroy(&closing_done);
+}
+
 int main(void)
 {
     static const char *const transports[] = {"inproc", "tcp"};
@@ -275,6 +315,7 @@ int main(void)
         TAP_RUN(test_abort_and_busy);
         TAP_RUN(test_close_with_batches_out);
         TAP_RUN(test_addresses);
+        TAP_RUN(test_a_close_that_takes_longer);
     }
     return tap_done();
 }
