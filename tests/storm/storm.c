@@ -7,6 +7,8 @@
  * Some dozens of connections at once; each sends one conversation (words.c), reads what it is told,
  * and goes when the peer ends it or says nothing for a while.  Prints one line of JSON: what was
  * thrown by kind, how the connections ended.  The same seed throws the same things.
+ * A rate counts what was begun: conversations come one after another, not all at once whenever
+ * some have ended.
  * Fails: exit 1 when the gateway can no longer be reached. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -37,7 +39,7 @@ struct gust {
 static struct gust gusts[STORM_AT_ONCE];
 static struct prng prng;
 static char token[8192];
-static uint64_t thrown[WORDS_KINDS], thrown_all, conns_count, ended_by_peer, bytes_back;
+static uint64_t begun, thrown[WORDS_KINDS], thrown_all, conns_count, ended_by_peer, bytes_back;
 
 static int storm_connect(int port)
 {
@@ -71,6 +73,7 @@ static bool storm_begin(struct gust *g, int port)
     g->words.prng = &prng;
     g->kind = (enum words_kind)prng_below(&prng, WORDS_KINDS);
     g->count = words_make(&g->words, g->kind);
+    begun += g->count;
     g->sent = 0;
     g->heard_us = clock_mono_us();
     conns_count++;
@@ -120,14 +123,14 @@ static bool storm_run(int port, uint64_t count, uint64_t rate)
     while (thrown_all < count) {
         for (size_t i = 0; i < STORM_AT_ONCE; i++) {
             uint64_t due = rate * (uint64_t)(clock_mono_us() - begin) / 1000000;
-            bool is_due = rate == 0 || thrown_all < due;
+            bool is_due = rate == 0 || begun < due;
             if (gusts[i].fd < 0 && is_due && !storm_begin(&gusts[i], port)) {
                 return false;
             }
             bool is_sending = gusts[i].fd >= 0 && gusts[i].sent < gusts[i].words.len;
             fds[i] = (struct pollfd){gusts[i].fd, (short)(POLLIN | (is_sending ? POLLOUT : 0)), 0};
         }
-        poll(fds, STORM_AT_ONCE, 5);
+        poll(fds, STORM_AT_ONCE, rate ? 1 : 5);
         int64_t now = clock_mono_us();
         for (size_t i = 0; i < STORM_AT_ONCE; i++) {
             if (gusts[i].fd >= 0) {

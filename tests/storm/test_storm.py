@@ -52,10 +52,19 @@ def storm(count, seed, rate=0):
 def honest(seconds):
     """What twenty people who ask all the time get."""
     done = house.run('bench', 'reads', '--target', SERVER.target, '--tokens-file', TOKENS,
-                     '--connections', 20, '--streams', 1, '--seconds', seconds, check=None,
+                     '--connections', 20, '--streams', 1, '--seconds', round(seconds), check=None,
                      env={'ASAN_OPTIONS': 'detect_leaks=0'})  # the bench's own
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout)
+
+
+def asked(seconds):
+    """The same, of three turns the one with the middle p99 when it is to be compared."""
+    turns = [honest(seconds / 3) for _ in range(3)] if SOAK else [honest(seconds)]
+    whole = sorted(turns, key=lambda turn: turn['p99_us'])[len(turns) // 2]
+    for what in ('rpcs', 'failed', 'refused'):
+        whole[what] = sum(turn[what] for turn in turns)
+    return whole
 
 
 def memory():
@@ -65,7 +74,7 @@ def memory():
 
 
 def test_quiet():
-    QUIET.update(honest(3))
+    QUIET.update(asked(30 if SOAK else 3))
     first = storm(min(COUNT // 4, 100000), int(SEED) + 1)  # pools, caches and tables fill once
     honest(1)
     assert first.wait(600) == 0
@@ -78,7 +87,7 @@ def test_storm():
     # A soak run leaves the two cores room to measure in; else as fast as it goes.
     blow = storm(COUNT, SEED, rate=20000 if SOAK else 0)
     try:
-        answers = honest(40 if SOAK else 3)
+        answers = asked(30 if SOAK else 3)
         out, _ = blow.communicate(timeout=3000)
     finally:
         blow.kill()
