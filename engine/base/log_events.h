@@ -38,6 +38,8 @@
     E(SHARD_REPLY_DAMAGED, 2102, WARN, 1, "A reply of the shard cannot be read: its calls are "   \
       "sent again.")                                                                              \
     E(SHARD_REPLY_SHORT, 2103, ERROR, 1, "A reply of the shard left out a call.")                 \
+    E(SHARD_REPLY_MISSING, 2104, WARN, 1, "A batch has no reply while others have theirs: its "   \
+      "calls are sent again.")                                                                    \
     E(KEYS_ODD, 2200, WARN, 20, "Keys of an issuer that are not used, and why.")                  \
     E(TOKEN_FAILED, 2201, ERROR, 1, "A token could not be handled: an error of ours.")            \
     E(KEYS_READ, 2202, INFO, 20, "An issuer's keys are new: those are in use now.")               \

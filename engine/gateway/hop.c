@@ -15,10 +15,11 @@
  * bytes, hence the same request id, ahead of the queue, as their turn had come; at their deadline,
  * or when the shard is away for HOP_GONE_MS (at the start: HOP_FIRST_MS), they are refused with
  * NO_LEADER; so is whoever waits when it is connected but has answered nothing for HOP_SILENT_MS
- * (swallowed packets, a disk that stands still), and the next call tries again.  A replica that
- * does not lead turns calls away: they go to the one that does (aim.c), or are refused when nobody
- * leads.  A damaged reply is treated as a lost one.  A call that the reply does not name is an
- * error of ours: INTERNAL.
+ * (swallowed packets, a disk that stands still), and the next call tries again.  One batch without
+ * a reply for as long, while others have theirs, is lost as if its connection had gone.  A replica
+ * that does not lead turns calls away: they go to the one that does (aim.c), or are refused when
+ * nobody leads.  A damaged reply is treated as a lost one.  A call that the reply does not name is
+ * an error of ours: INTERNAL.
  * Invariants: an errand in ERRAND_SENT has a seat in the context whose batch carries it; a
  * number names seat and batch, so a late or repeated one meets nobody; items under way never
  * exceed the credit, but for one batch when nothing is under way; what is past its deadline is
@@ -252,20 +253,12 @@ void hop_collect(struct front *front)
     hop_ready(&front->hop->async);
 }
 
-/* An idle context, or NULL; batches that nobody waits for any more are given up on the way. */
+/* An idle context, or NULL: all have a batch under way, or one that hop_silent() gives up. */
 static struct hop_context *hop_idle(struct hop *hop)
 {
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         if (!hop->contexts[i].is_busy) {
             return &hop->contexts[i];
-        }
-    }
-    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
-        struct hop_context *c = &hop->contexts[i];
-        if (c->errands_count == 0 && !c->is_aborted &&
-            hop_now(hop) - c->sent_ms > HOP_FORGET_MS) {
-            c->is_aborted = true;
-            aim_abort(&hop->aim, c->at, i);
         }
     }
     return NULL;
@@ -309,16 +302,15 @@ static void hop_refuse_waiting(struct hop *hop)
     }
 }
 
-/* Asked so long ago, and nothing came back since, of that or of anything else. */
-static bool hop_is_silent(const struct hop *hop, uint64_t for_ms)
+/* A batch was sent so long ago and has no reply. */
+static bool hop_is_late(const struct hop *hop, uint64_t for_ms)
 {
-    bool is_asked = false;
+    bool is_late = false;
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         const struct hop_context *c = &hop->contexts[i];
-        is_asked = is_asked || (c->is_busy && !c->is_aborted &&
-                                hop_now(hop) - c->sent_ms > for_ms);
+        is_late = is_late || (c->is_busy && !c->is_aborted && hop_now(hop) - c->sent_ms > for_ms);
     }
-    return is_asked && hop_now(hop) - hop->heard_ms > for_ms;
+    return is_late;
 }
 
 /* Is somebody else leading by now? */
@@ -334,19 +326,31 @@ static void hop_ask_around(struct hop *hop)
     arena_reset(&hop->arena);
 }
 
-/* What is under way has an unknown effect, as when the shard is lost. */
-static void hop_give_up(struct hop *hop)
+/* What was sent by then and has no reply has an unknown effect, as when the shard is lost. */
+static void hop_give_up(struct hop *hop, uint64_t sent_by_ms)
 {
-    log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard has answered nothing for %d ms",
-              HOP_SILENT_MS);
     for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
         struct hop_context *c = &hop->contexts[i];
-        if (c->is_busy && !c->is_aborted) {
+        if (c->is_busy && !c->is_aborted && c->sent_ms <= sent_by_ms) {
             hop_lose(hop, c);
             c->is_aborted = true;
             aim_abort(&hop->aim, c->at, i);
         }
     }
+}
+
+/* A batch is silent for too long: alone, so it is asked again; or with all that were asked. */
+static void hop_silent(struct hop *hop)
+{
+    if (hop_now(hop) - hop->heard_ms <= HOP_SILENT_MS) {
+        log_event(LOG_SHARD_REPLY_MISSING, NULL, "gateway: the shard left a batch unanswered for "
+                  "%d ms while it answered others: its calls are sent again", HOP_SILENT_MS);
+        hop_give_up(hop, hop_now(hop) - HOP_SILENT_MS);
+        return;
+    }
+    log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard has answered nothing for %d ms",
+              HOP_SILENT_MS);
+    hop_give_up(hop, hop_now(hop));
     hop_refuse_waiting(hop);
 }
 
@@ -423,9 +427,9 @@ void hop_tick(struct front *front)
     if (!hop_look(hop)) {
         return;
     }
-    if (hop_is_silent(hop, HOP_SILENT_MS)) { /* the pump runs when the loop settles */
-        hop_give_up(hop);
-    } else if (hop_is_silent(hop, HOP_PROBE_MS)) {
+    if (hop_is_late(hop, HOP_SILENT_MS)) { /* the pump runs when the loop settles */
+        hop_silent(hop);
+    } else if (hop_is_late(hop, HOP_PROBE_MS)) {
         hop_ask_around(hop);
     }
 }

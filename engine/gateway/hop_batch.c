@@ -33,10 +33,21 @@ static bool hop_batch_is_crowded(const struct hop *hop)
     return 2 * queue_waiting_identities(hop->front) >= hop->crowd;
 }
 
+/* Is one under way that may come back soon? */
+static bool hop_batch_is_due(const struct hop *hop)
+{
+    bool is_due = false;
+    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        const struct hop_context *c = &hop->contexts[i];
+        is_due = is_due || (c->is_busy && hop_now(hop) - c->sent_ms <= HOP_PROBE_MS);
+    }
+    return is_due;
+}
+
 /* Is a further batch worth its price now, or does it rather wait for one to come back? */
 bool hop_batch_is_worth(const struct hop *hop)
 {
-    if (hop->busy_count == 0 || !list_empty(&hop->lost)) {
+    if (!list_empty(&hop->lost) || !hop_batch_is_due(hop)) {
         return true;
     }
     return hop_batch_is_crowded(hop) && (hop->busy_count < HOP_EAGER ||

@@ -15,10 +15,11 @@
 #define HOP_TICK_MS    20   /* how often a missing shard is looked for */
 #define HOP_LOOK_MS    500  /* the same while it is connected */
 #define HOP_LOOK_SOON_MS 100 /* and while something is under way, when there are several replicas */
-#define HOP_PROBE_MS   300  /* without any reply: another replica is asked who leads */
-#define HOP_SILENT_MS  3000 /* without any reply, though asked: whoever waits is told so */
+#define HOP_PROBE_MS   300  /* a batch without a reply: another replica is asked who leads, and
+                               nothing waits for that batch any more */
+#define HOP_SILENT_MS  3000 /* a batch without a reply is lost; when none came at all: whoever
+                               waits is told so */
 #define HOP_PAUSE_MS   500  /* longest pause for want of credit */
-#define HOP_FORGET_MS  5000 /* a batch nobody waits for any more is given up after this */
 #define HOP_EAGER      2    /* batches under way that others do not wait for: one in the shard's
                                round, one for the next */
 #define HOP_LAP      64   /* calls in a batch of fewer people */
