@@ -64,14 +64,13 @@ int cmd_cluster_get(struct session *session, Fairslot__Admin__V1__Cluster **ret_
     return session_call(session, &get, ret_cluster);
 }
 
-bool cmd_cluster_node(const struct verb *verb, const char *typed, char out[CMD_NODE_MAX])
+bool cmd_cluster_node(const char *typed, char out[CMD_NODE_MAX])
 {
     const char *number = strncmp(typed, "nodes/", 6) == 0 ? typed + 6 : typed;
     size_t len = strlen(number);
     if (len == 0 || len > 18 || number[0] == '0' || strspn(number, "0123456789") != len) {
         talk_error("'%s' is no node", typed);
-        talk_next("write its number, as in %s 3; see them: fairslot node list",
-                  options_verb_name(verb));
+        talk_next("write its number, as 3 or nodes/3; see them: fairslot node list");
         return false;
     }
     snprintf(out, CMD_NODE_MAX, "nodes/%s", number);
@@ -323,7 +322,7 @@ static int show(const struct verb *verb, int argc, char **argv, enum part part)
         r = options_wrong(verb, "limit", limit, "write 1 to 1000000, or leave it away");
     }
     if (r == VERB_OK && part == PART_NODE) {
-        r = cmd_cluster_node(verb, words.at[0], node) ? VERB_OK : VERB_USAGE;
+        r = cmd_cluster_node(words.at[0], node) ? VERB_OK : VERB_USAGE;
         ask.node = node;
     }
     r = r == VERB_OK ? session_open(&call, &session) : r;

@@ -31,7 +31,7 @@ extern const char cmd_node_remove_help[], cmd_node_drain_help[], cmd_shard_leade
 int cmd_cluster_get(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster);
 /* "nodes/3" or "3" as "nodes/3"; false: told. */
 #define CMD_NODE_MAX 32
-bool cmd_cluster_node(const struct verb *verb, const char *typed, char out[CMD_NODE_MAX]);
+bool cmd_cluster_node(const char *typed, char out[CMD_NODE_MAX]);
 /* NULL: it is no member. */
 const Fairslot__Admin__V1__Node *cmd_cluster_find(const Fairslot__Admin__V1__Cluster *cluster,
                                                   const char *node);

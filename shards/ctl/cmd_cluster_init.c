@@ -7,6 +7,7 @@
  * is overwritten, nothing half made is left under another cluster's name). */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,10 +27,11 @@ const char cmd_cluster_init_help[] =
     "Writes a configuration file for each first member of a new cluster, and the signing key that\n"
     "they share.  Nothing is started and nothing overwritten.\n"
     "  --peer ID=URL       a member: its number, and where the others reach it, as\n"
-    "                      1=tcp://10.0.0.1:17703; once for each, 1, 3 or 5 of them\n"
+    "                      1=tcp://10.0.0.1:17703; once for each: 2 to 15, best 3 or 5\n"
     "  --out DIR           where the files go (made when missing)\n"
     "  --data DIR          each node's data directory (/var/lib/fairslot)\n"
     "  --port N            where gateways reach each node, beside its peers' port (17701)\n"
+    "Nodes of one machine get a folder in DIR and a port from N on of their own.\n"
     "  --dry-run           print the files, write nothing\n"
     "  -o table|json       how the answer is printed (table)\n"
     "example:\n"
@@ -75,7 +77,7 @@ static int init_member(const struct init *n, const char *text, struct member *re
 static int init_members(struct init *n)
 {
     if (n->peers.count == 0 || n->peers.count > MEMBERS_MAX) {
-        return options_wrong(n->verb, "peer", "ID=URL", "is needed, 1 to 15 times");
+        return options_wrong(n->verb, "peer", "ID=URL", "is needed, 2 to 15 times");
     }
     for (size_t i = 0; i < n->peers.count; i++) {
         struct member *m = &n->members[i];
@@ -96,16 +98,62 @@ static int init_members(struct init *n)
     return VERB_OK;
 }
 
+static bool init_is_neighbour(const struct member *a, const struct member *b)
+{
+    return strcmp(a->host, b->host) == 0;
+}
+
+/* Do several run on its machine? */
+static bool init_has_neighbours(const struct init *n, const struct member *m)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n->count; i++) {
+        count += init_is_neighbour(&n->members[i], m);
+    }
+    return count > 1;
+}
+
+static bool init_is_peer_port(const struct init *n, const struct member *m, long port)
+{
+    for (size_t i = 0; i < n->count; i++) {
+        if (init_is_neighbour(&n->members[i], m) && n->members[i].port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its own among those of its machine: the n-th one from --port on that is no peers' port. */
+static long init_port(const struct init *n, const struct member *m)
+{
+    long port = strtol(n->port, NULL, 10);
+    for (const struct member *k = n->members;; k++) {
+        while (init_is_peer_port(n, m, port)) {
+            port++;
+        }
+        if (k == m) {
+            return port;
+        }
+        port += init_is_neighbour(k, m);
+    }
+}
+
 /* The file of one member; false: it does not fit. */
 static bool init_text(const struct init *n, const struct member *m, char *out, size_t size)
 {
     bool is_v6 = strchr(m->host, ':') != NULL;
+    char own[32] = "";
+    if (init_has_neighbours(n, m)) {
+        snprintf(own, sizeof(own), "/node-%ld", m->id);
+    }
     int w = snprintf(out, size,
                      "; node %ld of a cluster of %zu; made by fairslot cluster init\n"
-                     "[data]\nfolder = %s\n\n[shard]\nid = %ld\nlisten = tcp://%s%s%s:%s\n%s"
+                     "[data]\nfolder = %s%s\n\n[shard]\nid = %ld\n"
+                     "listen = tcp://%s%s%s:%ld\n%s"
                      "signing_key = release.key\npeers = ",
-                     m->id, n->count, n->data, m->id, is_v6 ? "[" : "", m->host, is_v6 ? "]" : "",
-                     n->port, value_loopback(m->host) ? "" : "insecure = yes\n");
+                     m->id, n->count, n->data, own, m->id, is_v6 ? "[" : "", m->host,
+                     is_v6 ? "]" : "", init_port(n, m),
+                     value_loopback(m->host) ? "" : "insecure = yes\n");
     size_t len = w < 0 ? size : (size_t)w;
     for (size_t i = 0; i < n->count && len < size; i++) {
         len += (size_t)snprintf(out + len, size - len, "%s%ld=%s", i ? "," : "",
@@ -188,7 +236,7 @@ static int init_print(const struct init *n)
         }
         json_object_set_new(files, path, json_string(text));
         if (strcmp(n->output, "json") != 0) {
-            printf("%s%s\n%s", i ? "\n" : "", path, n->dry_run ? text : "");
+            printf("%s%s\n%s", i && n->dry_run ? "\n" : "", path, n->dry_run ? text : "");
         }
     }
     if (strcmp(n->output, "json") == 0) {

@@ -124,7 +124,7 @@ static bool change_of_node(const struct verb *verb, int argc, char **argv, struc
     const char *word;
     int r = change_open(verb, argc, argv, c, &word);
     *ret_exit = r != 0 ? options_exit(r) : VERB_USAGE;
-    return r == 0 && cmd_cluster_node(verb, word, c->node);
+    return r == 0 && cmd_cluster_node(word, c->node);
 }
 
 /* Asks until it is so. */
@@ -346,7 +346,7 @@ int cmd_shard_leader(const struct verb *verb, int argc, char **argv)
     if (!c.to) {
         return options_wrong(verb, "to", "NODE", "is needed: who is to lead");
     }
-    if (!cmd_cluster_node(verb, c.to, c.node)) {
+    if (!cmd_cluster_node(c.to, c.node)) {
         return VERB_USAGE;
     }
     snprintf(shard, sizeof(shard), "%s%s", strncmp(word, "shards/", 7) == 0 ? "" : "shards/", word);

@@ -321,11 +321,15 @@ def test_init():
     peers = [w for i in MEMBERS for w in ('--peer', f'{i}=tcp://127.0.0.1:{ports[i - 1]}')]
     plan = run('cluster', 'init', *peers, '--out', out, '--dry-run').stdout
     assert 'id = 2' in plan and not os.path.exists(out)
+    mine = [line for line in plan.splitlines() if line.startswith(('listen', 'folder'))]
+    assert len(set(mine)) == 6, mine  # of one machine: each its own port and folder
+    taken = [line.rsplit(':', 1)[1] for line in mine if line.startswith('listen')]
+    assert not set(taken) & {str(port) for port in ports[:3]}, mine
     run('cluster', 'init', *peers, '--out', out, '--data', os.path.join(out, 'd'), '--port',
         ports[3])
     assert sorted(os.listdir(out)) == ['node-1.conf', 'node-2.conf', 'node-3.conf', 'release.key']
     run('config', 'check', os.path.join(out, 'node-2.conf'))
-    shard = Process('shard', '--config', os.path.join(out, 'node-2.conf'))
+    shard = Process('shard', '--config', os.path.join(out, 'node-1.conf'))
     shard.wait_ready('shard')
     assert shard.stop() == 0, shard.talk
     again = run('cluster', 'init', *peers, '--out', out, check=3)
