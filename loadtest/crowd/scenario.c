@@ -163,6 +163,19 @@ static bool scenario_value(struct scenario_reader *r, const struct scenario_key 
 
 /* -- lines ----------------------------------------------------------------------------------- */
 
+static void scenario_section_unknown(struct scenario_reader *r, const char *name)
+{
+    char word[32];
+    struct guess guess;
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(name, " "), name);
+    guess_init(&guess, word);
+    guess_offer(&guess, "scenario");
+    guess_offer(&guess, "population");
+    scenario_wrong(r, "there is no section [%.40s]%s%s%s: it is [scenario] or [population NAME]",
+                   name, guess.best ? "; did you mean '" : "", guess.best ? guess.best : "",
+                   guess.best ? "'?" : "");
+}
+
 static void scenario_heading(struct scenario_reader *r, char *name)
 {
     struct crowd_scenario *s = r->s;
@@ -176,8 +189,7 @@ static void scenario_heading(struct scenario_reader *r, char *name)
     }
     r->is_unknown = true;
     if (strncmp(name, "population", 10) != 0 || (name[10] != ' ' && name[10] != '\0')) {
-        scenario_wrong(r, "there is no section [%.40s]: it is [scenario] or [population NAME]",
-                       name);
+        scenario_section_unknown(r, name);
         return;
     }
     name += 10 + strspn(name + 10, " ");
@@ -245,8 +257,7 @@ static bool scenario_may_stand(struct scenario_reader *r, const struct scenario_
             scenario_wrong(r, "kind is missing: it is the first key of a population, as "
                            "'kind = people'");
         }
-        r->is_unknown = true;
-        return false;
+        scenario_defaults(r->population, CROWD_PEOPLE); /* what else is wrong is told as well */
     }
     return true;
 }
@@ -279,6 +290,8 @@ static void scenario_pair(struct scenario_reader *r, const char *name, const cha
     }
     if (scenario_may_stand(r, key, place) && scenario_value(r, key, text, &value)) {
         scenario_put(r, key, value);
+    } else if (key->type == SCENARIO_KIND && r->population->kind == CROWD_KIND_COUNT) {
+        scenario_defaults(r->population, CROWD_PEOPLE);
     }
     r->seen[r->population != NULL] |= UINT64_C(1) << place;
 }
@@ -398,6 +411,7 @@ int scenario_read(struct span text, const char *file, struct crowd_report *repor
             scenario_victims(&r, i);
         }
         if (s.populations_count == 0) {
+            r.line = r.line ? r.line : 1;
             scenario_wrong(&r, "no [population NAME]: nobody would come");
         } else if (!scenario_count(&s)) {
             scenario_wrong(&r, "more than %d clients together", CROWD_IDENTITIES_MAX);

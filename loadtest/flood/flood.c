@@ -124,12 +124,15 @@ const struct verb flood_verbs[] = {
      "example:\n  fairslot demo --seconds 10 --html demo.html\n",
      demo_run},
     {"flood", "compare", "two reports of `flood --json` side by side",
-     "usage: fairslot flood compare A.json B.json\n"
+     "usage: fairslot flood compare A.json B.json [-o json]\n"
+     "Two files of `fairslot flood --json`, or of `flood simulate --json`: the numbers that both\n"
+     "have, how much they changed, and what else is not the same (seed, machine, commit ...).\n"
+     "  -o table|json       how the answer is printed (table)\n"
      "example:\n  fairslot flood compare before.json after.json\n",
      flood_compare},
     {"flood", "histogram", "numbers on stdin as percentiles and in HdrHistogram's V2 encoding",
      "usage: fairslot flood histogram < FILE\n"
-     "One whole number of microseconds a line.\n"
+     "One whole number of microseconds a line, 0 to 4294967295.\n"
      "example:\n  fairslot flood histogram < latencies.txt\n",
      flood_histogram},
     {"flood", NULL, "a release day with its whole crowd against a server, open loop",

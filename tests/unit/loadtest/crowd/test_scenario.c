@@ -75,6 +75,8 @@ static void test_mistakes(void)
     wrong("[population p]\nkind = bots\nattack = maybe\n", "it is one of no, yes");
     wrong(PEOPLE PEOPLE, "f.ini:3: [population p] stands here a second time: first in line 1");
     wrong("[populaton p]\n", "f.ini:1: there is no section [populaton p]");
+    wrong("[populaton p]\n", "did you mean 'population'?");
+    wrong("", "f.ini:1: no [population NAME]");
     wrong("[population P!]\n", "needs a name");
     wrong("slots = 3\n", "stands above the first [section]");
     wrong("[scenario]\nwhat\n", "f.ini:2: neither [section] nor key = value");
@@ -95,6 +97,10 @@ static void test_all_mistakes_at_once(void)
     struct crowd_scenario s;
     EQ(read_text("[scenario]\na = 1\nb = 2\n[population p]\nkind = bots\nc = 3\n", &s), 1);
     OK(strstr(told, "f.ini:2:") && strstr(told, "f.ini:3:") && strstr(told, "f.ini:6:"));
+    EQ(read_text("[population p]\nkind = poeple\nidentities = -1\n", &s), 1);
+    OK(strstr(told, "f.ini:2:") && strstr(told, "f.ini:3: identities"));
+    EQ(read_text("[population p]\nidentitis = 3\nrate = -1\n", &s), 1);
+    OK(strstr(told, "f.ini:2: [population] has no key") && strstr(told, "f.ini:3: rate"));
 }
 
 static char text[CROWD_TEXT_MAX + 2];
