@@ -26,7 +26,6 @@
 #include "flood/probe.h"
 #include "flood/run.h"
 #include "flood/stage.h"
-#include "flood/threshold.h"
 
 #define FLOOD_LEAD_US   2000000 /* from the release's announcement to its opening, at least */
 #define FLOOD_EXIT_MISSED 99
@@ -151,8 +150,14 @@ static int flood_thresholds(struct flood *f)
 {
     char why[THRESHOLD_WHY];
     int r = 0;
-    for (size_t i = 0; i < f->thresholds_given.count && i < THRESHOLDS_MAX; i++) {
-        if (threshold_read(f->thresholds_given.at[i], &f->scenario, &f->thresholds[i], why)) {
+    if (f->thresholds_given.count > THRESHOLDS_MAX) {
+        talk_error("--threshold was given %zu times: %d at most", f->thresholds_given.count,
+                   THRESHOLDS_MAX);
+        return VERB_USAGE;
+    }
+    for (size_t i = 0; i < f->thresholds_given.count; i++) {
+        if (threshold_read(f->thresholds_given.at[i], report_metrics, &f->scenario,
+                           &f->thresholds[i], why)) {
             talk_error("threshold %s", why);
             r = VERB_USAGE;
         }
@@ -353,7 +358,8 @@ static int flood_tell(struct flood *f, int ran)
     if (f->thresholds_count) {
         fputc('\n', words);
     }
-    size_t missed = threshold_print(words, f->thresholds, f->thresholds_count, r);
+    size_t missed = threshold_print(words, f->thresholds, f->thresholds_count, report_metric,
+                                    r);
     int e = flood_write(f);
     if (r->result.garbled + r->result.garbage > 0) {
         talk_error("%llu answers could not be read, and %llu connections began with bytes that "
@@ -370,6 +376,16 @@ static int flood_tell(struct flood *f, int ran)
         return 130;
     }
     return e ? e : missed ? FLOOD_EXIT_MISSED : render_flush();
+}
+
+/* Did anybody come?  Whichever population comes first. */
+static bool flood_has_begun(const struct result *result)
+{
+    uint64_t arrived = 0;
+    for (int i = 0; i < PLAN_PARTIES_MAX; i++) {
+        arrived += result->parties[i].arrived;
+    }
+    return arrived > 0;
 }
 
 int flood_flood(const struct verb *verb, int argc, char **argv)
@@ -390,7 +406,7 @@ int flood_flood(const struct verb *verb, int argc, char **argv)
             int audited = stage_audit(stage, &f.plan, &f.report.audit);
             r = r ? r : audited;
         }
-        if (f.report.result.parties[0].arrived) { /* else it did not even begin */
+        if (flood_has_begun(&f.report.result)) {
             report_fill(&f.report);
             r = flood_tell(&f, r);
         }

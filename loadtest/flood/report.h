@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "fairness/fairness.h"
+#include "fairness/threshold.h"
 #include "flood/plan.h"
 #include "flood/stage.h"
 
@@ -48,12 +49,9 @@ void report_fill(struct report *r);
 bool report_is_honest(const struct report *r);
 #define REPORT_LATE_SHARE 0.01
 
-/* One value by its name: "bot_advantage", "slots", "wait_p95" ...; population NULL: all.
- * false: no such metric (or population). */
-bool report_metric(const struct report *r, const char *name, const char *population,
-                   double *ret_value);
-/* The n-th metric's name, its unit ("s", "" ...); NULL: no more. */
-const char *report_metric_name(size_t n);
+/* What thresholds may name, and its value: a threshold_measure of a struct report. */
+extern const struct threshold_metric report_metrics[];
+double report_metric(const void *report, size_t metric, int population);
 
 /* -- outputs --------------------------------------------------------------------------------- */
 

@@ -137,9 +137,14 @@ static void outcome_waits(struct outcome_day *o, const struct world *w)
         const struct crowd_client *who = crowd_client(w->crowd, i);
         int64_t wait = who->decided_us - who->first_us;
         if (who->decided_us != INT64_MIN) {
-            hist_record(&o->waits[who->population], wait > 0 ? (uint64_t)wait : 0);
+            hist_record(&o->waits[who->population], wait > 0 ? (uint64_t)wait / 1000 : 0);
         }
     }
+}
+
+double outcome_seconds(const struct hist *waits, uint32_t milli_percent)
+{
+    return (double)hist_quantile(waits, milli_percent) / 1e3;
 }
 
 int outcome_fill(struct outcome_day *o, struct world *w)

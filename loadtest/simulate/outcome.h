@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/hist.h"
+#include "fairness/threshold.h"
 #include "simulate/world.h"
 
 struct outcome_day {
@@ -13,7 +14,8 @@ struct outcome_day {
     uint64_t seed;
     struct fairness fairness;
     struct crowd_tally tallies[CROWD_POPULATIONS_MAX];
-    struct hist waits[CROWD_POPULATIONS_MAX]; /* first request -> hold, standby place or no; us */
+    struct hist waits[CROWD_POPULATIONS_MAX]; /* first request -> hold, standby place or no; in
+                                               * ms: days fit, which they do not in us */
     struct crowd_tally sum;
     uint64_t taken;            /* slots, in the ledger */
     uint64_t oversold, double_booked, unaccounted;
@@ -28,5 +30,11 @@ struct outcome_day {
 int outcome_fill(struct outcome_day *o, struct world *w);
 void outcome_text(FILE *out, const struct outcome_day *o);
 void outcome_json(FILE *out, const struct outcome_day *o);
+/* Seconds of one of `waits`. */
+double outcome_seconds(const struct hist *waits, uint32_t milli_percent);
+
+/* What thresholds may name, and its value: a threshold_measure of a struct outcome_day. */
+extern const struct threshold_metric outcome_metrics[];
+double outcome_metric(const void *outcome, size_t metric, int population);
 
 #endif

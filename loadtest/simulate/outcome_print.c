@@ -6,11 +6,6 @@
 
 #include "simulate/outcome.h"
 
-static double print_seconds(const struct hist *h, uint32_t milli_percent)
-{
-    return (double)hist_quantile(h, milli_percent) / 1e6;
-}
-
 /* -- text -------------------------------------------------------------------------------------- */
 
 static void print_group(FILE *out, const char *name, const struct fairness_group *g)
@@ -54,8 +49,8 @@ void outcome_text(FILE *out, const struct outcome_day *o)
                 FAIRNESS_FIFTHS);
     for (uint32_t k = 0; k < s->populations_count; k++) {
         fprintf(out, "  wait of %-14s p50 %.1f s, p95 %.1f s, p99 %.1f s\n",
-                s->populations[k].name, print_seconds(&o->waits[k], 50000),
-                print_seconds(&o->waits[k], 95000), print_seconds(&o->waits[k], 99000));
+                s->populations[k].name, outcome_seconds(&o->waits[k], 50000),
+                outcome_seconds(&o->waits[k], 95000), outcome_seconds(&o->waits[k], 99000));
     }
     fprintf(out, "  holds %" PRIu64 ", wasted %" PRIu64 ", offers expired %" PRIu64 "\n",
             o->sum.holds, o->sum.wasted, o->expired);
@@ -97,8 +92,8 @@ static void json_population(FILE *out, const struct outcome_day *o, uint32_t k)
             ", \"holds\": %" PRIu64 ", \"won\": %" PRIu64 ", \"wasted\": %" PRIu64 ", ", t->arrived,
             t->entered, t->decided, t->holds, t->won, t->wasted);
     fprintf(out, "\"wait\": {\"p50_s\": %.3f, \"p95_s\": %.3f, \"p99_s\": %.3f, \"max_s\": %.3f}, ",
-            print_seconds(h, 50000), print_seconds(h, 95000), print_seconds(h, 99000),
-            print_seconds(h, 100000));
+            outcome_seconds(h, 50000), outcome_seconds(h, 95000), outcome_seconds(h, 99000),
+            outcome_seconds(h, 100000));
     json_requests(out, t);
     fputs("}", out);
 }

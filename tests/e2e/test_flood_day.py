@@ -67,6 +67,13 @@ def test_two_runs_compared():
     assert code == 0, said
     done = house.run('flood', 'compare', path('fcfs.json'), path('report.json'))
     assert 'bot_slots' in done.stdout and 'different mode' in done.stdout, done.stdout
+    done = house.run('flood', 'compare', path('fcfs.json'), path('report.json'), '-o', 'json')
+    both = json.loads(done.stdout)
+    assert both['different'] == ['mode'] and both['numbers'][0]['a'] >= 27, both
+    simulated = house.run('flood', 'simulate', '--scenario', scenario(flood_kit.DAY), '--json',
+                          path('sim.json'))
+    done = house.run('flood', 'compare', path('sim.json'), path('sim.json'))
+    assert 'different' not in done.stdout and 'people: wait' in done.stdout, (simulated, done)
     with open(path('no.json'), 'w', encoding='utf-8') as file:
         file.write('{"a": 1}')
     wrong = house.run('flood', 'compare', path('fcfs.json'), path('no.json'), check=2)
@@ -84,6 +91,7 @@ def test_bad_words():
         ((flood_kit.DAY, ('--threshold', 'wait_p95{population=poeple}<9s')),
          ('column 21', "'people'")),
         ((flood_kit.DAY, ('--threshold', 'slots<three')), ('column 7',)),
+        ((flood_kit.DAY, ('--threshold', 'slots<1') * 33), ('33 times: 32 at most',)),
         ((flood_kit.DAY, ('--mode', 'lottery')), ('fcfs, live or draw',)),
         ((flood_kit.DAY, ('--processes', '0')), ('1 to 64',)),
         ((flood_kit.DAY, ('--html', '/nowhere/page.html')), ('/nowhere/page.html',)),
@@ -223,6 +231,11 @@ def test_a_late_generator_reports_nothing():
 def test_histogram_words():
     done = house.run('flood', 'histogram', check=0)
     assert json.loads(done.stdout)['count'] == 0
+    for line in ('4294967296', '99999999999999999999', 'x', '-1', '1.5'):
+        wrong = subprocess.run([house.BINARY, 'flood', 'histogram'], input=line + '\n', text=True,
+                               capture_output=True, timeout=30, check=False)
+        said = wrong.stderr.splitlines()
+        assert wrong.returncode == 2 and len(said) == 2 and said[0].endswith(line), wrong
 
 
 if __name__ == '__main__':

@@ -58,6 +58,40 @@ def check_days():
        'what sellers cancel goes to standby', sellers['audit'])
 
 
+def check_thresholds():
+    good = os.path.join(SCENARIOS, 'munich-release.ini')
+    words = ['--threshold', 'bot_advantage<3', '--threshold', 'wait_p95{population=people}<90s',
+             '--threshold', 'double_booked==0']
+    met = simulate('--scenario', good, *words)
+    ok(met.returncode == 0 and met.stdout.count('\u2713') == 3, 'thresholds are ticked', met)
+    missed = simulate('--scenario', good, '--mode', 'fcfs', *words, '--json')
+    ok(missed.returncode == 99 and '\u2717 bot_advantage<3   (11)' in missed.stderr
+       and json.loads(missed.stdout)['bot_slots'] == 300, 'a missed one: 99, and JSON is JSON',
+       missed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'day.json')
+        filed = simulate('--scenario', good, '--json', path, *words)
+        with open(path, encoding='utf-8') as f:
+            ok(filed.returncode == 0 and json.load(f)['mode'] == 'live', 'JSON to a file', filed)
+    many = [w for n in range(33) for w in ('--threshold', f'bot_slots<{n + 900}')]
+    for bad, said in [(['--threshold', 'bot_advantag<1'], "did you mean 'bot_advantage'"),
+                      (['--threshold', 'latency_p99<1s'], 'column 1: unknown metric'),
+                      (['--threshold', 'bot_slots<=33%'], 'bot_slots takes no unit'),
+                      (['--threshold', 'bot_slots<9', '--seeds', '2'], 'judges one day'),
+                      (many, 'more than 32'), (['--json', '/nowhere/x'], 'cannot write /nowhere')]:
+        r = simulate('--scenario', good, *bad)
+        ok(r.returncode == 2 and said in r.stderr and 'next: ' in r.stderr, f'refused: {bad[:2]}',
+           r)
+
+
+def check_long_waits():
+    """A draw takes a day: so do the waits for it."""
+    draw = day('munich-release', '--mode', 'draw', '--scale', '0.1')
+    wait = draw['populations'][0]['wait']
+    ok(30000 < wait['p50_s'] < 60000 and 70000 < wait['p99_s'] <= wait['max_s'] < 100000,
+       'waits of a draw are told as long as they were', wait)
+
+
 def check_turns():
     """The same release, served by turns: a turn finds its slot, and speed buys nothing either."""
     with open(os.path.join(SCENARIOS, 'munich-release.ini'), encoding='utf-8') as f:
@@ -131,6 +165,8 @@ def check_bad():
 
 check_bad()
 check_days()
+check_thresholds()
+check_long_waits()
 check_turns()
 check_seeds()
 check_national()
