@@ -136,6 +136,7 @@ bool crowd_next(struct crowd *c, int64_t until_us, struct crowd_event *ret_event
         crowd_pop(c, &event);
         if (crowd_due(c, &event)) {
             c->tallies[event.population].sent++;
+            c->tallies[event.population].replayed += event.is_replay;
             *ret_event = event;
             return true;
         }
@@ -190,7 +191,7 @@ static uint32_t crowd_room(const struct crowd *c)
         const struct crowd_population *p = &c->scenario.populations[k];
         uint64_t clients = p->identities * p->devices / c->parts + 1;
         uint64_t more = clients * (p->reload_permille + p->change_permille) / 1000;
-        room += clients * (1 + (p->interval_us > 0)) + more;
+        room += clients * (1 + (p->interval_us > 0) + (p->replay_permille > 0)) + more;
     }
     return (uint32_t)(room + room / 4);
 }
@@ -261,7 +262,7 @@ const struct crowd_tally *crowd_tally(const struct crowd *c, uint32_t population
 
 uint32_t crowd_open_count(const struct crowd *c)
 {
-    return c->open_count;
+    return c->open_count + c->replays_count;
 }
 
 size_t crowd_bytes(const struct crowd *c)

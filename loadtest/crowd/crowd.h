@@ -42,7 +42,10 @@ enum crowd_mode { CROWD_FCFS, CROWD_LIVE, CROWD_DRAW, CROWD_MODES };
     X(SELLERS, "sellers", true)                 /* confirm, cancel, book again for a client */    \
     X(CONNECTORS, "many-connections", true)     /* one identity, many connections */             \
     X(THIEVES, "token-thieves", true)           /* come with other people's tokens */            \
-    X(SCANNERS, "scanners", true)               /* look for free slots all the time */
+    X(SCANNERS, "scanners", true)               /* look for free slots all the time */           \
+    X(PROXIES, "many-addresses", true)          /* one identity, many addresses */               \
+    X(REPLAYERS, "replayers", true)             /* send again what was recorded */               \
+    X(GHOSTS, "ghosts", true)                   /* have a place and are not there */
 
 enum crowd_kind {
 #define CROWD_KIND(name, word, is_attack) CROWD_##name,
@@ -65,6 +68,7 @@ struct crowd_population {
     uint64_t identities;     /* how many; of thieves: how many tokens they stole */
     uint64_t devices;        /* clients of each identity, all at once */
     uint64_t connections;    /* that its clients share; 0: one each */
+    uint64_t addresses;      /* that its connections come from; 0: the system chooses */
     uint64_t reaction_us;    /* median of a log-normal time from the opening to the first request */
     uint64_t sigma_milli;    /* of its logarithm, thousandths */
     uint64_t spread_us;      /* > 0: evenly over this long instead; draw: over the window */
@@ -85,6 +89,9 @@ struct crowd_population {
     uint64_t cancel_after_us;
     uint64_t unread_us;         /* leaves each answer unread this long */
     uint64_t scan_permille;     /* of its clock's requests: only look for free slots */
+    uint64_t replay_permille;   /* of changes that were carried out: sent again, byte for byte,
+                                   after about retry_us */
+    uint64_t absent_permille;   /* of turns: nobody is there */
 };
 
 struct crowd_scenario {
@@ -231,6 +238,7 @@ struct crowd_client {
     uint8_t has_entered : 1;
     uint8_t has_reloaded : 1;
     uint8_t has_changed : 1;
+    uint8_t has_replay : 1;  /* one is in the queue */
     uint8_t is_waste : 1;    /* let a hold lapse, dropped or cancelled */
 };
 
@@ -241,13 +249,16 @@ struct crowd_event {
     uint8_t act;       /* enum crowd_act */
     uint8_t is_tick;   /* of the client's clock */
     uint8_t population;
-    uint8_t reserved;  /* 0: no byte is left to the compiler */
+    uint8_t is_replay; /* what the client had carried out last, once more; the runner kept it */
     uint32_t link;     /* the queue's own; 0 in what comes out */
 };
 
 /* Of one population, counted by the machine. */
 struct crowd_tally {
     uint64_t arrived, entered, decided, holds, won, wasted;
+    uint64_t passed;   /* turns that it let pass */
+    uint64_t too_late; /* its confirmations of holds that were over by then */
+    uint64_t replayed; /* of those sent */
     uint64_t sent, answered, refused, timed_out, cancelled; /* sent = the other four + under way */
 };
 
@@ -276,7 +287,8 @@ const struct crowd_scenario *crowd_scenario(const struct crowd *c);
 /* By its number over the whole scenario; only those of this part. */
 const struct crowd_client *crowd_client(const struct crowd *c, uint32_t client);
 const struct crowd_tally *crowd_tally(const struct crowd *c, uint32_t population);
-uint32_t crowd_open_count(const struct crowd *c); /* clients that may still get something */
+/* Clients that may still get something, and requests that are still to be sent again. */
+uint32_t crowd_open_count(const struct crowd *c);
 size_t crowd_bytes(const struct crowd *c);        /* memory it holds */
 
 /* -- random numbers of fixed point (dice.c) ---------------------------------------------------- */

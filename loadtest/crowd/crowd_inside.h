@@ -16,6 +16,7 @@ struct crowd {
     struct crowd_client *clients;  /* of this part; number n stands at n / parts */
     uint32_t clients_count;
     uint32_t open_count;
+    uint32_t replays_count;        /* in the queue */
     struct crowd_event *events;    /* all that wait; free ones are linked */
     uint32_t events_used, events_capacity, events_free;
     uint32_t *heap;                /* numbers of those due soon: four children, earliest first */

@@ -119,6 +119,12 @@ bool crowd_due(struct crowd *c, struct crowd_event *e)
     if (e->is_tick) {
         return react_tick(c, e);
     }
+    if (e->is_replay) { /* whatever became of whom it was recorded from */
+        CHECK(c->replays_count > 0);
+        c->replays_count--;
+        crowd_at(c, e->client)->has_replay = 0;
+        return true;
+    }
     switch ((enum crowd_act)e->act) {
     case CROWD_ACT_LIST:
     case CROWD_ACT_TICKET:
@@ -265,6 +271,9 @@ static void react_poll_later(struct crowd *c, uint32_t client, int64_t now_us)
     if (c->scenario.mode == CROWD_DRAW && who->polls == 0) {
         wait = (int64_t)c->scenario.accept_us / 4 + 1; /* a message came: within the hours */
     }
+    if (c->scenario.by_turn && wait > (int64_t)c->scenario.accept_us / 2) {
+        wait = (int64_t)c->scenario.accept_us / 2 + 1; /* nobody sleeps a turn out */
+    }
     who->polls += who->polls < 7;
     react_push(c, client, CROWD_ACT_POLL,
                from + (int64_t)dice_below(react_dice(c, client), (uint64_t)wait));
@@ -395,6 +404,47 @@ static void react_done(struct crowd *c, const struct crowd_event *e, int64_t now
     }
 }
 
+/* Whose turn it is chooses, or nobody is there. */
+static void react_turn(struct crowd *c, const struct crowd_event *e, int64_t now_us)
+{
+    struct crowd_client *who = crowd_at(c, e->client);
+    react_decide(c, who, now_us);
+    if (!crowd_is_open(who) || who->state == CROWD_HOLDING || e->is_tick) {
+        return;
+    }
+    if (react_chance(c, e->client, crowd_population(c, who)->absent_permille)) {
+        c->tallies[who->population].passed++;
+        react_end(c, who, CROWD_LOST, now_us);
+        return;
+    }
+    who->state = CROWD_CHOOSING;
+    react_push(c, e->client, CROWD_ACT_LIST, now_us + react_think(c, e->client));
+}
+
+/* What was carried out may be sent once more, by whoever recorded it. */
+static void react_record(struct crowd *c, const struct crowd_event *e, int64_t now_us,
+                         enum crowd_answer answer)
+{
+    struct crowd_client *who = crowd_at(c, e->client);
+    const struct crowd_population *p = crowd_population(c, who);
+    bool is_change = (e->act == CROWD_ACT_TICKET && answer == CROWD_WAITING) ||
+                     (e->act == CROWD_ACT_HOLD && answer == CROWD_HELD) ||
+                     (e->act == CROWD_ACT_CONFIRM && answer == CROWD_CONFIRMED) ||
+                     ((e->act == CROWD_ACT_DROP || e->act == CROWD_ACT_CANCEL) &&
+                      answer == CROWD_DONE);
+    if (!is_change || who->has_replay || !react_chance(c, e->client, p->replay_permille)) {
+        return;
+    }
+    int64_t at_us = now_us + react_about(c, e->client, (int64_t)p->retry_us);
+    if (at_us <= c->end_us) {
+        who->has_replay = 1;
+        c->replays_count++;
+        crowd_push(c, &(struct crowd_event){.at_us = at_us, .client = e->client, .slot = e->slot,
+                                            .act = e->act, .is_replay = 1,
+                                            .population = e->population});
+    }
+}
+
 /* Is this no none at all?  Of a ticket that it has already a late request says nothing; of a
  * reservation that could not be cancelled neither; and who holds a slot learns from what it asked
  * before only that it may not have a second one. */
@@ -417,6 +467,8 @@ static void react_no(struct crowd *c, const struct crowd_event *e, int64_t now_u
         break;
     case CROWD_OVER:
     case CROWD_FORBIDDEN:
+        c->tallies[who->population].too_late += say->answer == CROWD_OVER &&
+                                                e->act == CROWD_ACT_CONFIRM;
         if (!react_is_moot(who, e)) {
             react_end(c, who, CROWD_LOST, now_us);
         }
@@ -437,6 +489,10 @@ void crowd_answer(struct crowd *c, const struct crowd_event *event, int64_t now_
     CHECK(say->answer < CROWD_ANSWER_COUNT);
     CHECK(event->act < CROWD_ACT_COUNT);
     react_count(&c->tallies[who->population], event, say->answer);
+    if (event->is_replay) {
+        return; /* it says nothing new to anybody */
+    }
+    react_record(c, event, now_us, say->answer);
     switch (say->answer) {
     case CROWD_DONE:
         react_done(c, event, now_us);
@@ -456,11 +512,7 @@ void crowd_answer(struct crowd *c, const struct crowd_event *event, int64_t now_
         react_entered(c, event, now_us);
         break;
     case CROWD_TURN:
-        react_decide(c, who, now_us);
-        if (crowd_is_open(who) && who->state != CROWD_HOLDING && !event->is_tick) {
-            who->state = CROWD_CHOOSING;
-            react_push(c, event->client, CROWD_ACT_LIST, now_us + react_think(c, event->client));
-        }
+        react_turn(c, event, now_us);
         break;
     case CROWD_OFFERED:
     case CROWD_HELD:

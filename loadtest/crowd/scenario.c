@@ -25,6 +25,7 @@ struct scenario_reader {
     uint64_t seen[2];                    /* keys of this heading, by their place in the table */
     char victims[CROWD_POPULATIONS_MAX][CROWD_NAME_MAX];
     uint32_t lines[CROWD_POPULATIONS_MAX]; /* of their headings */
+    uint32_t victims_lines[CROWD_POPULATIONS_MAX];
 };
 
 __attribute__((format(printf, 2, 3)))
@@ -276,6 +277,7 @@ static void scenario_pair(struct scenario_reader *r, const char *name, const cha
     if (r->population && strcmp(name, "victims") == 0) {
         uint32_t i = r->s->populations_count - 1;
         snprintf(r->victims[i], CROWD_NAME_MAX, "%s", text);
+        r->victims_lines[i] = r->line;
         return;
     }
     const struct scenario_key *key = scenario_key_find(r->population != NULL, name, &place);
@@ -371,6 +373,7 @@ static void scenario_victims(struct scenario_reader *r, uint32_t i)
         }
         return;
     }
+    r->line = r->victims_lines[i];
     guess_init(&guess, r->victims[i]);
     for (uint32_t k = 0; k < r->s->populations_count; k++) {
         if (strcmp(r->s->populations[k].name, r->victims[i]) == 0 && k < i) {

@@ -38,6 +38,7 @@ static const struct scenario_key scenario_population_keys[] = {
     {"identities", P(identities), SCENARIO_COUNT, 1, CROWD_IDENTITIES_MAX, "1 to 20,000,000"},
     {"devices", P(devices), SCENARIO_COUNT, 1, 1000, "1 to 1,000"},
     {"connections", P(connections), SCENARIO_COUNT, 0, 1000000, "0 (one each) to 1,000,000"},
+    {"addresses", P(addresses), SCENARIO_COUNT, 0, 65000, "0 (this machine's own) to 65,000"},
     {"reaction", P(reaction_us), TIME_TO_DAY},
     {"sigma", P(sigma_milli), SCENARIO_MILLI, 0, 3000, "0 to 3"},
     {"spread", P(spread_us), SCENARIO_TIME, 0, DAYS(60), "0 to 60 d"},
@@ -56,6 +57,8 @@ static const struct scenario_key scenario_population_keys[] = {
     {"cancel_after", P(cancel_after_us), TIME_TO_DAY},
     {"unread", P(unread_us), SCENARIO_TIME, 0, 600 * SECOND, "0 to 10 min"},
     {"scan", P(scan_permille), SHARE},
+    {"replay", P(replay_permille), SHARE},
+    {"absent", P(absent_permille), SHARE},
 };
 #undef P
 
@@ -187,6 +190,17 @@ static void scenario_kind(struct crowd_population *p, enum crowd_kind kind)
     case CROWD_SCANNERS:
         p->scan_permille = 1000;
         p->interval_us = 500000;
+        break;
+    case CROWD_PROXIES:
+        p->devices = 50;
+        p->addresses = 5000;
+        break;
+    case CROWD_REPLAYERS:
+        p->replay_permille = 1000;
+        break;
+    case CROWD_GHOSTS:
+        p->absent_permille = 1000;
+        p->abandon_permille = 1000;
         break;
     default:
         break;

@@ -102,7 +102,12 @@ static void crew_message(void *user, struct wire_request *request, struct span m
     if (!s->is_heard) {
         s->is_heard = true;
         c->now_us = crew_time(c);
-        crew_hear(c, s, message);
+        if (c->tapes) {
+            crew_tape_heard(c, s, message);
+        }
+        if (!s->event.is_replay) {
+            crew_hear(c, s, message);
+        }
     }
 }
 
@@ -120,20 +125,24 @@ static void crew_finish(void *user, struct wire_request *request, int status, st
         status = 13;
     } else if (status != 0) {
         crew_hear_refusal(c, s, status, details);
+        crew_tape_refused(c, s);
     }
+    s->is_carried_out = status == 0 && s->say.answer != CROWD_GARBLED;
+    crew_tape_keep(c, s);
     crew_count(c, s, status);
 }
 
 static const struct wire_client_ops crew_ops = {.on_message = crew_message,
                                                 .on_finish = crew_finish};
 
-/* The connection that a client speaks on: always the same one of its population's. */
+/* The connection that a client speaks on: always the same one of its population's; whoever sends
+ * again what was recorded has the next. */
 static struct loop_conn *crew_conn(struct crew *c, const struct crowd_event *e)
 {
     uint32_t at = e->population;
     uint32_t number = (e->client - c->plan->scenario.populations[at].first_client) /
                       c->plan->processes;
-    return &c->loop.conns[c->first_conn[at] + number % c->conns[at]];
+    return &c->loop.conns[c->first_conn[at] + (number + e->is_replay) % c->conns[at]];
 }
 
 static bool crew_reconnect(struct crew *c, struct loop_conn *conn)
@@ -168,7 +177,10 @@ static int crew_call(struct crew *c, const struct crowd_event *e, struct shot *s
     if (!crew_reconnect(c, conn)) {
         return WIRE_E_CLOSE;
     }
-    const char *path = crew_ask(c, e, packed, &n);
+    const char *path = e->is_replay ? crew_tape_play(c, s, packed, &n) : crew_ask(c, e, packed, &n);
+    if (path == NULL) {
+        return WIRE_E_CLOSE; /* the process that recorded it lost it: never */
+    }
     uint32_t identity = crowd_client(c->crowd, e->client)->identity;
     size_t len = (size_t)(p->token_at[identity + 1] - p->token_at[identity]);
     CHECK(len + 8 < sizeof bearer);
@@ -178,6 +190,9 @@ static int crew_call(struct crew *c, const struct crowd_event *e, struct shot *s
                              (struct span){(const uint8_t *)bearer, len + 7},
                              (int64_t)p->scenario.timeout_us, (struct span){packed, n}, s,
                              &s->request);
+    if (r == 0) {
+        crew_tape_record(c, s, path, (struct span){packed, n});
+    }
     loop_touch(conn);
     return r;
 }
@@ -368,6 +383,13 @@ static int crew_loop(struct crew *c)
     return r ? r : crew_linger(c);
 }
 
+/* The n-th address of a population: spread over the networks of the loopback. */
+static uint32_t crew_source(const struct crowd_population *p, uint32_t number, uint64_t n)
+{
+    uint32_t at = p->addresses ? (uint32_t)(n % p->addresses) : 0;
+    return p->addresses ? 127u << 24 | (16u + number) << 16 | at % 256 << 8 | (1 + at / 256) : 0;
+}
+
 /* Each population's connections stand behind each other; every process has its part of them. */
 static int crew_connect(struct crew *c)
 {
@@ -381,13 +403,16 @@ static int crew_connect(struct crew *c)
         c->conns[i] = mine ? (uint32_t)mine : 1;
         count += c->conns[i];
     }
-    int r = loop_open_tls(&c->loop, c->plan->target, c->plan->keys, count, &crew_ops);
-    for (uint64_t i = 0; i < count && r == 0; i++) {
-        c->loop.conns[i].user = c;
-    }
+    int r = loop_init(&c->loop, count);
+    c->loop.keys = c->plan->keys;
     for (uint32_t i = 0; i < s->populations_count && r == 0; i++) {
-        for (uint32_t k = 0; k < c->conns[i]; k++) {
-            c->loop.conns[c->first_conn[i] + k].unread_us = (int64_t)s->populations[i].unread_us;
+        for (uint32_t k = 0; k < c->conns[i] && r == 0; k++) {
+            struct loop_conn *conn = &c->loop.conns[c->first_conn[i] + k];
+            conn->user = c;
+            conn->unread_us = (int64_t)s->populations[i].unread_us;
+            conn->source = crew_source(&s->populations[i], i,
+                                       (uint64_t)k * c->plan->processes + c->number);
+            r = loop_reopen(conn, c->plan->target, &crew_ops);
         }
     }
     if (r == LOOP_E_CONNECT) {
@@ -418,6 +443,9 @@ static void crew_record(const struct crew *c)
         c->result->parties[i].entered = t->entered;
         c->result->parties[i].holds = t->holds;
         c->result->parties[i].wasted = t->wasted;
+        c->result->parties[i].passed = t->passed;
+        c->result->parties[i].too_late = t->too_late;
+        c->result->parties[i].replayed = t->replayed;
     }
 }
 
@@ -433,6 +461,7 @@ static void crew_free(struct list *shots)
     while (!list_empty(shots)) {
         struct shot *s = CONTAINER_OF(shots->next, struct shot, link);
         list_remove(&s->link);
+        free(s->tape.bytes);
         free(s);
     }
 }
@@ -449,6 +478,7 @@ int crew_run(const struct plan *plan, uint32_t number, const volatile sig_atomic
     prng_init(&c.prng, plan->seed * 1000003 + number);
     result_init(ret_result);
     int r = crowd_new(&plan->scenario, plan->seed, number, plan->processes, &c.crowd);
+    crew_tapes_open(&c);
     r = r ? r : crew_connect(&c);
     r = r ? r : crew_loop(&c);
     loop_close(&c.loop); /* what is still open ends as unreachable */
@@ -458,6 +488,7 @@ int crew_run(const struct plan *plan, uint32_t number, const volatile sig_atomic
     }
     ret_result->cpu_us = crew_cpu_us();
     ret_result->wall_us = clock_mono_us() - began_us;
+    crew_tapes_close(&c);
     crew_free(&c.shots);
     crew_free(&c.spare);
     free(c.parked);

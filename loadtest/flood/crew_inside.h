@@ -11,6 +11,15 @@
 
 #define CREW_PACKED_MAX 2048 /* bytes of a request */
 
+/* What a client had carried out, as it was sent and answered; to be sent again byte for byte. */
+struct tape {
+    const char *path;
+    uint8_t *bytes;   /* owned; NULL: nothing is recorded */
+    uint16_t len;
+    uint8_t act;      /* enum crowd_act */
+    uint64_t answer;  /* hash of the message that answered it */
+};
+
 /* A request under way. */
 struct shot {
     struct list link;             /* on crew->shots, in the order of sending, or spare */
@@ -18,7 +27,9 @@ struct shot {
     struct crowd_event event;     /* latency counts from its time */
     int64_t sent_us;
     struct crowd_say say;         /* what it came to */
+    struct tape tape;             /* what was sent, of those who replay */
     bool is_heard;                /* its message was read */
+    bool is_carried_out;          /* the status behind it was 0, too */
     bool is_overdue;              /* cancelled by us: it took too long */
 };
 
@@ -34,6 +45,7 @@ struct crew {
     size_t away_count, away_size;
     struct crowd_event *parked; /* their connections are full; owned */
     size_t parked_count, parked_size;
+    struct tape *tapes;      /* by client / processes; owned; NULL: nobody replays */
     struct list shots;       /* under way; owned */
     struct list spare;       /* owned */
     size_t shots_count;
@@ -51,6 +63,17 @@ void crew_depart(struct crew *c, const struct crowd_event *e);
 bool crew_arrived(struct crew *c, struct crowd_event *ret_event);
 /* When the next gets there; INT64_MAX: nobody is on the way. */
 int64_t crew_arrives_us(const struct crew *c);
+/* crew_tape.c: room for recordings, where a population has use for them. */
+void crew_tapes_open(struct crew *c);
+void crew_tapes_close(struct crew *c);
+/* The request is recorded on its shot, and stays when it is carried out. */
+void crew_tape_record(struct crew *c, struct shot *s, const char *path, struct span packed);
+void crew_tape_keep(struct crew *c, struct shot *s);
+/* What is to be sent again: its path; NULL: nothing was recorded. */
+const char *crew_tape_play(struct crew *c, struct shot *s, uint8_t *out, size_t *ret_len);
+/* Its answer, or refusal: is it the first one? */
+void crew_tape_heard(struct crew *c, struct shot *s, struct span message);
+void crew_tape_refused(struct crew *c, const struct shot *s);
 /* crew_ask.c: the request packed; its path. */
 const char *crew_ask(struct crew *c, const struct crowd_event *e, uint8_t *out, size_t *ret_len);
 /* crew_hear.c: what an answer, or a refusal, says to the client. */

@@ -167,7 +167,8 @@ const struct verb flood_verbs[] = {
      "  wait_p95, wait_p99, wait_max, latency_p50, latency_p95, latency_p99, latency_max, sent,\n"
      "  answered, refused, timed_out, cancelled, unaccounted, garbled, oversold, double_booked,\n"
      "  double_won, extra_tickets, double_confirmed, order_wrong, shard_differs, lost, unheard,\n"
-     "  late_share, arrival_chi2, arrival_spearman, rtt_spearman, jain, gini, wasted_holds\n"
+     "  late_share, arrival_chi2, arrival_spearman, rtt_spearman, jain, gini, wasted_holds,\n"
+     "  taken_share, passed, too_late, replayed, replays_differ\n"
      "example:\n"
      "  fairslot flood --scenario loadtest/scenarios/munich-release.ini --issuer demo \\\n"
      "      --threshold 'bot_advantage<1.3' --html day.html\n",

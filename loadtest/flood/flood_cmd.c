@@ -29,6 +29,8 @@
 
 #define FLOOD_LEAD_US   2000000 /* from the release's announcement to its opening, at least */
 #define FLOOD_EXIT_MISSED 99
+#define FLOOD_ACCEPT_US UINT64_C(10000000) /* hastened, on a busy machine */
+#define FLOOD_TURN_US   UINT64_C(3000000)  /* ... of turns, which pass one after the other */
 #define FLOOD_SLOTS_MAX ((size_t)64 << 20) /* bytes of a file of slots */
 
 struct flood {
@@ -117,6 +119,15 @@ static int flood_factors(const struct verb *verb, struct flood *f)
     return 0;
 }
 
+/* Who is hastened has an offer or a turn for so long at least. */
+static void flood_patience(struct flood *f)
+{
+    uint64_t least = f->scenario.by_turn ? FLOOD_TURN_US : FLOOD_ACCEPT_US;
+    if (f->hasten && f->plan.accept_us < least) {
+        f->plan.accept_us = least;
+    }
+}
+
 static int flood_numbers(const struct verb *verb, struct flood *f)
 {
     long seed = 1, processes = 1, late_ms = 20;
@@ -135,6 +146,7 @@ static int flood_numbers(const struct verb *verb, struct flood *f)
     int r = flood_factors(verb, f);
     if (r == 0) {
         plan_init(&f->plan, &f->scenario, (uint64_t)seed);
+        flood_patience(f);
         f->plan.processes = (uint32_t)processes;
         f->plan.late_us = late_ms * 1000;
         f->plan.target = f->call.target;
@@ -179,6 +191,22 @@ static int flood_keys(struct flood *f)
     return 0;
 }
 
+/* Addresses of the crowd's own are this machine's; false: told. */
+static bool flood_addresses(const struct flood *f, const char *host)
+{
+    bool is_near = strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0;
+    for (uint32_t i = 0; i < f->scenario.populations_count && !is_near; i++) {
+        const struct crowd_population *p = &f->scenario.populations[i];
+        if (p->addresses) {
+            talk_error("[population %s] comes from addresses of this machine's loopback, and %s "
+                       "is not reached from there", p->name, f->call.target);
+            talk_next("name it as 127.0.0.1:PORT, or say `addresses = 0` in the scenario");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A flood goes to this machine only, unless somebody says that the other one is theirs. */
 static int flood_target(const struct verb *verb, struct flood *f)
 {
@@ -193,6 +221,9 @@ static int flood_target(const struct verb *verb, struct flood *f)
         talk_error("%s is not on this machine, and a flood is an attack on whoever did not ask "
                    "for it", f->call.target);
         talk_next("if it is yours and nobody else depends on it: --i-own-this-target");
+        return VERB_USAGE;
+    }
+    if (!flood_addresses(f, host)) {
         return VERB_USAGE;
     }
     f->plan.ca = f->call.ca;

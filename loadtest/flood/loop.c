@@ -43,7 +43,7 @@ static socklen_t loop_address(const char *host, int port, struct sockaddr_storag
                      &four->sin_addr) == 1 ? sizeof *four : 0;
 }
 
-static int loop_connect(const char *host, int port)
+static int loop_connect(const char *host, int port, uint32_t source)
 {
     struct sockaddr_storage address;
     socklen_t len = loop_address(host, port, &address);
@@ -56,8 +56,12 @@ static int loop_connect(const char *host, int port)
     }
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (struct sockaddr *)&address, len) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-        int r = -errno;
+    int r = channel_bind(fd, source);
+    if (r == 0 && (connect(fd, (struct sockaddr *)&address, len) < 0 ||
+                   fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
+        r = -errno;
+    }
+    if (r) {
         close(fd);
         return r;
     }
@@ -74,10 +78,11 @@ static int loop_dial(struct loop_conn *c, const char *target)
         return -EINVAL;
     }
     if (c->loop->keys == NULL) {
-        return loop_connect(host, port);
+        return loop_connect(host, port, c->source);
     }
     errno = 0;
-    int r = channel_open(host, port, c->loop->keys, &c->channel, text);
+    const struct channel_ends ends = {.host = host, .port = port, .source = c->source};
+    int r = channel_open_from(&ends, c->loop->keys, &c->channel, text);
     if (r) {
         int why = r < 0 ? -r : errno == EMFILE || errno == ENFILE ? errno : ECONNREFUSED;
         if (c->loop->failure == 0) {

@@ -18,6 +18,7 @@ struct loop_conn {
     size_t pending_len;
     struct channel *channel; /* over TLS; owned; NULL: plain */
     int fd;           /* -1: closed; the channel's over TLS */
+    uint32_t source;  /* IPv4 address of this machine that it comes from; 0: the system's choice */
     int64_t unread_us; /* what comes stays unread this long: a slow reader; 0: read at once */
     int64_t read_us;  /* when it is read, on the monotonic clock; 0: nothing waits */
     struct list pause; /* on the loop's, while something waits */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -20,6 +21,12 @@ void output_init(struct output *o, const char *path)
 int output_check(const char *path)
 {
     char folder[4096];
+    struct stat stat_of;
+    if (path && stat(path, &stat_of) == 0 && S_ISDIR(stat_of.st_mode)) {
+        talk_error("cannot write %s: it is a folder", path);
+        talk_next("name a file, as %s/day.json", path);
+        return VERB_USAGE;
+    }
     if (path == NULL || strcmp(path, "-") == 0 || access(path, W_OK) == 0) {
         return 0;
     }

@@ -10,7 +10,6 @@
 #include "base/check.h"
 
 #define PLAN_LATE_US   20000
-#define PLAN_ACCEPT_US UINT64_C(10000000) /* hastened, on a busy machine */
 
 const char *plan_mode_words(enum crowd_mode mode)
 {
@@ -23,10 +22,11 @@ void plan_init(struct plan *p, const struct crowd_scenario *scenario, uint64_t s
 {
     *p = (struct plan){.scenario = *scenario, .seed = seed, .processes = 1,
                        .late_us = PLAN_LATE_US};
-    p->accept_us = scenario->accept_us > PLAN_ACCEPT_US ? scenario->accept_us : PLAN_ACCEPT_US;
+    p->accept_us = scenario->accept_us;
     for (uint32_t i = 0; i < scenario->populations_count; i++) {
         const struct crowd_population *who = &scenario->populations[i];
-        p->is_full |= who->abandon_permille || who->drop_permille || who->cancel_permille;
+        p->is_full |= who->abandon_permille || who->drop_permille || who->cancel_permille ||
+                      who->absent_permille || who->replay_permille;
     }
     p->window_us = scenario_window_us(scenario);
     p->end_us = p->window_us + (int64_t)scenario->grace_us + (int64_t)scenario->run_us;

@@ -48,7 +48,7 @@ struct plan {
     int64_t opens_wall_us;     /* ... and on the wall clock */
     int64_t window_us;
     int64_t end_us;            /* nothing is sent after this */
-    uint64_t accept_us;        /* that winners are given: the scenario's, but 10 s at least */
+    uint64_t accept_us;        /* that winners are given: the scenario's; hastened, 10 s at least */
     int64_t late_us;           /* a request sent this long after its time was late */
     uint64_t seed;
     bool is_full;              /* goes on until the release closes, though all know */
@@ -65,6 +65,7 @@ struct plan {
 /* Of one population. */
 struct party_result {
     uint64_t arrived, entered, decided, holds, won, wasted;
+    uint64_t passed, too_late, replayed; /* as struct crowd_tally says */
     uint64_t sent, answered, refused, timed_out, cancelled;
     uint64_t unreachable;      /* of refused: the connection was lost or not made */
     struct hist wait;          /* first scheduled request -> decided */
@@ -84,6 +85,7 @@ struct result {
     struct plan_bucket timeline[PLAN_BUCKETS];
     uint64_t late;                        /* requests */
     uint64_t garbled;                     /* answers that could not be read */
+    uint64_t replays_differ;              /* answered otherwise than the first time */
     uint64_t garbage;                     /* connections that ended for bytes that are no HTTP/2 */
     uint64_t crowd_bytes;                 /* memory of the crowd */
     uint64_t statuses[17];                /* by gRPC status */

@@ -60,12 +60,15 @@ static void json_party(FILE *out, const struct report *r, uint32_t i, const char
     fprintf(out,
             ",\n%s     \"arrived\": %llu, \"entered\": %llu, \"decided\": %llu, \"holds\": %llu, "
             "\"requests\": {\"sent\": %llu, \"answered\": %llu, \"refused\": %llu, "
-            "\"timed_out\": %llu, \"cancelled\": %llu, \"unreachable\": %llu},\n%s     \"wait\": ",
+            "\"timed_out\": %llu, \"cancelled\": %llu, \"unreachable\": %llu, "
+            "\"replayed\": %llu},\n%s     \"passed\": %llu, \"too_late\": %llu, \"wait\": ",
             pad, (unsigned long long)p->arrived, (unsigned long long)p->entered,
             (unsigned long long)p->decided, (unsigned long long)p->holds,
             (unsigned long long)p->sent, (unsigned long long)p->answered,
             (unsigned long long)p->refused, (unsigned long long)p->timed_out,
-            (unsigned long long)p->cancelled, (unsigned long long)p->unreachable, pad);
+            (unsigned long long)p->cancelled, (unsigned long long)p->unreachable,
+            (unsigned long long)p->replayed, pad, (unsigned long long)p->passed,
+            (unsigned long long)p->too_late);
     json_hist(out, &p->wait);
     fputs(i + 1 < plan_whos(r->plan) ? "},\n" : "}\n", out);
 }
@@ -147,7 +150,7 @@ static void json_generator(FILE *out, const struct report *r, const char *pad)
     fprintf(out,
             "%s  \"requests\": {\"sent\": %llu, \"answered\": %llu, \"refused\": %llu, "
             "\"timed_out\": %llu, \"cancelled\": %llu, \"unaccounted\": %llu, \"garbled\": %llu, "
-            "\"garbage_connections\": %llu},\n"
+            "\"garbage_connections\": %llu, \"replays_differ\": %llu},\n"
             "%s  \"generator\": {\"late\": %llu, \"late_share\": %.6f, \"late_after_ms\": %.1f, "
             "\"cores\": %.3f, \"bytes_per_client\": %.1f, \"lost_target\": %s, "
             "\"stopped\": %s, \"lag\": ",
@@ -155,7 +158,8 @@ static void json_generator(FILE *out, const struct report *r, const char *pad)
             (unsigned long long)r->refused, (unsigned long long)r->timed_out,
             (unsigned long long)r->cancelled, (unsigned long long)r->unaccounted,
             (unsigned long long)r->result.garbled,
-            (unsigned long long)r->result.garbage, pad, (unsigned long long)r->result.late,
+            (unsigned long long)r->result.garbage,
+            (unsigned long long)r->result.replays_differ, pad, (unsigned long long)r->result.late,
             r->late_share, (double)r->plan->late_us / 1e3, r->generator_cores,
             json_bytes_per_client(r), r->result.is_lost ? "true" : "false",
             r->result.is_stopped ? "true" : "false");

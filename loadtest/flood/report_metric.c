@@ -12,6 +12,7 @@
 enum metric_kind {
     METRIC_SLOTS, METRIC_ADVANTAGE, METRIC_SLOT_SHARE, METRIC_WAIT, METRIC_LATENCY,
     METRIC_PARTY, METRIC_COUNT64, METRIC_AUDIT, METRIC_SHARDS, METRIC_DOUBLE, METRIC_FAIRNESS,
+    METRIC_TAKEN,
 };
 
 #define METRIC_OF_BOTS 1 /* `at` of what is of all attackers together */
@@ -56,6 +57,11 @@ const struct threshold_metric report_metrics[] = {
     {"wasted_holds", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
     {"late_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
     {"arrival_chi2", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
+    {"taken_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
+    {"passed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    {"too_late", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    {"replayed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    {"replays_differ", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
     {NULL, THRESHOLD_COUNT, THRESHOLD_OF_RUN},
 };
 
@@ -101,6 +107,11 @@ static const struct metric {
     {METRIC_PARTY, METRIC_IN_PARTY(wasted)},
     {METRIC_DOUBLE, METRIC_IN_REPORT(late_share)},
     {METRIC_FAIRNESS, METRIC_IN_REPORT(deciles_chi2)},
+    {METRIC_TAKEN, 0},
+    {METRIC_PARTY, METRIC_IN_PARTY(passed)},
+    {METRIC_PARTY, METRIC_IN_PARTY(too_late)},
+    {METRIC_PARTY, METRIC_IN_PARTY(replayed)},
+    {METRIC_COUNT64, METRIC_IN_REPORT(result.replays_differ)},
 };
 _Static_assert(ARRAY_COUNT(metric_from) + 1 == ARRAY_COUNT(report_metrics),
                "a metric has both a name and a place");
@@ -204,6 +215,9 @@ double report_metric(const void *user, size_t metric, int population)
         return r->audit.is_done && r->audit.shards_asked ? (double)metric_count64(r, m->at) : NAN;
     case METRIC_DOUBLE:
         return metric_double(r, m->at);
+    case METRIC_TAKEN: /* of the slots on offer, as the shard has them */
+        return r->audit.is_done && r->audit.slots
+                   ? (double)r->audit.taken / (double)r->audit.slots : NAN;
     case METRIC_FAIRNESS:
         return metric_slots(r) ? metric_double(r, m->at) : NAN;
     }

@@ -26,6 +26,9 @@ static void result_merge_party(struct party_result *to, const struct party_resul
     to->holds += from->holds;
     to->won += from->won;
     to->wasted += from->wasted;
+    to->passed += from->passed;
+    to->too_late += from->too_late;
+    to->replayed += from->replayed;
     to->sent += from->sent;
     to->answered += from->answered;
     to->refused += from->refused;
@@ -61,6 +64,7 @@ void result_merge(struct result *to, const struct result *from)
     to->late += from->late;
     to->garbled += from->garbled;
     to->garbage += from->garbage;
+    to->replays_differ += from->replays_differ;
     to->cpu_us += from->cpu_us;
     to->wall_us = from->wall_us > to->wall_us ? from->wall_us : to->wall_us;
     to->last_us = from->last_us > to->last_us ? from->last_us : to->last_us;

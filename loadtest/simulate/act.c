@@ -20,8 +20,11 @@ static struct command act_command(struct world *w, const struct crowd_event *e,
     const struct crowd_population *p = &w->scenario.populations[who->population];
     struct command c = {.kind = kind, .identity = world_identity(w, who->identity),
                         .assurance = (enum assurance)p->assurance, .pool = span_of("city")};
+#ifdef PLANT_ADDRESS_PLACE
+    c.identity = world_identity(w, e->client + WORLD_NOBODY / 2);
+#endif
     if (!command_is_read(kind)) {
-        uint64_t number = w->log_index + 1;
+        uint64_t number = e->is_replay ? w->tapes[e->client].request : w->log_index + 1;
         memcpy(c.request_id.bytes, &number, sizeof number);
         c.request_id.bytes[15] = 1;
         c.body_hash = number * 7919;
@@ -47,6 +50,13 @@ static struct crowd_say act_refusal(const struct verdict *v)
     return (struct crowd_say){answer, 0, (int64_t)retry * 1000};
 }
 
+static void act_keep(struct world *w, const struct crowd_event *e, uint64_t owner, uint64_t number)
+{
+    if (!e->is_replay) {
+        w->papers[e->client] = (struct world_paper){owner, number};
+    }
+}
+
 static struct crowd_say act_state(struct world *w, const struct crowd_event *e,
                                   const struct ticket_view *t)
 {
@@ -57,7 +67,7 @@ static struct crowd_say act_state(struct world *w, const struct crowd_event *e,
     case TICKET_TURN:
         return (struct crowd_say){.answer = CROWD_TURN};
     case TICKET_OFFERED:
-        w->papers[e->client] = (struct world_paper){t->hold_owner, t->hold_number};
+        act_keep(w, e, t->hold_owner, t->hold_number);
         return (struct crowd_say){.answer = CROWD_OFFERED};
     case TICKET_STANDBY:
         return (struct crowd_say){.answer = CROWD_STANDBY};
@@ -155,7 +165,7 @@ static int act_hold(struct world *w, const struct crowd_event *e, struct crowd_s
         return err_trace(r);
     }
     if (v.reason == REASON_OK) {
-        w->papers[e->client] = (struct world_paper){v.holds[0].owner, v.holds[0].number};
+        act_keep(w, e, v.holds[0].owner, v.holds[0].number);
     }
     *ret_say = v.reason == REASON_OK ? (struct crowd_say){.answer = CROWD_HELD} : act_refusal(&v);
     return 0;
@@ -168,8 +178,10 @@ static int act_change(struct world *w, const struct crowd_event *e, enum command
     struct command c = act_command(w, e, kind);
     uint32_t identity = crowd_client(w->crowd, e->client)->identity;
     struct verdict v;
-    c.owner = w->papers[e->client].owner;
-    c.number = w->papers[e->client].number;
+    const struct world_paper *paper = e->is_replay ? &w->tapes[e->client].paper
+                                                   : &w->papers[e->client];
+    c.owner = paper->owner;
+    c.number = paper->number;
     int r = world_apply(w, &c, &v);
     if (r) {
         return err_trace(r);
@@ -180,7 +192,7 @@ static int act_change(struct world *w, const struct crowd_event *e, enum command
     }
     *ret_say = (struct crowd_say){.answer = kind == COMMAND_CONFIRM_HOLD ? CROWD_CONFIRMED
                                                                          : CROWD_DONE};
-    if (kind != COMMAND_DROP_HOLD) {
+    if (kind != COMMAND_DROP_HOLD && !e->is_replay) {
         const struct reservation_view *mine = &v.reservations[0];
         uint32_t *owner = &w->slot_owners[act_slot_number(w, &mine->slots[0].key)];
         bool is_cancel = kind == COMMAND_CANCEL_RESERVATION;
@@ -190,7 +202,7 @@ static int act_change(struct world *w, const struct crowd_event *e, enum command
     return 0;
 }
 
-int act_carry_out(struct world *w, const struct crowd_event *e, struct crowd_say *ret_say)
+static int act_do(struct world *w, const struct crowd_event *e, struct crowd_say *ret_say)
 {
     switch ((enum crowd_act)e->act) {
     case CROWD_ACT_LIST:
@@ -214,4 +226,40 @@ int act_carry_out(struct world *w, const struct crowd_event *e, struct crowd_say
     }
     *ret_say = (struct crowd_say){.answer = CROWD_DONE};
     return 0;
+}
+
+static bool act_is_change(enum crowd_act act)
+{
+    return act == CROWD_ACT_TICKET || act >= CROWD_ACT_HOLD;
+}
+
+/* The same request once more: whatever became of it since, it has the same answer. */
+static int act_replay(struct world *w, const struct crowd_event *e, struct crowd_say *ret_say)
+{
+    const struct world_tape *tape = &w->tapes[e->client];
+    struct crowd_event again = *e;
+    CHECK(tape->request != 0);
+    again.act = tape->act;
+    again.slot = tape->slot;
+    int r = act_do(w, &again, ret_say);
+    w->replays_differ += r == 0 && ret_say->answer != (enum crowd_answer)tape->answer;
+    return err_trace(r);
+}
+
+int act_carry_out(struct world *w, const struct crowd_event *e, struct crowd_say *ret_say)
+{
+    if (e->is_replay) {
+        return err_trace(act_replay(w, e, ret_say));
+    }
+    struct world_paper paper = w->papers[e->client];
+    uint64_t request = w->log_index + 1;
+    int r = act_do(w, e, ret_say);
+    bool is_done = ret_say->answer == CROWD_WAITING || ret_say->answer == CROWD_HELD ||
+                   ret_say->answer == CROWD_CONFIRMED || ret_say->answer == CROWD_DONE;
+    if (r == 0 && w->tapes && act_is_change((enum crowd_act)e->act) && is_done) {
+        w->tapes[e->client] = (struct world_tape){.request = request, .slot = e->slot,
+                                                  .act = e->act, .paper = paper,
+                                                  .answer = (uint8_t)ret_say->answer};
+    }
+    return err_trace(r);
 }

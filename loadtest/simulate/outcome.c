@@ -81,6 +81,7 @@ static int outcome_audit(struct outcome_day *o, struct world *w)
     } while (c.page_token.len > 0);
     o->oversold += seen != w->scenario.slots;
     o->double_booked = w->double_booked;
+    o->replays_differ = w->replays_differ;
     return 0;
 }
 
@@ -162,6 +163,9 @@ int outcome_fill(struct outcome_day *o, struct world *w)
         o->sum.cancelled += t->cancelled;
         o->sum.holds += t->holds;
         o->sum.wasted += t->wasted;
+        o->sum.passed += t->passed;
+        o->sum.too_late += t->too_late;
+        o->sum.replayed += t->replayed;
     }
     o->unaccounted = o->sum.sent - o->sum.answered - o->sum.refused - o->sum.timed_out -
                      o->sum.cancelled;

@@ -18,7 +18,7 @@ struct outcome_day {
                                                * ms: days fit, which they do not in us */
     struct crowd_tally sum;
     uint64_t taken;            /* slots, in the ledger */
-    uint64_t oversold, double_booked, unaccounted;
+    uint64_t oversold, double_booked, unaccounted, replays_differ;
     uint64_t expired, commands, records, book_bytes, queued_max;
     double closed_form;        /* advantage of the attackers: all in time have the same chance */
     double possible_advantage; /* of attackers who get all that they can hold */

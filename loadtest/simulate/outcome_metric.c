@@ -12,7 +12,8 @@ enum outcome_number {
     NUMBER_BOT_SHARE, NUMBER_P50, NUMBER_P95, NUMBER_P99, NUMBER_MAX, NUMBER_SENT,
     NUMBER_ANSWERED, NUMBER_REFUSED, NUMBER_TIMED_OUT, NUMBER_CANCELLED, NUMBER_UNACCOUNTED,
     NUMBER_OVERSOLD, NUMBER_DOUBLE, NUMBER_CHI2, NUMBER_ARRIVAL, NUMBER_RTT, NUMBER_JAIN,
-    NUMBER_GINI, NUMBER_WASTED, NUMBER_COUNT,
+    NUMBER_GINI, NUMBER_WASTED, NUMBER_PASSED, NUMBER_TOO_LATE, NUMBER_REPLAYED, NUMBER_DIFFER,
+    NUMBER_TAKEN, NUMBER_COUNT,
 };
 
 const struct threshold_metric outcome_metrics[] = {
@@ -40,6 +41,11 @@ const struct threshold_metric outcome_metrics[] = {
     [NUMBER_JAIN] = {"jain", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
     [NUMBER_GINI] = {"gini", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
     [NUMBER_WASTED] = {"wasted_holds", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    [NUMBER_PASSED] = {"passed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    [NUMBER_TOO_LATE] = {"too_late", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    [NUMBER_REPLAYED] = {"replayed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
+    [NUMBER_DIFFER] = {"replays_differ", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
+    [NUMBER_TAKEN] = {"taken_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
     [NUMBER_COUNT] = {NULL, THRESHOLD_COUNT, THRESHOLD_OF_RUN},
 };
 
@@ -68,6 +74,12 @@ static double outcome_request(const struct crowd_tally *t, size_t number)
         return (double)t->timed_out;
     case NUMBER_CANCELLED:
         return (double)t->cancelled;
+    case NUMBER_PASSED:
+        return (double)t->passed;
+    case NUMBER_TOO_LATE:
+        return (double)t->too_late;
+    case NUMBER_REPLAYED:
+        return (double)t->replayed;
     default:
         return (double)t->wasted;
     }
@@ -100,6 +112,10 @@ static double outcome_number(const struct outcome_day *o, size_t number)
         return (double)o->oversold;
     case NUMBER_DOUBLE:
         return (double)o->double_booked;
+    case NUMBER_DIFFER:
+        return (double)o->replays_differ;
+    case NUMBER_TAKEN:
+        return (double)o->taken / (double)o->scenario.slots;
     default:
         break;
     }
@@ -124,7 +140,7 @@ double outcome_metric(const void *user, size_t number, int population)
     if (number <= NUMBER_MAX) {
         return outcome_wait(o, points[number - NUMBER_P50], population);
     }
-    if (number <= NUMBER_CANCELLED || number == NUMBER_WASTED) {
+    if (number <= NUMBER_CANCELLED || (number >= NUMBER_WASTED && number <= NUMBER_REPLAYED)) {
         return outcome_request(population < 0 ? &o->sum : &o->tallies[population], number);
     }
     return outcome_number(o, number);

@@ -57,6 +57,9 @@ void outcome_text(FILE *out, const struct outcome_day *o)
     fprintf(out, "  requests %" PRIu64 " = answered %" PRIu64 " + refused %" PRIu64
             " + timed out %" PRIu64 " + cancelled %" PRIu64 "\n", o->sum.sent, o->sum.answered,
             o->sum.refused, o->sum.timed_out, o->sum.cancelled);
+    fprintf(out, "  turns let pass %" PRIu64 ", confirmed too late %" PRIu64 ", sent again %" PRIu64
+            " and answered otherwise %" PRIu64 "\n", o->sum.passed, o->sum.too_late,
+            o->sum.replayed, o->replays_differ);
     fprintf(out, "  audit: %" PRIu64 " slots taken, oversold %" PRIu64 ", double booked %" PRIu64
             "\n", o->taken, o->oversold, o->double_booked);
 }
@@ -91,6 +94,8 @@ static void json_population(FILE *out, const struct outcome_day *o, uint32_t k)
     fprintf(out, ",\n     \"arrived\": %" PRIu64 ", \"entered\": %" PRIu64 ", \"decided\": %" PRIu64
             ", \"holds\": %" PRIu64 ", \"won\": %" PRIu64 ", \"wasted\": %" PRIu64 ", ", t->arrived,
             t->entered, t->decided, t->holds, t->won, t->wasted);
+    fprintf(out, "\"passed\": %" PRIu64 ", \"too_late\": %" PRIu64 ", \"replayed\": %" PRIu64
+            ", ", t->passed, t->too_late, t->replayed);
     fprintf(out, "\"wait\": {\"p50_s\": %.3f, \"p95_s\": %.3f, \"p99_s\": %.3f, \"max_s\": %.3f}, ",
             outcome_seconds(h, 50000), outcome_seconds(h, 95000), outcome_seconds(h, 99000),
             outcome_seconds(h, 100000));
@@ -148,8 +153,9 @@ void outcome_json(FILE *out, const struct outcome_day *o)
     fputs("  ],\n  ", out);
     json_requests(out, &o->sum);
     fprintf(out, ",\n  \"audit\": {\"taken\": %" PRIu64 ", \"oversold\": %" PRIu64
-            ", \"double_booked\": %" PRIu64 ", \"offers_expired\": %" PRIu64 "},\n", o->taken,
-            o->oversold, o->double_booked, o->expired);
+            ", \"double_booked\": %" PRIu64 ", \"offers_expired\": %" PRIu64
+            ", \"replays_differ\": %" PRIu64 "},\n",
+            o->taken, o->oversold, o->double_booked, o->expired, o->replays_differ);
     fprintf(out, "  \"cost\": {\"commands\": %" PRIu64 ", \"records\": %" PRIu64
             ", \"book_bytes\": %" PRIu64, o->commands, o->records, o->book_bytes);
     fprintf(out, ", \"queued_max\": %" PRIu64 ", \"bytes_per_client\": %.1f"

@@ -281,11 +281,12 @@ static int simulate_one(const struct crowd_scenario *s, uint64_t seed, struct ou
         fprintf(stderr, "error: seed %llu: %s\n", (unsigned long long)seed, strerror(-r));
         return VERB_FAILED;
     }
-    if (o->oversold || o->double_booked || o->unaccounted) {
+    if (o->oversold || o->double_booked || o->unaccounted || o->replays_differ) {
         fprintf(stderr, "error: seed %llu: the audit found %llu slots oversold, %llu double "
-                "booked, %llu requests unaccounted for\n", (unsigned long long)seed,
-                (unsigned long long)o->oversold, (unsigned long long)o->double_booked,
-                (unsigned long long)o->unaccounted);
+                "booked, %llu requests unaccounted for, %llu answered otherwise when sent again\n",
+                (unsigned long long)seed, (unsigned long long)o->oversold,
+                (unsigned long long)o->double_booked, (unsigned long long)o->unaccounted,
+                (unsigned long long)o->replays_differ);
         return VERB_FAILED;
     }
     return VERB_OK;
@@ -372,7 +373,7 @@ const struct verb simulate_verbs[] = {
      "metrics: slots, advantage, slot_share, bot_slots, bot_advantage, bot_slot_share, wait_p50,\n"
      "  wait_p95, wait_p99, wait_max, sent, answered, refused, timed_out, cancelled, unaccounted,\n"
      "  oversold, double_booked, arrival_chi2, arrival_spearman, rtt_spearman, jain, gini,\n"
-     "  wasted_holds\n"
+     "  wasted_holds, taken_share, passed, too_late, replayed, replays_differ\n"
      "exit: 0; 1 the run failed or the audit found something; 2 a wrong option, scenario or\n"
      "  threshold; 99 a threshold was missed\n"
      "example:\n"

@@ -154,6 +154,17 @@ static int world_release(struct world *w)
     return r ? err_trace(r) : err_trace(world_settle(w));
 }
 
+/* false: no memory. */
+static bool world_tapes(struct world *w)
+{
+    uint64_t replays = 0;
+    for (uint32_t i = 0; i < w->scenario.populations_count; i++) {
+        replays += w->scenario.populations[i].replay_permille;
+    }
+    w->tapes = replays ? calloc(w->scenario.clients_count, sizeof *w->tapes) : NULL;
+    return !replays || w->tapes;
+}
+
 static int world_stage(struct world *w)
 {
     w->now_us = -2 * DAY_US;
@@ -183,7 +194,7 @@ int world_init(struct world *w, const struct crowd_scenario *scenario, uint64_t 
     r = r ? r : crowd_new(scenario, seed, 0, 1, &w->crowd);
     w->papers = calloc(clients, sizeof *w->papers);
     w->slot_owners = malloc(scenario->slots * sizeof *w->slot_owners);
-    if (r == 0 && (w->papers == NULL || w->slot_owners == NULL)) {
+    if (r == 0 && (w->papers == NULL || w->slot_owners == NULL || !world_tapes(w))) {
         r = err_origin(-ENOMEM);
     }
     if (r == 0) {
@@ -204,6 +215,7 @@ void world_fini(struct world *w)
     }
     free(w->transit);
     free(w->papers);
+    free(w->tapes);
     free(w->slot_owners);
     crowd_free(w->crowd);
     if (w->ledger) {

@@ -23,6 +23,15 @@ struct world_paper {
     uint64_t owner, number;
 };
 
+/* What a client had carried out last, to be sent again (only where somebody replays). */
+struct world_tape {
+    uint64_t request; /* its number; 0: nothing is recorded */
+    uint32_t slot;
+    uint8_t act;      /* enum crowd_act */
+    uint8_t answer;   /* enum crowd_answer */
+    struct world_paper paper;
+};
+
 /* A request on its way or in the queue. */
 struct world_call {
     struct fairq_entry entry; /* first: the queue gives it back */
@@ -39,6 +48,8 @@ struct world {
     struct ledger *ledger;
     struct arena arena, due_arena;
     struct world_paper *papers;  /* by client */
+    struct world_tape *tapes;    /* by client; NULL: nobody replays */
+    uint64_t replays_differ;     /* answered otherwise than the first time: never */
     uint32_t *slot_owners;       /* by slot: identity, or WORLD_NOBODY */
     struct world_call **transit; /* a heap by arrival */
     size_t transit_count, transit_size;

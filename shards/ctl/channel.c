@@ -149,16 +149,28 @@ static bool channel_tls_wait(struct channel *c, int r, int64_t until_us)
            (want == SSL_ERROR_WANT_WRITE && channel_wait(c->fd, POLLOUT, until_us));
 }
 
-/* A connected, non-blocking socket, or -errno. */
-static int channel_dial(const struct addrinfo *address, int64_t until_us)
+int channel_bind(int fd, uint32_t source)
 {
-    int one = 1, error = 0;
-    socklen_t len = sizeof(error);
+    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(source)}};
+    int one = 1; /* the port is chosen by connect(), so that one address has 60,000 a target */
+    if (source == 0) {
+        return 0;
+    }
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+}
+
+/* A connected, non-blocking socket, or -errno. */
+static int channel_dial(const struct addrinfo *address, uint32_t source, int64_t until_us)
+{
+    int one = 1;
+    socklen_t len = sizeof(int);
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
     }
-    if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
+    int error = -channel_bind(fd, source);
+    if (error == 0 && connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
         error = errno;
         if (error == EINPROGRESS) {
             error = channel_wait(fd, POLLOUT, until_us) ? 0 : ETIMEDOUT;
@@ -236,26 +248,27 @@ static int channel_shake(struct channel *c, struct channel_keys *keys, const cha
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-static int channel_connect(const char *host, int port, int *ret_fd, char *ret_text)
+static int channel_connect(const struct channel_ends *ends, int *ret_fd, char *ret_text)
 {
     char service[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     int64_t until_us = clock_mono_us() + CHANNEL_CONNECT_US;
     int fd = -1;
-    snprintf(service, sizeof(service), "%d", port);
-    int r = getaddrinfo(host, service, &hints, &found);
+    snprintf(service, sizeof(service), "%d", ends->port);
+    int r = getaddrinfo(ends->host, service, &hints, &found);
     if (r != 0) {
-        snprintf(ret_text, CHANNEL_TEXT, "cannot find %.80s: %s", host, gai_strerror(r));
+        snprintf(ret_text, CHANNEL_TEXT, "cannot find %.80s: %s", ends->host,
+                 gai_strerror(r));
         return CHANNEL_E_REFUSED;
     }
     for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
-        fd = channel_dial(a, until_us);
+        fd = channel_dial(a, ends->source, until_us);
     }
     freeaddrinfo(found);
     if (fd < 0) {
-        snprintf(ret_text, CHANNEL_TEXT, "cannot connect to %.80s:%d: %s", host, port,
-                 strerror(-fd));
+        snprintf(ret_text, CHANNEL_TEXT, "cannot connect to %.80s:%d: %s", ends->host,
+                 ends->port, strerror(-fd));
         return CHANNEL_E_REFUSED;
     }
     *ret_fd = fd;
@@ -265,14 +278,21 @@ static int channel_connect(const char *host, int port, int *ret_fd, char *ret_te
 int channel_open(const char *host, int port, struct channel_keys *keys,
                  struct channel **ret_channel, char *ret_text)
 {
+    const struct channel_ends ends = {.host = host, .port = port};
+    return channel_open_from(&ends, keys, ret_channel, ret_text);
+}
+
+int channel_open_from(const struct channel_ends *ends, struct channel_keys *keys,
+                      struct channel **ret_channel, char *ret_text)
+{
     struct channel *c = calloc(1, sizeof(*c));
     if (!c) {
         return err_origin(-ENOMEM);
     }
     c->fd = -1;
-    int r = channel_connect(host, port, &c->fd, ret_text);
+    int r = channel_connect(ends, &c->fd, ret_text);
     if (r == 0 && keys) {
-        r = channel_shake(c, keys, host, port, ret_text);
+        r = channel_shake(c, keys, ends->host, ends->port, ret_text);
     }
     if (r) {
         channel_close(c);

@@ -19,6 +19,13 @@ struct channel_files {
     const char *key;         /* PEM: of the certificate */
 };
 
+/* Borrowed during channel_open_from() only. */
+struct channel_ends {
+    const char *host;
+    int port;
+    uint32_t source; /* IPv4 address of this machine (host order); 0: the system chooses */
+};
+
 enum { CHANNEL_E_FILES = 1, CHANNEL_E_REFUSED = 2 };
 
 /* 0; CHANNEL_E_FILES with `ret_text` (CHANNEL_TEXT bytes); or < 0. */
@@ -30,6 +37,11 @@ void channel_keys_free(struct channel_keys *keys);
 /* keys NULL: plain TCP.  0; CHANNEL_E_REFUSED with `ret_text`; or < 0. */
 int channel_open(const char *host, int port, struct channel_keys *keys,
                  struct channel **ret_channel, char *ret_text);
+/* The same, to a server and from an address. */
+int channel_open_from(const struct channel_ends *ends, struct channel_keys *keys,
+                      struct channel **ret_channel, char *ret_text);
+/* A socket's own address, as above, before it connects.  0 or -errno. */
+int channel_bind(int fd, uint32_t source);
 /* Says good-bye.  Takes NULL. */
 void channel_close(struct channel *c);
 /* All of it; false: the connection is lost, or the time is over. */

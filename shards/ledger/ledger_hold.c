@@ -362,6 +362,12 @@ int ledger_hold_change(struct ledger_step *s)
         return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
     }
 #endif
+#ifdef PLANT_LATE_YES /* the same */
+    if (r == REASON_OK && item->state == ITEM_EXPIRED && s->c->kind == COMMAND_CONFIRM_HOLD) {
+        r = ledger_account_answer_reservation(s, item, scene.at.position);
+        return r ? err_trace(r) : err_trace(ledger_scene_close(s, &scene, &o, item));
+    }
+#endif
     if (r == REASON_OK) {
         r = ledger_hold_check(s, item);
     }

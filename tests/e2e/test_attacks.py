@@ -257,6 +257,13 @@ def test_a9():
     assert CITY.operator.slots(free)[0].state == Slot.STATE_RETURNED, 'the same for every way'
     for who in ways.values():
         assert refused(8, 'COOL_DOWN', who.hold, slots[2]).retry_s > 3000
+    warm = CITY.operator.make_pool('a9-control', hold_ttl_s=1).name  # control: no cool-down
+    other = CITY.operator.make_slots(warm, 2)
+    who = DOORS.at(0, 'a9-warm')
+    lapsed = who.hold(other[0])
+    eventually(lambda: who.GetHold(api.GetHoldRequest(name=lapsed.name)).state ==
+               resources.Hold.STATE_EXPIRED)
+    who.hold(other[1])
     pool, _ = CITY.pool('a9-drawn', 1)
     release = CITY.release(pool, accept_s=1)
     people = [DOORS.at(i % 2, f'a9-{i}') for i in range(2)]

@@ -23,7 +23,7 @@ DAY = f'''[scenario]
 slots = 20
 window = {1 * SLOW} s
 grace = 200 ms
-accept = 8 s
+accept = 10 s
 run = {3 * SLOW} s
 assurance = substantial
 [population people]

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Goal: every scenario that comes along runs on real sockets, small and hastened: each population
-speaks, every request ends in one way, and the shard has what the clients were told.
+speaks, every request ends in one way, the shard has what the clients were told, and the
+thresholds that the scenario's head names are met (that they can be missed: test_flood_planted.py).
 """
 import concurrent.futures
 import glob
@@ -15,13 +16,8 @@ import tap
 from flood_kit import accounted, path
 
 SERVER = house.Server()
-FOLDER = os.path.join(house.ROOT, 'loadtest', 'scenarios')
+FOLDER = flood_kit.SCENARIOS
 SIDE_BY_SIDE = 3
-# How much smaller, and how much faster: a day of draws is four seconds, half an hour in which
-# slots come back is seven.
-SMALL = {'national-day': (0.001, 0.00005), 'quiet-day': (0.1, 0.02),
-         'cancel-and-rebook': (0.03, 0.004), 'hoarders': (0.03, 0.004),
-         'mass-cancel': (0.03, 0.003)}
 WRONG = ('oversold', 'double_booked', 'double_won', 'lost', 'unheard', 'extra_tickets',
          'double_confirmed', 'order_wrong')
 
@@ -36,21 +32,22 @@ def after():
 
 
 def run(name):
-    scale, hasten = SMALL.get(name, (0.03, 0.02))
+    thresholds, small = flood_kit.shipped(name)
     out = path(name + '.json')
     done = subprocess.run(
         [house.BINARY, 'flood', '--scenario', os.path.join(FOLDER, name + '.ini'), '--target',
-         SERVER.target, '--issuer', SERVER.data, '--late', '10000', '--scale', str(scale),
-         '--hasten', str(hasten * flood_kit.SLOW), '--json', out], capture_output=True, text=True,
+         SERVER.target, '--issuer', SERVER.data, '--late', '10000', *small,
+         *flood_kit.asked(thresholds), '--json', out], capture_output=True, text=True,
         timeout=300, check=False)
-    assert done.returncode == 0, (name, done.returncode, done.stderr[-1500:])
+    assert done.returncode == 0, (name, done.returncode, done.stdout[-1500:],
+                                  done.stderr[-1500:])
     with open(out, encoding='utf-8') as file:
         return json.load(file)
 
 
 def test_all_that_come_along():
     names = sorted(os.path.basename(f)[:-4] for f in glob.glob(os.path.join(FOLDER, '*.ini')))
-    assert len(names) >= 15, names
+    assert len(names) >= 20, names
     with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         reports = dict(zip(names, pool.map(run, names)))
     for name, report in reports.items():

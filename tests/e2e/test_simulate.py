@@ -101,7 +101,8 @@ def check_turns():
         f.flush()
         r = simulate('--scenario', f.name, '--seed', '7', '--json')
     turns = json.loads(r.stdout) if r.returncode == 0 else {'failed': r.stderr}
-    ok(turns.get('audit') == {'taken': 300, 'oversold': 0, 'double_booked': 0, 'offers_expired': 0}
+    ok(turns.get('audit') == {'taken': 300, 'oversold': 0, 'double_booked': 0, 'offers_expired': 0,
+                               'replays_differ': 0}
        and turns['requests']['unaccounted'] == 0, 'by turns: every slot is given', turns)
     low, high = turns.get('fair_range', (1, 0))
     ok(low <= turns.get('bot_slots', -1) <= high and turns['fairness']['arrival_chi2'] < 28,

@@ -334,6 +334,49 @@ static void test_a_turn(void)
     crowd_free(c);
 }
 
+static void test_a_ghost_lets_its_turn_pass(void)
+{
+    struct crowd *c = one("ghosts", "");
+    struct crowd_event e = ask(c);
+    say(c, &e, CROWD_WAITING);
+    e = ask(c);
+    EQ(e.act, CROWD_ACT_POLL);
+    say(c, &e, CROWD_TURN);
+    EQ(ask(c).act, CROWD_ACT_COUNT);
+    EQ(crowd_tally(c, 0)->passed, 1);
+    EQ(crowd_client(c, 0)->state, CROWD_LOST);
+    EQ(crowd_open_count(c), 0);
+    crowd_free(c);
+}
+
+/* What was carried out comes again once, and its answer changes nothing, whatever it is. */
+static void test_what_was_carried_out_is_sent_again(void)
+{
+    for (int a = 0; a < CROWD_ANSWER_COUNT; a++) {
+        struct crowd *c = one("replayers", "retry = 1 s");
+        struct crowd_event e = ask(c);
+        say(c, &e, CROWD_REFUSED);
+        e = ask(c);
+        EQ(e.act, CROWD_ACT_TICKET);
+        EQ(e.is_replay, 0); /* what was refused is asked again, not replayed */
+        say(c, &e, CROWD_WAITING);
+        int64_t told = e.at_us + 10000;
+        EQ(crowd_open_count(c), 2); /* the client, and what is to be sent again */
+        e = ask(c);
+        EQ(e.is_replay, 1);
+        EQ(e.act, CROWD_ACT_TICKET);
+        OK(e.at_us >= told + 500000 && e.at_us <= told + 1500000);
+        say(c, &e, (enum crowd_answer)a);
+        EQ(crowd_client(c, 0)->state, CROWD_ENTERED);
+        EQ(crowd_tally(c, 0)->replayed, 1);
+        EQ(crowd_open_count(c), 1);
+        e = ask(c);
+        EQ(e.act, CROWD_ACT_POLL);
+        EQ(e.is_replay, 0);
+        crowd_free(c);
+    }
+}
+
 /* A bot that asks by its clock has two requests under way: HOLD and HOLD. */
 static struct crowd *two_holds(struct crowd_event *ret_first, struct crowd_event *ret_second)
 {
@@ -410,6 +453,7 @@ static void test_a_hold_that_expired_is_lost(void)
     struct crowd_event confirm = ask_confirm(c);
     say(c, &confirm, CROWD_OVER);
     EQ(crowd_client(c, 0)->state, CROWD_LOST);
+    EQ(crowd_tally(c, 0)->too_late, 1);
     crowd_free(c);
 }
 
@@ -427,6 +471,8 @@ int main(void)
     TAP_RUN(test_a_hoarder_sits_on_it);
     TAP_RUN(test_a_seller_comes_back);
     TAP_RUN(test_a_turn);
+    TAP_RUN(test_a_ghost_lets_its_turn_pass);
+    TAP_RUN(test_what_was_carried_out_is_sent_again);
     TAP_RUN(test_a_late_no_loses_no_hold);
     TAP_RUN(test_a_late_yes_is_taken);
     TAP_RUN(test_a_hold_that_expired_is_lost);

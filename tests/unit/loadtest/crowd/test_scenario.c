@@ -84,7 +84,8 @@ static void test_mistakes(void)
     wrong("[scenario]\nslots = 3\n", "nobody would come");
     wrong("[scenario]\nslots = 3\nslots = 4\n" PEOPLE, "f.ini:3: slots stands here a second time");
     wrong(PEOPLE "[population t]\nkind = token-thieves\n", "f.ini:3: [population t] needs victims");
-    wrong(PEOPLE "[population t]\nkind = token-thieves\nvictims = peple\n", "no population above");
+    wrong(PEOPLE "[population t]\nkind = token-thieves\nvictims = peple\n",
+          "f.ini:5: victims = peple: no population above");
     wrong(PEOPLE "identities = 2\n[population t]\nkind = token-thieves\nvictims = p\n"
           "identities = 3\n", "more stolen tokens than its victims have");
     wrong(PEOPLE "identities = 20000000\ndevices = 2\n", "more than 20000000 clients");
@@ -121,7 +122,8 @@ static void test_shipped(void)
     static const char *const names[] = {
         "munich-release", "firm-with-clients", "sybil-ring", "hoarders", "cancel-and-rebook",
         "national-day", "quiet-day", "fast-bots", "many-connections", "retry-storm",
-        "stolen-tokens", "scanners", "slow-readers", "mass-cancel", "cohort-late"};
+        "stolen-tokens", "scanners", "slow-readers", "mass-cancel", "cohort-late",
+        "double-click", "many-addresses", "replays", "last-second", "ghosts"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[300];
         struct crowd_scenario s;
@@ -141,7 +143,8 @@ static void test_every_key_is_documented(void)
         "mode", "assurance", "slots", "window", "draw_window", "grace", "cohort", "accept", "run",
         "wishes", "timeout", "capacity", "kind", "attack", "identities", "devices", "connections",
         "reaction", "sigma", "spread", "early", "interval", "rate", "think", "tries", "retry",
-        "rtt", "reload", "change", "abandon", "drop", "cancel", "cancel_after", "unread", "scan"};
+        "rtt", "reload", "change", "abandon", "drop", "cancel", "cancel_after", "unread", "scan",
+        "addresses", "replay", "absent"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char cell[60];
         snprintf(cell, sizeof cell, "| `%s` |", keys[i]);

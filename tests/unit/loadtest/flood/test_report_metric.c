@@ -26,6 +26,8 @@ static void begin(void)
     report.shares[1] = report.bots;
     report.audit.is_done = true;
     report.audit.shards_asked = 1;
+    report.audit.slots = 20;
+    report.audit.taken = 15;
     for (uint32_t i = 0; i < 2; i++) {
         hist_record(&report.result.parties[i].wait, 1500000 * (i + 1));
         report.result.parties[i].refused = 10 + i;
@@ -70,6 +72,7 @@ static void test_an_audit_that_was_not_made_shows_nothing(void)
         "oversold", "double_booked", "double_won", "lost", "extra_tickets", "double_confirmed",
         "order_wrong", "shard_differs", "unheard"};
     begin();
+    OK(of("taken_share", -1) == 0.75);
     for (size_t i = 0; i < ARRAY_COUNT(audits); i++) {
         OK(of(audits[i], -1) == 0);
     }
@@ -77,6 +80,7 @@ static void test_an_audit_that_was_not_made_shows_nothing(void)
     for (size_t i = 0; i < ARRAY_COUNT(audits); i++) {
         OK(isnan(of(audits[i], -1)));
     }
+    OK(isnan(of("taken_share", -1)));
     report.audit = (struct audit){.is_done = true};
     OK(isnan(of("shard_differs", -1)));
 }
