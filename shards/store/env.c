@@ -39,6 +39,7 @@
 #define META_AT_MAGIC      16
 #define META_AT_VERSION    20
 #define META_AT_PAGE_BYTES 40 /* md_pad of the free list's tree */
+#define META_AT_LAST       136 /* number of the last page that was given out */
 #define META_AT_TXN        144
 #define META_BYTES         152
 
@@ -74,6 +75,7 @@ struct meta_page {
     uint32_t magic;
     uint32_t version;
     uint32_t page_bytes;
+    uint64_t last;
     uint64_t txn;
 };
 
@@ -94,6 +96,7 @@ static int meta_read(int fd, uint64_t offset, struct meta_page *ret_meta)
     memcpy(&ret_meta->magic, head + META_AT_MAGIC, sizeof ret_meta->magic);
     memcpy(&ret_meta->version, head + META_AT_VERSION, sizeof ret_meta->version);
     memcpy(&ret_meta->page_bytes, head + META_AT_PAGE_BYTES, sizeof ret_meta->page_bytes);
+    memcpy(&ret_meta->last, head + META_AT_LAST, sizeof ret_meta->last);
     memcpy(&ret_meta->txn, head + META_AT_TXN, sizeof ret_meta->txn);
     return 0;
 }
@@ -101,10 +104,9 @@ static int meta_read(int fd, uint64_t offset, struct meta_page *ret_meta)
 /* A spoiled transaction number would quietly open the commit before the last one.  Commit n goes to
  * page n % 2, so the two numbers are neighbours, each on its page; a power loss leaves the old
  * page or the new one, for the part that matters fits a sector. */
-static int check_metas(const char *path)
+static int check_metas(const char *path, struct meta_page metas[2])
 {
     char file[FOLDER_PATH_MAX];
-    struct meta_page metas[2];
     int r = folder_join(file, path, "/data.mdb");
     if (r < 0) {
         return err_trace(r);
@@ -160,9 +162,41 @@ static int open_any(const char *path, size_t map_bytes, MDB_env **ret_env)
     return 0;
 }
 
+/* A file that was cut short has no pages where the trees point, and to look there through the map
+ * ends the process (SIGBUS) without a word.  With zeros in their place LMDB and the records' sums
+ * find the damage as any other.  Not damage by itself: pages that a transaction took at the end and
+ * gave back at once are counted and never written. */
+static int fill_up(const char *path, size_t map_bytes)
+{
+    char file[FOLDER_PATH_MAX];
+    struct meta_page metas[2] = {{0}};
+    struct stat st;
+    int r = check_metas(path, metas);
+    r = r ? r : folder_join(file, path, "/data.mdb");
+    if (r || metas[0].page_bytes == 0) {
+        return err_trace(r); /* damaged, or a new one */
+    }
+    uint64_t pages = (metas[0].last > metas[1].last ? metas[0].last : metas[1].last) + 1;
+    if (pages == 0 || pages > SIZE_MAX / 2 / metas[0].page_bytes) {
+        return ENV_E_DAMAGED;
+    }
+    off_t len = (off_t)(pages * metas[0].page_bytes);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return err_origin(-errno);
+    }
+    r = fstat(fd, &st) ? err_origin(-errno) : 0;
+    if (r == 0 && st.st_size < len) {
+        r = (uint64_t)(len - st.st_size) > map_bytes ? ENV_E_DAMAGED
+            : ftruncate(fd, len)                     ? err_origin(-errno) : 0;
+    }
+    close(fd);
+    return r;
+}
+
 int env_open(const char *path, size_t map_bytes, MDB_env **ret_env)
 {
-    int r = check_metas(path);
+    int r = fill_up(path, map_bytes);
     return r ? err_trace(r) : err_trace(open_any(path, map_bytes, ret_env));
 }
 
@@ -325,7 +359,8 @@ int env_scrub(MDB_env *env, MDB_txn *txn)
     /* A commit may write one of them just now: only what stays wrong is. */
     for (int i = 0; i < SCRUB_TRIES && r == ENV_E_DAMAGED; i++) {
         usleep(i ? SCRUB_PAUSE_US : 0);
-        r = check_metas(path);
+        struct meta_page metas[2];
+        r = check_metas(path, metas);
     }
     return r ? err_trace(r) : err_trace(scrub_free(env, txn));
 }
