@@ -72,7 +72,7 @@ static unsigned codec_command_needs(enum command_kind kind)
     case COMMAND_RAISE:
     case COMMAND_STEP_RELEASE:
     case COMMAND_END_RELEASE:
-    case COMMAND_COIN:
+    case COMMAND_COIN: case COMMAND_ERASE_STEP:
     case COMMAND_GET_CLUSTER:
         return NEEDS_NOTHING;
     case COMMAND_ADD_NODE: case COMMAND_REMOVE_NODE: case COMMAND_GET_OPERATION:

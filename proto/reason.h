@@ -89,7 +89,8 @@
     X(NODE_NOT_READY, 9, 0, "the node has no vote, is not heard, lags, or leads already")         \
     X(VOTER_NEEDED, 9, 0, "too few voters would be left: add another node first")                 \
     X(CHANGE_RUNNING, 14, 500, "another change of members or leader is under way: try again")     \
-    X(CHANGE_REFUSED, 9, 0, "a shard that is alone has no peers: start it with --id and --peer")
+    X(CHANGE_REFUSED, 9, 0, "a shard that is alone has no peers: start it with --id and --peer")  \
+    X(ERASURES_FULL, 8, 1000, "as many identities as allowed are being erased")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

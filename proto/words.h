@@ -43,6 +43,7 @@ enum command_kind {
     COMMAND_COIN = 37,               /* random (COIN_RANDOM bytes); by the shard itself */
     COMMAND_ERASE = 38,              /* note (identity, 32 hex digits), request_id; operator */
     COMMAND_MARK_NODE = 39,          /* number (node), version (enum node_mark); operator */
+    COMMAND_ERASE_STEP = 40,         /* identity (whose); by the shard itself */
     COMMAND_LIST_POOLS = 100,        /* page_size, page_token */
     COMMAND_GET_POOL = 101,          /* pool */
     COMMAND_LIST_SLOTS = 102,        /* pool, from_us, to_us, free_only, page_size, page_token */
@@ -102,7 +103,7 @@ static inline bool command_is_own(enum command_kind kind)
 {
     return kind == COMMAND_EXPIRE_HOLD || kind == COMMAND_SWEEP || kind == COMMAND_RESTOCK_STEP ||
            kind == COMMAND_LAPSE || kind == COMMAND_RAISE || kind == COMMAND_STEP_RELEASE ||
-           kind == COMMAND_END_RELEASE || kind == COMMAND_COIN;
+           kind == COMMAND_END_RELEASE || kind == COMMAND_COIN || kind == COMMAND_ERASE_STEP;
 }
 
 enum role {

@@ -47,6 +47,7 @@
 #define COINS_MAX        64    /* pools of a shard whose slots return by the coin */
 #define COIN_RANDOM      32    /* bytes of one throw */
 #define RESTOCKS_MAX     16    /* pools of a shard being restocked at once, one step a round each */
+#define ERASURES_MAX     16    /* identities of a shard being erased at once */
 
 /* -- one release ------------------------------------------------------------------------------- */
 #define RELEASE_ID_MAX       63      /* bytes, as a pool's */

@@ -22,6 +22,7 @@
 #include "ledger/ledger_event.h"
 
 #define RESTOCK_STEPS 4 /* in one round: each changes up to 256 slots */
+#define ERASE_STEPS   2 /* in one round: each costs up to 256 records */
 
 /* -- the book ---------------------------------------------------------------------------------- */
 
@@ -160,8 +161,8 @@ static int ledger_raise(struct ledger_step *s)
 
 bool ledger_knows(const struct ledger *l, const struct command *c)
 {
-    if (c->kind == COMMAND_MARK_NODE) {
-        return l->version >= 4;
+    if (c->kind == COMMAND_MARK_NODE || c->kind == COMMAND_ERASE_STEP) {
+        return l->version >= (c->kind == COMMAND_MARK_NODE ? 4 : 5);
     }
     if (l->version >= 3 || command_is_read(c->kind) || c->kind == COMMAND_RAISE) {
         return true;
@@ -262,6 +263,9 @@ int ledger_new(const struct book *book, struct ledger **ret_ledger)
     if (r == 0) {
         r = err_trace(ledger_open_load(l));
     }
+    if (r == 0) {
+        r = err_trace(ledger_erase_load(l));
+    }
     if (r) {
         ledger_free(l);
         return r;
@@ -296,6 +300,8 @@ static int ledger_dispatch_release(struct ledger_step *s)
         return err_trace(ledger_release_step(s));
     case COMMAND_ERASE:
         return err_trace(ledger_erase(s));
+    case COMMAND_ERASE_STEP:
+        return err_trace(ledger_erase_step(s));
     case COMMAND_COIN:
         return err_trace(ledger_coin(s));
     case COMMAND_END_RELEASE:
@@ -404,9 +410,12 @@ int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_i
     if (l->is_new && !command_is_read(command->kind)) {
         r = ledger_write_version(l, LEDGER_VERSION_FIRST);
     }
-    if (r == 0) {
-        r = ledger_knows(l, command) ? ledger_dispatch(&s)
-                                     : ledger_refuse(&s, REASON_METHOD_PLANNED);
+    if (r == 0 && !ledger_knows(l, command)) {
+        ledger_refuse(&s, REASON_METHOD_PLANNED);
+    } else if (r == 0 && ledger_erase_bars(l, command)) {
+        ledger_refuse(&s, REASON_ERASE_RUNNING);
+    } else if (r == 0) {
+        r = ledger_dispatch(&s);
     }
     if (r == 0) {
         *ret_verdict = v;
@@ -457,7 +466,7 @@ static bool ledger_wants_raise(const struct ledger *l)
 
 int64_t ledger_next_expiry_us(const struct ledger *l)
 {
-    if (ledger_wants_raise(l) || l->restocks_count > 0) {
+    if (ledger_wants_raise(l) || l->restocks_count > 0 || l->erasures_count > 0) {
         return 0;
     }
     int64_t expiry_us = l->expiry.count ? l->expiry.entries[0].expire_us : INT64_MAX;
@@ -467,7 +476,7 @@ int64_t ledger_next_expiry_us(const struct ledger *l)
     return step_us < expiry_us ? step_us : expiry_us;
 }
 
-/* Newer rules, and a step of the first few restocks. */
+/* Newer rules, and a step of the first few restocks and erasures. */
 static size_t ledger_due_works(const struct ledger *l, struct arena *arena, struct command *out,
                                size_t max)
 {
@@ -481,6 +490,10 @@ static size_t ledger_due_works(const struct ledger *l, struct arena *arena, stru
             break;
         }
         out[made++] = (struct command){.kind = COMMAND_RESTOCK_STEP, .pool = pool};
+    }
+    for (size_t i = 0; i < l->erasures_count && i < ERASE_STEPS && made < max; i++) {
+        out[made++] = (struct command){.kind = COMMAND_ERASE_STEP,
+                                       .identity = l->erasures[i].identity};
     }
     return made;
 }

@@ -19,9 +19,10 @@
  * changing a pool and its newer limits.
  * 3: ends of releases (their keys burned, their records gone), erasure of an identity, the ways in
  * which slots return, events.
- * 4: cordoned nodes. */
+ * 4: cordoned nodes.
+ * 5: erasure by steps. */
 #ifndef LEDGER_VERSION /* tests/e2e/test_replicas_planted.py makes a program of before */
-#define LEDGER_VERSION 4
+#define LEDGER_VERSION 5
 #endif
 /* Of a new state.  Never changes: what an entry does must not hang on the program that applies it,
  * and the first entries of a log may be applied by a newer one than wrote them. */
@@ -43,9 +44,9 @@ void ledger_free(struct ledger *l);
  * Arena: about 1 KiB a mutation, up to 300 KiB a list of PAGE_SIZE_MAX; a full one is the end of
  * memory (-ENOMEM), so whoever applies gives each list room of its own.
  * A client's verdict is remembered with its request id for 24 h of log time, except POOL_UNKNOWN,
- * ROLE_MISSING, RATE_LIMITED, COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL, and what
- * validate_only says.  Who may say the shard's own kinds is checked before the log
- * (codec_batch_unpack() lets no gateway). */
+ * ROLE_MISSING, RATE_LIMITED, COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL,
+ * ERASE_RUNNING, ERASURES_FULL, and what validate_only says.  Who may say the shard's own kinds is
+ * checked before the log (codec_batch_unpack() lets no gateway). */
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
                  int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
 
@@ -70,8 +71,8 @@ bool ledger_knows(const struct ledger *l, const struct command *c);
 /* The instant at which ledger_due() has something to say; INT64_MAX for none. */
 int64_t ledger_next_expiry_us(const struct ledger *l);
 /* Up to `max` commands of the shard itself that are due at log_time_us, without changing anything:
- * the leader proposes them.  First what the state waits for (newer rules, restocks), then expiries
- * and lapses, oldest first.  Spans borrow from `arena`.  Returns the count. */
+ * the leader proposes them.  First what the state waits for (newer rules, restocks, erasures), then
+ * expiries and lapses, oldest first.  Spans borrow from `arena`.  Returns the count. */
 size_t ledger_due(const struct ledger *l, int64_t log_time_us, struct arena *arena,
                   struct command *out, size_t max);
 

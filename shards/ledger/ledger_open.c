@@ -348,32 +348,45 @@ static int ledger_open_load_one(struct ledger *l, struct span value)
     return err_trace(r);
 }
 
-int ledger_open_load(struct ledger *l)
+int ledger_open_next(struct ledger *l, uint64_t *space, struct span *ret_value)
 {
-    struct ledger_key from = ledger_release_key(LEDGER_SPACE_RELEASES, 'L');
-    struct span key, value;
+    uint64_t from = *space + 1;
     for (;;) {
+        struct ledger_key first = ledger_release_key(from, 'L');
         struct ledger_key_parts parts;
-        int r = ledger_next(l, ledger_key_span(&from), false, &key, &value);
+        struct span key, value;
+        int r = ledger_next(l, ledger_key_span(&first), false, &key, &value);
         if (r) {
-            return r == LEDGER_NONE ? 0 : err_trace(r);
+            return r == LEDGER_NONE ? r : err_trace(r);
         }
         if (!ledger_key_parse(key, &parts)) {
             return err_origin(-EBADMSG);
         }
         if (parts.at.space >= LEDGER_SPACE_POOLS) {
+            return LEDGER_NONE;
+        }
+        if (parts.at.position == 0 && parts.tag == 'L') {
+            *space = parts.at.space; /* everything else in this space is its own */
+            *ret_value = value;
             return 0;
         }
-        uint64_t space = parts.at.space;
-        if (parts.at.position == 0 && parts.tag == 'L') {
-            r = ledger_open_load_one(l, value);
-            space++; /* everything else in this space is its own */
-        } else if (parts.at.position != 0 || parts.tag > 'L') {
+        if (parts.at.position != 0 || parts.tag > 'L') {
             return err_origin(-EBADMSG); /* records without their release */
         }
+        from = parts.at.space;
+    }
+}
+
+int ledger_open_load(struct ledger *l)
+{
+    uint64_t space = LEDGER_SPACE_RELEASES - 1;
+    struct span value;
+    int r;
+    while ((r = ledger_open_next(l, &space, &value)) == 0) {
+        r = ledger_open_load_one(l, value);
         if (r) {
             return err_trace(r);
         }
-        from = ledger_release_key(space, 'L');
     }
+    return r == LEDGER_NONE ? 0 : err_trace(r);
 }

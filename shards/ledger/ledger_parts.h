@@ -7,6 +7,7 @@
  *   00  the state's own     (0, 0)                   'M'                     rules' version
  *                           (0, 0)                   'W'                     the sweep's cursor
  *                           (0, 0)                   'N'                     cordoned nodes
+ *                           (0, 0)                   'Z' identity            its erasure under way
  *                           (0, name's first 8)      'p' pool id             catalogue, by name
  *                           (2^60, client)           'V' number nth          event
  *                           (2^60 | 1, hold)         'O'                     ticket that it came of
@@ -270,6 +271,13 @@ struct ledger_pool {
     bool scarce;
 };
 
+/* An erasure under way. */
+struct ledger_erasure {
+    struct identity identity;
+    struct identity asker;
+    struct request_id request;
+};
+
 struct ledger {
     const struct book *book;     /* borrowed */
     bool is_new;                 /* no record of the rules' version yet */
@@ -281,6 +289,8 @@ struct ledger {
     struct ledger_expiry expiry; /* derived from slots that are held, or lapse */
     uint64_t restocks[RESTOCKS_MAX]; /* derived: spaces of pools with a restock under way */
     size_t restocks_count;
+    struct ledger_erasure erasures[ERASURES_MAX]; /* derived */
+    size_t erasures_count;
     uint64_t coins[COINS_MAX]; /* derived: spaces of pools with RETURN_COIN, ascending */
     size_t coins_count;
     struct ledger_open *open; /* derived: releases that have not ended; RELEASES_OPEN_MAX */
@@ -558,6 +568,11 @@ int ledger_restock_own(struct ledger_step *s, uint64_t space);
 int ledger_hold_give_back(struct ledger_step *s, const struct ledger_owned *owned);
 /* -- ledger_erase.c */
 int ledger_erase(struct ledger_step *s);
+int ledger_erase_step(struct ledger_step *s);
+/* Those under way, found at the start.  0 or < 0. */
+int ledger_erase_load(struct ledger *l);
+/* Whoever asks is being erased: its mutations have to wait. */
+bool ledger_erase_bars(const struct ledger *l, const struct command *c);
 /* -- ledger_coin.c */
 bool ledger_coin_has_room(const struct ledger *l, uint64_t space);
 /* The pool's policy is that now. */

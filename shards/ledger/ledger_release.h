@@ -238,6 +238,9 @@ int ledger_open_list(struct ledger_open *o, const struct draw_slot *slot);
 int ledger_open_stock(struct ledger_open *o);
 /* Version and next due instant follow the record. */
 void ledger_open_follow(struct ledger *l, const struct ledger_release *r);
+/* The known release that follows *space, which becomes its own; its record is borrowed from the
+ * book.  0, LEDGER_NONE, < 0. */
+int ledger_open_next(struct ledger *l, uint64_t *space, struct span *ret_value);
 /* Every release that has not ended, found at the start. */
 int ledger_open_load(struct ledger *l);
 /* Steps that are due; the count. */

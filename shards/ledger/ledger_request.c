@@ -5,7 +5,8 @@
  * A snapshot of what was done is kept, not the packed answer: it is smaller, and packing is pure.
  * Refusals are remembered too, metadata and all: a retry must not succeed where its first try was
  * told no.  Not remembered, because nothing was decided: RATE_LIMITED, POOL_UNKNOWN, ROLE_MISSING,
- * and what waiting alone changes (COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL).
+ * and what waiting alone changes (COOL_DOWN, RECONFIRM_EARLY, RESTOCK_RUNNING, RESTOCKS_FULL,
+ * ERASE_RUNNING, ERASURES_FULL).
  * An older record counts as absent whether the sweep has met it or not.  Owns nothing. */
 #include <errno.h>
 

@@ -341,7 +341,8 @@ class Client:
             api_rpc.CatalogServiceStub, api_rpc.ReservationServiceStub,
             api_rpc.TicketServiceStub, api_rpc.EventServiceStub,
             admin_rpc.PoolAdminServiceStub,
-            cluster_rpc.ReleaseAdminServiceStub, cluster_rpc.ClusterServiceStub)]
+            cluster_rpc.ReleaseAdminServiceStub, cluster_rpc.ClusterServiceStub,
+            cluster_rpc.MaintenanceServiceStub)]
 
     def metadata(self):
         return [('authorization', 'Bearer ' + self.token)] if self.token is not None else []

@@ -205,6 +205,36 @@ static inline struct slot_view kit_look(struct kit *k, const char *pool, unsigne
     return (struct slot_view){0};
 }
 
+/* An operator asks for person n to be erased; `hex` is borrowed. */
+static inline struct command kit_erasure(struct kit *k, unsigned person, char hex[33])
+{
+    struct identity who = kit_person(person);
+    for (int i = 0; i < 16; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", who.bytes[i]);
+    }
+    struct command c = kit_command(k, COMMAND_ERASE, "", 9999);
+    c.roles = ROLE_OPERATOR;
+    c.note = span_of(hex);
+    return c;
+}
+
+/* How often person n's identity stands in the book, in keys or values. */
+static inline size_t kit_records_of(struct kit *k, unsigned person)
+{
+    struct identity who = kit_person(person);
+    size_t found = 0;
+    for (size_t i = 0; i < k->m.count; i++) {
+        struct span both[2];
+        membook_at(&k->m, i, &both[0], &both[1]);
+        for (int j = 0; j < 2; j++) {
+            for (size_t at = 0; at + 16 <= both[j].len; at++) {
+                found += memcmp(both[j].ptr + at, who.bytes, 16) == 0;
+            }
+        }
+    }
+    return found;
+}
+
 /* The packed answer of the last verdict, copied into `out`. */
 static inline size_t kit_answer(struct kit *k, uint8_t *out, size_t max)
 {

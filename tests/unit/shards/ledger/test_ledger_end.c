@@ -240,37 +240,14 @@ static void test_retry_after_the_end(void)
 
 static int erase(struct kit *k, unsigned person)
 {
-    struct identity who = kit_person(person);
     char hex[33];
-    for (int i = 0; i < 16; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", who.bytes[i]);
-    }
-    struct command c = kit_command(k, COMMAND_ERASE, "", 9999);
-    c.roles = ROLE_OPERATOR;
-    c.note = span_of(hex);
+    struct command c = kit_erasure(k, person, hex);
     int r;
     for (int i = 0; (r = kit_apply(k, &c)) == REASON_ERASE_RUNNING && i < 100; i++) {
         EQ(kit_reopen(k), 0);
     }
     EQ(kit_apply(k, &c), r); /* the same again */
     return r;
-}
-
-/* Records in whose key or value the identity stands. */
-static size_t records_of(struct kit *k, unsigned person)
-{
-    struct identity who = kit_person(person);
-    size_t found = 0;
-    for (size_t i = 0; i < k->m.count; i++) {
-        struct span both[2];
-        membook_at(&k->m, i, &both[0], &both[1]);
-        for (int j = 0; j < 2; j++) {
-            for (size_t at = 0; at + 16 <= both[j].len; at++) {
-                found += memcmp(both[j].ptr + at, who.bytes, 16) == 0;
-            }
-        }
-    }
-    return found;
 }
 
 static void test_an_identity_is_erased(void)
@@ -293,12 +270,12 @@ static void test_an_identity_is_erased(void)
     }
     struct command list = kit_command(&k, COMMAND_LIST_SLOTS, POOL, 9999);
     unsigned taken[2] = {0, 0};
-    OK(records_of(&k, winner) > 256);
+    OK(kit_records_of(&k, winner) > 256);
     for (int pass = 0; pass < 2; pass++) {
         if (pass) {
             EQ(erase(&k, winner), REASON_OK);
             EQ(k.v.result, RESULT_OPERATION);
-            EQ(records_of(&k, winner), 0);
+            EQ(kit_records_of(&k, winner), 0);
         }
         list.roles = ROLE_OPERATOR;
         list.to_us = INT64_MAX;
@@ -339,9 +316,9 @@ static void test_erased_before_the_draw(void)
     }
     EQ(erase(&k, 1), REASON_OK);
     EQ(erase(&k, 2), REASON_OK);
-    EQ(records_of(&k, 1), 0);
+    EQ(kit_records_of(&k, 1), 0);
     EQ(ask(&k, COMMAND_CREATE_TICKET, 2, (struct release_words){.slot_count = 1}), REASON_OK);
-    OK(records_of(&k, 2) > 0);
+    OK(kit_records_of(&k, 2) > 0);
     k.now_us += 60 * SECOND_US;
     settle(&k, false);
     EQ(ask(&k, COMMAND_GET_TICKET, 2, (struct release_words){.slot_count = 0}), REASON_OK);
@@ -349,7 +326,7 @@ static void test_erased_before_the_draw(void)
     EQ(k.v.ticket->state, TICKET_WITHDRAWN);
     for (unsigned i = 1; i < 6; i++) {
         EQ(erase(&k, i), REASON_OK);
-        EQ(records_of(&k, i), 0);
+        EQ(kit_records_of(&k, i), 0);
     }
     struct command c = kit_command(&k, COMMAND_ERASE, "", 3);
     c.note = span_of("00000000000000000000000000000000");
