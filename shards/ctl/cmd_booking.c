@@ -25,6 +25,7 @@ struct cmd_booking {
     const char *request_id;
     char made_id[VALUE_UUID_MAX]; /* when none was given */
     const char *slot, *at, *count; /* of verbs that choose */
+    const char *ticket;            /* --ticket: whose turn it is; NULL: none */
     Fairslot__V1__SlotSelector selector; /* of --at */
     Google__Protobuf__Timestamp start;   /* the selector points here */
 };
@@ -60,7 +61,7 @@ static int cmd_booking_choice(const struct verb *verb, struct cmd_booking *b)
 struct cmd_booking_shape {
     const char *collection; /* "slots", "holds" or "reservations" */
     bool chooses;           /* takes --at and --count */
-    bool takes_slot;        /* takes --slot */
+    bool takes_slot;        /* takes --slot; who chooses and does not takes --ticket */
 };
 
 /* The resource's name, of the word that was typed; of `hold create --at` the pool's. */
@@ -89,8 +90,8 @@ static bool cmd_booking_name(const struct options_words *words, const struct cmd
 }
 
 static const struct cmd_booking_shape cmd_booking_slot = {"slots", true, false};
-static const struct cmd_booking_shape cmd_booking_hold = {"holds", false, false};
-static const struct cmd_booking_shape cmd_booking_reservation = {"reservations", false, false};
+static const struct cmd_booking_shape cmd_booking_hold = {.collection = "holds"};
+static const struct cmd_booking_shape cmd_booking_reservation = {.collection = "reservations"};
 static const struct cmd_booking_shape cmd_booking_moved = {"reservations", true, true};
 
 static int cmd_booking_parse(const struct verb *verb, int argc, char **argv,
@@ -105,7 +106,7 @@ static int cmd_booking_parse(const struct verb *verb, int argc, char **argv,
         OPTIONS_CALL(&b->call),
         {of->chooses ? "at" : NULL, 0, &b->at, NULL},
         {"count", 0, &b->count, NULL},
-        {of->takes_slot ? "slot" : NULL, 0, &b->slot, NULL},
+        {of->takes_slot ? "slot" : "ticket", 0, of->takes_slot ? &b->slot : &b->ticket, NULL},
         {NULL},
     };
     bool may_be_none = of->chooses && !of->takes_slot; /* the pool, by --pool */
@@ -154,10 +155,23 @@ static int cmd_booking_send(const struct cmd_booking *b, const char *method,
     return r;
 }
 
+/* "R", "pools/P/releases/R" or a ticket's whole name -> the ticket's name.  A release stands for
+ * one's own ticket in it.  false: it is no such name. */
+static bool cmd_hold_ticket(const char *typed, const char *pool, char out[NAMES_MAX])
+{
+    char release[NAMES_MAX];
+    if (!names_child(typed, pool, "releases", release)) {
+        return false;
+    }
+    int n = snprintf(out, NAMES_MAX, "%s%s", release,
+                     strstr(release, "/tickets/") ? "" : "/tickets/me");
+    return n > 0 && n < NAMES_MAX;
+}
+
 int cmd_hold_create(const struct verb *verb, int argc, char **argv)
 {
     struct cmd_booking b;
-    char parent[NAMES_MAX];
+    char parent[NAMES_MAX], ticket[NAMES_MAX];
     int r = cmd_booking_parse(verb, argc, argv, &cmd_booking_slot, &b);
     if (r != 0) {
         return options_exit(r);
@@ -167,6 +181,12 @@ int cmd_hold_create(const struct verb *verb, int argc, char **argv)
     }
     Fairslot__V1__CreateHoldRequest request = FAIRSLOT__V1__CREATE_HOLD_REQUEST__INIT;
     request.parent = b.at ? b.name : parent;
+    if (b.ticket) {
+        if (!cmd_hold_ticket(b.ticket, request.parent, ticket)) {
+            return options_wrong(verb, "ticket", b.ticket, "a release, or a ticket's name");
+        }
+        request.ticket = ticket;
+    }
     if (b.at) {
         request.want_case = FAIRSLOT__V1__CREATE_HOLD_REQUEST__WANT_SELECTOR;
         request.selector = &b.selector;

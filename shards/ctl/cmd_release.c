@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* fairslot release create|list|show|open|close|cancel|pause|resume|drain: an operator's releases.
+/* fairslot release create|list|show|open|close|cancel|pause|resume|drain|beacon: an operator's
+ * releases.
  *   options -> session -> one call -> the release, as a table or JSON
  * The server judges times and texts; here only what cannot be said in a message is checked.
  * Owns nothing beyond one session; every failure was told by the time an exit code comes back. */
@@ -330,6 +331,62 @@ int cmd_release_drain(const struct verb *verb, int argc, char **argv)
     return release_change(verb, argc, argv, CMD_RELEASE_ADMIN "DrainRelease");
 }
 
+/* "83d6..." -> bytes; false: no hex digits, none at all, or too many. */
+static bool release_hex(const char *text, uint8_t bytes[RELEASE_PART_MAX], size_t *ret_len)
+{
+    size_t len = strlen(text), n = 0;
+    unsigned byte;
+    if (len == 0 || len % 2 != 0 || len > 2 * RELEASE_PART_MAX ||
+        strspn(text, "0123456789abcdefABCDEF") != len) {
+        return false;
+    }
+    for (; n < len / 2; n++) {
+        if (sscanf(text + 2 * n, "%2x", &byte) != 1) {
+            return false;
+        }
+        bytes[n] = (uint8_t)byte;
+    }
+    *ret_len = n;
+    return true;
+}
+
+int cmd_release_beacon(const struct verb *verb, int argc, char **argv)
+{
+    struct options_call call;
+    struct options_words words;
+    const char *pool = NULL, *value = NULL, *request_id = NULL;
+    char name[NAMES_MAX], made[VALUE_UUID_MAX];
+    uint8_t part[RELEASE_PART_MAX];
+    Fairslot__Admin__V1__AddReleasePartRequest request =
+        FAIRSLOT__ADMIN__V1__ADD_RELEASE_PART_REQUEST__INIT;
+    const struct options_spec specs[] = {
+        {"pool", 0, &pool, NULL}, {"value", 0, &value, NULL},
+        {"request-id", 0, &request_id, NULL}, OPTIONS_CALL(&call), {NULL},
+    };
+    const struct options_rule rule = {specs, 1, 1, "a NAME"};
+    options_call_init(&call);
+    int r = options_parse(verb, &rule, argc, argv, &words);
+    if (r != 0) {
+        return options_exit(r);
+    }
+    if (value == NULL) {
+        return options_wrong(verb, "value", "HEX", "is needed");
+    }
+    if (!release_hex(value, part, &request.part.len)) {
+        return options_wrong(verb, "value", value, "1 to 512 bytes in hex digits");
+    }
+    r = options_call_check(verb, &call);
+    r = r == VERB_OK ? cmd_release_name(words.at[0], pool, name) : r;
+    if (r != VERB_OK) {
+        return r;
+    }
+    session_request_id(made);
+    request.name = name;
+    request.part.data = part;
+    request.request_id = (char *)(request_id ? request_id : made);
+    return release_send(&call, CMD_RELEASE_ADMIN "AddReleasePart", &request.base);
+}
+
 /* -- read -------------------------------------------------------------------------------------- */
 
 int cmd_release_show(const struct verb *verb, int argc, char **argv)
@@ -360,9 +417,12 @@ static int release_list(const struct options_call *call, const char *parent)
 {
     Fairslot__V1__ListReleasesRequest request = FAIRSLOT__V1__LIST_RELEASES_REQUEST__INIT;
     char token[PAGE_TOKEN_MAX + 1] = "";
-    json_t *all = json_array();
     struct session *session;
     int r = session_open(call, &session);
+    if (r != VERB_OK) {
+        return r;
+    }
+    json_t *all = json_array();
     request.parent = (char *)parent;
     request.page_token = token;
     while (r == VERB_OK) {

@@ -29,11 +29,13 @@ int cmd_release_resume(const struct verb *verb, int argc, char **argv);
 int cmd_release_drain(const struct verb *verb, int argc, char **argv);
 /* What came of the release, by its report; `suspected` (NULL: none): a list of one's own. */
 int cmd_release_summary(const struct options_call *call, const char *name, const char *suspected);
+int cmd_release_beacon(const struct verb *verb, int argc, char **argv);
 int cmd_release_key(const struct verb *verb, int argc, char **argv);
 int cmd_release_report(const struct verb *verb, int argc, char **argv);
 int cmd_cosign(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_create(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_show(const struct verb *verb, int argc, char **argv);
+int cmd_ticket_watch(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_delete(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_verify(const struct verb *verb, int argc, char **argv);
 int cmd_ticket_proof(const struct verb *verb, int argc, char **argv);
@@ -43,6 +45,6 @@ extern const char cmd_release_create_help[], cmd_release_list_help[], cmd_releas
     cmd_release_pause_help[], cmd_release_resume_help[], cmd_release_drain_help[],
     cmd_release_key_help[], cmd_release_report_help[], cmd_cosign_help[], cmd_ticket_create_help[],
     cmd_ticket_show_help[], cmd_ticket_delete_help[], cmd_ticket_proof_help[],
-    cmd_ticket_verify_help[];
+    cmd_ticket_verify_help[], cmd_ticket_watch_help[], cmd_release_beacon_help[];
 
 #endif

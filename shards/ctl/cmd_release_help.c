@@ -15,6 +15,11 @@
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"            \
     OPTIONS_CALL_HELP
 
+/* What the verbs about tickets print is nested, and is kept: JSON, whatever -o says. */
+#define TICKET_JSON                                                                               \
+    OPTIONS_SERVER_HELP                                                                           \
+    "  -o table|json       JSON either way: keep the answer, it is your receipt\n"
+
 const char cmd_release_create_help[] =
     "usage: fairslot release create NAME --entry-open TIME --window TIME --slots-from TIME\n"
     "       --slots-to TIME [options]\n"
@@ -35,7 +40,8 @@ const char cmd_release_create_help[] =
     "  --cohort TIME       later windows, served after everybody before (none)\n"
     "  --close TIME        when what is left goes to the return pool (with 'release close')\n"
     "  --trustee FILE      PEM of a trustee's RSA public key; up to 5 times, in their order\n"
-    "  --beacon TEXT       in words, what the last part of the seed will be (none)\n"
+    "  --beacon TEXT       in words, what the last part of the seed will be (none); its value\n"
+    "                      comes with 'release beacon', within --parts-wait\n"
     "  --parts-wait TIME   how long parts are waited for after sealing (0s)\n"
     "  --dry-run           check everything, change nothing\n"
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
@@ -93,6 +99,17 @@ const char cmd_release_drain_help[] =
     "example:\n"
     "  fairslot release drain pools/passports/releases/march\n";
 
+const char cmd_release_beacon_help[] =
+    "usage: fairslot release beacon NAME --value HEX [options]\n"
+    "Gives the value of the beacon that the manifest names to the seed, once the release is\n"
+    "sealed and before --parts-wait has passed; it is published with the seed.\n"
+    RELEASE_NAME
+    "  --value HEX         what the beacon said, 1 to 512 bytes in hex digits\n"
+    "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
+    OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot release beacon pools/passports/releases/march --value 83d6a1f2c04b9e57\n";
+
 const char cmd_release_key_help[] =
     "usage: fairslot release key FILE [options]\n"
     "Makes the key that signs manifests and receipts (Ed25519, PEM, mode 0600), and prints its\n"
@@ -133,11 +150,14 @@ const char cmd_ticket_create_help[] =
     "Takes the token's person's place in a release, or changes its wishes until sealing.\n"
     "  RELEASE             pools/POOL/releases/ID, or ID with --pool\n"
     "  --pool POOL         when RELEASE is an id alone\n"
-    "  --slot SLOT         a wish: pools/POOL/slots/ID; up to 8 times, best first\n"
+    "  --slot SLOT         a wish: pools/POOL/slots/ID, or ID\n"
+    "  --between FROM/TO   a wish: any slot that starts from FROM on and before TO, each as\n"
+    "                      2031-03-03 (midnight UTC) or 2031-03-03T09:00:00+01:00\n"
+    "                      up to 8 wishes of both kinds, best first\n"
     "  --any               the last wish: whatever is left (also when there is no other)\n"
     "  --count N           neighbouring slots, 1 to 8 (1)\n"
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
-    OPTIONS_CALL_HELP
+    TICKET_JSON
     "example:\n"
     "  fairslot ticket create pools/passports/releases/march --any --token-file ada.token\n";
 
@@ -147,9 +167,18 @@ const char cmd_ticket_create_help[] =
 
 const char cmd_ticket_show_help[] =
     "usage: fairslot ticket show RELEASE [options]\n"
-    "The token's person's ticket, as JSON.\n" TICKET_OWN OPTIONS_CALL_HELP
+    "The token's person's ticket.\n" TICKET_OWN OPTIONS_SERVER_HELP
+    "  -o table|json       JSON either way\n"
     "example:\n"
     "  fairslot ticket show pools/passports/releases/march --token-file ada.token\n";
+
+const char cmd_ticket_watch_help[] =
+    "usage: fairslot ticket watch RELEASE [options]\n"
+    "The token's person's ticket now, and again with every change, a line each, until it can\n"
+    "change no more.\n" TICKET_OWN
+    "  --limit N           end after N lines (no end)\n" OPTIONS_CALL_HELP
+    "example:\n"
+    "  fairslot ticket watch pools/passports/releases/march --token-file ada.token\n";
 
 const char cmd_ticket_delete_help[] =
     "usage: fairslot ticket delete RELEASE [options]\n"

@@ -26,7 +26,7 @@ struct ticket_told {
     const char *count;
     const char *request_id;
     bool any;
-    struct options_many slots;
+    struct options_many wishes;      /* --slot and --between, in their order */
     char name[NAMES_MAX];            /* of the release */
     char ticket[NAMES_MAX + 16];     /* .../tickets/me */
     char made[VALUE_UUID_MAX];
@@ -39,7 +39,8 @@ static int ticket_parse(const struct verb *verb, int argc, char **argv, struct t
     const struct options_spec specs[] = {
         {"pool", 0, &t->pool, NULL}, {"count", 0, &t->count, NULL},
         {"request-id", 0, &t->request_id, NULL}, {"any", 0, NULL, &t->any},
-        {"slot", 0, NULL, NULL, &t->slots}, OPTIONS_CALL(&t->call), {NULL}};
+        {"slot", 0, NULL, NULL, &t->wishes}, {"between", 0, NULL, NULL, &t->wishes},
+        OPTIONS_CALL(&t->call), {NULL}};
     const struct options_rule rule = {specs, 1, 1, "a RELEASE"};
     options_call_init(&t->call);
     int r = options_parse(verb, &rule, argc, argv, &words);
@@ -74,11 +75,61 @@ static int ticket_send(const struct ticket_told *t, const struct session_call *c
     return r;
 }
 
+/* A wish as the message has it, and where its pointers go. */
+struct ticket_wish {
+    Fairslot__V1__Preference preference;
+    Fairslot__V1__Preference__SlotClass class;
+    Google__Protobuf__Timestamp from, to;
+    char slot[NAMES_MAX];
+};
+
+/* "2026-12-01T09:00:00+01:00/2026-12-01T12:00:00+01:00": as ISO 8601 writes an interval. */
+static bool ticket_between(const char *text, struct ticket_wish *w)
+{
+    char from[VALUE_TIME_MAX];
+    int64_t from_us, to_us;
+    size_t len = strcspn(text, "/");
+    if (len >= sizeof from || text[len] != '/') {
+        return false;
+    }
+    snprintf(from, sizeof from, "%.*s", (int)len, text);
+    if (!value_time(from, &from_us) || !value_time(text + len + 1, &to_us)) {
+        return false;
+    }
+    fairslot__v1__preference__slot_class__init(&w->class);
+    google__protobuf__timestamp__init(&w->from);
+    google__protobuf__timestamp__init(&w->to);
+    w->from.seconds = from_us / SECOND_US;
+    w->to.seconds = to_us / SECOND_US;
+    w->class.from_time = &w->from;
+    w->class.to_time = &w->to;
+    w->preference.want_case = FAIRSLOT__V1__PREFERENCE__WANT_SLOT_CLASS;
+    w->preference.slot_class = &w->class;
+    return true;
+}
+
+/* One --slot or --between; they share a list, so that their order is the order of the wishes. */
+static bool ticket_wish(const struct ticket_told *t, const char *text, struct ticket_wish *w)
+{
+    char pool[NAMES_MAX];
+    fairslot__v1__preference__init(&w->preference);
+    if (strchr(text, '/') && strncmp(text, "pools/", strlen("pools/")) != 0) {
+        return ticket_between(text, w);
+    }
+    if (!names_parent(t->name, pool) || !names_child(text, pool, "slots", w->slot)) {
+        return false;
+    }
+    w->preference.want_case = FAIRSLOT__V1__PREFERENCE__WANT_SLOT;
+    w->preference.slot = w->slot;
+    return true;
+}
+
 int cmd_ticket_create(const struct verb *verb, int argc, char **argv)
 {
     struct ticket_told t;
     Fairslot__V1__CreateTicketRequest request = FAIRSLOT__V1__CREATE_TICKET_REQUEST__INIT;
-    Fairslot__V1__Preference wishes[OPTIONS_MANY_MAX + 1], *pointers[OPTIONS_MANY_MAX + 1];
+    Fairslot__V1__Preference any = FAIRSLOT__V1__PREFERENCE__INIT, *pointers[OPTIONS_MANY_MAX + 1];
+    struct ticket_wish wishes[OPTIONS_MANY_MAX];
     long count;
     int r = ticket_parse(verb, argc, argv, &t);
     if (r != 0) {
@@ -87,20 +138,19 @@ int cmd_ticket_create(const struct verb *verb, int argc, char **argv)
     if (!value_count(t.count, 1, SLOTS_PER_HOLD, &count)) {
         return options_wrong(verb, "count", t.count, "1 to 8 neighbouring slots");
     }
-    for (size_t i = 0; i < t.slots.count + t.any; i++) {
-        fairslot__v1__preference__init(&wishes[i]);
-        pointers[i] = &wishes[i];
-        if (i < t.slots.count) {
-            wishes[i].want_case = FAIRSLOT__V1__PREFERENCE__WANT_SLOT;
-            wishes[i].slot = (char *)t.slots.at[i];
-        } else {
-            wishes[i].want_case = FAIRSLOT__V1__PREFERENCE__WANT_ANY;
-            wishes[i].any = true;
+    for (size_t i = 0; i < t.wishes.count; i++) {
+        if (!ticket_wish(&t, t.wishes.at[i], &wishes[i])) {
+            return options_wrong(verb, "between", t.wishes.at[i],
+                                 "FROM/TO, as 2026-12-01/2026-12-01T12:00:00+01:00");
         }
+        pointers[i] = &wishes[i].preference;
     }
+    any.want_case = FAIRSLOT__V1__PREFERENCE__WANT_ANY;
+    any.any = true;
+    pointers[t.wishes.count] = &any;
     request.parent = t.name;
     request.preferences = pointers;
-    request.n_preferences = t.slots.count + t.any;
+    request.n_preferences = t.wishes.count + t.any;
     request.slot_count = (int32_t)count;
     request.request_id = (char *)t.request_id;
     return ticket_send(&t, &(struct session_call){TICKET_PATH "CreateTicket", &request.base,

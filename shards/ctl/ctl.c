@@ -166,7 +166,9 @@ static const char ctl_hold_create_help[] =
     "confirmed or expires.\n"
     "  SLOT                pools/POOL/slots/ID, or ID with --pool\n"
     "  --at TIME           any free desk then: 2026-12-01T09:00:00+01:00\n"
-    "  --count N           neighbours at one desk, 1 to 8, all or nothing (1)\n" CTL_NAME_HELP
+    "  --count N           neighbours at one desk, 1 to 8, all or nothing (1)\n"
+    "  --ticket RELEASE    when one's turn has come in it: pools/POOL/releases/ID, or ID\n"
+    CTL_NAME_HELP
     OPTIONS_CALL_HELP
     "example:\n"
     "  fairslot hold create pools/passports/slots/s20310303t0800-desk-1 --token-file ada.token\n";
@@ -343,6 +345,8 @@ const struct verb ctl_verbs[] = {
     {"release", "pause", "serve nobody for a while", cmd_release_pause_help, cmd_release_pause},
     {"release", "resume", "go on", cmd_release_resume_help, cmd_release_resume},
     {"release", "drain", "take no further tickets", cmd_release_drain_help, cmd_release_drain},
+    {"release", "beacon", "give the beacon's value to the seed", cmd_release_beacon_help,
+     cmd_release_beacon},
     {"release", "key", "make the operator's signing key", cmd_release_key_help, cmd_release_key},
     {"release", "report", "what came of a release; its bundle", cmd_release_report_help,
      cmd_release_report},
@@ -350,6 +354,8 @@ const struct verb ctl_verbs[] = {
      cmd_release_verify},
     {"ticket", "create", "take a place in a release", cmd_ticket_create_help, cmd_ticket_create},
     {"ticket", "show", "the token's person's ticket", cmd_ticket_show_help, cmd_ticket_show},
+    {"ticket", "watch", "the same, and every change of it", cmd_ticket_watch_help,
+     cmd_ticket_watch},
     {"ticket", "delete", "leave a release", cmd_ticket_delete_help, cmd_ticket_delete},
     {"ticket", "proof", "that the ticket was in, and its rank", cmd_ticket_proof_help,
      cmd_ticket_proof},

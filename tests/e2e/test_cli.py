@@ -11,10 +11,12 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 
 import house
 import tap
 from house import api, new_id, resources, run
+from release_kit import City, State, WINDOW_S
 
 SERVER = house.Server()
 OK, FAILED, USAGE, PRECONDITION, UNREACHABLE, DENIED = range(6)
@@ -182,8 +184,10 @@ def test_denied_is_5():
 
 
 def test_token_file_that_is_missing():
-    done = call('pool', 'list', token=os.path.join(FOLDER, 'missing'), check=None)
-    assert done.returncode in (FAILED, USAGE) and 'missing' in done.stderr, done
+    for words in (('pool', 'list'), ('release', 'list', '--pool', 'x'), ('event', 'list'),
+                  ('ticket', 'watch', 'pools/x/releases/r'), ('reservation', 'list')):
+        done = call(*words, token=os.path.join(FOLDER, 'missing'), check=FAILED)
+        assert 'missing' in done.stderr and 'next: ' in done.stderr, done
 
 
 def test_environment():
@@ -450,6 +454,94 @@ def test_times_moves_and_stock():
     part = json.loads(call('slot', 'watch', '--pool', 'desk', '--limit', '1', '-o',
                            'json').stdout.splitlines()[0])
     assert len(part['changed']) == 12 and part['complete'] is True
+
+
+# -- releases -------------------------------------------------------------------------------------
+
+def announce(release, *words):
+    """A release of all that its pool has; entry is open when this returns."""
+    soon = datetime.datetime.now(datetime.timezone.utc)
+    days = [(soon + datetime.timedelta(days=n)).strftime('%Y-%m-%d') for n in (1, 30)]
+    call('release', 'create', release, '--entry-open', 'now', '--window', f'{WINDOW_S}s', '--grace',
+         '0s', '--slots-from', days[0], '--slots-to', days[1], *words)
+    City(SERVER).wait(release, State.STATE_ENTRY)
+
+
+def some_slots(pool, count):
+    """Slots of the day after tomorrow, from nine o'clock on (UTC)."""
+    first = (int(time.time()) // 86400 + 2) * 86400 + 9 * 3600
+    return first, City(SERVER).operator.make_slots(pool, count, first=first)
+
+
+def rfc3339(second):
+    return datetime.datetime.fromtimestamp(second, datetime.timezone.utc).isoformat()
+
+
+def test_a_turn():
+    """Served by turn: somebody waits for it, chooses with it, and nobody chooses without."""
+    call('pool', 'create', 'turns', '--scarce')
+    first, names = some_slots('pools/turns', 2)
+    release = 'pools/turns/releases/t'
+    announce(release, '--serving', 'turn')
+    people = [write(f'turn{i}', token) for i, token in enumerate(SERVER.tokens('turn', count=3))]
+    for who in people:
+        call('ticket', 'create', release, token=who)
+    early = call('hold', 'create', names[0], '--ticket', 't', token=people[0], check=PRECONDITION)
+    assert 'NOT_YOUR_TURN' in early.stderr, early
+    City(SERVER).wait(release, State.STATE_SERVING)
+
+    def looked():
+        states = [call_json('ticket', 'watch', 't', '--pool', 'turns', '--limit', '1',
+                            token=who)['state'] for who in people]
+        return sorted(states) == ['STATE_TURN', 'STATE_TURN', 'STATE_WAITING'] and states
+
+    states = house.eventually(looked)
+    has = [who for who, state in zip(people, states) if state == 'STATE_TURN']
+    waits = people[states.index('STATE_WAITING')]
+    line = call('ticket', 'watch', release, '--limit', '1', token=has[0]).stdout
+    assert re.match(r'TURN +rank [0-9a-f]{16}, about 0 before it until 20\S+Z\n$', line), line
+    call('hold', 'create', names[0], token=has[0], check=PRECONDITION)
+    got = call_json('hold', 'create', names[0], '--ticket', 't', token=has[0])
+    assert got['slots'][0]['name'] == names[0] and got['state'] == 'STATE_LIVE', got
+    got = call_json('hold', 'create', 'turns', '--at', rfc3339(first + 900), '--ticket', release,
+                    token=has[1])
+    assert got['slots'][0]['name'] == names[1], got
+    call('hold', 'create', names[0], '--ticket', 't', token=waits, check=PRECONDITION)
+    done = call('ticket', 'watch', release, token=has[0])
+    assert done.stdout.startswith('USED '), done
+    call('release', 'close', release)
+    assert 'RELEASE_CLOSED' in call('ticket', 'watch', release, token=waits).stdout
+
+
+def test_wishes_and_a_beacon():
+    """Wishes of every kind, in the order in which they stand; the beacon's value comes in time."""
+    call('pool', 'create', 'wishes', '--scarce')
+    first, names = some_slots('pools/wishes', 3)
+    release = 'pools/wishes/releases/w'
+    announce(release, '--beacon', 'dice', '--parts-wait', '10m')
+    last = names[2].split('/')[-1]
+    ticket = json.loads(call(
+        'ticket', 'create', release, '--slot', last, '--between',
+        f'{rfc3339(first)}/{rfc3339(first + 900)}', '--slot', names[1], '--any',
+        token=PERSON).stdout)
+    wishes = ticket['preferences']
+    assert [list(w)[0] for w in wishes] == ['slot', 'slotClass', 'slot', 'any'], wishes
+    assert wishes[0]['slot'] == names[2] and wishes[2]['slot'] == names[1], wishes
+    assert wishes[1]['slotClass']['toTime'] == rfc3339(first + 900).replace('+00:00', 'Z'), wishes
+    for wrong in ('noon/night', rfc3339(first) + '/', 'x/y/z'):
+        call('ticket', 'create', release, '--between', wrong, token=PERSON, check=USAGE)
+    for wrong in ((), ('--value', ''), ('--value', 'abc'), ('--value', 'xy'),
+                  ('--value', 'ab' * 513)):
+        call('release', 'beacon', release, *wrong, check=USAGE)
+    call('release', 'beacon', release, '--value', '06', check=PRECONDITION)
+    City(SERVER).wait(release, State.STATE_SEALED)
+    call('release', 'beacon', release, '--value', '06', token=PERSON, check=DENIED)
+    call('release', 'beacon', 'w', '--pool', 'wishes', '--value', 'C0ffee')
+    City(SERVER).standby(release)
+    shown = call_json('release', 'show', release)
+    assert shown['beaconValue'] == 'wP/u' and not shown.get('missingParts'), shown
+    won = call_json('ticket', 'show', release, token=PERSON)
+    assert call_json('hold', 'show', won['hold'], token=PERSON)['slots'][0]['name'] == names[2]
 
 
 if __name__ == '__main__':
