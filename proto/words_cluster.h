@@ -9,7 +9,7 @@
 #define CLUSTER_NODES_MAX   16 /* members of a shard */
 #define CLUSTER_ADDRESS_MAX 127 /* bytes of tcp://HOST:PORT */
 #define CLUSTER_ID_MAX      INT64_MAX /* of a node: 1 to this */
-#define CLUSTER_LAG_MAX     10000   /* entries behind: more is told as a problem */
+#define CLUSTER_LAG_MAX     10000   /* entries behind: with more it is given no leadership */
 
 /* Values as fairslot.admin.v1.Node.State. */
 enum node_state {
@@ -93,6 +93,7 @@ struct cluster_view {
     uint64_t commit_index;
     uint64_t applied_index;
     int64_t log_time_us;    /* of the last applied entry */
+    uint64_t lag_max;       /* entries behind that are no problem yet */
     struct span version;    /* of our program */
     struct span next_page_token;
     const struct cluster_node_view *nodes; /* by id */

@@ -170,6 +170,8 @@
     X(shard, log_keep, COUNT, "200000", RANGE(64, 100000000), RESTART,                            \
       "Entries that the log keeps for a replica that is away; one that comes back later than "    \
       "that gets the whole state.")                                                               \
+    X(shard, lag_alarm, COUNT, "10000", RANGE(64, 100000000), RESTART,                            \
+      "A replica that is more entries behind is told as a problem (NODE_LAGS).")                  \
     X(shard, disk_reserve, SIZE, "256MiB", RANGE(0, INT64_C(1) << 40), RESTART,                   \
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \

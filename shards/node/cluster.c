@@ -3,6 +3,7 @@
  *
  *   add:     learner -> catches up -> cluster_turn() gives it a vote -> done
  *   remove:  never the leader, never so many that one voter is left of several (replica_guards.c)
+ *            while a learner catches up no other node is added or removed; removing it ends that
  *   leader:  to a voter that is heard and has nearly all of the log
  *
  * Owns nothing.  A change is one log entry; the answer says what it is now, and the same command
@@ -67,6 +68,24 @@ static int change_verdict(int said, struct verdict *v)
     }
 }
 
+/* A node other than `id` is on its way to its vote: that change comes first. */
+static int refuse_second_change(const struct cluster_view *view, uint64_t id, struct arena *arena,
+                                struct verdict *v)
+{
+    uint64_t learner = cluster_view_learner(view, id);
+    if (learner == 0) {
+        return 0;
+    }
+    char *text = arena_alloc(arena, 28);
+    if (text == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    int len = snprintf(text, 28, "nodes/%llu", (unsigned long long)learner);
+    v->meta[v->meta_count++] =
+        (struct verdict_meta){"node", {(const uint8_t *)text, (size_t)len}};
+    return refuse(v, REASON_CHANGE_RUNNING, NULL);
+}
+
 static bool has_address(const struct cluster_view *view, struct span address)
 {
     for (size_t i = 0; i < view->nodes_count; i++) {
@@ -78,7 +97,7 @@ static bool has_address(const struct cluster_view *view, struct span address)
 }
 
 static int add(const struct cluster *c, const struct command *command,
-               const struct cluster_view *view, struct verdict *v)
+               const struct cluster_view *view, struct arena *arena, struct verdict *v)
 {
     const struct cluster_node_view *n = cluster_view_node(view, command->number);
     struct replica_member member = {.id = command->number, .role = REPLICA_LEARNER};
@@ -97,12 +116,13 @@ static int add(const struct cluster *c, const struct command *command,
     if (view->nodes_count == REPLICA_MEMBERS_MAX) {
         return refuse(v, REASON_FIELD_INVALID, "node");
     }
-    if (command->validate_only) {
-        return 0;
+    int r = refuse_second_change(view, command->number, arena, v);
+    if (r || v->reason != REASON_OK || command->validate_only) {
+        return err_trace(r);
     }
     CHECK(command->note.len < sizeof member.address);
     memcpy(member.address, command->note.ptr, command->note.len);
-    int r = change_verdict(replica_add(c->replica, &member), v);
+    r = change_verdict(replica_add(c->replica, &member), v);
     v->reason = v->reason == REASON_VOTER_NEEDED ? REASON_NODE_EXISTS : v->reason;
     return err_trace(r);
 }
@@ -133,9 +153,11 @@ static int remove_node(const struct cluster *c, const struct command *command,
     if (n->id == view->leader) {
         return refuse(v, REASON_NODE_LEADS, NULL);
     }
-    return command->validate_only
-               ? 0
-               : err_trace(change_verdict(replica_remove(c->replica, n->id), v));
+    int r = refuse_second_change(view, n->id, arena, v);
+    if (r || v->reason != REASON_OK || command->validate_only) {
+        return err_trace(r);
+    }
+    return err_trace(change_verdict(replica_remove(c->replica, n->id), v));
 }
 
 static bool is_ready(const struct cluster_node_view *n)
@@ -309,7 +331,7 @@ int cluster_answer(const struct cluster *c, const struct command *command, struc
         r = command->page_token.len ? refuse(&v, REASON_PAGE_TOKEN_INVALID, NULL) : 0;
         break;
     case COMMAND_ADD_NODE:
-        r = add(c, command, view, &v);
+        r = add(c, command, view, arena, &v);
         break;
     case COMMAND_REMOVE_NODE:
         r = remove_node(c, command, view, arena, &v);

@@ -22,6 +22,7 @@ struct cluster {
     struct ledger *ledger;
     const char *door;        /* where gateways reach us */
     const char *program;     /* our version */
+    uint64_t lag_max;        /* entries behind that are no problem yet; 0: CLUSTER_LAG_MAX */
 };
 
 /* A command that command_is_cluster(); spans of the verdict are in the arena or the command.
@@ -41,6 +42,8 @@ int cluster_turn(const struct cluster *c, struct arena *arena);
 int cluster_view(const struct cluster *c, struct arena *arena, struct cluster_view *ret_view);
 /* The node in the view, or NULL. */
 const struct cluster_node_view *cluster_view_node(const struct cluster_view *view, uint64_t id);
+/* A member other than `but` that has no vote yet; 0: none. */
+uint64_t cluster_view_learner(const struct cluster_view *view, uint64_t but);
 
 /* -- cluster_problems.c (pure) ----------------------------------------------------------------- */
 

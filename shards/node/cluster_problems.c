@@ -113,14 +113,14 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
             "at its disk: smartctl -a", "the state of node %llu is damaged: it answers nothing",
             llu(n->id));
     }
-    if (n->behind > CLUSTER_LAG_MAX && n->state != NODE_DOWN) {
+    if (n->behind > v->lag_max && n->state != NODE_DOWN) {
         say(l, PROBLEM_NODE_LAGS, n->id, "look at its disk and its load: fairslot node show it",
             "node %llu is %llu entries behind", llu(n->id), llu(n->behind));
     }
     if (!n->is_voter && n->state != NODE_DOWN) {
-        say(l, PROBLEM_CATCHING_UP, n->id, "wait: it votes when it has caught up; fairslot cluster "
-            "status --watch", "node %llu has no vote yet: %llu entries behind", llu(n->id),
-            llu(n->behind));
+        say(l, PROBLEM_CATCHING_UP, n->id, "wait: it votes when it has caught up; until then no "
+            "other node is added or removed; to give it up: fairslot node remove it",
+            "node %llu has no vote yet: %llu entries behind", llu(n->id), llu(n->behind));
     }
 }
 

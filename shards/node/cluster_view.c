@@ -99,6 +99,7 @@ int cluster_view(const struct cluster *c, struct arena *arena, struct cluster_vi
                              .log_time_us = store_applied_time_us(c->store),
                              .nodes = nodes,
                              .nodes_count = count,
+                             .lag_max = c->lag_max ? c->lag_max : CLUSTER_LAG_MAX,
                              .version = copy_of(arena, c->program ? c->program : "")};
     memcpy(v.cluster_id, c->cluster_id, sizeof v.cluster_id);
     for (size_t i = 0; i < count; i++) {
@@ -122,7 +123,8 @@ int cluster_view(const struct cluster *c, struct arena *arena, struct cluster_vi
             n->state = n->id == v.leader ? NODE_DRAINING : NODE_CORDONED;
         }
         uint64_t known = n->match_index > n->applied_index ? n->match_index : n->applied_index;
-        n->behind = known && known < v.commit_index ? v.commit_index - known : 0;
+        bool has_nothing = !n->is_voter && replica_is_leader(c->replica); /* a new learner */
+        n->behind = (known || has_nothing) && known < v.commit_index ? v.commit_index - known : 0;
     }
     qsort(nodes, count, sizeof *nodes, by_id);
     *ret_view = v;
@@ -137,4 +139,14 @@ const struct cluster_node_view *cluster_view_node(const struct cluster_view *vie
         }
     }
     return NULL;
+}
+
+uint64_t cluster_view_learner(const struct cluster_view *view, uint64_t but)
+{
+    for (size_t i = 0; i < view->nodes_count; i++) {
+        if (!view->nodes[i].is_voter && view->nodes[i].id != but) {
+            return view->nodes[i].id;
+        }
+    }
+    return 0;
 }

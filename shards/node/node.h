@@ -42,6 +42,7 @@ struct node_options {
     size_t state_map_bytes;
     size_t overlay_max_bytes;
     uint64_t log_keep_entries;
+    uint64_t lag_alarm_entries; /* of a replica; more is told.  0: CLUSTER_LAG_MAX */
     uint64_t disk_reserve_bytes;
     int64_t scarce_reads;   /* of one identity a second, of scarce pools' slots; 0: any number */
     int64_t scarce_burst;   /* at once after a pause */

@@ -12,7 +12,7 @@ import time
 from house import (Process, SANITIZED, Server, api, eventually, new_id, resources, run,
                    scratch_folder)
 import tap
-from trio import MEMBERS, Trio, free_ports, patient
+from trio import MEMBERS, Trio, data_file, flip, free_ports, patient
 
 SCRUB = ('--set', 'shard.scrub_interval=1s')
 FAKETIME = glob.glob('/usr/lib/*/faketime/libfaketimeMT.so.1')
@@ -74,33 +74,6 @@ def lead(node):
         return TRIO.metric(node, 'shard_leader') == 1
     eventually(leads, every=0.5)
     check()
-
-
-def data(folder, which):
-    """The data file of that half, `log` or `state`: a node that was mended has state.N."""
-    found = [path for path in glob.glob(f'{glob.escape(folder)}/**/data.mdb', recursive=True)
-             if os.path.basename(os.path.dirname(path)).split('.')[0] == which]
-    assert len(found) == 1, found
-    return found[0]
-
-
-def flip(folder, which, words):
-    """A bit of every copy of these bytes, wherever LMDB has them; waits until they are there."""
-    def places():
-        with open(data(folder, which), 'rb') as file:
-            text = file.read()
-        found, at = [], text.find(words)
-        while at >= 0:
-            found.append(at)
-            at = text.find(words, at + 1)
-        return found
-    found = eventually(places)
-    with open(data(folder, which), 'r+b') as file:
-        for at in found:
-            file.seek(at + len(words) // 2)
-            byte = file.read(1)[0]
-            file.seek(at + len(words) // 2)
-            file.write(bytes([byte ^ 16]))
 
 
 def says(process, event):
@@ -167,7 +140,7 @@ def test_another_version_and_another_cluster():
     good, bad = TRIO.folder(away), os.path.join(TRIO.data, 'spoilt')
     for which, magic in (('log', b'fslg'), ('state', b'fsst')):
         shutil.copytree(good, bad)
-        with open(data(bad, which), 'r+b') as file:
+        with open(data_file(bad, which), 'r+b') as file:
             text = file.read()
             file.seek(0)
             file.write(text.replace(magic + b'\0\0\0\2', magic + b'\0\0\0\7'))

@@ -6,6 +6,7 @@ still is told to clients in time, and the gateway lives on.
 Standing still is SIGSTOP on the shard: then only the gateway's own timers can end a call.
 """
 import signal
+import socket
 import threading
 import time
 
@@ -163,6 +164,69 @@ def test_shard_gone_under_load():
     house.eventually(ANNA.reaches)
     for name, request_id in requests:
         assert ANNA.hold(name, request_id=request_id).name == holds[name]
+
+
+class Sieve:
+    """Between gateway and shard: swallows the next reply of the shard's with these bytes in it."""
+
+    def __init__(self, url):
+        self.to = ('127.0.0.1', int(url.rpartition(':')[2]))
+        self.wanted, self.swallowed = None, 0
+        self.door = socket.create_server(('127.0.0.1', house.quiet_port()))
+        self.url = f'tcp://127.0.0.1:{self.door.getsockname()[1]}'
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            outer, _ = self.door.accept()
+            inner = socket.create_connection(self.to)
+            for pump, source, sink in ((self.through, outer, inner), (self.sift, inner, outer)):
+                threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def through(source, sink):
+        with source, sink:
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def sift(self, source, sink):
+        """A hello of eight bytes, then messages with eight bytes of length before each."""
+        with source, sink, source.makefile('rb') as stream:
+            sink.sendall(stream.read(8))
+            while len(head := stream.read(8)) == 8:
+                body = stream.read(int.from_bytes(head, 'big'))
+                if self.wanted and self.wanted in body:
+                    self.wanted, self.swallowed = None, self.swallowed + 1
+                else:
+                    sink.sendall(head + body)
+
+
+def test_one_reply_is_lost():
+    """While others come: it is asked for again by request id, and nothing happens twice.  The
+    gateway's own default is a deadline of 10 s; this call would wait for a minute."""
+    sieve, stop = Sieve(PAIR.shard_url), threading.Event()
+    gateway = house.Process('gateway', '--data', PAIR.data, '--shard', sieve.url, '--listen',
+                            '127.0.0.1:0')
+    target = gateway.wait_ready('grpc')
+    lina, other = (house.Client(target, PAIR.tokens(who)[0], timeout=40)
+                   for who in ('lina', 'oskar'))
+
+    def keep_asking():
+        while not stop.wait(0.05):
+            house.eventually(lambda: get_pool(other))
+    thread = threading.Thread(target=keep_asking)
+    house.eventually(lambda: get_pool(other))
+    thread.start()
+    try:
+        request_id, sieve.wanted = new_id(), b'/holds/'
+        hold = house.eventually(lambda: lina.hold(NAMES[15], request_id=request_id))
+    finally:
+        stop.set()
+        thread.join(40)
+    assert sieve.swallowed == 1
+    assert hold == lina.GetHold(api.GetHoldRequest(name=hold.name))
+    assert hold == lina.hold(NAMES[15], request_id=request_id)
+    assert gateway.stop() == 0, gateway.talk[-10:]
 
 
 def test_gateway_gone():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Three replicas of a shard behind a gateway, all processes of their own."""
+import glob
 import os
 import random
 import shutil
@@ -131,3 +132,30 @@ def patient(call, seconds=20):
             if time.monotonic() > until:
                 raise
             time.sleep(0.05)
+
+
+def data_file(folder, which):
+    """The data file of that half, `log` or `state`: a node that was mended has state.N."""
+    found = [path for path in glob.glob(f'{glob.escape(folder)}/**/data.mdb', recursive=True)
+             if os.path.basename(os.path.dirname(path)).split('.')[0] == which]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def flip(folder, which, words):
+    """A bit of every copy of these bytes, wherever LMDB has them; waits until they are there."""
+    def places():
+        with open(data_file(folder, which), 'rb') as file:
+            text = file.read()
+        found, at = [], text.find(words)
+        while at >= 0:
+            found.append(at)
+            at = text.find(words, at + 1)
+        return found
+    found = eventually(places)
+    with open(data_file(folder, which), 'r+b') as file:
+        for at in found:
+            file.seek(at + len(words) // 2)
+            byte = file.read(1)[0]
+            file.seek(at + len(words) // 2)
+            file.write(bytes([byte ^ 16]))

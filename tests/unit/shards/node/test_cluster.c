@@ -16,7 +16,8 @@ static void healthy(void)
 {
     arena_reset(&arena);
     view = (struct cluster_view){.self = 1, .leader = 1, .term = 3, .commit_index = 100,
-                                 .nodes = nodes, .nodes_count = 3, .version = span_of("1.0")};
+                                 .nodes = nodes, .nodes_count = 3, .version = span_of("1.0"),
+                                 .lag_max = CLUSTER_LAG_MAX};
     for (size_t i = 0; i < 3; i++) {
         nodes[i] = (struct cluster_node_view){
             .id = i + 1, .address = span_of("tcp://10.0.0.1:17703"), .is_voter = true,
@@ -82,6 +83,8 @@ static void test_one_node(void)
     healthy();
     nodes[1].behind = CLUSTER_LAG_MAX + 1;
     OK(says(told(PROBLEM_NODE_LAGS, 2), "10001 entries behind"));
+    view.lag_max = CLUSTER_LAG_MAX + 1; /* shard.lag_alarm */
+    OK(told(PROBLEM_NODE_LAGS, 2) == NULL);
     healthy();
     nodes[2].clock_us = -3600 * SECOND_US;
     OK(says(told(PROBLEM_CLOCK, 3), "3600 s behind"));
@@ -107,6 +110,23 @@ static void test_one_node(void)
     nodes[1].is_voter = false;
     nodes[1].behind = 12;
     OK(says(told(PROBLEM_CATCHING_UP, 2), "12 entries behind"));
+    healthy();
+    nodes[1].repairs = true;
+    OK(says(told(PROBLEM_REPAIR, 2), "answers nothing"));
+    nodes[1].state = NODE_DOWN; /* what it said last is old */
+    OK(told(PROBLEM_REPAIR, 2) == NULL);
+}
+
+/* Which node's change comes before that of another one. */
+static void test_learner(void)
+{
+    healthy();
+    EQ(cluster_view_learner(&view, 4), 0);
+    nodes[1].is_voter = false;
+    EQ(cluster_view_learner(&view, 4), 2);
+    EQ(cluster_view_learner(&view, 2), 0); /* its own: asked again, or given up */
+    nodes[2].is_voter = false;
+    EQ(cluster_view_learner(&view, 2), 3);
 }
 
 /* Sixteen nodes with everything wrong: none is left out, and nothing overflows. */
@@ -137,6 +157,7 @@ int main(void)
     TAP_RUN(test_nothing);
     TAP_RUN(test_quorum);
     TAP_RUN(test_one_node);
+    TAP_RUN(test_learner);
     TAP_RUN(test_all_at_once);
     arena_fini(&arena);
     return tap_done();

@@ -126,6 +126,25 @@ static void test_refuses_messages(void)
     close_all(&o);
 }
 
+/* A second change is refused while the first is not committed, and taken afterwards. */
+static void test_one_change_at_a_time(void)
+{
+    struct open o = open_at("changes");
+    struct replica_member four = {.id = 4, .address = "tcp://127.0.0.1:4"};
+    struct replica_member five = {.id = 5, .address = "tcp://127.0.0.1:5"};
+    EQ(replica_add(o.replica, &four), 0);
+    EQ(replica_add(o.replica, &five), REPLICA_E_BUSY);
+    EQ(replica_remove(o.replica, 4), REPLICA_E_BUSY);
+    EQ(replica_promote(o.replica, 4), REPLICA_E_BUSY);
+    EQ(replica_round(o.replica), 0);
+    EQ(replica_remove(o.replica, 4), 0);
+    EQ(replica_add(o.replica, &five), REPLICA_E_BUSY);
+    EQ(replica_round(o.replica), 0);
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    EQ(replica_members(o.replica, members), 1);
+    close_all(&o);
+}
+
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
 {
     (void)stat, (void)type, (void)ftw;
@@ -139,6 +158,7 @@ int main(void)
     TAP_RUN(test_old_log);
     TAP_RUN(test_damaged_members);
     TAP_RUN(test_refuses_messages);
+    TAP_RUN(test_one_change_at_a_time);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return tap_done();
 }
