@@ -439,7 +439,7 @@ int flood_flood(const struct verb *verb, int argc, char **argv)
         }
         if (flood_has_begun(&f.report.result)) {
             report_fill(&f.report);
-            r = flood_tell(&f, r);
+            r = r && f.report.sent == 0 ? r : flood_tell(&f, r); /* nothing: why, was told */
         }
     }
     stage_close(stage);

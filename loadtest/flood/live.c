@@ -29,6 +29,14 @@ static void live_bar(char *out, uint64_t done, uint64_t of)
     }
 }
 
+/* Where the day is: before its opening, or how long after. */
+static const char *live_moment(int64_t now_us, char out[32])
+{
+    snprintf(out, 32, now_us < 0 ? "opens in %.1f s" : "%.1f s",
+             (double)(now_us < 0 ? -now_us : now_us) / 1e6);
+    return out;
+}
+
 /* Requests a second over the last whole step of the timeline. */
 static double live_rate(const struct plan *p, const struct result *all, int64_t now_us)
 {
@@ -59,8 +67,9 @@ static void live_terminal(struct live *l, const struct plan *p, const struct res
                 (unsigned long long)plan_who(p, i)->identities,
                 (unsigned long long)r->won, share);
     }
-    fprintf(l->out, "\033[K  %6.1f s   %8.0f requests/s   late %llu   about %.0f s to go\n",
-            (double)now_us / 1e6, live_rate(p, all, now_us), (unsigned long long)all->late,
+    char moment[32];
+    fprintf(l->out, "\033[K  %8s   %8.0f requests/s   late %llu   about %.0f s to go\n",
+            live_moment(now_us, moment), live_rate(p, all, now_us), (unsigned long long)all->late,
             live_left(p, now_us));
     l->lines = (int)plan_whos(p) + 1;
 }
@@ -72,8 +81,9 @@ void live_show(struct live *l, const struct plan *p, const struct result *all, i
         live_terminal(l, p, all, now_us);
     } else if (is_done || now_us - l->last_us >= LIVE_PLAIN_US) {
         l->last_us = now_us;
-        fprintf(l->out, "%s: %.1f s, %.0f requests/s, about %.0f s to go;",
-                scenario_mode_name(plan_mode(p)), (double)now_us / 1e6,
+        char moment[32];
+        fprintf(l->out, "%s: %s, %.0f requests/s, about %.0f s to go;",
+                scenario_mode_name(plan_mode(p)), live_moment(now_us, moment),
                 live_rate(p, all, now_us), live_left(p, now_us));
         for (uint32_t i = 0; i < plan_whos(p); i++) {
             fprintf(l->out, " %s: %llu of %llu decided, %llu slots%s", plan_who(p, i)->name,

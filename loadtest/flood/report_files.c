@@ -12,12 +12,33 @@ static void text_party(FILE *out, const struct report *r, uint32_t i)
 {
     const struct share *s = &r->shares[i];
     const struct hist *wait = &r->result.parties[i].wait;
-    fprintf(out, "  %-16.16s %9llu %6.1f %%  %8llu %6.1f %%  %8.2fx   %6u to %-6u %9.2f s "
-            "%9.2f s\n",
-            plan_who(r->plan, i)->name, (unsigned long long)s->identities, 100 * s->identity_share,
-            (unsigned long long)s->slots, 100 * s->slot_share, s->advantage, s->fair_low,
-            s->fair_high, (double)hist_quantile(wait, 50000) / 1e6,
-            (double)hist_quantile(wait, 95000) / 1e6);
+    fprintf(out, "  %-16.16s %9llu %6.1f %%  %8llu ", plan_who(r->plan, i)->name,
+            (unsigned long long)s->identities, 100 * s->identity_share,
+            (unsigned long long)s->slots);
+    if (r->fair.slots) {
+        fprintf(out, "%6.1f %%  %8.2fx   %6u to %-6u", 100 * s->slot_share, s->advantage,
+                s->fair_low, s->fair_high);
+    } else { /* shares of nothing */
+        fprintf(out, "%8s  %9s   %16s", "-", "-", "-         ");
+    }
+    if (wait->count) {
+        fprintf(out, " %9.2f s %9.2f s\n", (double)hist_quantile(wait, 50000) / 1e6,
+                (double)hist_quantile(wait, 95000) / 1e6);
+    } else {
+        fprintf(out, " %11s %11s\n", "nobody yet", "-");
+    }
+}
+
+/* How even it was: where somebody got something. */
+static void text_fairness(FILE *out, const struct report *r)
+{
+    if (r->fair.slots == 0) {
+        fputs("  fairness   nobody got a slot, so that there is nothing to compare\n", out);
+        return;
+    }
+    fprintf(out, "  fairness   Jain %.3f, Gini %.3f; arrival and win: chi-square %.1f (over 16.9 "
+            "in 5 %% of fair draws), Spearman %.3f\n", r->fair.jain, r->fair.gini, r->deciles_chi2,
+            r->fair.arrival_spearman);
 }
 
 void report_text(FILE *out, const struct report *r)
@@ -45,11 +66,10 @@ void report_text(FILE *out, const struct report *r)
     } else {
         fputs("  audit      could not be made: the shard did not answer\n", out);
     }
-    fprintf(out, "  fairness   Jain %.3f, Gini %.3f; arrival and win: chi-square %.1f (over 16.9 "
-            "in 5 %% of fair draws), Spearman %.3f\n  holds      %llu, of which %llu came to "
-            "nothing\n", r->fair.jain, r->fair.gini, r->deciles_chi2, r->fair.arrival_spearman,
-            (unsigned long long)r->holds, (unsigned long long)r->wasted);
-    if (r->bots.identities) {
+    text_fairness(out, r);
+    fprintf(out, "  holds      %llu, of which %llu came to nothing\n", (unsigned long long)r->holds,
+            (unsigned long long)r->wasted);
+    if (r->bots.identities && r->fair.slots) {
         fprintf(out, "  bots       %llu of %u slots; in 95 of 100 fair draws %u to %u (%.1f on "
                 "average)\n", (unsigned long long)r->bots.slots, r->plan->slots_count,
                 r->bots.fair_low, r->bots.fair_high, r->bots.fair_mean);

@@ -34,6 +34,7 @@ struct client {
     struct wire_client *wire; /* NULL: not connected */
     client_hear *hear;        /* NULL: the last message is the answer's */
     void *hear_user;          /* for hear */
+    bool has_heard;           /* bytes have come on this connection */
     bool finished;            /* the running call has its answer */
     bool is_enough;           /* hear wants no more */
     int status;               /* of the answer */
@@ -159,6 +160,7 @@ void client_close(struct client *c)
 
 static bool client_connect(struct client *c)
 {
+    c->has_heard = false;
     int r = channel_open(c->host, c->port, c->keys, &c->channel, c->trouble);
     if (r == 0) {
         r = wire_client_new(&client_ops, c, &c->wire);
@@ -187,6 +189,23 @@ static bool client_flush(struct client *c, int64_t until_us)
     }
 }
 
+/* An HTTP/2 server begins with SETTINGS (RFC 9113 3.4): who does not is somebody else, and what it
+ * began with says who. */
+static bool client_is_stranger(struct client *c, const uint8_t *bytes, size_t n)
+{
+    if (c->has_heard || n < 4 || bytes[3] == 4) {
+        c->has_heard |= n >= 4;
+        return false;
+    }
+    bool is_tls = bytes[0] == 0x15 && bytes[1] == 3; /* an alert */
+    snprintf(c->trouble, sizeof(c->trouble), "%.80s:%d %s", c->host, c->port,
+             is_tls                          ? "speaks TLS: write https:// before it"
+             : memcmp(bytes, "HTTP", 4) == 0 ? "speaks HTTP/1, which is not the gateway's port"
+                                             : "answers bytes that are not HTTP/2: is it a "
+                                               "fairslot gateway?");
+    return true;
+}
+
 /* Moves bytes until the call is finished, the connection is lost or the time is over. */
 static void client_pump(struct client *c, int64_t until_us)
 {
@@ -209,6 +228,9 @@ static void client_pump(struct client *c, int64_t until_us)
         }
         if (n <= 0 && channel_trouble(c->channel)[0]) {
             snprintf(c->trouble, sizeof(c->trouble), "%s", channel_trouble(c->channel));
+        }
+        if (n > 0 && client_is_stranger(c, bytes, (size_t)n)) {
+            return;
         }
         if (n <= 0 || wire_client_receive(c->wire, bytes, (size_t)n) != 0) {
             return;

@@ -140,11 +140,37 @@ def wait_for(run, word, times):
     raise AssertionError('it ended before')
 
 
+def test_a_target_that_is_something_else():
+    """From the first byte on: it is said what it seems to be, and nothing is reported."""
+    for greeting, words in ((b'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n', 'HTTP/1'),
+                            (b'\x15\x03\x03\0\x02\x02\x28', 'https://'),
+                            (b'220 this is a mail server\r\n', 'fairslot gateway?')):
+        listener = socket.create_server(('127.0.0.1', 0))
+        threading.Thread(target=greet, args=(listener, greeting), daemon=True).start()
+        target = f'127.0.0.1:{listener.getsockname()[1]}'
+        code, report, said = flood(SERVER, '--target', target)
+        listener.close()
+        assert code == 4 and report is None, (code, said)
+        assert target in said and words in said and 'next: ' in said, said
+
+
+def greet(listener, greeting):
+    try:
+        while True:
+            client, _ = listener.accept()
+            client.recv(65536)
+            client.sendall(greeting)
+            time.sleep(0.2)
+            client.close()
+    except OSError:
+        pass
+
+
 def test_out_of_descriptors():
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
-    code, _, said = flood(SERVER, limits=few)
-    assert code == 1, (code, said)
+    code, report, said = flood(SERVER, limits=few)
+    assert code == 1 and report is None and 'advantage' not in said, (code, said)
     assert 'out of file descriptors' in said and ' 16' in said and 'ulimit -n' in said, said
     assert SERVER.alive()
 

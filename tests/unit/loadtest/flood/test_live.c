@@ -74,11 +74,13 @@ static void test_on_a_terminal(void)
 
 static void test_plain_lines(void)
 {
-    static const int64_t moments[] = {0, 250000, 500000, 1999999, 2000000, 2250000, 4000000};
+    static const int64_t moments[] = {-100000, 250000, 500000, 1899999, 2000000, 2250000, 4000000};
     begin();
     char *text = drawn(false, moments, ARRAY_COUNT(moments));
     EQ(count_of(text, "\n"), 3); /* one in two seconds */
     EQ(count_of(text, "\033"), 0);
+    EQ(count_of(text, "live: opens in 0.1 s, "), 1);
+    EQ(count_of(text, "live: 2.0 s, "), 1);
     EQ(count_of(text, "bots: 50 of 50 decided, 30 slots\n"), 3);
     free(text);
 }
