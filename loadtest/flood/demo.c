@@ -116,7 +116,7 @@ static int demo_release(struct demo *d, enum crowd_mode mode, struct stage *stag
     report->scenario = "demo";
     report->scale = d->scale;
     report->started_wall_us = clock_wall_us();
-    fprintf(stderr, "%s\n", plan_mode_words(mode));
+    fprintf(stderr, "%d of %d: %s\n", (int)mode + 1, CROWD_MODES, plan_mode_words(mode));
     int r = stage_set(stage, p, DEMO_LEAD_US);
     r = r ? r : run_flood(p, &report->result);
     r = r ? r : stage_audit(stage, p, &report->audit);
@@ -153,35 +153,42 @@ static int demo_three(struct demo *d)
 
 /* -- what is printed -------------------------------------------------------------------------- */
 
+/* The sentence that matters first, then a table; no line over 80 columns. */
 static void demo_table(const struct demo *d, FILE *out)
 {
-    const struct share *fair = &d->reports[CROWD_LIVE]->bots;
-    fprintf(out, "\n%-34s%18s%18s%18s\n", "", "first come", "live window", "draw");
-    fprintf(out, "  slots taken by the firm's %-6ld", d->firm);
-    for (int i = 0; i < CROWD_MODES; i++) {
-        fprintf(out, "%*llu", i == 0 ? 20 : 18,
-                (unsigned long long)d->reports[i]->bots.slots);
-    }
-    fprintf(out, "   fair share %.1f, in 95 of 100 draws %u to %u\n", fair->fair_mean,
+    struct report *const *runs = d->reports;
+    const struct share *fair = &runs[CROWD_LIVE]->bots;
+    fprintf(out,
+            "\nFirst come, first served gave %llu of %ld slots to the firm's %ld identities.\n"
+            "A live window gave them %llu, a draw %llu; a fair draw gives them %u to %u.\n",
+            (unsigned long long)runs[CROWD_FCFS]->bots.slots, d->slots, d->firm,
+            (unsigned long long)fair->slots, (unsigned long long)runs[CROWD_DRAW]->bots.slots,
             fair->fair_low, fair->fair_high);
-    fprintf(out, "  advantage of the firm           ");
+    fprintf(out, "\n%-34s%15s%15s%15s\n  %-32s", "", "first come", "live window", "draw",
+            "slots taken by the firm");
     for (int i = 0; i < CROWD_MODES; i++) {
-        fprintf(out, "%17.2fx", d->reports[i]->bots.advantage);
+        fprintf(out, "%15llu", (unsigned long long)runs[i]->bots.slots);
     }
-    fprintf(out, "   fair is 1.00x\n  people's time to decision, p95  ");
+    fprintf(out, "\n  %-32s", "its advantage (fair: 1.00x)");
     for (int i = 0; i < CROWD_MODES; i++) {
-        const struct hist *wait = &d->reports[i]->result.parties[0].wait; /* people's */
-        fprintf(out, "%16.1f s", (double)hist_quantile(wait, 95000) / 1e6);
+        fprintf(out, "%14.2fx", runs[i]->bots.advantage);
     }
-    fprintf(out, "   on this run's clock\n  requests (all accounted for)    ");
+    fprintf(out, "\n  %-32s", "95 of 100 people know within");
     for (int i = 0; i < CROWD_MODES; i++) {
-        fprintf(out, "%18llu", (unsigned long long)d->reports[i]->sent);
+        const struct hist *wait = &runs[i]->result.parties[0].wait; /* people's */
+        fprintf(out, "%13.1f s", (double)hist_quantile(wait, 95000) / 1e6);
     }
-    fprintf(out, "\n  slots with two holders          ");
+    fprintf(out, "\n  %-32s", "requests (all accounted for)");
     for (int i = 0; i < CROWD_MODES; i++) {
-        fprintf(out, "%18llu", (unsigned long long)d->reports[i]->audit.double_booked);
+        fprintf(out, "%15llu", (unsigned long long)runs[i]->sent);
     }
-    fputs("   as the shard itself has it\n", out);
+    fprintf(out, "\n  %-32s", "slots with two holders");
+    for (int i = 0; i < CROWD_MODES; i++) {
+        fprintf(out, "%15llu", (unsigned long long)runs[i]->audit.double_booked);
+    }
+    fprintf(out, "\n\n  The firm's fair share is %.1f slots, in 95 of 100 fair draws %u to %u.\n"
+            "  Times are this run's; who holds what was read back from the shard.\n",
+            fair->fair_mean, fair->fair_low, fair->fair_high);
 }
 
 static int demo_json(const struct demo *d, FILE *out)
@@ -281,8 +288,9 @@ int demo_run(const struct verb *verb, int argc, char **argv)
         d.plan.target = d.house.target;
         fprintf(stderr,
                 "server ready in %.1f s at %s (loopback only, gone at the end)\n"
-                "release: %ld slots, %ld people (a tenth of them refreshing), one firm with %ld "
-                "clients and fast bots\nscale: %s (window and reaction times alike)\n",
+                "release: %ld slots; %ld people, a tenth of them refreshing;\n"
+                "         one firm with %ld clients and fast bots\n"
+                "scale:   %s,\n         window and reaction times alike\n",
                 d.house.ready_s, d.house.target, d.slots, d.people, d.firm, d.scale);
         r = mint_tokens(d.house.data, &d.plan);
     }

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The live view on stderr: a line a population, redrawn four times a second on a terminal;
- * plain lines every two seconds elsewhere, and with NO_COLOR.
+ * plain lines every two seconds elsewhere, with NO_COLOR, and where a line would wrap.
  * Owns: the lines it drew.  Reads shared counters that change meanwhile: a picture. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "flood/run.h"
 
-#define LIVE_BAR      20
+#define LIVE_BAR      12
+#define LIVE_COLUMNS  80 /* of a terminal, for lines that are drawn over */
 #define LIVE_PLAIN_US 2000000
 
 void live_init(struct live *l, FILE *out)
 {
     const char *plain = getenv("NO_COLOR"), *term = getenv("TERM");
     *l = (struct live){.out = out, .last_us = INT64_MIN / 2};
+    struct winsize size = {0}; /* 0 columns: it does not say */
     l->is_terminal = isatty(fileno(out)) && !(plain && *plain) &&
-                     !(term && strcmp(term, "dumb") == 0);
+                     !(term && strcmp(term, "dumb") == 0) &&
+                     !(ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
+                       size.ws_col < LIVE_COLUMNS);
 }
 
 static void live_bar(char *out, uint64_t done, uint64_t of)
@@ -47,7 +52,9 @@ static double live_rate(const struct plan *p, const struct result *all, int64_t 
 static double live_left(const struct plan *p, int64_t now_us)
 {
     int64_t served = p->window_us + (int64_t)p->scenario.grace_us + 1000000;
-    int64_t until = plan_mode(p) == CROWD_FCFS ? p->end_us : served;
+    int64_t until = p->is_full                     ? p->end_us
+                    : plan_mode(p) == CROWD_FCFS ? p->window_us + 1000000
+                                                 : served;
     return now_us < until ? (double)(until - now_us) / 1e6 : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -66,9 +67,39 @@ static void test_on_a_terminal(void)
     EQ(count_of(text, "\n"), 9);
     EQ(count_of(text, "\033[3A"), 2); /* the second and third are drawn over the first */
     EQ(count_of(text, "100 of 200     decided"), 3);
-    EQ(count_of(text, "\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2591"), 3);
+    EQ(count_of(text, "\u2588\u2588\u2588\u2588\u2588\u2588\u2591"), 3);
     EQ(count_of(text, "30 slots  75.0 %"), 3);
     EQ(count_of(text, "about 10 s to go"), 3); /* window, grace and a second, less 2 to 2.5 */
+    free(text);
+}
+
+/* Columns of its longest line; escapes and the bytes behind a letter's first take none. */
+static size_t widest(const char *text)
+{
+    size_t most = 0, now = 0;
+    for (const char *at = text; *at; at++) {
+        if (*at == '\033') {
+            at += strcspn(at, "AK");
+        } else if (*at == '\n') {
+            now = 0;
+        } else {
+            now += ((uint8_t)*at & 0xc0) != 0x80;
+        }
+        most = now > most ? now : most;
+    }
+    return most;
+}
+
+static void test_no_line_wraps(void)
+{
+    static const int64_t moments[] = {-9000000};
+    begin();
+    strcpy(plan.scenario.populations[0].name, "a-name-of-thirty-letters-and-1");
+    plan.scenario.populations[0].identities = 1234567;
+    result.parties[0].decided = 1234567;
+    result.parties[0].won = plan.slots_count = 123456;
+    char *text = drawn(true, moments, 1);
+    OK(widest(text) < 80);
     free(text);
 }
 
@@ -98,6 +129,13 @@ static void test_who_is_a_terminal(void)
     unsetenv("NO_COLOR");
     live_init(&l, screen);
     OK(l.is_terminal);
+    struct winsize narrow = {.ws_row = 24, .ws_col = 79}, wide = {.ws_row = 24, .ws_col = 80};
+    OK(ioctl(end, TIOCSWINSZ, &narrow) == 0);
+    live_init(&l, screen);
+    OK(!l.is_terminal); /* lines that wrap cannot be drawn over */
+    OK(ioctl(end, TIOCSWINSZ, &wide) == 0);
+    live_init(&l, screen);
+    OK(l.is_terminal);
     setenv("NO_COLOR", "1", 1);
     live_init(&l, screen);
     OK(!l.is_terminal);
@@ -112,6 +150,7 @@ static void test_who_is_a_terminal(void)
 int main(void)
 {
     TAP_RUN(test_on_a_terminal);
+    TAP_RUN(test_no_line_wraps);
     TAP_RUN(test_plain_lines);
     TAP_RUN(test_who_is_a_terminal);
     return tap_done();
