@@ -69,7 +69,8 @@ int serve_node_secure(const struct serve_config *sc, const struct verb *verb)
     serve_node_warn_mode(files.key);
     int r = RPC_E_CERTIFICATE;
     if (signkey_matches(files.certificate, files.key)) {
-        r = rpc_secure(&files, text);
+        r = signkey_belongs(files.certificate, files.authority, files.name, text)
+                ? rpc_secure(&files, text) : RPC_E_CERTIFICATE;
     } else {
         snprintf(text, sizeof text, "%s and %s are no certificate with its private key",
                  files.certificate, files.key);

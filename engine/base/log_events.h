@@ -74,6 +74,7 @@
     E(SNAPSHOT_WANTED, 3025, INFO, 2, "This replica is too far behind: it fetches a state.")      \
     E(SNAPSHOT_INSTALLED, 3026, INFO, 2, "A state of another replica was installed.")             \
     E(SNAPSHOT_FAILED, 3027, WARN, 2, "A state could not be made or fetched; tried again.") \
-    E(SHARD_YIELDS, 3028, WARN, 5, "This leader's disk is full: another replica shall lead.")
+    E(SHARD_YIELDS, 3028, WARN, 5, "This leader's disk is full: another replica shall lead.")     \
+    E(PEERS_SILENT, 3029, WARN, 0, "No other node was heard for a while, or since the start.")
 
 #endif

@@ -15,4 +15,9 @@ bool signkey_public(const char *path, struct draw_key *ret_key);
 /* The certificate in one PEM file has the private key in the other. */
 bool signkey_matches(const char *certificate, const char *key);
 
+/* The certificate is of the authority in `authority`, and carries the DNS name: who has those three
+ * files would believe it, as a server and as a client.  False: ret_text (256 bytes) says why. */
+bool signkey_belongs(const char *certificate, const char *authority, const char *name,
+                     char *ret_text);
+
 #endif

@@ -35,6 +35,8 @@
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1
+#define ALONE_US    (10 * SECOND_US) /* nobody was heard for so long: somebody should look */
+#define ALONE_AGAIN_US MINUTE_US
 
 enum kind {
     KIND_RAFT = 1,
@@ -67,6 +69,8 @@ struct peering {
     struct replica_member members[REPLICA_MEMBERS_MAX];
     size_t members_count;
     int64_t status_at_us;
+    int64_t alone_us;   /* since when nobody was heard; 0: not looked yet */
+    int64_t told_us;    /* when that was logged; 0: not since somebody was heard */
 };
 
 static void peering_send(void *user, uint64_t to, uint8_t kind, struct span body)
@@ -396,6 +400,31 @@ static int hear(struct peering *p, const struct peers_message *m)
     return hear_one(p, peer, m);
 }
 
+/* Whoever is not heard by the others is not told, where they cannot speak with it at all: another
+ * authority's certificate, another cluster, a member no more.  So it says itself that it is alone. */
+static void tell_alone(struct peering *p, int64_t now_us)
+{
+    int64_t heard_us = p->alone_us ? p->alone_us : now_us;
+    for (size_t i = 0; i < p->heard_count; i++) {
+        int64_t at_us = p->heard[i].view.heard_us;
+        if (at_us > heard_us) {
+            heard_us = at_us;
+            p->told_us = 0;
+        }
+    }
+    p->alone_us = heard_us;
+    if (p->members_count < 2 || now_us - heard_us < ALONE_US ||
+        (p->told_us && now_us - p->told_us < ALONE_AGAIN_US)) {
+        return;
+    }
+    p->told_us = now_us;
+    log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
+              "none of %zu other nodes was heard for %lld s: look whether they run, at the network, "
+              "the certificates ([inside]), that all have the same --peer list, and that this node "
+              "is still a member (fairslot node list)", p->members_count - 1,
+              (long long)((now_us - heard_us) / SECOND_US));
+}
+
 int peering_hear(struct peering *p, int64_t now_us)
 {
     struct peers_message *m;
@@ -406,6 +435,7 @@ int peering_hear(struct peering *p, int64_t now_us)
             return r > 0 ? r : err_trace(r);
         }
     }
+    tell_alone(p, now_us);
     int r = replica_tick(p->options.replica, now_us / 1000);
     r = r ? r : fetch_turn(p->fetch, p->members, p->members_count, now_us);
     return r == FETCH_E_READY ? PEERING_E_STATE : err_fold(r);

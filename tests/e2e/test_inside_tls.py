@@ -124,9 +124,11 @@ def test_a_stranger_is_not_served():
 
 
 def test_a_replica_with_a_wrong_certificate():
-    """Of another authority, or of ours and for another name: the others do not dial it."""
+    """Of another authority, or of ours and for another name: the others do not dial it, and it says
+    that it is alone."""
     operator = TRIO.operator()
-    for number, more in enumerate((words('foreign', ca='stranger'), words('other-name'))):
+    for number, more in enumerate((words('foreign', ca='stranger'),
+                                   (*words('other-name'), '--set', 'inside.name=somebody'))):
         away = TRIO.followers()[0]
         TRIO.shards[away].stop()
         shard = TRIO.start_shard(away, *more)
@@ -136,6 +138,9 @@ def test_a_replica_with_a_wrong_certificate():
         eventually(lambda: TRIO.metric(away, 'shard_log_index') <
                    TRIO.metric(TRIO.leader(but=away), 'shard_log_index'))
         assert TRIO.metric(away, 'shard_leader') == 0
+        if number == 0:
+            eventually(lambda process=shard: 'none of 2 other nodes was heard' in
+                       '\n'.join(process.talk))
         assert shard.stop() == 0
         TRIO.start_shard(away).wait_ready('shard')
         TRIO.level()
@@ -151,6 +156,13 @@ def test_wrong_files():
         file.write('nothing of that kind\n')
     empty = run(*base, *words('node', ca='empty'), check=1)
     assert 'empty.pem' in empty.stderr and 'next:' in empty.stderr, empty.stderr
+    for wrong, said in ((words('foreign'), 'is not believed by whoever trusts'),
+                        (words('other-name'), 'does not carry the DNS name fairslot')):
+        told = run(*base, *wrong, check=1)
+        assert said in told.stderr and 'next:' in told.stderr, told.stderr
+        told = run('gateway', '--data', os.path.join(FOLDER, 'none'), '--listen', '127.0.0.1:0',
+                   '--shard', 'tcp://127.0.0.1:1', *wrong, check=1)
+        assert said in told.stderr and 'next:' in told.stderr, told.stderr
     alone = run(*base, '--set', 'inside.key=' + os.path.join(FOLDER, 'node.key'), check=2)
     assert 'together' in alone.stderr, alone.stderr
 
