@@ -127,8 +127,9 @@ static bool change_of_node(const struct verb *verb, int argc, char **argv, struc
     return r == 0 && cmd_cluster_node(word, c->node);
 }
 
-/* Asks until it is so. */
-static int change_wait(struct session *session, const struct change *c)
+/* Asks until it is so.  *ret_cluster is what is then. */
+static int change_wait(struct session *session, const struct change *c,
+                       Fairslot__Admin__V1__Cluster **ret_cluster)
 {
     const struct timespec pause = {0, 250000000};
     int64_t until_us = clock_mono_us() + c->timeout_s * SECOND_US;
@@ -140,10 +141,11 @@ static int change_wait(struct session *session, const struct change *c)
         }
         bool done = c->is_done(cluster, c->node);
         cmd_cluster_progress(cluster, c->node, done);
-        session_free(cluster);
         if (done) {
+            *ret_cluster = cluster;
             return VERB_OK;
         }
+        session_free(cluster);
         if (clock_mono_us() > until_us) {
             talk_error("it is not done after %s", c->timeout);
             talk_next("it goes on by itself; look again: fairslot cluster status");
@@ -162,7 +164,24 @@ static int change_say(const struct change *c, const ProtobufCMessage *answer, co
     return render_flush();
 }
 
-/* The call, its words, and the wait. */
+/* What was answered, as it is now that it is done. */
+static const ProtobufCMessage *change_done(ProtobufCMessage *answer,
+                                           Fairslot__Admin__V1__Cluster *cluster,
+                                           const struct change *c)
+{
+    if (answer->descriptor == &google__longrunning__operation__descriptor) {
+        Google__Longrunning__Operation *operation = (Google__Longrunning__Operation *)answer;
+        operation->done = true;
+        return answer;
+    }
+    if (answer->descriptor == &fairslot__admin__v1__shard__descriptor) {
+        return cluster->n_shards ? &cluster->shards[0]->base : answer;
+    }
+    const Fairslot__Admin__V1__Node *n = cmd_cluster_find(cluster, c->node);
+    return n ? &n->base : answer;
+}
+
+/* The call, its words, and the wait; as JSON what is in the end. */
 static int change_run(const struct change *c, const struct session_call *ask, const char *what)
 {
     struct session *session;
@@ -173,11 +192,13 @@ static int change_run(const struct change *c, const struct session_call *ask, co
     }
     r = session_call(session, ask, &answer);
     if (r == VERB_OK) {
-        r = change_say(c, answer, what);
+        bool waits = c->watch && !c->dry_run, is_early = !waits || !options_json(&c->call);
+        Fairslot__Admin__V1__Cluster *cluster = NULL;
+        r = is_early ? change_say(c, answer, what) : VERB_OK;
+        r = r == VERB_OK && waits ? change_wait(session, c, &cluster) : r;
+        r = r == VERB_OK && !is_early ? change_say(c, change_done(answer, cluster, c), what) : r;
+        session_free(cluster);
         session_free(answer);
-    }
-    if (r == VERB_OK && c->watch && !c->dry_run) {
-        r = change_wait(session, c);
     }
     session_close(session);
     return r;
@@ -249,6 +270,11 @@ int cmd_node_add(const struct verb *verb, int argc, char **argv)
     long number = 0;
     if (!value_count(c.node + 6, 1, __LONG_MAX__, &number)) {
         return options_wrong(verb, "peer", c.node, "the number is too large");
+    }
+    char host[VALUE_HOST_MAX + 1];
+    int port = 0;
+    if (strncmp(c.peer, "tcp://", 6) != 0 || !value_target(c.peer + 6, host, &port) || port == 0) {
+        return options_wrong(verb, "peer", c.peer, "write tcp://HOST:PORT");
     }
     request.node = number;
     request.peer_address = (char *)c.peer;

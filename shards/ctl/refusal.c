@@ -69,7 +69,7 @@ static const struct {
     {"VOTER_NEEDED", "add one: start it with --join, then fairslot node add NODE --peer URL"},
     {"CHANGE_RUNNING", "see how far it is: fairslot cluster status --watch"},
     {"CHANGE_REFUSED", "start a cluster: fairslot cluster init --help"},
-    {"FIELD_INVALID", "see what may stand there: add --help"},
+    {"FIELD_INVALID", "see what may stand there: the same words with --help"},
     {"METHOD_PLANNED", "use a newer server"},
 };
 

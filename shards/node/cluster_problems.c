@@ -33,8 +33,20 @@ static struct span text_in(struct list_of *l, const char *format, va_list args)
     l->is_short = l->is_short || copy == NULL;
     if (copy) {
         memcpy(copy, text, len);
+        copy[len] = 0;
     }
     return (struct span){copy, copy ? len : 0};
+}
+
+/* A step with the node's number in it, so that it can be typed as it stands. */
+__attribute__((format(printf, 2, 3)))
+static const char *step(struct list_of *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct span text = text_in(l, format, args);
+    va_end(args);
+    return text.ptr ? (const char *)text.ptr : "";
 }
 
 /* The step stands in `next_step`, the sentence is formatted. */
@@ -85,26 +97,33 @@ static void say_quorum(struct list_of *l, const struct cluster_view *v)
     }
 }
 
+static const char *step_down(struct list_of *l, uint64_t id)
+{
+    return step(l, "start it, or look at its log, its certificate and the network between them; "
+                "for good: fairslot node remove %llu", llu(id));
+}
+
 static void say_node(struct list_of *l, const struct cluster_view *v,
                      const struct cluster_node_view *n)
 {
     if (n->is_disk_foreign) {
-        say(l, PROBLEM_TWO_DISKS, n->id, "if its disk was lost: fairslot node remove it, and add "
-            "a new number with an empty directory; if two nodes have that --id, correct one",
+        say(l, PROBLEM_TWO_DISKS, n->id,
+            step(l, "if its disk was lost: fairslot node remove %llu, and add a new number with an "
+                 "empty directory; if two nodes have that --id, correct one", llu(n->id)),
             "node %llu came with another disk than before: it is not heard", llu(n->id));
     } else if (n->state == NODE_DOWN && n->silent_us < 0) {
-        say(l, PROBLEM_NODE_DOWN, n->id, "start it, or look at the network between them; for good: "
-            "fairslot node remove it", "node %llu at %.*s was not heard since this one started",
-            llu(n->id), (int)n->address.len, (const char *)n->address.ptr);
+        say(l, PROBLEM_NODE_DOWN, n->id, step_down(l, n->id),
+            "node %llu at %.*s was not heard since this one started", llu(n->id),
+            (int)n->address.len, (const char *)n->address.ptr);
     } else if (n->state == NODE_DOWN) {
-        say(l, PROBLEM_NODE_DOWN, n->id, "start it, or look at the network between them; for good: "
-            "fairslot node remove it", "node %llu at %.*s was last heard %lld s ago", llu(n->id),
-            (int)n->address.len, (const char *)n->address.ptr,
-            (long long)(n->silent_us / SECOND_US));
+        say(l, PROBLEM_NODE_DOWN, n->id, step_down(l, n->id),
+            "node %llu at %.*s was last heard %lld s ago", llu(n->id), (int)n->address.len,
+            (const char *)n->address.ptr, (long long)(n->silent_us / SECOND_US));
     }
     if (n->check == STATE_DIFFERS) {
-        say(l, PROBLEM_STATE_DIFFERS, n->id, "stop it, keep its directory for us to look at, "
-            "fairslot node remove it, and add a new number with an empty directory",
+        say(l, PROBLEM_STATE_DIFFERS, n->id,
+            step(l, "stop it, keep its directory for us to look at, fairslot node remove %llu, and "
+                 "add a new number with an empty directory", llu(n->id)),
             "node %llu has another state than node %llu at the same entry", llu(n->id),
             llu(v->self));
     }
@@ -114,7 +133,8 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
             llu(n->id));
     }
     if (n->behind > v->lag_max && n->state != NODE_DOWN) {
-        say(l, PROBLEM_NODE_LAGS, n->id, "look at its disk and its load: fairslot node show it",
+        say(l, PROBLEM_NODE_LAGS, n->id,
+            step(l, "look at its disk and its load: fairslot node show %llu", llu(n->id)),
             "node %llu is %llu entries behind", llu(n->id), llu(n->behind));
     }
     if (!n->is_voter && n->state != NODE_DOWN) {

@@ -127,7 +127,8 @@ def test_what_is_refused():
     refused('NODE_EXISTS', 'node', 'add', str(one), '--peer', free)
     refused('NODE_EXISTS', 'node', 'add', '9', '--peer', TRIO.peers[other])
     refused('SHARD_UNKNOWN', 'shard', 'leader', '2', '--to', '1')
-    refused('peer_address', 'node', 'add', '9', '--peer', 'here', code=1)
+    for peer in ('here', 'tcp://here', 'tcp://:17703', 'http://127.0.0.1:17703'):
+        refused('write tcp://HOST:PORT', 'node', 'add', '9', '--peer', peer, code=2)
     refused('is no node', 'node', 'show', 'x', code=2)
     refused('is no node', 'node', 'remove', '0', code=2)
     refused('--peer', 'node', 'add', '9', code=2)
@@ -169,11 +170,14 @@ def test_leadership_is_handed_over():
     leader, (one, other) = TRIO.leader(), TRIO.followers()
     assert 'would be done' in verb('shard', 'leader', '1', '--to', str(one), '--dry-run').stdout
     assert leads() == leader
-    verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s')
+    done = json.loads(verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s',
+                           '-o', 'json').stdout)
+    assert done['leader'] == f'nodes/{one}', done  # what is, when it is done
     assert TRIO.leader() == one
     verb('shard', 'leader', 'shards/1', '--to', f'nodes/{one}')  # it is so already
     began = time.monotonic()
-    verb('node', 'drain', str(one), '--watch', '--timeout', '30s')
+    done = verb('node', 'drain', str(one), '--watch', '--timeout', '30s', '-o', 'json')
+    assert json.loads(done.stdout)['done'] is True, done
     assert TRIO.leader() != one
     hold = patient(lambda: TRIO.person('ada').hold(STATE['slots'][0]))
     print(f'# drained, and a hold behind it, in {time.monotonic() - began:.2f} s')
@@ -253,6 +257,8 @@ def test_one_is_down():
     found = problems()
     assert not any(kind == 'NO_QUORUM' for kind, _ in found), found
     assert 'last heard' in found['NODE_DOWN', f'nodes/{away}']
+    assert any(f'fairslot node remove {away}' in p['nextStep'] for p in json.loads(
+        answered('cluster', 'problems').stdout)['problems'])  # as it is typed
     assert 'down' in verb('node', 'list').stdout
     refused('NODE_NOT_READY', 'shard', 'leader', '1', '--to', str(away))
     patient(lambda: TRIO.person('carl').hold(STATE['slots'][2]))
