@@ -138,8 +138,9 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
             "node %llu is %llu entries behind", llu(n->id), llu(n->behind));
     }
     if (!n->is_voter && n->state != NODE_DOWN) {
-        say(l, PROBLEM_CATCHING_UP, n->id, "wait: it votes when it has caught up; until then no "
-            "other node is added or removed; to give it up: fairslot node remove it",
+        say(l, PROBLEM_CATCHING_UP, n->id,
+            step(l, "wait: it votes when it has caught up; until then no other node is added or "
+                 "removed; to give it up: fairslot node remove %llu", llu(n->id)),
             "node %llu has no vote yet: %llu entries behind", llu(n->id), llu(n->behind));
     }
 }

@@ -400,8 +400,9 @@ static int hear(struct peering *p, const struct peers_message *m)
     return hear_one(p, peer, m);
 }
 
-/* Whoever is not heard by the others is not told, where they cannot speak with it at all: another
- * authority's certificate, another cluster, a member no more.  So it says itself that it is alone. */
+/* Who is not heard by the others is not told, where they cannot speak with it at all: another
+ * authority's certificate, another cluster, a member no more.  So it says itself that it is alone.
+ */
 static void tell_alone(struct peering *p, int64_t now_us)
 {
     int64_t heard_us = p->alone_us ? p->alone_us : now_us;
@@ -419,7 +420,7 @@ static void tell_alone(struct peering *p, int64_t now_us)
     }
     p->told_us = now_us;
     log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
-              "none of %zu other nodes was heard for %lld s: look whether they run, at the network, "
+              "none of %zu other nodes was heard for %lld s: see whether they run, the network, "
               "the certificates ([inside]), that all have the same --peer list, and that this node "
               "is still a member (fairslot node list)", p->members_count - 1,
               (long long)((now_us - heard_us) / SECOND_US));
