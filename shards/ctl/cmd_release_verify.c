@@ -26,8 +26,8 @@ const char cmd_release_verify_help[] =
     "usage: fairslot release verify BUNDLE [options]\n"
     "Recomputes a whole release from its published bundle, offline: slots, commitments, trustees'\n"
     "signatures, the root of all tickets, the seed, everybody's rank, and who got what.\n"
-    "  BUNDLE              the folder with manifest, slots, parts, signatures, tickets, late and\n"
-    "                      outcome\n"
+    "  BUNDLE              the folder with manifest, slots, parts, signatures, tickets, late,\n"
+    "                      returns (not in bundles of before) and outcome\n"
     "  --receipt FILE      the answer of 'fairslot ticket create': is it in, and what came?\n"
     "  --key KEY           the operator's key as published: 64 hex digits, or a PEM file\n"
     "  -o json             the result as JSON\n"
@@ -42,8 +42,8 @@ static void verify_unmap(struct span file)
     }
 }
 
-/* An empty file is an empty span.  An exit code. */
-static int verify_map(const char *dir, const char *name, struct span *ret_file)
+/* An empty file is an empty span.  An exit code; one that may be missing is then left alone. */
+static int verify_map(const char *dir, const char *name, bool *ret_is_there, struct span *ret_file)
 {
     char path[KEYFILE_PATH_MAX];
     struct stat st;
@@ -52,6 +52,9 @@ static int verify_map(const char *dir, const char *name, struct span *ret_file)
         return VERB_USAGE;
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && ret_is_there) {
+        return VERB_OK;
+    }
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         talk_error("%s: %s", path, fd < 0 ? strerror(errno) : "not a plain file");
         talk_next("a bundle is the folder that 'fairslot release report' writes");
@@ -67,6 +70,9 @@ static int verify_map(const char *dir, const char *name, struct span *ret_file)
         return VERB_FAILED;
     }
     *ret_file = (struct span){at, (size_t)st.st_size};
+    if (ret_is_there) {
+        *ret_is_there = true;
+    }
     return VERB_OK;
 }
 
@@ -102,6 +108,17 @@ static void verify_say_receipt(const struct draw_summary *s)
     }
 }
 
+static void verify_say_returns(const struct draw_summary *s)
+{
+    if (s->is_journaled) {
+        printf("returns  %u slots came back, %u tickets got some out of standby%s\n", s->returned,
+               s->standby, s->is_open ? "; as of an instant: the release is open" : "");
+    } else {
+        printf("returns  no journal: where slots came back, of later cohorts the order alone was "
+               "checked\n");
+    }
+}
+
 static void verify_say(const struct draw_summary *s)
 {
     char root[65], seed[65];
@@ -117,6 +134,7 @@ static void verify_say(const struct draw_summary *s)
         printf("missing  %u trustees'%s: empty, by the manifest's rule\n", s->parts_missing,
                s->beacon_is_missing ? ", the beacon's" : "");
     }
+    verify_say_returns(s);
     if (s->rests_on_operator) {
         printf("order rests on the operator's word: no trustee and no beacon took part\n");
     }
@@ -133,15 +151,17 @@ static void verify_json(const struct draw_summary *s)
     verify_hex(&s->seed, seed);
     printf("{\"valid\":true,\"tickets\":%u,\"withdrawn\":%u,\"late\":%u,\"slots\":%u,\"served\":%u,"
            "\"root\":\"%s\",\"seed\":\"%s\",\"cutOff\":\"%016" PRIx64 "\",\"trustees\":%u,"
-           "\"partsMissing\":%u",
+           "\"partsMissing\":%u,\"returned\":%u,\"standby\":%u",
            s->tickets, s->withdrawn, s->late, s->slots, s->winners, root, seed, s->cut_off,
-           s->trustees, s->parts_missing);
+           s->trustees, s->parts_missing, s->returned, s->standby);
     const struct {
         const char *name;
         bool value;
     } facts[] = {{"hasBeacon", s->has_beacon},
                  {"beaconMissing", s->beacon_is_missing},
                  {"restsOnOperator", s->rests_on_operator},
+                 {"journal", s->is_journaled},
+                 {"open", s->is_open},
                  {"withheld", s->is_withheld}};
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         printf(",\"%s\":%s", facts[i].name, facts[i].value ? "true" : "false");
@@ -218,7 +238,7 @@ int cmd_release_verify(const struct verb *verb, int argc, char **argv)
         struct span *file;
     } files[] = {{"manifest", &b.manifest}, {"slots", &b.slots}, {"parts", &b.parts},
                  {"signatures", &b.signatures}, {"tickets", &b.tickets}, {"late", &b.late},
-                 {"outcome", &b.outcome}};
+                 {"outcome", &b.outcome}, {"returns", &b.returns}};
     int r = options_parse(verb, &rule, argc, argv, &words);
     if (r != 0) {
         return options_exit(r);
@@ -233,7 +253,9 @@ int cmd_release_verify(const struct verb *verb, int argc, char **argv)
     b.receipt = receipt_path ? &receipt : NULL;
     int code = receipt_path ? verify_receipt(receipt_path, &receipt) : VERB_OK;
     for (size_t i = 0; i < sizeof files / sizeof files[0] && code == VERB_OK; i++) {
-        code = verify_map(words.at[0], files[i].name, files[i].file);
+        bool may_lack = files[i].file == &b.returns; /* of before */
+        code = verify_map(words.at[0], files[i].name, may_lack ? &b.has_returns : NULL,
+                          files[i].file);
     }
     if (code == VERB_OK) {
         code = verify_bundle(&b, output[0] != '\0');

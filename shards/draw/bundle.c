@@ -2,7 +2,7 @@
 /* Verifying a bundle: read, recompute, compare; the first difference is the finding.
  *
  *   manifest -> slots (their hash) -> parts (commitments, signatures) -> tickets (leaves, root,
- *   count) -> seed -> order -> outcome, line by line against serial dictatorship
+ *   count) -> seed -> order -> outcome and returns, line by line against serial dictatorship
  *
  * Everything that the files claim is either an input that the manifest or the root commits to, or
  * is computed here and compared.  So one changed byte in any file is found, and where: what is
@@ -136,6 +136,26 @@ static void bundle_beacon(struct bundle_run *run, struct lines *l)
     }
 }
 
+/* The hash of returns: line and file are both there or neither is. */
+static int bundle_parts_returns(struct bundle_run *run, struct lines *l)
+{
+    static const char key[] = "returns: ";
+    struct draw_hash claimed, returns;
+    bool is_there = l->rest.len >= sizeof key - 1 && !memcmp(l->rest.ptr, key, sizeof key - 1);
+    if (!is_there) {
+        return run->b->has_returns ? bundle_found(run, "parts", l->number + 1, "is no returns")
+                                   : 0;
+    }
+    bundle_part_hex(l, "returns", &claimed, sizeof claimed);
+    draw_hash_bytes(run->b->returns, &returns);
+    if (!run->b->has_returns) {
+        return bundle_found(run, "returns", 0, "is missing, and parts has its hash");
+    }
+    return l->bad || memcmp(&claimed, &returns, sizeof returns) == 0
+               ? 0
+               : bundle_found(run, "returns", 0, "is not the text whose hash parts has");
+}
+
 static int bundle_parts_read(struct bundle_run *run)
 {
     struct lines l = lines_of(run->b->parts);
@@ -167,8 +187,13 @@ static int bundle_parts_read(struct bundle_run *run)
     if (!l.bad && memcmp(&claimed, &late, sizeof late) != 0) {
         return bundle_found(run, "late", 0, "is not the text whose hash parts has");
     }
+    int r = l.bad ? 0 : bundle_parts_returns(run, &l);
+    if (r) {
+        return r;
+    }
     if (!l.bad) {
         bundle_part_hex(&l, "seed", &run->claimed_seed, sizeof run->claimed_seed);
+        run->seed_line = l.number;
     }
     if (l.bad || l.rest.len > 0) {
         return bundle_found(run, "parts", l.number, "is not what should stand here");
@@ -180,6 +205,7 @@ static int bundle_parts_read(struct bundle_run *run)
 
 static void bundle_cohort_fini(struct bundle_cohort *c)
 {
+    free(c->starts);
     free(c->scratch);
     free(c->places);
     free(c->preferences);
@@ -325,7 +351,7 @@ static int bundle_seed_check(struct bundle_run *run)
     };
     draw_seed(&parts, &run->sum->seed);
     if (memcmp(&run->sum->seed, &run->claimed_seed, sizeof run->claimed_seed) != 0) {
-        return bundle_found(run, "parts", run->root_line + 3, "is not the seed of these parts");
+        return bundle_found(run, "parts", run->seed_line, "is not the seed of these parts");
     }
     return 0;
 }
@@ -346,8 +372,12 @@ static int bundle_steps(struct bundle_run *run)
     r = r ? r : bundle_seed_check(run);
     r = r ? r : bundle_signatures_check(run);
     run->outcome = lines_of(run->b->outcome);
-    r = r ? r : bundle_cohort_serve(run);
-    r = r ? r : bundle_late_serve(run);
+    r = r ? r : bundle_returns_begin(run);
+    r = r ? r : bundle_late_read(run);
+    r = r ? r : bundle_order(run);
+    if (r == 0) {
+        r = run->sum->is_journaled ? bundle_returns_serve(run) : bundle_outcome_serve(run);
+    }
     if (r == 0 && run->outcome.rest.len > 0) {
         r = bundle_found(run, "outcome", run->outcome.number + 1, "nobody is left for this line");
     }

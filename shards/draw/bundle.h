@@ -23,6 +23,8 @@ struct draw_bundle {
     struct span late;
     struct span outcome;
     struct span signatures;
+    struct span returns;
+    bool has_returns;                            /* that file is there; not in bundles of before */
     const struct draw_key *key;                  /* the operator's, from elsewhere; NULL: unknown */
     const struct draw_bundle_receipt *receipt;   /* NULL: none to look for */
 };
@@ -42,7 +44,9 @@ struct draw_summary {
     uint32_t tickets;   /* leaves under the root */
     uint32_t withdrawn; /* of them */
     uint32_t late;      /* tickets of later cohorts */
-    uint32_t winners;   /* or turns given */
+    uint32_t winners;   /* of the first pass, or turns given */
+    uint32_t returned;  /* slots that came back while it was open, by the journal */
+    uint32_t standby;   /* tickets that got something of that, out of standby */
     uint64_t cut_off;   /* last rank of cohort 0 that was served; 0: none */
     uint32_t trustees;
     uint32_t parts_missing; /* of the trustees */
@@ -51,6 +55,8 @@ struct draw_summary {
     bool rests_on_operator; /* neither a trustee's part nor a beacon: its word alone */
     bool is_withheld;       /* preferences are not published: the order was checked, not who got
                                which slot */
+    bool is_journaled; /* returns were replayed: later cohorts and standby are exact */
+    bool is_open;      /* the bundle is as of an instant before the release's end */
     struct draw_key key;        /* the operator's, as the bundle has it */
     uint64_t receipt_version;   /* of the receipt's ticket in the bundle; 0: not there */
     bool is_receipt_replaced;   /* by a later version */

@@ -2,7 +2,8 @@
 """Makes a bundle by docs/draw.md, for the verifiers' tests: a release that never was, drawn by an
 independent program.  Trustees' keys are made with the openssl command.
 
-    make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True)
+    make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True,
+         journal="kept")
 """
 import base64
 import hashlib
@@ -176,6 +177,98 @@ def manifest(fields, slots, release_key, operator_seed, keys, beacon):
     return "\n".join(lines) + "\n"
 
 
+class Day:
+    """A release by preference while it is open: two walks, slots that come back, people who leave,
+    as docs/draw.md, "Returns", has them; what happens when is drawn by `rng`."""
+
+    def __init__(self, rng, cohorts, seed, slots):
+        self.rng, self.stock = rng, Stock(slots)
+        self.order = [(n, rank, tid, t) for n, tickets in cohorts for rank, tid, t in
+                      sorted((int.from_bytes(mac(seed, t.id)[:8], "big"), t.id, t)
+                             for t in tickets if t.entered)]
+        self.state, self.results = ["waiting"] * len(self.order), {}
+        self.has, self.lines = {}, ["journal: kept"]
+        self.first, self.scan, self.back, self.passed, self.closed = 0, None, False, False, 0
+
+    def place(self, at):
+        return "%d/%s" % (self.order[at][0], self.order[at][2].hex())
+
+    def walks(self):
+        return "%s %s" % (self.place(self.first - 1) if self.first else "-",
+                          self.place(self.scan - 1) if self.scan is not None else "-")
+
+    def limit(self):
+        return sum(1 for n, _, _, _ in self.order if n <= self.closed)
+
+    def serve(self, at, state):
+        if self.state[at] != state:
+            return None
+        ticket = self.order[at][3]
+        got = self.stock.serve(ticket.wishes, ticket.count)
+        self.state[at] = "won" if got else "standby"
+        if got:
+            self.has[at] = got[1]
+        return got and "%d %s" % (got[0], ",".join(map(str, got[1])))
+
+    def step(self):
+        """Some places further on: over standby, when something came back for it, else at first."""
+        if self.passed and (self.back or self.scan is not None):
+            if self.scan is None:
+                self.lines.append("pass " + self.walks().split(" ")[0])
+                self.back, self.scan = False, 0
+            for _ in range(self.rng.randint(1, 40)):
+                if self.scan == self.limit():
+                    self.scan = None
+                    return
+                self.scan += 1
+                got = self.serve(self.scan - 1, "standby")
+                if got:
+                    self.lines.append("won %s %s" % (self.place(self.scan - 1), got))
+            return
+        for _ in range(self.rng.randint(1, 30)):
+            if self.first == self.limit():
+                self.passed = True  # from now on what comes back is for standby first
+                return
+            at, self.first = self.first, self.first + 1
+            if self.state[at] == "left":
+                self.results[at] = "left - -"
+            else:
+                got = self.serve(at, "waiting")
+                self.results[at] = "won " + got if got else "lost - -"
+
+    def give_back(self):
+        if self.has:
+            for slot in self.has.pop(self.rng.choice(sorted(self.has))):
+                self.lines.append("back %d %s" % (slot, self.walks()))
+                self.stock.free[slot], self.back = True, True
+
+    def leave(self):
+        at = self.rng.randrange(len(self.order)) if self.order else 0
+        if self.order and self.passed and self.state[at] in ("waiting", "standby"):
+            self.lines.append("left %s %s" % (self.place(at), self.walks()))
+            self.state[at] = "left"
+
+    def run(self, end):
+        last = max((n for n, _, _, _ in self.order), default=0)
+        for _ in range(60 + self.rng.randint(0, 60)):
+            what = self.rng.random()
+            if what < 0.1:
+                self.closed = min(self.closed + 1, last)
+            elif what < 0.4:
+                self.give_back()
+            elif what < 0.5:
+                self.leave()
+            else:
+                self.step()
+        self.lines.append("%s %s" % (end, self.walks()))
+        outcome_lines = []
+        for at, (n, rank, tid, _) in enumerate(self.order):
+            rest = "left - -" if self.state[at] == "left" else "later - -"
+            outcome_lines.append("%d %016x %s %s" % (n, rank, tid.hex(),
+                                                     self.results.get(at, rest)))
+        return self.lines, outcome_lines
+
+
 def outcome(cohorts, seed, slots, fields):
     stock = Stock(slots)
     lines = []
@@ -216,7 +309,8 @@ def receipt(key, manifest_hash, ticket, version=None, leaf=None):
 
 
 def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beacon=True, late=True,
-         missing=False, people=120, slots=60):
+         missing=False, people=120, slots=60, journal="kept", end="end"):
+    """journal: "kept", "none", or None for a bundle of before."""
     rng = random.Random(seed)
     fields = {"serving": serving}
     os.makedirs(folder, exist_ok=True)
@@ -250,7 +344,15 @@ def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beac
     for _, members in late_cohorts:
         members.sort(key=lambda t: (mac(drawn, t.id)[:8], t.id))
     late = "".join("%d %s\n" % (n, t.line(withheld)) for n, m in late_cohorts for t in m)
-    lines += ["late: " + h(late.encode()).hex(), "seed: " + drawn.hex()]
+    cohorts = [(0, tickets)] + late_cohorts
+    if serving == "by-preference" and journal == "kept":
+        returns, results = Day(rng, cohorts, drawn, slots).run(end)
+    else:
+        returns, results = ["journal: none"], outcome(cohorts, drawn, slots, fields)
+    returns = "".join(line + "\n" for line in returns)
+    lines += ["late: " + h(late.encode()).hex()]
+    lines += ["returns: " + h(returns.encode()).hex()] if journal else []
+    lines += ["seed: " + drawn.hex()]
     files = {
         "manifest": text,
         "slots": "".join("%d %d %d %s\n" % (i, *s) for i, s in enumerate(slots)),
@@ -258,9 +360,11 @@ def make(folder, seed, serving="by-preference", withheld=False, trustees=2, beac
         "tickets": "".join(t.line(withheld) + "\n" for t in tickets),
         "late": late,
         "signatures": signatures(operator_key, h(text.encode()), root, len(tickets)),
-        "outcome": "".join(line + "\n" for line in
-                           outcome([(0, tickets)] + late_cohorts, drawn, slots, fields)),
+        "returns": returns,
+        "outcome": "".join(line + "\n" for line in results),
     }
+    if journal is None:
+        del files["returns"]
     for name, content in files.items():
         with open(os.path.join(folder, name), "w") as f:
             f.write(content)

@@ -10,8 +10,10 @@ import hmac
 import json
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import bundle  # noqa: E402
 import ed25519  # noqa: E402
 
 
@@ -80,6 +82,19 @@ def rank(seed_bytes, ticket):
     return int.from_bytes(mac(seed_bytes, ticket)[:8], "big")
 
 
+def journal():
+    """A whole bundle in which slots came back, by "Returns": its files, and what is in them."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.make(folder, 4, people=30, slots=9, trustees=0, beacon=False)
+        files = {}
+        for name in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, name), encoding="ascii") as file:
+                files[name] = file.read()
+    count = lambda word: sum(x.startswith(word) for x in files["returns"].split("\n"))  # noqa: E731
+    return {"files": files, "returned": count("back "), "standby": count("won "),
+            "left": count("left ")}
+
+
 def vectors():
     key = h(b"release key")
     identities = [h(b"identity %d" % i)[:16] for i in range(13)]
@@ -113,6 +128,7 @@ def vectors():
         "shard_leaf": shard_leaf(root(leaves), len(leaves)).hex(),
         "seed": s.hex(),
         "ranks": [str(rank(s, t)) for t in tickets],
+        "journal": journal(),
     }
 
 

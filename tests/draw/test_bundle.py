@@ -19,7 +19,7 @@ import tap  # noqa: E402
 import verify  # noqa: E402
 
 FAIRSLOT = os.environ.get("FAIRSLOT_BINARY", "build/fairslot")
-FILES = ("manifest", "slots", "parts", "signatures", "tickets", "late", "outcome")
+FILES = ("manifest", "slots", "parts", "signatures", "tickets", "late", "returns", "outcome")
 scratch = tempfile.TemporaryDirectory()
 
 
@@ -238,6 +238,92 @@ def test_refuses_lines_that_are_missing_twice_or_swapped():
         with open(file, "w") as f:
             f.writelines(honest)
     assert ours(folder) is None
+
+
+def repaired(folder, returns):
+    """Writes the journal, and its hash into parts: a lie that the operator tells everywhere."""
+    with open(os.path.join(folder, "returns"), "w", encoding="ascii") as f:
+        f.write(returns)
+    with open(os.path.join(folder, "parts"), encoding="ascii") as f:
+        parts = f.read()
+    with open(os.path.join(folder, "parts"), "w", encoding="ascii") as f:
+        f.write(re.sub("returns: [0-9a-f]+", "returns: " +
+                       bundle.h(returns.encode()).hex(), parts))
+
+
+def lies(lines, slots, places, rng):
+    """(line, kind of event, its field or what was done, the file): each field of each event turned
+    into another value that could stand there, and each line left out, told twice or moved."""
+    for i, line in enumerate(lines[1:], 1):
+        words = line.split(" ")
+        for k, word in enumerate(words[1:], 1):
+            other = rng.choice([p for p in places + ["-"] if p != word]) \
+                if "/" in word or word == "-" else \
+                str(rng.choice([n for n in range(slots) if str(n) != word]))
+            changed = " ".join(words[:k] + [other] + words[k + 1:])
+            yield i + 1, words[0], k, lines[:i] + [changed] + lines[i + 1:]
+        yield i + 1, words[0], "gone", lines[:i] + lines[i + 1:]
+        yield i + 1, words[0], "twice", lines[:i] + [line, line] + lines[i + 1:]
+        if i + 1 < len(lines):
+            yield i + 1, words[0], "moved", lines[:i] + [lines[i + 1], line] + lines[i + 2:]
+
+
+def test_both_find_a_lie_about_returns_at_the_same_place():
+    """Hashes are right: the journal itself must not fit.  Only what changes nothing may pass: when
+    somebody left or a slot came back that nobody could have had meanwhile."""
+    refused, told, passed, rng = {}, {}, [], random.Random(1)
+    for seed in (31, 32):
+        folder = both_take("lies%d" % seed, seed, people=25, slots=10, trustees=0, beacon=False)
+        with open(os.path.join(folder, "returns"), encoding="ascii") as f:
+            lines = f.read().split("\n")[:-1]
+        with open(os.path.join(folder, "outcome"), encoding="ascii") as f:
+            places = ["%s/%s" % (w[0], w[2]) for w in (x.split(" ") for x in f)]
+        for line, kind, what, lie in lies(lines, 10, places, random.Random(seed)):
+            if rng.random() < 0.65:
+                continue  # a third of them is enough for one run
+            repaired(folder, "".join(x + "\n" for x in lie))
+            mine, other = ours(folder), theirs(folder)
+            where = (seed, line, kind, what)
+            assert mine == other, ("differ", where, mine, other)
+            assert mine is None or mine[0] in ("returns", "outcome") and mine[1] > 0, (where, mine)
+            told[kind, what] = told.get((kind, what), 0) + 1
+            refused[kind, what] = refused.get((kind, what), 0) + (mine is not None)
+            passed += [where] if mine is None else []
+        repaired(folder, "".join(x + "\n" for x in lines))
+        assert ours(folder) is None
+    print("#", sum(refused.values()), "of", sum(told.values()), "lies refused;",
+          {k: refused[k] for k in sorted(refused, key=str)})
+    for always in (("won", 1), ("won", 2), ("won", 3), ("won", "gone"), ("won", "twice"),
+                   ("back", "twice"), ("pass", "twice"), ("left", "twice"), ("end", "gone")):
+        assert told.get(always) and refused[always] == told[always], (always, passed)
+    assert {kind for kind, _ in told} == {"back", "pass", "won", "left", "end"}
+
+
+def test_an_open_release_is_as_of_an_instant():
+    folder = both_take("open", 33, end="now")
+    out = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True, text=True)
+    assert "the release is open" in out.stdout, out
+
+
+def test_takes_bundles_without_a_journal_and_says_so():
+    for journal in (None, "none"):
+        folder = both_take("before", 34, journal=journal)
+        out = subprocess.run([FAIRSLOT, "release", "verify", folder], capture_output=True,
+                             text=True)
+        assert "no journal" in out.stdout, out
+        shutil.rmtree(folder)
+    folder = both_take("lost", 35)
+    os.remove(os.path.join(folder, "returns"))
+    assert ours(folder) == theirs(folder) == ("returns", 0)
+    folder = both_take("added", 36, journal=None)
+    with open(os.path.join(folder, "returns"), "w", encoding="ascii") as f:
+        f.write("journal: none\n")
+    assert ours(folder) == theirs(folder) and ours(folder)[0] == "parts"
+
+
+def test_takes_withheld_preferences_with_a_journal():
+    for seed in range(40, 44):
+        both_take("hidden%d" % seed, seed, withheld=True, trustees=0, beacon=False)
 
 
 def test_says_which_file_is_missing():

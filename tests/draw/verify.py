@@ -144,11 +144,16 @@ def read_parts(folder, m, manifest_hash):
     beacon = value(lines, at, "beacon-value", "parts")
     need((beacon == "-") == (m["beacon"] == "-"), "parts", at + 1, "not by the manifest")
     p["beacon"] = b"" if beacon in ("-", "missing") else unhex(beacon, "parts", at + 1)
-    for i, key in enumerate(("root", "count", "late", "seed"), at + 1):
+    keys = ["root", "count", "late", "seed"]
+    has_file = os.path.exists(os.path.join(folder, "returns"))
+    if has_file or lines[at + 4:at + 5] and lines[at + 4].startswith("returns: "):
+        keys.insert(3, "returns")
+    for i, key in enumerate(keys, at + 1):
         p[key] = value(lines, i, key, "parts")
         need((NUMBER if key == "count" else HASH).fullmatch(p[key]), "parts", i + 1, "not valid")
-    need(len(lines) == at + 5, "parts", at + 6, "is too much")
-    p["line"] = at + 2
+    need(has_file or "returns" not in p, "returns", 0, "is missing, and parts has its hash")
+    need(len(lines) == at + 1 + len(keys), "parts", at + 2 + len(keys), "is too much")
+    p["line"], p["seed-line"] = at + 2, at + 1 + len(keys)
     return p
 
 
@@ -239,7 +244,7 @@ def check_seed(m, manifest_hash, p, tickets):
              prefixed(u64(len(tickets))), prefixed(p["operator"]),
              prefixed(u64(len(p["trustees"]))), *[prefixed(t[1]) for t in p["trustees"]],
              prefixed(p["beacon"]))
-    need(seed.hex() == p["seed"], "parts", p["line"] + 3, "not the seed of these parts")
+    need(seed.hex() == p["seed"], "parts", p["seed-line"], "not the seed of these parts")
     return seed
 
 
@@ -314,18 +319,176 @@ def check_outcome(folder, m, seed, cohorts, slots):
     return at
 
 
+def read_returns(folder, m, p):
+    """The lines of the journal; None: none is kept."""
+    if "returns" not in p:
+        return None
+    data, lines = read(folder, "returns")
+    need(h(data).hex() == p["returns"], "returns", 0, "not the text whose hash parts has")
+    kept = m["serving"] == "by-preference" and lines[:1] == ["journal: kept"]
+    need(kept or lines == ["journal: none"], "returns", 1, "is no journal of this release")
+    return lines if kept else None
+
+
+class Replay:
+    """docs/draw.md, "Returns": both walks from line to line."""
+
+    def __init__(self, folder, lines, seed, cohorts, slots):
+        _, self.outcome = read(folder, "outcome")
+        self.lines, self.stock, self.number = lines, Stock(slots), 0
+        self.order = [(n, rank, tid, wishes) for n, tickets in cohorts for rank, tid, wishes in
+                      sorted((mac(seed, t[0])[:8], t[0], t[2]) for t in tickets
+                             if t[2] is not False)]
+        self.at = {"%d/%s" % (n, tid.hex()): i for i, (n, _, tid, _) in enumerate(self.order)}
+        self.state = ["waiting"] * len(self.order)
+        self.first, self.scan, self.back, self.passed = 0, None, False, False
+        self.counts = {"back": 0, "won": 0}
+
+    def need(self, condition, what):
+        need(condition, "returns", self.number, what)
+
+    def result(self, at, over):
+        """The next line of the outcome must be this place's."""
+        n, rank, tid, wishes = self.order[at]
+        head = "%d %s %s " % (n, rank.hex(), tid.hex())
+        need(at < len(self.outcome) and self.outcome[at].startswith(head), "outcome", at + 1,
+             "not the order")
+        said = self.outcome[at][len(head):]
+        if self.state[at] == "left" or over:
+            right = said == ("left - -" if self.state[at] == "left" else "later - -")
+        elif wishes is None and said != "lost - -":
+            right = said.startswith("won ") and self.take(said[4:])
+        elif wishes is None:
+            right = True
+        else:
+            got = self.stock.serve(wishes[1], wishes[0])
+            right = said == ("won " + text_of(got) if got else "lost - -")
+        need(right, "outcome", at + 1, "not what it gets")
+        if self.state[at] != "left" and not over:
+            self.state[at] = "won" if said.startswith("won") else "standby"
+
+    def take(self, said):
+        """Of withheld preferences: slots that are there and free."""
+        got = re.fullmatch(r"[1-8] ((?:0|[1-9]\d*)(?:,(?:0|[1-9]\d*))*)", said)
+        for slot in [int(x) for x in got.group(1).split(",")] if got else []:
+            if slot >= len(self.stock.slots) or not self.stock.free[slot]:
+                return False
+            self.stock.free[slot] = False
+        return bool(got)
+
+    def pass_to(self, to):
+        """Nobody up to there gets anything."""
+        while self.scan < to:
+            wishes = self.order[self.scan][3]
+            if self.state[self.scan] == "standby" and wishes is not None:
+                self.need(self.stock.serve(wishes[1], wishes[0]) is None, "standby gets something")
+            self.scan += 1
+
+    def pass_ends(self):
+        if self.scan is not None:
+            self.pass_to(len(self.order))
+            self.scan = None
+
+    def first_to(self, to):
+        self.need(to >= self.first, "the first pass does not go back")
+        self.need(to == self.first or self.scan is None and not (self.passed and self.back),
+                  "what came back is for standby first")
+        while self.first < to:
+            self.first += 1
+            self.result(self.first - 1, False)
+
+    def place(self, field):
+        self.need(field in self.at, "is no place in the order")
+        return self.at[field]
+
+    def walk(self, fields, count):
+        self.need(len(fields) == count, "is no event")
+        return [0 if f == "-" else self.place(f) + 1 for f in fields]
+
+    def walks(self, fields):
+        first, scan = self.walk(fields, 2)
+        if fields[1] == "-":
+            self.pass_ends()
+        else:
+            self.need(self.scan is not None and scan >= self.scan, "no such pass over standby")
+            self.pass_to(scan)
+        self.first_to(first)
+
+    def event(self, word, fields):
+        if word == "back":
+            self.need(fields and NUMBER.fullmatch(fields[0]), "is no slot")
+            slot = int(fields[0])
+            self.need(slot < len(self.stock.slots), "is no slot")
+            self.walks(fields[1:])
+            self.need(not self.stock.free[slot], "nobody had this slot")
+            self.stock.free[slot], self.back = True, True
+        elif word == "pass":
+            first = self.walk(fields, 1)[0]
+            self.pass_ends()
+            self.first_to(first)
+            self.need(self.back, "nothing has come back for this pass")
+            self.scan, self.passed, self.back = 0, True, False
+        elif word == "won":
+            self.need(len(fields) == 3, "is no event")
+            at = self.place(fields[0])
+            self.need(self.scan is not None and at >= self.scan and self.state[at] == "standby",
+                      "does not stand by for a pass under way")
+            self.pass_to(at)
+            self.scan, self.state[at], wishes = at + 1, "won", self.order[at][3]
+            said = "%s %s" % (fields[1], fields[2])
+            got = wishes and self.stock.serve(wishes[1], wishes[0])
+            right = got and said == text_of(got) if wishes else self.take(said)
+            self.need(right, "not what it gets")
+        elif word == "left":
+            at = self.place(fields[0] if fields else "")
+            self.walks(fields[1:])
+            self.need(self.state[at] in ("waiting", "standby"), "has left, or got something")
+            self.state[at] = "left"
+        else:
+            self.need(word in ("end", "now"), "is no event")
+            self.walks(fields)
+            return True
+        self.counts[word] = self.counts.get(word, 0) + 1
+        return False
+
+    def run(self):
+        over = False
+        for self.number, line in enumerate(self.lines[1:], 2):
+            self.need(not over, "nothing comes behind the end")
+            over = self.event(*[(f[0], f[1:]) for f in [line.split(" ")]][0])
+        self.number += not over
+        self.need(over, "the journal has no end")
+        for at in range(self.first, len(self.order)):
+            self.result(at, True)
+        need(len(self.outcome) == len(self.order), "outcome", len(self.order) + 1,
+             "nobody is left for this line")
+        return len(self.order)
+
+
+def text_of(got):
+    return "%d %s" % (got[0], ",".join(map(str, got[1])))
+
+
 def verify(folder, receipt=None, key=None):
     manifest_hash, m = read_manifest(folder)
     p = read_parts(folder, m, manifest_hash)
     slots = read_slots(folder, m)
     late = read_late(folder, p)
+    returns = read_returns(folder, m, p)
     tickets = read_tickets(folder)
     seed = check_seed(m, manifest_hash, p, tickets)
     check_late(late, seed)
     signed_by = check_signatures(folder, manifest_hash, p, tickets, key)
-    served = check_outcome(folder, m, seed, [(0, tickets)] + late, slots)
+    cohorts = [(0, tickets)] + late
+    if returns:
+        replay = Replay(folder, returns, seed, cohorts, slots)
+        served = replay.run()
+    else:
+        served = check_outcome(folder, m, seed, cohorts, slots)
     says = "everything holds: %d in order, seed %s, signed by %s" % (served, seed.hex(),
                                                                     signed_by.hex())
+    if returns:
+        says += ", %(back)d slots came back, %(won)d gains out of standby" % replay.counts
     if receipt:
         says += ", receipt " + check_receipt(receipt, manifest_hash, signed_by,
                                              [(0, tickets)] + late)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Goal: every byte of docs/draw.md.  The vectors come from the independent Python of tests/draw;
  * the path check must refuse every altered byte. */
+#include "draw/bundle.h"
 #include "draw/draw.h"
 #include "draw/sign.h"
 
 #include <jansson.h>
 
+#include "base/bytes.h"
 #include "base/prng.h"
 #include "tests/lib/tap.h"
 
@@ -220,6 +222,53 @@ static void test_signatures_of_the_vectors(void)
     check_signed("receipt", message, draw_signed_receipt(&receipt, message));
 }
 
+/* -- the journal of returns -------------------------------------------------------------------- */
+
+static struct span vector_file(const char *name)
+{
+    const char *text = json_string_value(
+        json_object_get(json_object_get(json_object_get(vectors, "journal"), "files"), name));
+    OK(text != NULL);
+    return span_of(text ? text : "");
+}
+
+static uint32_t vector_count(const char *key)
+{
+    return (uint32_t)json_integer_value(
+        json_object_get(json_object_get(vectors, "journal"), key));
+}
+
+/* A bundle in which slots came back holds; with any byte of its journal altered it does not. */
+static void test_the_journal_of_the_vectors(void)
+{
+    struct draw_bundle b = {.manifest = vector_file("manifest"), .slots = vector_file("slots"),
+                            .parts = vector_file("parts"), .tickets = vector_file("tickets"),
+                            .late = vector_file("late"), .outcome = vector_file("outcome"),
+                            .signatures = vector_file("signatures"),
+                            .returns = vector_file("returns"), .has_returns = true};
+    struct draw_summary s;
+    struct draw_finding finding = {.file = ""};
+    uint8_t altered[16 * 1024];
+    OK(draw_bundle_verify(&b, &s, &finding) == 0);
+    EQ(finding.line, 0);
+    OK(s.is_journaled && !s.is_open && s.late > 0);
+    OK(s.returned > 5 && s.standby > 5);
+    EQ(s.returned, vector_count("returned"));
+    EQ(s.standby, vector_count("standby"));
+    struct span honest = b.returns;
+    OK(honest.len < sizeof altered);
+    memcpy(altered, honest.ptr, honest.len);
+    b.returns.ptr = altered;
+    for (size_t i = 0; i < honest.len; i += 7) {
+        altered[i] ^= 1;
+        OK(draw_bundle_verify(&b, &s, &finding) == 1);
+        OK(strcmp(finding.file, "returns") == 0);
+        altered[i] ^= 1;
+    }
+    b.has_returns = false;
+    OK(draw_bundle_verify(&b, &s, &finding) == 1 && strcmp(finding.file, "returns") == 0);
+}
+
 int main(void)
 {
     json_error_t error;
@@ -235,6 +284,7 @@ int main(void)
     TAP_RUN(test_every_size_and_every_altered_path);
     TAP_RUN(test_seed_and_ranks);
     TAP_RUN(test_signatures_of_the_vectors);
+    TAP_RUN(test_the_journal_of_the_vectors);
     json_decref(vectors);
     return tap_done();
 }
