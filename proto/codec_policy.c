@@ -346,7 +346,8 @@ bool codec_release_ok(const struct command *c)
     bool has_part = w->bytes.len >= 1 && w->bytes.len <= RELEASE_PART_MAX &&
                     (w->part < RELEASE_TRUSTEES_MAX || w->part == RELEASE_PART_BEACON);
     bool is_export = c->kind == COMMAND_EXPORT_RELEASE;
-    bool is_seed = (c->kind == COMMAND_REVEAL_SEED || is_export) && w->bytes.len == 32;
+    bool is_seed = ((c->kind == COMMAND_REVEAL_SEED || is_export) && w->bytes.len == 32) ||
+                   (is_export && w->bytes.len == 64);
     bool has_count = w->slot_count >= 1 && w->slot_count <= SLOTS_PER_HOLD;
     return codec_pool_id_ok(w->id) && (w->ticket.len == 0 || w->ticket.len == 16) &&
            is_create == (w->policy != NULL) &&

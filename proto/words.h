@@ -63,7 +63,8 @@ enum command_kind {
     COMMAND_WATCH_TICKET = 136,      /* as GET_TICKET; the gateway serves it by asking that */
     COMMAND_LIST_EVENTS = 139,       /* pool ("-": all), release: id or NULL, page; client */
     COMMAND_WATCH_EVENTS = 140,      /* the same; the gateway serves it by asking that */
-    COMMAND_EXPORT_RELEASE = 142,    /* pool, release: id, bytes (hash of the file late so far),
+    COMMAND_EXPORT_RELEASE = 142,    /* pool, release: id, bytes (hashes of the files late and,
+                                        once it has begun, returns, so far),
                                         action (1: preferences withheld); page_token; the same */
     COMMAND_GET_CLUSTER = 200,       /* operator; answered by any replica, as it sees it; note: the
                                         cluster that is meant, 32 hex digits, or empty */

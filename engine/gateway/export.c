@@ -7,8 +7,9 @@
  *   tick  -> asks for whoever has read enough; gives up on what is out for too long
  *   no token: the bundle is whole, OK
  *
- * Owns: the exporters, each with what it takes to ask again and the hash of the file late so far,
- * which the shard writes into the file parts: it keeps nothing between two pieces.
+ * Owns: the exporters, each with what it takes to ask again and the hashes of the files late and
+ * returns so far, which the shard writes into the file parts: it keeps nothing between two pieces.
+ * A shard of before sends no returns, and is told of no hash of it.
  * Happy path: one piece on its way to the shard or to the client, never a bundle in memory.
  * Fails: a refusal of the shard's ends the stream, as does a shard that is away; a full queue in
  * the middle only delays the next question.  For whoever does not read nothing more is asked; he
@@ -46,9 +47,11 @@ struct exporter {
     uint64_t again_ms;   /* it asks no earlier: the queue was full */
     bool has_begun;      /* a piece was told */
     crypto_hash_sha256_state late; /* of the file late, as far as it went out */
+    crypto_hash_sha256_state returns;
+    bool has_returns;              /* a piece of that file has come */
     struct command command;        /* its spans: the four below */
     struct release_words words;
-    uint8_t hash[crypto_hash_sha256_BYTES];
+    uint8_t hashes[2 * crypto_hash_sha256_BYTES];
     uint8_t pool[POOL_ID_MAX];
     uint8_t release[RELEASE_ID_MAX];
     uint8_t token[PAGE_TOKEN_MAX];
@@ -67,8 +70,10 @@ static void export_ask(struct gateway *g, struct exporter *x)
     struct arena arena;
     struct span packed;
     struct errand *e = NULL;
-    crypto_hash_sha256_state late = x->late;
-    crypto_hash_sha256_final(&late, x->hash);
+    crypto_hash_sha256_state late = x->late, returns = x->returns;
+    crypto_hash_sha256_final(&late, x->hashes);
+    crypto_hash_sha256_final(&returns, x->hashes + crypto_hash_sha256_BYTES);
+    x->words.bytes.len = x->has_returns ? sizeof x->hashes : crypto_hash_sha256_BYTES;
     arena_init(&arena, 16 * 1024);
     if (codec_command_pack(&x->command, &arena, &packed) == 0) {
         e = errand_new(packed);
@@ -120,6 +125,9 @@ static void export_tell(struct call *call, struct span message)
     }
     if (span_equal(page.file, span_of("late"))) {
         crypto_hash_sha256_update(&x->late, page.chunk.ptr, page.chunk.len);
+    } else if (span_equal(page.file, span_of("returns"))) {
+        crypto_hash_sha256_update(&x->returns, page.chunk.ptr, page.chunk.len);
+        x->has_returns = true;
     }
     if (page.token.len == 0) {
         answer_part(call, page.piece);
@@ -263,10 +271,11 @@ void export_begin(struct call *call, struct command *command)
     x->command = *command;
     x->command.pool = export_keep(x->pool, command->pool);
     x->words = (struct release_words){.action = command->release->action,
-                                      .bytes = {x->hash, sizeof x->hash}};
+                                      .bytes = {x->hashes, crypto_hash_sha256_BYTES}};
     x->words.id = export_keep(x->release, command->release->id);
     x->command.release = &x->words;
     crypto_hash_sha256_init(&x->late);
+    crypto_hash_sha256_init(&x->returns);
     if (!call->has_own_deadline) {
         deadline_disarm(&g->deadlines, &call->deadline);
     }

@@ -18,7 +18,7 @@
 #define REPORT_TIMEOUT_S 3600 /* of a whole bundle */
 
 static const char *const report_files[] = {"manifest", "slots", "signatures", "tickets",
-                                           "late", "parts", "outcome"};
+                                           "late", "returns", "parts", "outcome"};
 
 struct report {
     const struct options_call *call;
@@ -149,7 +149,8 @@ static int report_all(struct report *r)
     int code = report_fetch(r);
     int ended = report_end(r);
     code = code == VERB_OK ? ended : code;
-    if (code == VERB_OK && r->seen != (1u << ARRAY_COUNT(report_files)) - 1) {
+    unsigned may_lack = 1u << 5; /* returns: a server of before */
+    if (code == VERB_OK && (r->seen | may_lack) != (1u << ARRAY_COUNT(report_files)) - 1) {
         talk_error("the server's bundle is not whole");
         talk_next("try again; is it of another version than this fairslot?");
         code = VERB_FAILED;

@@ -20,7 +20,7 @@
  * 3: ends of releases (their keys burned, their records gone), erasure of an identity, the ways in
  * which slots return, events.
  * 4: cordoned nodes.
- * 5: erasure by steps. */
+ * 5: erasure by steps, the journal of returns of a release. */
 #ifndef LEDGER_VERSION /* tests/e2e/test_replicas_planted.py makes a program of before */
 #define LEDGER_VERSION 5
 #endif

@@ -121,7 +121,7 @@ int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
     ticket.state = ticket.hold ? now.state : ticket.state;
     ticket.state = ticket.state == TICKET_OFFERED ? TICKET_LAPSED : ticket.state; /* erased */
     ticket.hold = 0;
-    ticket.act_by_us = 0;
+    ticket.act_by_us = ticket.state == TICKET_WITHDRAWN ? ticket.act_by_us : 0;
     ticket.is_burned = true;
     ledger_record_ticket(&w, &ticket);
     return err_trace(ledger_put(s->l, &key, &w));

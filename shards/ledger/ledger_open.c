@@ -269,7 +269,8 @@ int ledger_open_freed(struct ledger_step *s, uint64_t pool_space, const struct s
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
     release.freed_count++;
-    return err_trace(ledger_release_put(s, &release));
+    r = ledger_journal_back(s, &release, number);
+    return r ? err_trace(r) : err_trace(ledger_release_put(s, &release));
 }
 
 /* -- at the start ------------------------------------------------------------------------------ */

@@ -184,6 +184,7 @@ static void ledger_release_make(struct ledger_step *s, const struct ledger_pool 
         .pool_space = pool->space,
         .phase = PHASE_LISTING,
         .serving = p->serving,
+        .is_journaled = s->l->version >= 5,
         .trustees_count = (uint8_t)p->trustees_count,
         .entry_open_us = (uint64_t)p->entry_open_us,
         .entry_close_us = (uint64_t)p->entry_close_us,
@@ -274,7 +275,6 @@ static enum reason ledger_release_act(struct ledger_step *s, struct ledger_relea
             return REASON_RELEASE_STATE;
         }
         r->phase = PHASE_CLOSING;
-        r->cursor.len = 0;
         return REASON_OK;
     case RELEASE_ACTION_CANCEL:
         if (r->phase >= PHASE_SERVING) {
@@ -328,7 +328,8 @@ int ledger_release_change(struct ledger_step *s)
     if (reason != REASON_OK) {
         return err_trace(ledger_release_refuse(s, &request, reason));
     }
-    r = ledger_release_put(s, &release);
+    r = release.phase == PHASE_CLOSING ? ledger_journal_end(s, &release) : 0;
+    r = r ? r : ledger_release_put(s, &release);
     return r ? err_trace(r) : err_trace(ledger_release_remember(s, &request, &release));
 }
 

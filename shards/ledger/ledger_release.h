@@ -4,6 +4,7 @@
  * Records of one release, all in its own space (001 and 61 bits of a hash of its name):
  *
  *   (release, 0)                'H' chunk          root and first id of 256 leaves, for proofs
+ *   (release, 0)                'J' number         what happened to its slots (ledger_journal.c)
  *   (release, 0)                'K' cohort rank id the order, once ranked
  *   (release, 0)                'L'                the release
  *   (release, 0)                'M'                its manifest
@@ -91,6 +92,7 @@ struct ledger_release {
     bool is_scanning;    /* a pass over standby is under way */
     bool is_returned;    /* made by the coin, of returned slots alone */
     bool is_burned;      /* its key is gone, and whose the tickets were */
+    bool is_journaled;   /* made by rules of version 5 or newer */
     uint8_t trustees_count;
     uint8_t parts_mask;  /* bit n: trustee n's part is there; bit 7: the beacon's */
 #define LEDGER_RELEASE_NUMBER(name) uint64_t name;
@@ -100,6 +102,7 @@ struct ledger_release {
 #define LEDGER_RELEASE_HASH(name) uint8_t name[32];
     LEDGER_RELEASE_HASHES(LEDGER_RELEASE_HASH)
 #undef LEDGER_RELEASE_HASH
+    uint64_t journal_count;   /* events; by turn: tickets that left.  0 unless is_journaled */
     struct ledger_key cursor; /* of the work under way; len 0: at its beginning */
     struct ledger_key scan;   /* of the pass over standby */
     uint8_t pool_len, id_len, display_len, beacon_len;
@@ -126,7 +129,7 @@ struct ledger_ticket {
     uint32_t wish;       /* that was met, from 1; 0: none */
     uint64_t number;     /* of its first entry: grows with arrival */
     int64_t entered_us;
-    int64_t act_by_us;
+    int64_t act_by_us;   /* of one that left a journaled release: LEDGER_LEFT_...() */
     uint64_t hold;       /* 0: none */
     uint64_t log_index;
     int64_t first_us;    /* start of what it got in the first pass; 0: nothing */
@@ -290,6 +293,59 @@ int ledger_ticket_leave(struct ledger_step *s, struct ledger_release *r,
 /* Nobody's any more, with its state as it came out.  0 or < 0. */
 int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
                        const struct ticket_id *id);
+
+/* -- ledger_journal.c: what came back ---------------------------------------------------------- */
+
+enum ledger_journal_kind {
+    JOURNAL_BACK = 1, /* a slot came back */
+    JOURNAL_PASS = 2, /* a pass over standby begins */
+    JOURNAL_WON = 3,  /* it gives a ticket something */
+    JOURNAL_LEFT = 4, /* a ticket that had nothing left */
+    JOURNAL_END = 5,  /* the release was closed */
+};
+
+/* How far both walks over the order are: the last ticket that each looked at. */
+struct ledger_walks {
+    bool has_first;   /* false: it is at its beginning */
+    bool has_standby; /* false: no pass over standby is under way */
+    struct ticket_id first;
+    struct ticket_id standby;
+};
+
+struct ledger_event_of_return {
+    enum ledger_journal_kind kind;
+    struct ticket_id ticket; /* of WON and LEFT */
+    uint32_t wish;           /* of WON, from 1 */
+    uint32_t slots_count;    /* of BACK: 1, and WON */
+    uint32_t slots[DRAW_CHAIN_MAX];
+    struct ledger_walks walks; /* of all but WON */
+};
+
+#define LEDGER_JOURNAL_BYTES 64 /* a record, at most */
+
+/* What act_by_us says of a ticket that left behind the seal; 0 where nothing is journaled. */
+static inline uint64_t ledger_left_number(const struct ledger_ticket *t)
+{
+    return (uint64_t)t->act_by_us / 2; /* of the journal's count when it had */
+}
+static inline bool ledger_left_waiting(const struct ledger_ticket *t)
+{
+    return t->act_by_us & 1; /* before it was looked at */
+}
+
+/* How far both walks are now; not of one that is closing. */
+void ledger_journal_walks(const struct ledger_release *r, struct ledger_walks *out);
+/* Appends the event with the walks; nothing where no journal is kept.  The caller puts *r. */
+int ledger_journal_put(struct ledger_step *s, struct ledger_release *r,
+                       struct ledger_event_of_return *e);
+/* 0; < 0 when it is not there. */
+int ledger_journal_get(struct ledger_step *s, const struct ledger_release *r, uint64_t number,
+                       struct ledger_event_of_return *out);
+int ledger_journal_back(struct ledger_step *s, struct ledger_release *r, uint32_t slot);
+/* Before its state changes; puts *r, the caller puts *t. */
+int ledger_journal_left(struct ledger_step *s, struct ledger_release *r, struct ledger_ticket *t);
+/* It is closing from here on: the walks end, and its cursor is free for the work of closing. */
+int ledger_journal_end(struct ledger_step *s, struct ledger_release *r);
 
 /* -- ledger_turn.c ----------------------------------------------------------------------------- */
 

@@ -100,7 +100,7 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     writer_u8(w, (uint8_t)r->serving);
     writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2 |
                            r->is_burned << 3 | (r->over_us != 0) << 4 |
-                           r->is_returned << 5));
+                           r->is_returned << 5 | r->is_journaled << 6));
     writer_u8(w, r->trustees_count);
     writer_u8(w, r->parts_mask);
     writer_u64(w, r->pool_space);
@@ -116,6 +116,9 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     release_text(w, r->id, r->id_len);
     release_text(w, r->display, r->display_len);
     release_text(w, r->beacon, r->beacon_len);
+    if (r->is_journaled) {
+        writer_u64(w, r->journal_count);
+    }
     if (r->over_us) {
 #define RELEASE_END(name) writer_u64(w, r->name);
         LEDGER_RELEASE_ENDS(RELEASE_END)
@@ -144,6 +147,7 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     r->is_scanning = flags & 4;
     r->is_burned = flags & 8;
     r->is_returned = flags & 32;
+    r->is_journaled = flags & 64;
     r->trustees_count = reader_u8(&at);
     r->parts_mask = reader_u8(&at);
     r->pool_space = reader_u64(&at);
@@ -159,8 +163,9 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
     release_read_text(&at, r->id, &r->id_len, RELEASE_ID_MAX);
     release_read_text(&at, r->display, &r->display_len, POOL_TEXT_MAX);
     release_read_text(&at, r->beacon, &r->beacon_len, RELEASE_BEACON_MAX);
+    r->journal_count = r->is_journaled ? reader_u64(&at) : 0;
     release_read_ends(&at, flags & 16, r);
-    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 64 &&
+    bool is_whole = !at.bad && reader_left(&at) == 0 && flags < 128 &&
                     r->phase >= PHASE_LISTING && r->phase <= PHASE_CANCELLED &&
                     r->serving >= RELEASE_BY_PREFERENCE && r->serving <= RELEASE_FIRST_COME &&
                     r->trustees_count <= RELEASE_TRUSTEES_MAX;

@@ -179,6 +179,20 @@ struct serve_pass {
     uint32_t won_count;
 };
 
+/* What a pass over standby gives, into the journal. */
+static int serve_journal(struct ledger_step *s, struct ledger_release *r,
+                         const struct serve_winner *w)
+{
+    struct ledger_event_of_return e = {.kind = JOURNAL_WON,
+                                       .ticket = w->ticket->id,
+                                       .wish = w->ticket->wish};
+    for (uint32_t slot = w->first; e.slots_count < w->slot_count;
+         slot = draw_stock_next(w->open->stock, slot)) {
+        e.slots[e.slots_count++] = slot;
+    }
+    return w->is_first ? 0 : err_trace(ledger_journal_put(s, r, &e));
+}
+
 /* One ticket: an offer, or standby. */
 static int serve_ticket(struct ledger_step *s, struct serve_pass *pass,
                         struct ledger_ticket *ticket)
@@ -203,7 +217,8 @@ static int serve_ticket(struct ledger_step *s, struct serve_pass *pass,
                                  pass->state == TICKET_ENTERED};
         ticket->wish = (uint32_t)wish + 1;
         r->served_count++;
-        int status = serve_win(s, &w);
+        int status = serve_journal(s, r, &w);
+        status = status ? status : serve_win(s, &w);
         status = status ? status : ledger_ticket_put(s, r->space, ticket);
         struct ledger_event e = {
             .kind = w.is_first ? EVENT_OFFER_MADE : EVENT_STANDBY_OFFER_MADE,
@@ -254,13 +269,16 @@ static int serve_on(struct ledger_step *s, struct serve_pass *pass, struct ledge
 /* The pass over standby: begun when slots came back, again when more come during it. */
 static int serve_standby(struct ledger_step *s, struct ledger_release *r, struct ledger_open *o)
 {
+    int status = 0;
     if (!r->is_scanning) {
+        struct ledger_event_of_return e = {.kind = JOURNAL_PASS};
+        status = ledger_journal_put(s, r, &e);
         r->is_scanning = true;
         r->freed_count = 0;
         r->scan.len = 0;
     }
     struct serve_pass pass = {r, o, TICKET_STANDBY, 0};
-    int status = serve_on(s, &pass, &r->scan);
+    status = status ? status : serve_on(s, &pass, &r->scan);
     if (status == LEDGER_NONE || (status == 0 && draw_stock_free_count(o->stock) == 0)) {
         r->is_scanning = false;
         return 0;

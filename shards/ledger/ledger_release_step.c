@@ -408,8 +408,7 @@ static int step_serve(struct ledger_step *s, struct ledger_release *r, struct le
 {
     if (r->close_us && (int64_t)r->close_us <= s->now_us) {
         r->phase = PHASE_CLOSING;
-        r->cursor.len = 0;
-        return 0;
+        return err_trace(ledger_journal_end(s, r));
     }
     if (r->is_paused || r->serving == RELEASE_FIRST_COME) {
         return 0;

@@ -432,10 +432,11 @@ static int ticket_withdraw(struct ledger_step *s, struct ticket_scene *t)
         r = ledger_del(s->l, &key);
         r = r ? r : ledger_release_put(s, &t->release);
     }
+    ticket->act_by_us = 0;
+    r = r ? r : ledger_journal_left(s, &t->release, ticket);
     ticket->state = TICKET_WITHDRAWN;
     ticket->version++;
     ticket->log_index = s->log_index;
-    ticket->act_by_us = 0;
     if (t->release.phase == PHASE_ENTRY) {
         ticket->leaf_version++;
         ticket->is_leaf_withdrawn = true;

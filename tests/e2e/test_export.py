@@ -26,7 +26,7 @@ from release_kit import BY_TURN, City, State, enter, leave, ranked, verify
 SERVER = Server()
 CITY = City(SERVER)
 FOLDER = scratch_folder()
-FILES = ['manifest', 'slots', 'signatures', 'tickets', 'late', 'parts', 'outcome']
+FILES = ['manifest', 'slots', 'signatures', 'tickets', 'late', 'returns', 'parts', 'outcome']
 PIECE = 64 * 1024
 
 

@@ -232,6 +232,46 @@ def test_later_cohorts_stand_in_the_bundle_with_what_they_got():
         assert say('release', 'verify', folder).returncode == (1 if serving == 1 else 0)
 
 
+def test_what_came_back_is_computed_again():
+    """Winners let go: standby gets two slots, the late cohort what is then left; exported while
+    the release is open, and at its end."""
+    pool, _ = CITY.pool('back', 5)
+    release = CITY.release(pool, cohort_s=1)
+    crowd = CITY.crowd('back', 9)
+    for who in crowd[:7]:
+        enter(who, release, 'any')
+    CITY.standby(release)
+    offered = resources.Ticket.STATE_OFFERED
+    has = lambda who: mine(who, release).state == offered  # noqa: E731
+    eventually(lambda: sum(map(has, crowd[:7])) == 5, 20)
+    winners = [who for who in crowd[:7] if has(who)]
+    waiting = [who for who in crowd[:7] if who not in winners]
+    assert len(waiting) == 2, waiting
+    for count in (1, 2):  # one after the other: two passes over standby
+        winners[count].drop(mine(winners[count], release).hold)
+        eventually(lambda: sum(map(has, waiting)) == count, 20)  # noqa: B023
+    winners[0].drop(mine(winners[0], release).hold)  # nobody stands by any more
+    for who in crowd[7:]:
+        enter(who, release, 'any')
+    decided = (offered, resources.Ticket.STATE_STANDBY)
+    eventually(lambda: all(mine(w, release).state in decided for w in crowd[7:]), 20)
+    for is_open in (True, False):
+        if not is_open:
+            CITY.end(release)
+        folder = bundle_of(release)
+        said = say('release', 'verify', folder)
+        assert said.returncode == 0 and ('the release is open' in said.stdout) == is_open, said
+        assert '3 slots came back, 2 tickets got some out of standby' in said.stdout, said
+        assert '3 slots came back, 2 gains out of standby' in verify.verify(folder)
+        with open(os.path.join(folder, 'returns'), encoding='utf-8') as file:
+            words = [line.split(' ')[0] for line in file]
+        assert words[0] == 'journal:' and words[-1].strip() == ('now' if is_open else 'end')
+        assert words.count('back') == 3 and words.count('won') == 2, words
+    with open(os.path.join(folder, 'outcome'), encoding='utf-8') as file:
+        late = [line.split(' ')[3] for line in file if not line.startswith('0 ')]
+    assert late == ['won', 'lost'], late
+
+
 def test_making_a_key():
     file = path('made.key')
     made = run('release', 'key', file)
