@@ -109,6 +109,12 @@ void aim_abort(struct aim *a, size_t at, unsigned context)
     rpc_client_abort(a->clients[at], context);
 }
 
+void aim_renew(struct aim *a)
+{
+    CHECK(a->clients[a->at] != NULL);
+    rpc_client_renew(a->clients[a->at]);
+}
+
 void aim_answered(struct aim *a)
 {
     a->fruitless = 0;

@@ -31,6 +31,8 @@ bool aim_look(struct aim *a, bool *ret_moved);
 /* 0 or < 0; context below RPC_CLIENT_CONTEXTS. */
 int aim_send(struct aim *a, unsigned context, struct span batch);
 void aim_abort(struct aim *a, size_t at, unsigned context);
+/* The one that is asked is silent: it is dialled anew, and not connected until it answers that. */
+void aim_renew(struct aim *a);
 
 /* A batch was answered by a leader. */
 void aim_answered(struct aim *a);

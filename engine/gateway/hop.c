@@ -352,6 +352,7 @@ static void hop_silent(struct hop *hop)
               HOP_SILENT_MS);
     hop_give_up(hop, hop_now(hop));
     hop_refuse_waiting(hop);
+    aim_renew(&hop->aim); /* TCP alone may take minutes to find out that its way is free again */
 }
 
 bool hop_is_gone(const struct front *front)

@@ -13,14 +13,16 @@
  * SEND_POLL_MS and gives up when nobody is there.  What waits only for a busy pipe goes on waiting:
  * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is
  * dead.
- * The line is lost for good (line.c): the keeper sees that it is away for longer than any redial
- * takes, opens a new line, moves the idle contexts over and closes the old one.
+ * The line is lost for good (line.c), or its dial hangs: nng waits 10 s for a handshake, TCP up to
+ * minutes for an answer that was swallowed.  The keeper sees that it is away for longer than any
+ * redial takes, opens a new line, moves the idle contexts over and closes the old one; each time in
+ * a row it waits twice as long, to AWAY_US_MOST.  The caller can have that at once, too.
  *
  * Invariants: one operation per aio.  The context's lock is held around every operation and every
  * abort, so an abort meets either the operation or the flag that stops the next one; nng completes
  * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
- * so nobody is inside its contexts then (server.c says why that matters).  Lines are freed with the
- * client: line_is_connected() may be looking at one that was just replaced.
+ * so nobody is inside its contexts then (server.c says why that matters), and it is freed at once:
+ * the current line is looked at under the client's lock.
  * Closing: wait a moment for the answers that are due (rpc.c says why), stop every aio (waits for
  * its callback, refuses the next operation), then the line, then free. */
 #include <errno.h>
@@ -43,6 +45,7 @@
 #define DRAIN_MS_MAX   500            /* for answers under way when the client closes */
 #define KEEPER_US      INT64_C(250000)
 #define AWAY_US_MAX    INT64_C(1500000) /* redialling takes 500 ms at most when somebody is there */
+#define AWAY_US_MOST   INT64_C(6000000) /* the same when nobody was there the last times either */
 
 enum context_state { CONTEXT_IDLE, CONTEXT_SENDING, CONTEXT_RECEIVING, CONTEXT_GONE };
 
@@ -62,20 +65,32 @@ struct rpc_client {
     char *url;
     rpc_client_done_cb *done_cb;
     void *user;
-    _Atomic(struct line *) line; /* the current one */
-    struct line *lines;          /* all of them, newest first; the keeper's */
+    struct line *lines;   /* newest first, the current one; changed by the keeper, under the lock */
     pthread_t keeper;
-    pthread_mutex_t lock;        /* is_ending */
+    pthread_mutex_t lock; /* the current line, is_ending, wants_line */
     pthread_cond_t wake;
     bool is_ending;
+    bool wants_line;      /* rpc_client_renew() was called */
     bool has_keeper;
     unsigned count;
     struct client_context contexts[];
 };
 
-bool rpc_client_connected(const struct rpc_client *c)
+bool rpc_client_connected(struct rpc_client *c)
 {
-    return line_is_connected(atomic_load(&c->line));
+    pthread_mutex_lock(&c->lock);
+    bool is_connected = line_is_connected(c->lines);
+    pthread_mutex_unlock(&c->lock);
+    return is_connected;
+}
+
+void rpc_client_renew(struct rpc_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    line_lose(c->lines, atomic_load(&c->lines->adds));
+    c->wants_line = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static nng_ctx rpc_client_context(const struct client_context *x)
@@ -146,10 +161,16 @@ static void rpc_client_aio(void *arg)
 
 /* -- the keeper -------------------------------------------------------------------------------- */
 
+/* What the keeper knows of the current line. */
+struct patience {
+    int64_t away_since_us; /* 0: it was connected at the last look */
+    int64_t away_us;       /* so long it may be away */
+};
+
 /* True when no context is on another line than the current one. */
 static bool rpc_client_move(struct rpc_client *c)
 {
-    struct line *line = atomic_load(&c->line);
+    struct line *line = c->lines;
     bool all = true;
     for (unsigned i = 0; i < c->count; i++) {
         struct client_context *x = &c->contexts[i];
@@ -170,42 +191,54 @@ static void rpc_client_replace(struct rpc_client *c)
 {
     struct line *line;
     if (line_open(c->url, c->count, &line) == 0) {
+        pthread_mutex_lock(&c->lock);
         line->next = c->lines;
         c->lines = line;
-        atomic_store(&c->line, line);
+        pthread_mutex_unlock(&c->lock);
     } /* else out of memory or descriptors: tried again */
 }
 
 /* One look: replaces a line that is lost for good, sends older ones to their end. */
-static void rpc_client_look(struct rpc_client *c, int64_t *away_since_us)
+static void rpc_client_look(struct rpc_client *c, struct patience *patience, bool wants_line)
 {
     int64_t now_us = clock_mono_us();
-    if (!line_is_lost(c->lines)) {
-        *away_since_us = 0;
-    } else if (*away_since_us == 0) {
-        *away_since_us = now_us;
-    } else if (now_us - *away_since_us >= AWAY_US_MAX) {
-        rpc_client_replace(c);
-        *away_since_us = 0;
+    if (line_is_connected(c->lines)) {
+        *patience = (struct patience){.away_us = AWAY_US_MAX};
+    } else if (patience->away_since_us == 0) {
+        patience->away_since_us = now_us;
     }
-    for (struct line *old = c->lines->next; old; old = old->next) {
-        if (!old->was_closed && rpc_client_move(c)) {
-            line_close(old, RETIRE_MS);
+    int64_t away_us = patience->away_since_us ? now_us - patience->away_since_us : 0;
+    if (wants_line || away_us >= patience->away_us) {
+        rpc_client_replace(c);
+        patience->away_since_us = now_us;
+        if (!wants_line) {
+            patience->away_us = 2 * patience->away_us < AWAY_US_MOST ? 2 * patience->away_us
+                                                                     : AWAY_US_MOST;
         }
+    }
+    struct line *old;
+    while ((old = c->lines->next) && rpc_client_move(c)) {
+        c->lines->next = old->next; /* nobody but the keeper looks at those */
+        line_close(old, RETIRE_MS);
+        line_free(old);
     }
 }
 
 static void *rpc_client_keep(void *arg)
 {
     struct rpc_client *c = arg;
-    int64_t away_since_us = 0;
+    struct patience patience = {.away_us = AWAY_US_MAX};
     pthread_mutex_lock(&c->lock);
     while (!c->is_ending) {
         int64_t until_us = clock_mono_us() + KEEPER_US;
         struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
-        if (pthread_cond_timedwait(&c->wake, &c->lock, &until) == ETIMEDOUT) {
+        int r = c->wants_line ? ETIMEDOUT
+                              : pthread_cond_timedwait(&c->wake, &c->lock, &until);
+        if (!c->is_ending && (r == ETIMEDOUT || c->wants_line)) {
+            bool wants_line = c->wants_line;
+            c->wants_line = false;
             pthread_mutex_unlock(&c->lock);
-            rpc_client_look(c, &away_since_us);
+            rpc_client_look(c, &patience, wants_line);
             pthread_mutex_lock(&c->lock);
         }
     }
@@ -222,8 +255,6 @@ static void rpc_client_unkeep(struct rpc_client *c)
     if (c->has_keeper) {
         pthread_join(c->keeper, NULL);
     }
-    pthread_mutex_destroy(&c->lock);
-    pthread_cond_destroy(&c->wake);
 }
 
 /* -- opening ----------------------------------------------------------------------------------- */
@@ -251,7 +282,6 @@ static int rpc_client_start(struct rpc_client *c, unsigned contexts)
     if (r) {
         return err_trace(r);
     }
-    atomic_store(&c->line, c->lines);
     r = rpc_client_contexts(c, contexts);
     if (r == 0) {
         r = -pthread_create(&c->keeper, NULL, rpc_client_keep, c);
@@ -374,9 +404,7 @@ void rpc_client_close(struct rpc_client *c)
     while (c->lines) {
         struct line *line = c->lines;
         c->lines = line->next;
-        if (!line->was_closed) {
-            line_close(line, RPC_CLOSE_MS);
-        }
+        line_close(line, RPC_CLOSE_MS);
         line_free(line);
     }
     for (unsigned i = 0; i < c->count; i++) {
@@ -384,6 +412,8 @@ void rpc_client_close(struct rpc_client *c)
         nng_aio_free(c->contexts[i].aio);
         pthread_mutex_destroy(&c->contexts[i].lock);
     }
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->wake);
     free(c->url);
     free(c);
 }

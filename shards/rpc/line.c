@@ -36,11 +36,6 @@ bool line_is_connected(const struct line *l)
     return atomic_load(&l->pipes) > 0 && atomic_load(&l->adds) > atomic_load(&l->lost);
 }
 
-bool line_is_lost(const struct line *l)
-{
-    return atomic_load(&l->adds) > 0 && !line_is_connected(l);
-}
-
 void line_lose(struct line *l, unsigned add)
 {
     unsigned lost = atomic_load(&l->lost);
@@ -106,8 +101,6 @@ static void line_release(void *arg)
 
 void line_close(struct line *l, int wait_ms)
 {
-    CHECK(!l->was_closed);
-    l->was_closed = true;
     rpc_socket_close(l->socket, wait_ms, line_release, l);
 }
 

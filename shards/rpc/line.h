@@ -9,9 +9,8 @@
 #include "rpc/inside.h"
 
 struct line {
-    struct line *next;      /* the client's list of older ones */
+    struct line *next;      /* the one before, while a context may be on it */
     nng_socket socket;
-    bool was_closed;        /* line_close() was called */
     atomic_int owners;      /* its client, and the socket whose pipes are counted here */
     atomic_int pipes;       /* before-add minus after-remove: these two always come in pairs */
     atomic_uint adds;       /* connections so far */
@@ -29,8 +28,6 @@ void line_free(struct line *l);
 
 /* Any thread. */
 bool line_is_connected(const struct line *l);
-/* Was connected and is not: the moment in which nng may have lost it for good. */
-bool line_is_lost(const struct line *l);
 /* Somebody saw connection number `add` (of line->adds) go. */
 void line_lose(struct line *l, unsigned add);
 

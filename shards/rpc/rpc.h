@@ -62,7 +62,10 @@ int rpc_client_open(const char *url, unsigned contexts, rpc_client_done_cb *done
 int rpc_client_send(struct rpc_client *c, unsigned context, struct span bytes);
 /* Gives up waiting on a busy context: the callback comes with RPC_E_GONE. */
 void rpc_client_abort(struct rpc_client *c, unsigned context);
-bool rpc_client_connected(const struct rpc_client *c);
+bool rpc_client_connected(struct rpc_client *c);
+/* The peer is silent: it counts as not connected from now on, and is dialled anew at once.  Busy
+ * contexts are given up. */
+void rpc_client_renew(struct rpc_client *c);
 /* No callback runs after it returns.  Takes NULL. */
 void rpc_client_close(struct rpc_client *c);
 

@@ -158,11 +158,67 @@ static void test_a_dead_connection_is_replaced(void)
     rpc_client_close(g.client);
 }
 
+/* Accepted and then not a word, as a connection whose first packets were swallowed: nng waits 10 s
+ * for the handshake and dials nowhere else meanwhile.  Of a few tries: the machine may be busy. */
+static void test_a_dial_that_hangs_is_given_up(void)
+{
+    bool was_soon = false;
+    for (int i = 0; i < 3 && !was_soon; i++) {
+        int port;
+        char url[96];
+        int listener = peer_listen(&port);
+        snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
+        struct gateway g;
+        gateway_open(&g, url);
+        int hanging = accept(listener, NULL, NULL);
+        int64_t start = clock_mono_us();
+        int fresh = accept(listener, NULL, NULL);
+        was_soon = clock_mono_us() - start < 8 * SECOND_US;
+        OK(!rpc_client_connected(g.client));
+        peer_send(fresh, peer_rep, sizeof peer_rep);
+        OK(gateway_connected(&g));
+        close(hanging);
+        close(fresh);
+        close(listener);
+        rpc_client_close(g.client);
+    }
+    OK(was_soon);
+}
+
+/* Told that its peer is silent, a client dials anew at once; whoever waits there is gone. */
+static void test_a_silent_connection_is_renewed(void)
+{
+    int port;
+    char url[96];
+    int listener = peer_listen(&port);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
+    struct gateway g;
+    gateway_open(&g, url);
+    int silent = accept(listener, NULL, NULL);
+    peer_send(silent, peer_rep, sizeof peer_rep);
+    OK(gateway_connected(&g));
+    EQ(gateway_send(&g, 3, 1, 64), 0);
+    rpc_client_renew(g.client);
+    OK(!rpc_client_connected(g.client));
+    EQ(gateway_wait(&g), 1u << 3);
+    EQ(gateway_sum(g.gone), 1);
+    int fresh = accept(listener, NULL, NULL);
+    peer_send(fresh, peer_rep, sizeof peer_rep);
+    OK(gateway_connected(&g));
+    OK(peer_closed(silent)); /* it is let go of */
+    close(silent);
+    close(fresh);
+    close(listener);
+    rpc_client_close(g.client);
+}
+
 int main(void)
 {
     transport = "tcp";
     TAP_RUN(test_hostile_peers);
     TAP_RUN(test_wrong_server);
     TAP_RUN(test_a_dead_connection_is_replaced);
+    TAP_RUN(test_a_dial_that_hangs_is_given_up);
+    TAP_RUN(test_a_silent_connection_is_renewed);
     return tap_done();
 }
