@@ -50,6 +50,23 @@ void hist_record(struct hist *h, uint64_t value_us)
     h->min_us = value_us < h->min_us ? value_us : h->min_us;
 }
 
+uint64_t hist_at(const struct hist *h, uint64_t rank, uint64_t *ret_upto)
+{
+    uint64_t seen = 0;
+    CHECK(rank > 0);
+    CHECK(rank <= h->count);
+    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+        seen += h->buckets[i];
+        if (seen >= rank) {
+            uint64_t v = hist_value(i);
+            *ret_upto = seen;
+            return v < h->max_us ? v : h->max_us;
+        }
+    }
+    *ret_upto = h->count;
+    return h->max_us;
+}
+
 uint64_t hist_quantile(const struct hist *h, uint32_t permille_1000)
 {
     CHECK(permille_1000 <= 100000);
@@ -57,17 +74,8 @@ uint64_t hist_quantile(const struct hist *h, uint32_t permille_1000)
         return 0;
     }
     __extension__ typedef unsigned __int128 wide;
-    uint64_t rank = (uint64_t)(((wide)h->count * permille_1000 + 99999) / 100000);
-    rank = rank ? rank : 1;
-    uint64_t seen = 0;
-    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-        seen += h->buckets[i];
-        if (seen >= rank) {
-            uint64_t v = hist_value(i);
-            return v < h->max_us ? v : h->max_us;
-        }
-    }
-    return h->max_us;
+    uint64_t rank = (uint64_t)(((wide)h->count * permille_1000 + 99999) / 100000), upto;
+    return hist_at(h, rank ? rank : 1, &upto);
 }
 
 void hist_merge(struct hist *to, const struct hist *from)

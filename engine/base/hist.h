@@ -25,6 +25,9 @@ void hist_record(struct hist *h, uint64_t value_us);
 /* Smallest recorded value v such that `permille_1000` / 100,000 of the values are <= v.
  * 50,000 is the median, 99,900 the p99.9.  0 when empty.  Never above the exact maximum. */
 uint64_t hist_quantile(const struct hist *h, uint32_t permille_1000);
+/* The value of the rank-th smallest (from 1 to count), as hist_quantile() tells it, and how many
+ * are not greater.  Not for an empty one. */
+uint64_t hist_at(const struct hist *h, uint64_t rank, uint64_t *ret_upto);
 /* Adds all of `from`. */
 void hist_merge(struct hist *to, const struct hist *from);
 /* HdrHistogram's compressed V2 encoding (hist_export.c).  Bytes written, at most HIST_EXPORT_MAX;

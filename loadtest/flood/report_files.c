@@ -97,24 +97,38 @@ void report_csv(FILE *out, const struct report *r)
     }
 }
 
-/* Percentiles ever nearer to 100: half of what is left, in five steps each. */
+/* Off the mean, as root mean square. */
+static double hgrm_deviation(const struct hist *h, double mean)
+{
+    double squares = 0;
+    for (uint64_t rank = 1, upto; rank <= h->count; rank = upto + 1) {
+        double off = (double)hist_at(h, rank, &upto) - mean;
+        squares += off * off * (double)(upto - rank + 1);
+    }
+    return sqrt(squares / (double)h->count);
+}
+
+/* Percentiles ever nearer to 100: half of what is left, in five steps each, until there is none
+ * left.  Header, columns and feet are those of HdrHistogram's outputPercentileDistribution(). */
 static void hgrm_table(FILE *out, const char *name, const struct hist *h)
 {
+    double mean = (double)h->sum_us / (double)h->count;
+    uint64_t upto = 0;
     fprintf(out, "# %s\n       Value     Percentile TotalCount 1/(1-Percentile)\n\n", name);
-    for (int i = 0; i <= 80; i++) {
+    for (int i = 0; i < 200 && upto < h->count; i++) {
         double half = floor(i / 5.0), left = pow(0.5, half) * (1 - (i - 5 * half) / 10);
-        double q = i == 80 ? 1 : 1 - left;
-        uint64_t value = hist_quantile(h, (uint32_t)(q * 100000 + 0.5));
-        fprintf(out, "%12.3f %2.12f %10llu", (double)value / 1e3, q,
-                (unsigned long long)(q * (double)h->count + 0.5));
-        if (q < 1) {
-            fprintf(out, " %14.2f", 1 / (1 - q));
-        }
-        fputc('\n', out);
+        uint64_t rank = h->count - (uint64_t)(left * (double)h->count);
+        uint64_t value = hist_at(h, rank ? rank : 1, &upto);
+        fprintf(out, "%12.3f %2.12f %10llu %14.2f\n", (double)value / 1e3, 1 - left,
+                (unsigned long long)upto, 1 / left);
     }
-    fprintf(out, "#[Mean    = %12.3f, Max = %12.3f, Total count = %llu]\n\n",
-            h->count ? (double)h->sum_us / (double)h->count / 1e3 : 0, (double)h->max_us / 1e3,
+    fprintf(out, "%12.3f %2.12f %10llu\n", (double)h->max_us / 1e3, 1.0,
             (unsigned long long)h->count);
+    fprintf(out, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean / 1e3,
+            hgrm_deviation(h, mean) / 1e3);
+    fprintf(out, "#[Max     = %12.3f, Total count    = %12llu]\n", (double)h->max_us / 1e3,
+            (unsigned long long)h->count);
+    fprintf(out, "#[Buckets = %12d, SubBuckets     = %12d]\n\n", HIST_LEVELS, HIST_SUB);
 }
 
 void report_hgrm(FILE *out, const struct report *r)
@@ -127,6 +141,8 @@ void report_hgrm(FILE *out, const struct report *r)
     for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
         char name[CROWD_NAME_MAX + 32];
         snprintf(name, sizeof name, "time to decision: %s", plan_who(r->plan, i)->name);
-        hgrm_table(out, name, &r->result.parties[i].wait);
+        if (r->result.parties[i].wait.count) {
+            hgrm_table(out, name, &r->result.parties[i].wait);
+        }
     }
 }

@@ -29,6 +29,11 @@ static void test_against_sorted_values(void)
         OK(got >= exact && got - exact <= exact / 1000 + 1);
     }
     EQ(hist_quantile(&h, 100000), h.max_us);
+    for (uint64_t rank = 1, upto; rank <= 50000; rank = upto + 1) {
+        uint64_t got = hist_at(&h, rank, &upto);
+        OK(upto >= rank && values[upto - 1] <= got); /* all those are not greater */
+        OK(upto == 50000 || values[upto] > got);
+    }
 }
 
 static void test_ends(void)
