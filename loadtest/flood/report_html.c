@@ -23,10 +23,25 @@ static void html_sentence_three(FILE *out, const struct report *const *runs)
             (unsigned long long)runs[CROWD_DRAW]->bots.slots, s->fair_mean);
 }
 
+/* What it is of, when it did not come to its end. */
+static void html_sentence_part(FILE *out, const struct report *r)
+{
+    if (r->result.is_lost || r->result.is_stopped) {
+        fprintf(out, "%s after %.1f s, before its end. ",
+                r->result.is_lost ? "The target went away" : "The run was stopped", r->seconds);
+    }
+}
+
 static void html_sentence_one(FILE *out, const struct report *r)
 {
     const struct share *s = &r->bots;
     char people[32];
+    html_sentence_part(out, r);
+    if (r->fair.slots == 0) {
+        fprintf(out, "Nobody of %s identities had booked one of the %u slots.",
+                html_number(r->plan->scenario.identities_count, people), r->plan->slots_count);
+        return;
+    }
     if (s->identities == 0) {
         fprintf(out, "%s identities asked for %u slots: ",
                 html_number(r->plan->scenario.identities_count, people), r->plan->slots_count);

@@ -203,8 +203,8 @@ def test_out_of_descriptors():
 
 
 def test_interrupted():
-    out = path('stopped.json')
-    run = flood_kit.start(SERVER, '--json', out)
+    out, page = path('stopped.json'), path('stopped.html')
+    run = flood_kit.start(SERVER, '--json', out, '--html', page)
     wait_for(run, 'decided', 2)
     run.send_signal(signal.SIGINT)
     shown, said = run.communicate(timeout=60)
@@ -212,6 +212,8 @@ def test_interrupted():
     assert 'stopped' in said and 'requests' in shown, shown + said
     report = read(out)
     assert report['generator']['stopped'] is True and accounted(report)
+    with open(page, encoding='utf-8') as file:
+        assert '<h1>The run was stopped after ' in file.read()
 
 
 class Garbler:
