@@ -47,6 +47,9 @@ struct codec_refusal {
     const struct verdict_meta *meta;
     size_t meta_count;
 };
+/* What a field must be that no codec can judge, because it takes the state or the time, and the
+ * ledger refuses by its name.  Static text behind "must be"; NULL: no such field. */
+const char *codec_field_rule(const char *field);
 int codec_status(const struct codec_refusal *refusal, struct arena *arena, struct span *ret_status);
 
 /* -- between gateway and shard ----------------------------------------------------------------- */

@@ -60,7 +60,7 @@ static const struct codec_method methods[] = {
     {"/fairslot.v1.CatalogService/GetReleaseReport", COMMAND_GET_REPORT, false, true},
     {"/fairslot.v1.CatalogService/GetReleaseResult", COMMAND_GET_RESULT, false, true},
     {"/fairslot.v1.CatalogService/ListPools", COMMAND_LIST_POOLS, false, true},
-    {"/fairslot.v1.CatalogService/ListReleases", COMMAND_LIST_RELEASES, false, false},
+    {"/fairslot.v1.CatalogService/ListReleases", COMMAND_LIST_RELEASES, false, true},
     {"/fairslot.v1.CatalogService/ListSlots", COMMAND_LIST_SLOTS, false, true},
     {"/fairslot.v1.CatalogService/WatchSlots", COMMAND_WATCH_SLOTS, false, false},
     {"/fairslot.v1.EventService/ListEvents", COMMAND_LIST_EVENTS, false, false},

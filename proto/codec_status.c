@@ -181,6 +181,26 @@ static char *codec_status_text(struct arena *arena, const char *field, const cha
     return out;
 }
 
+const char *codec_field_rule(const char *field)
+{
+    static const struct {
+        const char *field, *rule;
+    } rules[] = {
+        {"release.entry_close_time", "in the future"},
+        {"release.trustee_keys", "RSA keys of 2,048 to 4,096 bits with exponent 65537, as DER"},
+        {"pool.return_policy", "another one: as many pools as allowed have a coin"},
+        {"pool.reconfirm_by", "less than reconfirm_open"},
+        {"pool.return_release", "set with RETURN_POLICY_NAMED"},
+        {"identity", "32 hex digits (0-9, a-f)"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {
+        if (strcmp(field, rules[i].field) == 0) {
+            return rules[i].rule;
+        }
+    }
+    return NULL;
+}
+
 int codec_status(const struct codec_refusal *refusal, struct arena *arena, struct span *ret_status)
 {
     const char *detail = refusal->detail ? refusal->detail : reason_text(refusal->reason);

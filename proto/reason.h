@@ -23,7 +23,7 @@
     X(HOLD_EXPIRED, 9, 0, "the hold has expired")                                                 \
     X(HOLD_ENDED, 9, 0, "the hold was dropped or confirmed before")                               \
     X(RESERVATION_ENDED, 9, 0, "the reservation was cancelled before")                            \
-    X(NOT_YOUR_TURN, 9, 0, "slots of this pool leave only through releases: file a ticket")       \
+    X(NOT_YOUR_TURN, 9, 0, "slots of this pool need a ticket of a release whose turn has come")   \
     X(SLOT_PAST, 9, 0, "the slot has already started")                                            \
     X(SLOT_TAKEN, 10, 0, "the slot is not free")                                                  \
     X(ETAG_MISMATCH, 10, 0, "it has changed: read it again")                                      \

@@ -136,8 +136,8 @@
       "stranger.")                                                                                \
     /* -- [anonymous] ------------------------------------------------------------------------- */ \
     X(anonymous, catalogue, BOOL, "yes", ANY, RELOAD,                                             \
-      "Serve ListPools, GetPool and ListSlots to callers without a token; slots of scarce "       \
-      "pools need one.")                                                                          \
+      "Serve the catalogue (pools, slots, releases and what came of them) to callers without a "  \
+      "token; WatchSlots and slots of scarce pools need one.")                                    \
     X(anonymous, rate, COUNT, "1000", RANGE(1, 1000000), RELOAD,                                  \
       "Calls a second of all such callers together; above it: RATE_LIMITED and a time.")          \
     /* -- [cors] ------------------------------------------------------------------------------ */ \

@@ -156,6 +156,7 @@ void answer_shard(struct call *call, const struct answer *answer)
         .reason = answer->reason,
         .retry_ms = answer->retry_ms,
         .field = n ? field : NULL,
+        .detail = n && answer->reason == REASON_FIELD_INVALID ? codec_field_rule(field) : NULL,
         .meta = answer->meta,
         .meta_count = answer->meta_count,
     };

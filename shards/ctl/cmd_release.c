@@ -74,6 +74,8 @@ static int release_send(const struct options_call *call, const char *path,
 
 /* -- create ------------------------------------------------------------------------------------ */
 
+#define RELEASE_PARTS_WAIT "10m"
+
 /* What `release create` was told. */
 struct release_told {
     const char *pool, *display_name, *serving, *open, *close, *window, *grace, *cohort, *turn;
@@ -178,6 +180,25 @@ static int release_fill(const struct verb *verb, const struct release_told *told
     return code;
 }
 
+/* What the server would refuse by the name of a field, here by the option's. */
+static int release_needs(const struct verb *verb, const struct release_told *told)
+{
+    const struct {
+        const char *name, *text, *hint;
+    } needed[] = {{"entry-open", told->open, "TIME"},
+                  {"window", told->window ? told->window : told->close, "TIME"},
+                  {"slots-from", told->from, "TIME"},
+                  {"slots-to", told->to, "TIME"}};
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (needed[i].text == NULL) {
+            return options_wrong(verb, needed[i].name, needed[i].hint, "is needed");
+        }
+    }
+    return told->window && told->close
+               ? options_wrong(verb, "window", told->window, "or --entry-close, one of the two")
+               : VERB_OK;
+}
+
 /* A public key out of a PEM file, as DER; told when it is none. */
 static int release_trustee(const char *path, ProtobufCBinaryData *ret_key)
 {
@@ -191,7 +212,7 @@ static int release_trustee(const char *path, ProtobufCBinaryData *ret_key)
     EVP_PKEY_free(key);
     if (len <= 0) {
         talk_error("%s: %s", path, file ? "no public key in PEM" : "cannot be read");
-        talk_next("make one: openssl pkey -in KEY.pem -pubout -out %s", path);
+        talk_next("make one: openssl pkey -in KEY.pem -pubout -out FILE");
         return VERB_FAILED;
     }
     ret_key->len = (size_t)len;
@@ -265,6 +286,10 @@ int cmd_release_create(const struct verb *verb, int argc, char **argv)
     }
     r = options_call_check(verb, &call);
     r = r == VERB_OK ? cmd_release_name(words.at[0], told.pool, name) : r;
+    r = r == VERB_OK ? release_needs(verb, &told) : r;
+    if (told.wait == NULL && (told.trustees.count > 0 || told.beacon[0])) {
+        told.wait = RELEASE_PARTS_WAIT; /* at once, every part would be missing */
+    }
     return r == VERB_OK ? release_create(verb, &call, &told, name) : r;
 }
 

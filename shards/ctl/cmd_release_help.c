@@ -42,7 +42,8 @@ const char cmd_release_create_help[] =
     "  --trustee FILE      PEM of a trustee's RSA public key; up to 5 times, in their order\n"
     "  --beacon TEXT       in words, what the last part of the seed will be (none); its value\n"
     "                      comes with 'release beacon', within --parts-wait\n"
-    "  --parts-wait TIME   how long parts are waited for after sealing (0s)\n"
+    "  --parts-wait TIME   how long parts are waited for after sealing; then a missing one stands\n"
+    "                      as empty (10m with --trustee or --beacon, else 0s)\n"
     "  --dry-run           check everything, change nothing\n"
     "  --request-id UUID   to repeat a call that ended without an answer (a new one)\n"
     OPTIONS_CALL_HELP

@@ -27,7 +27,7 @@ static void ticket_watch_line(const Fairslot__V1__Ticket *t)
     char act_by[VALUE_TIME_MAX] = "";
     const ProtobufCEnumValue *state = protobuf_c_enum_descriptor_get_value(
         &fairslot__v1__ticket__state__descriptor, (int)t->state);
-    printf("%-10s", state ? state->name + strlen("STATE_") : "unknown");
+    printf(t->rank ? "%-10s" : "%s", state ? state->name + strlen("STATE_") : "unknown");
     if (t->rank != 0) {
         printf(" rank %016" PRIx64 ", about %" PRId64 " before it", t->rank, t->ahead);
     }

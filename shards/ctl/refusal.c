@@ -7,6 +7,7 @@
 #include "ctl/refusal.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +54,8 @@ static const struct {
                       "import"},
     {"RELEASES_FULL", "end one that is served: fairslot release close NAME"},
     {"NOT_SCARCE", "use --serving first-come, or a pool made with --scarce"},
-    {"NOT_YOUR_TURN", "file a ticket: fairslot ticket create RELEASE"},
+    {"NOT_YOUR_TURN", "fairslot ticket create RELEASE; fairslot ticket watch RELEASE until it says "
+                      "TURN; then add --ticket RELEASE"},
     {"TICKET_UNKNOWN", "file one: fairslot ticket create RELEASE"},
     {"TICKET_ENDED", "see what came of it: fairslot ticket show RELEASE"},
     {"PART_INVALID", "sign this release's manifest, root and count: fairslot cosign"},
@@ -71,6 +73,35 @@ static const struct {
     {"CHANGE_REFUSED", "start a cluster: fairslot cluster init --help"},
     {"FIELD_INVALID", "see what may stand there: the same words with --help"},
     {"METHOD_PLANNED", "use a newer server"},
+    {"METHOD_UNKNOWN", "see what there is: fairslot call --list"},
+    {"SERVICE_UNKNOWN", "see what there is: fairslot call --list"},
+    {"LISTENER_WRONG", "call the other listener, by --target: operators' services have their own "
+                       "where admin.listen is set"},
+    {"HOLD_ENDED", "see what came of it: fairslot hold show NAME"},
+    {"RESERVATION_ENDED", "see what came of it: fairslot reservation show NAME"},
+    {"TOO_MANY_SLOTS", "take fewer: the pool's limit is in fairslot pool show ID"},
+    {"CHANGES_USED_UP", "keep it, or give it up: fairslot reservation cancel NAME"},
+    {"COOL_DOWN", "come back when the time has passed"},
+    {"RECONFIRM_EARLY", "come back when the time has passed"},
+    {"RATE_LIMITED", "ask more slowly"},
+    {"QUEUE_FULL", "wait for the answers of the calls under way"},
+    {"READ_BUDGET", "ask once a second, or watch: fairslot slot watch --pool ID"},
+    {"WATCH_TOO_LARGE", "list them: fairslot slot list --pool ID"},
+    {"RESTOCKS_FULL", "wait until another pool's restock has ended"},
+    {"ERASURES_FULL", "wait until another erasure has ended"},
+    {"EVENTS_GONE", "leave --page-token out, and look at the tickets"},
+    {"PAGE_TOKEN_INVALID", "leave --page-token out: begin at the first page"},
+    {"MESSAGE_TOO_LARGE", "send less at once"},
+    {"HEADERS_TOO_LARGE", "send fewer and shorter headers"},
+    {"MESSAGE_MALFORMED", "see the method's fields: fairslot call --describe METHOD"},
+    {"COMPRESSION_UNSUPPORTED", "send it uncompressed"},
+    {"HTTP_MALFORMED", "see docs/faces.md"},
+    {"HTTP_METHOD_WRONG", "send a POST"},
+    {"CONTENT_TYPE_UNSUPPORTED", "see docs/faces.md"},
+    {"ORIGIN_NOT_ALLOWED", "its operator adds the page to cors.origins"},
+    {"CANCELLED", "send the same request id again: it may have been done"},
+    {"DEADLINE_EXCEEDED", "send the same request id again: it may have been done"},
+    {"INTERNAL", "look into the server's log"},
 };
 
 static bool refusal_is(const Google__Protobuf__Any *any, const char *type)
@@ -207,6 +238,9 @@ enum verb_exit refusal_tell(const struct refusal *r)
         talk_say("  %s", r->lines[i]);
     }
     const char *next = refusal_next(r);
+    if (r->retry_ms > 0) {
+        talk_say("  come back in: %" PRId64 " s", (r->retry_ms + 999) / 1000);
+    }
     if (next) {
         talk_next("%s", next);
     }

@@ -116,13 +116,15 @@ static int ticket_view_wishes(struct ledger_step *s, const struct ledger_ticket 
     return 0;
 }
 
-/* About how many of the cohort come before this rank: ranks are uniform. */
+/* About how many of the cohort come before this rank: ranks are uniform.  0 only once it was
+ * reached, so at least 1 for whoever still waits. */
 static uint64_t ticket_ahead(const struct ledger_release *r, const struct ledger_ticket *t,
                              uint64_t rank)
 {
     bool is_served = t->cohort < r->cohort || (t->cohort == r->cohort && rank <= r->rank_threshold);
     uint64_t from = t->cohort == r->cohort ? r->rank_threshold : 0;
-    return is_served ? 0 : ((rank - from) >> 32) * r->tickets_count >> 32;
+    uint64_t between = ((rank - from) >> 32) * r->tickets_count >> 32;
+    return is_served ? 0 : between > 0 ? between : 1;
 }
 
 int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,

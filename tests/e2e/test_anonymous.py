@@ -6,6 +6,7 @@ import time
 import house
 import tap
 from house import api, refused
+from release_kit import City
 
 SERVER = house.Server(options=('--set', 'anonymous.rate=20'))
 CLOSED = house.Server(options=('--set', 'anonymous.catalogue=no'))
@@ -38,6 +39,10 @@ def test_reads_the_catalogue():
     assert {pool.name for pool in pools} >= {'pools/open', 'pools/scarce'}, pools
     assert NOBODY.GetPool(api.GetPoolRequest(name='pools/open')).name == 'pools/open'
     assert len(NOBODY.ListSlots(api.ListSlotsRequest(parent='pools/open')).slots) == 2
+    made = City(SERVER).release('pools/scarce', wait=False)
+    listed = NOBODY.ListReleases(api.ListReleasesRequest(parent='pools/scarce')).releases
+    assert [release.name for release in listed] == [made], listed
+    assert NOBODY.GetRelease(api.GetReleaseRequest(name=made)).name == made
 
 
 def test_scarce_slots_are_for_those_who_say_who_they_are():

@@ -487,7 +487,7 @@ def test_a_turn():
     for who in people:
         call('ticket', 'create', release, token=who)
     early = call('hold', 'create', names[0], '--ticket', 't', token=people[0], check=PRECONDITION)
-    assert 'NOT_YOUR_TURN' in early.stderr, early
+    assert 'NOT_YOUR_TURN' in early.stderr and 'ticket watch' in early.stderr, early
     City(SERVER).wait(release, State.STATE_SERVING)
 
     def looked():
@@ -513,12 +513,31 @@ def test_a_turn():
     assert 'RELEASE_CLOSED' in call('ticket', 'watch', release, token=waits).stdout
 
 
+def test_what_a_release_needs():
+    """Each option that is missing is named, and each field that the server refuses says why."""
+    call('pool', 'create', 'needs', '--scarce')
+    some_slots('pools/needs', 1)
+    release = 'pools/needs/releases/n'
+    given = {'--entry-open': 'now', '--window': '60s', '--slots-from': '2031-01-01',
+             '--slots-to': '2031-02-01'}
+    for name in given:
+        words = [word for pair in given.items() if pair[0] != name for word in pair]
+        done = call('release', 'create', release, *words, check=USAGE)
+        assert f'{name} TIME: is needed' in done.stderr, done
+    words = [word for pair in given.items() for word in pair]
+    call('release', 'create', release, *words, '--entry-close', '2030-01-01', check=USAGE)
+    past = ('--entry-open', '2020-01-01', '--entry-close', '2020-01-02', *words[4:])
+    done = call('release', 'create', release, *past, check=FAILED)
+    assert 'release.entry_close_time: must be in the future' in done.stderr, done
+
+
 def test_wishes_and_a_beacon():
     """Wishes of every kind, in the order in which they stand; the beacon's value comes in time."""
     call('pool', 'create', 'wishes', '--scarce')
     first, names = some_slots('pools/wishes', 3)
     release = 'pools/wishes/releases/w'
-    announce(release, '--beacon', 'dice', '--parts-wait', '10m')
+    announce(release, '--beacon', 'dice')
+    assert call_json('release', 'show', release)['partsWait'] == '600s'
     last = names[2].split('/')[-1]
     ticket = json.loads(call(
         'ticket', 'create', release, '--slot', last, '--between',

@@ -315,6 +315,14 @@ static void test_status_details(void)
     arena_fini(&tiny);
 }
 
+/* What the ledger refuses by a field's name has a rule that says what to write there. */
+static void test_rules_of_the_ledgers_fields(void)
+{
+    EQS(codec_field_rule("release.entry_close_time"), "in the future");
+    EQS(codec_field_rule("identity"), "32 hex digits (0-9, a-f)");
+    OK(codec_field_rule("pool.name") == NULL && codec_field_rule("") == NULL);
+}
+
 int main(void)
 {
     arena_init(&arena, CALL_ARENA_MAX);
@@ -326,6 +334,7 @@ int main(void)
     TAP_RUN(test_status_of_every_reason);
     TAP_RUN(test_status_resources);
     TAP_RUN(test_status_details);
+    TAP_RUN(test_rules_of_the_ledgers_fields);
     arena_fini(&arena);
     return kit_done();
 }

@@ -3,6 +3,7 @@
 #include "ctl/refusal.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
+#include "proto/reason.h"
 #include "tests/lib/tap.h"
 
 static uint8_t packed[4096], parts[3][1024];
@@ -105,6 +106,20 @@ static void test_hostile(void)
     }
 }
 
+/* Whatever the server may answer, the person is told what to do. */
+static void test_every_reason_has_a_next_step(void)
+{
+    for (int reason = REASON_OK + 1; reason < REASON_COUNT; reason++) {
+        struct refusal r;
+        refusal_read(&r, reason_status((enum reason)reason), text_of("x"),
+                     details(reason_name((enum reason)reason), "1", 0));
+        if (refusal_next(&r) == NULL) {
+            printf("# %s has no next step\n", r.reason);
+        }
+        OK(refusal_next(&r) != NULL);
+    }
+}
+
 static void test_exit_codes(void)
 {
     static const int expected[] = {0, 1, 1, 1, 4, 3, 3, 5, 1, 3, 3, 1, 1, 1, 4, 1, 5};
@@ -118,6 +133,7 @@ int main(void)
     TAP_RUN(test_read);
     TAP_RUN(test_bare);
     TAP_RUN(test_hostile);
+    TAP_RUN(test_every_reason_has_a_next_step);
     TAP_RUN(test_exit_codes);
     return tap_done();
 }
