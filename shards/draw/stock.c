@@ -8,10 +8,13 @@
  *   take(i): i leaves every set, and so does whoever needs i: its k-th neighbour before, from n > k
  *   put(i):  the run of free neighbours from each of those is counted again
  *
+ * It grows slot by slot (doubling), so that a release's listing spreads the work over its steps:
+ * who may follow whom is found by each desk's newest slot, in a table that is as large as the desks
+ * are many.
  * Invariant: a slot is in sets[n] only if it is in sets[n-1].
  * Roads not taken: union-find over "next free" is smaller, but cannot put back, and standby lives
  * on what is given back; a scan is O(slots) for the last of a million tickets.
- * Fails only when memory ends, in draw_stock_new(). */
+ * Fails only when memory ends, in draw_stock_new() and draw_stock_add(). */
 #include "draw/stock.h"
 
 #include <errno.h>
@@ -31,6 +34,7 @@ struct stock_set {
 
 struct draw_stock {
     uint32_t count;
+    uint32_t capacity;
     uint32_t free_count;
     uint32_t words_counts[STOCK_LEVELS]; /* of one set, by level */
     struct draw_slot *slots;
@@ -38,7 +42,12 @@ struct draw_stock {
     uint32_t *prev;  /* the one before */
     uint64_t *words; /* of all sets */
     struct stock_set sets[DRAW_CHAIN_MAX];
+    uint32_t *desks; /* open addressing by slug: newest slot of a desk + 1; 0 is empty */
+    uint32_t desks_count, desks_size; /* size: a power of two, at least twice the count */
 };
+
+#define STOCK_FIRST 1024 /* slots at first */
+#define STOCK_DESKS 256  /* of the table at first */
 
 static bool stock_set_has(const struct stock_set *set, uint32_t i)
 {
@@ -84,30 +93,51 @@ static uint32_t stock_set_first(const struct draw_stock *s, const struct stock_s
     return DRAW_NONE;
 }
 
-static int stock_sets_new(struct draw_stock *s)
+/* Room for `capacity` slots in the sets, which keep what they have. */
+static int stock_sets_grow(struct draw_stock *s, uint32_t capacity)
 {
+    uint32_t counts[STOCK_LEVELS];
     size_t words = 0;
-    uint32_t bits = s->count;
+    uint32_t bits = capacity;
     for (int level = 0; level < STOCK_LEVELS; level++) {
-        s->words_counts[level] = (bits + 63) >> 6;
-        words += s->words_counts[level];
-        bits = s->words_counts[level];
+        counts[level] = (bits + 63) >> 6;
+        words += counts[level];
+        bits = counts[level];
     }
-    s->words = calloc(words * DRAW_CHAIN_MAX + 1, sizeof *s->words);
-    s->next = calloc(s->count + (size_t)1, sizeof *s->next);
-    s->prev = calloc(s->count + (size_t)1, sizeof *s->prev);
-    s->slots = calloc(s->count + (size_t)1, sizeof *s->slots);
-    if (s->slots == NULL || s->words == NULL || s->next == NULL || s->prev == NULL) {
+    uint64_t *grown = calloc(words * DRAW_CHAIN_MAX + 1, sizeof *grown), *at = grown;
+    if (grown == NULL) {
         return err_origin(-ENOMEM);
     }
-    uint64_t *at = s->words;
     for (int n = 0; n < DRAW_CHAIN_MAX; n++) {
         for (int level = 0; level < STOCK_LEVELS; level++) {
+            if (s->words_counts[level] > 0) {
+                memcpy(at, s->sets[n].levels[level], s->words_counts[level] * sizeof *at);
+            }
             s->sets[n].levels[level] = at;
-            at += s->words_counts[level];
+            at += counts[level];
         }
     }
+    free(s->words);
+    s->words = grown;
+    memcpy(s->words_counts, counts, sizeof counts);
     return 0;
+}
+
+static int stock_grow(struct draw_stock *s, uint32_t capacity)
+{
+    CHECK(capacity > s->capacity && capacity <= DRAW_STOCK_MAX);
+    struct draw_slot *slots = realloc(s->slots, capacity * sizeof *slots);
+    s->slots = slots ? slots : s->slots;
+    uint32_t *next = realloc(s->next, capacity * sizeof *next);
+    s->next = next ? next : s->next;
+    uint32_t *prev = realloc(s->prev, capacity * sizeof *prev);
+    s->prev = prev ? prev : s->prev;
+    if (slots == NULL || next == NULL || prev == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    int r = stock_sets_grow(s, capacity);
+    s->capacity = r ? s->capacity : capacity;
+    return err_trace(r);
 }
 
 static int stock_slugs(const struct draw_slot *a, const struct draw_slot *b)
@@ -125,35 +155,67 @@ int draw_slot_compare(const struct draw_slot *a, const struct draw_slot *b)
     return stock_slugs(a, b);
 }
 
-/* Of pointers into the array of slots: by desk, then as the list. */
-static int stock_by_desk(const void *a, const void *b)
+/* FNV-1a with a last mix: desks are an operator's own. */
+static uint32_t stock_hash(const struct draw_slot *slot)
 {
-    const struct draw_slot *const *x = a, *const *y = b;
-    int order = stock_slugs(*x, *y);
-    return order ? order : *x < *y ? -1 : 1;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < slot->slug_len; i++) {
+        h = (h ^ (uint8_t)slot->slug[i]) * UINT64_C(0x100000001b3);
+    }
+    return (uint32_t)(h >> 32 ^ h);
 }
 
-/* Sorted by desk, whoever may follow a slot stands right behind it. */
-static int stock_neighbours_new(struct draw_stock *s)
+/* Where the slot's desk stands in the table, or would. */
+static uint32_t *stock_desk(const struct draw_stock *s, const struct draw_slot *slot)
 {
-    const struct draw_slot **desks = malloc((s->count + (size_t)1) * sizeof *desks);
-    if (desks == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    for (uint32_t i = 0; i < s->count; i++) {
-        CHECK(i == 0 || draw_slot_compare(&s->slots[i - 1], &s->slots[i]) < 0);
-        s->next[i] = s->prev[i] = DRAW_NONE;
-        desks[i] = &s->slots[i];
-    }
-    qsort(desks, s->count, sizeof *desks, stock_by_desk);
-    for (uint32_t i = 1; i < s->count; i++) {
-        const struct draw_slot *a = desks[i - 1], *b = desks[i];
-        if (stock_slugs(a, b) == 0 && a->end_us == b->start_us) {
-            s->next[a - s->slots] = (uint32_t)(b - s->slots);
-            s->prev[b - s->slots] = (uint32_t)(a - s->slots);
+    uint32_t i = stock_hash(slot);
+    for (;; i++) {
+        uint32_t *at = &s->desks[i & (s->desks_size - 1)];
+        if (*at == 0 || stock_slugs(&s->slots[*at - 1], slot) == 0) {
+            return at;
         }
     }
-    free(desks);
+}
+
+static int stock_desks_grow(struct draw_stock *s)
+{
+    uint32_t size = s->desks_size ? 2 * s->desks_size : STOCK_DESKS, was_size = s->desks_size;
+    uint32_t *was = s->desks, *grown = calloc(size, sizeof *grown);
+    if (grown == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    s->desks = grown;
+    s->desks_size = size;
+    for (uint32_t i = 0; i < was_size; i++) {
+        if (was[i] != 0) {
+            *stock_desk(s, &s->slots[was[i] - 1]) = was[i];
+        }
+    }
+    free(was);
+    return 0;
+}
+
+int draw_stock_add(struct draw_stock *s, const struct draw_slot *slot)
+{
+    uint32_t i = s->count;
+    CHECK(i < DRAW_STOCK_MAX);
+    CHECK(i == 0 || draw_slot_compare(&s->slots[i - 1], slot) < 0);
+    int r = i < s->capacity ? 0 : stock_grow(s, s->capacity ? 2 * s->capacity : STOCK_FIRST);
+    if (r == 0 && 2 * (s->desks_count + 1) > s->desks_size) {
+        r = stock_desks_grow(s);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    uint32_t *desk = stock_desk(s, slot);
+    s->slots[i] = *slot;
+    s->next[i] = s->prev[i] = DRAW_NONE;
+    if (*desk != 0 && s->slots[*desk - 1].end_us == slot->start_us) {
+        s->prev[i] = *desk - 1;
+        s->next[*desk - 1] = i;
+    }
+    s->desks_count += *desk == 0;
+    *desk = ++s->count;
     return 0;
 }
 
@@ -164,11 +226,9 @@ int draw_stock_new(const struct draw_slot *slots, uint32_t count, struct draw_st
     if (s == NULL) {
         return err_origin(-ENOMEM);
     }
-    s->count = count;
-    int r = stock_sets_new(s);
-    if (r == 0 && count > 0) {
-        memcpy(s->slots, slots, count * sizeof *slots);
-        r = stock_neighbours_new(s);
+    int r = count > 0 ? stock_grow(s, count) : 0;
+    for (uint32_t i = 0; i < count && r == 0; i++) {
+        r = draw_stock_add(s, &slots[i]);
     }
     if (r) {
         draw_stock_free(s);
@@ -185,6 +245,7 @@ void draw_stock_free(struct draw_stock *s)
         free(s->prev);
         free(s->next);
         free(s->words);
+        free(s->desks);
         free(s);
     }
 }

@@ -3,7 +3,7 @@
  * All of it can be derived again from the book, so it is no state: ledger_open_load() makes it at
  * the start, and every change of a release's record is followed here.
  *
- *   listing: slots are appended -> the stock is made when the list is whole
+ *   listing: slots are appended to a stock, so no step does much -> it counts when it is whole
  *   a slot comes back (drop, expiry, cancel, lapse) -> its release's stock, and its record says so,
  *   because the pass over standby that follows is a decision of the log
  *
@@ -67,7 +67,7 @@ int ledger_open_add(struct ledger *l, const struct ledger_release *r)
 
 static void ledger_open_empty(struct ledger_open *o)
 {
-    free(o->listed);
+    draw_stock_free(o->listed);
     draw_stock_free(o->stock);
 }
 
@@ -87,33 +87,21 @@ void ledger_open_fini(struct ledger *l)
     }
 }
 
-static int ledger_open_grow(struct ledger_open *o)
-{
-    uint32_t size = o->listed_size ? 2 * o->listed_size : 1024;
-    struct draw_slot *grown = realloc(o->listed, size * sizeof *grown);
-    if (grown == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    o->listed = grown;
-    o->listed_size = size;
-    return 0;
-}
-
 int ledger_open_list(struct ledger_open *o, const struct draw_slot *slot)
 {
-    int r = o->listed_count == o->listed_size ? ledger_open_grow(o) : 0;
+    int r = o->listed ? 0 : draw_stock_new(NULL, 0, &o->listed);
+    r = r ? r : draw_stock_add(o->listed, slot);
     if (r == 0) {
-        o->listed[o->listed_count++] = *slot;
+        draw_stock_put(o->listed, draw_stock_count(o->listed) - 1);
     }
     return err_trace(r);
 }
 
 int ledger_open_stock(struct ledger_open *o)
 {
-    int r = draw_stock_new(o->listed, o->listed_count, &o->stock);
-    free(o->listed);
+    int r = o->listed ? 0 : draw_stock_new(NULL, 0, &o->listed);
+    o->stock = o->listed;
     o->listed = NULL;
-    o->listed_size = 0;
     return err_trace(r);
 }
 
@@ -303,7 +291,7 @@ static int ledger_open_load_list(struct ledger *l, struct ledger_open *o)
     }
 }
 
-/* Which of them nobody has. */
+/* Which of them somebody has. */
 static int ledger_open_load_free(struct ledger *l, struct ledger_open *o)
 {
     for (uint32_t i = 0; i < draw_stock_count(o->stock); i++) {
@@ -319,8 +307,8 @@ static int ledger_open_load_free(struct ledger *l, struct ledger_open *o)
         if (r) {
             return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
         }
-        if (slot.state == SLOT_FREE || slot.state == SLOT_RETURNED) {
-            draw_stock_put(o->stock, i);
+        if (slot.state != SLOT_FREE && slot.state != SLOT_RETURNED) {
+            draw_stock_take(o->stock, i);
         }
     }
     return 0;

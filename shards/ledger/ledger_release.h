@@ -147,9 +147,8 @@ struct ledger_open {
     enum ledger_phase phase;
     int64_t from_us, to_us; /* of its slots' starts */
     int64_t due_us;         /* when its next step is to be proposed; INT64_MAX: never */
-    struct draw_slot *listed; /* while its slots are being listed */
-    uint32_t listed_count, listed_size;
-    struct draw_stock *stock; /* afterwards; free: nobody has it */
+    struct draw_stock *listed; /* while its slots are being listed */
+    struct draw_stock *stock;  /* the same afterwards; free: nobody has it */
     size_t read_len;          /* the record as it was read last, and what it says: every ticket */
     uint8_t read_bytes[LEDGER_RELEASE_BYTES]; /* of a rush asks for the same; 0: none yet */
     struct ledger_release read;
@@ -236,8 +235,9 @@ bool ledger_open_overlaps(const struct ledger *l, uint64_t pool_space, int64_t f
 int ledger_open_add(struct ledger *l, const struct ledger_release *r);
 void ledger_open_remove(struct ledger *l, uint64_t space);
 void ledger_open_fini(struct ledger *l);
+/* The next slot of the list, free: a scarce pool's, nobody can take it meanwhile.  0, -ENOMEM. */
 int ledger_open_list(struct ledger_open *o, const struct draw_slot *slot);
-/* The list is whole: makes the stock.  0 or -ENOMEM. */
+/* The list is whole: it is the stock.  0 or -ENOMEM. */
 int ledger_open_stock(struct ledger_open *o);
 /* Version and next due instant follow the record. */
 void ledger_open_follow(struct ledger *l, const struct ledger_release *r);

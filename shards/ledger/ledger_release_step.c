@@ -136,9 +136,6 @@ static int step_list(struct ledger_step *s, struct ledger_release *r, struct led
         return 0;
     }
     status = ledger_open_stock(o);
-    for (uint32_t i = 0; status == 0 && i < draw_stock_count(o->stock); i++) {
-        draw_stock_put(o->stock, i); /* a scarce pool's: nobody can have taken one meanwhile */
-    }
     return status ? err_trace(status) : err_trace(step_manifest(s, r));
 }
 

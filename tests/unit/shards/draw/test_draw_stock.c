@@ -166,6 +166,40 @@ static void test_nothing_in_stock(void)
     draw_stock_free(NULL);
 }
 
+/* Slot by slot, each free at once, as a release is listed: the same as all in one go. */
+static void test_grows_slot_by_slot(void)
+{
+    enum { ALL = 9000, AT_ONCE = 600 };
+    struct draw_slot *slots = calloc(ALL, sizeof *slots);
+    struct draw_stock *grown, *whole;
+    OK(draw_stock_new(NULL, 0, &grown) == 0);
+    for (uint32_t i = 0; i < ALL; i++) { /* desks that follow one another, and gaps */
+        int64_t start = i / AT_ONCE * 10;
+        slots[i] = (struct draw_slot){.start_us = start, .end_us = start + (i % 7 ? 10 : 9)};
+        slots[i].slug_len = (uint8_t)snprintf(slots[i].slug, SLOT_DESK_MAX, "d%03u", i % AT_ONCE);
+        OK(draw_stock_add(grown, &slots[i]) == 0);
+        draw_stock_put(grown, i);
+        EQ(draw_stock_first(grown, (struct draw_wish){0, DRAW_NONE}, 1), 0);
+    }
+    OK(draw_stock_new(slots, ALL, &whole) == 0);
+    for (uint32_t i = 0; i < ALL; i++) {
+        draw_stock_put(whole, i);
+    }
+    EQ(draw_stock_free_count(grown), ALL);
+    for (uint32_t i = 0; i < ALL; i++) {
+        bool is_followed = i + AT_ONCE < ALL && i % 7 != 0;
+        EQ(draw_stock_next(grown, i), is_followed ? i + AT_ONCE : DRAW_NONE);
+        EQ(draw_stock_next(whole, i), draw_stock_next(grown, i));
+        struct draw_wish wish = {i, ALL};
+        for (uint32_t n = 1; n <= DRAW_CHAIN_MAX; n++) {
+            EQ(draw_stock_first(grown, wish, n), draw_stock_first(whole, wish, n));
+        }
+    }
+    draw_stock_free(grown);
+    draw_stock_free(whole);
+    free(slots);
+}
+
 /* The tree of bits has a level more from 64, 4,096 and 262,144 slots on. */
 static void test_every_height(void)
 {
@@ -196,6 +230,7 @@ int main(void)
     TAP_RUN(test_serves_the_first_wish);
     TAP_RUN(test_finds_slots_and_intervals);
     TAP_RUN(test_nothing_in_stock);
+    TAP_RUN(test_grows_slot_by_slot);
     TAP_RUN(test_every_height);
     return tap_done();
 }
