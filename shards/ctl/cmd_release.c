@@ -31,6 +31,33 @@ int cmd_release_name(const char *typed, const char *pool, char out[NAMES_MAX])
     return VERB_USAGE;
 }
 
+/* Sealed, and not ranked yet: whose parts of the seed are still to come. */
+static void release_say_waits(const Fairslot__V1__Release *r)
+{
+    if (r->state != FAIRSLOT__V1__RELEASE__STATE__STATE_SEALED) {
+        return;
+    }
+    for (size_t i = 0; i < r->n_trustee_parts; i++) {
+        if (r->trustee_parts[i].len == 0) {
+            printf("  waits for trustee %zu: fairslot cosign\n", i + 1);
+        }
+    }
+    if (r->beacon[0] && r->beacon_value.len == 0) {
+        printf("  waits for the beacon (%s): fairslot release beacon\n", r->beacon);
+    }
+}
+
+static void release_say_hex(const char *label, const ProtobufCBinaryData *bytes)
+{
+    if (bytes->len > 0) {
+        printf("  %-10s", label);
+        for (size_t i = 0; i < bytes->len; i++) {
+            printf("%02x", bytes->data[i]);
+        }
+        printf("\n");
+    }
+}
+
 int cmd_release_say(const struct options_call *call, const Fairslot__V1__Release *r)
 {
     char open[VALUE_TIME_MAX] = "", close[VALUE_TIME_MAX] = "";
@@ -49,6 +76,10 @@ int cmd_release_say(const struct options_call *call, const Fairslot__V1__Release
     for (size_t i = 0; i < r->n_missing_parts; i++) {
         printf("  missing   %s: stands as empty\n", r->missing_parts[i]);
     }
+    release_say_waits(r);
+    release_say_hex("manifest", &r->manifest_sha256);
+    release_say_hex("root", &r->ticket_root);
+    release_say_hex("seed", &r->seed);
     return render_flush();
 }
 

@@ -554,10 +554,13 @@ def test_wishes_and_a_beacon():
         call('release', 'beacon', release, *wrong, check=USAGE)
     call('release', 'beacon', release, '--value', '06', check=PRECONDITION)
     City(SERVER).wait(release, State.STATE_SEALED)
+    assert 'waits for the beacon (dice)' in call('release', 'show', release).stdout
     call('release', 'beacon', release, '--value', '06', token=PERSON, check=DENIED)
     call('release', 'beacon', 'w', '--pool', 'wishes', '--value', 'C0ffee')
     City(SERVER).standby(release)
     shown = call_json('release', 'show', release)
+    text = call('release', 'show', release).stdout
+    assert re.search(r'\n  seed      [0-9a-f]{64}\n', text) and 'waits' not in text, text
     assert shown['beaconValue'] == 'wP/u' and not shown.get('missingParts'), shown
     won = call_json('ticket', 'show', release, token=PERSON)
     assert call_json('hold', 'show', won['hold'], token=PERSON)['slots'][0]['name'] == names[2]
