@@ -169,6 +169,11 @@ static int codec_answer_pool(const struct verdict *v, struct arena *arena,
                              struct span *ret_message)
 {
     Fairslot__V1__Pool *m = codec_pool_message(arena, &v->pools[0], true);
+    if (m && v->as_of_index > 0) { /* of a replica without a leader */
+        m->as_of_index = (int64_t)v->as_of_index;
+        m->as_of_time = codec_timestamp(arena, v->as_of_us);
+        m = m->as_of_time ? m : NULL;
+    }
     return m ? err_trace(codec_pack(&m->base, arena, ret_message)) : err_origin(-ENOMEM);
 }
 

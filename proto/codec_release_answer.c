@@ -123,6 +123,11 @@ int codec_answer_release(const struct verdict *v, struct arena *arena, struct sp
         m->manifest_signature = answer_bytes(s->manifest, sizeof s->manifest);
         m->root_signature = answer_bytes(s->root, s->has_root ? sizeof s->root : 0);
     }
+    if (m && v->as_of_index > 0) { /* of a replica without a leader */
+        m->as_of_index = (int64_t)v->as_of_index;
+        m->as_of_time = codec_timestamp(arena, v->as_of_us);
+        m = m->as_of_time ? m : NULL;
+    }
     return m ? err_trace(codec_pack(&m->base, arena, ret_message)) : err_origin(-ENOMEM);
 }
 

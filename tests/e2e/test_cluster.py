@@ -11,6 +11,7 @@ from house import (BINARY, Process, Refused, Server, api, cluster, eventually, n
                    run)
 from google.longrunning import operations_pb2 as operations  # behind house, which makes it
 import tap
+from release_kit import make_release
 from trio import MEMBERS, Trio, free_ports, patient
 
 TRIO = None
@@ -25,6 +26,11 @@ def before():
     operator = TRIO.operator()
     STATE['pool'] = patient(lambda: operator.make_pool('watched', max_live=16)).name
     STATE['slots'] = operator.make_slots(STATE['pool'], 8)
+    scarce = operator.make_pool('scarce', scarce=True).name
+    operator.make_slots(scarce, 4)
+    STATE['release'] = operator.CreateRelease(cluster.CreateReleaseRequest(
+        parent=scarce, release_id='later', request_id=new_id(),
+        release=make_release(open_s=3600))).name
 
 
 def after():
@@ -292,12 +298,18 @@ def test_without_a_quorum():
     assert states[STATE['slots'][2]] == resources.Slot.STATE_HELD
     pools = patient(lambda: reader.ListPools(api.ListPoolsRequest()), 30)
     assert pools.as_of_index > 0 and pools.as_of_time.seconds > 0
+    pool = patient(lambda: reader.GetPool(api.GetPoolRequest(name=STATE['pool'])), 30)
+    assert pool.as_of_index > 0 and pool.as_of_time.seconds > 0, pool
+    release = patient(lambda: reader.GetRelease(api.GetReleaseRequest(name=STATE['release'])), 30)
+    assert release.as_of_index > 0 and release.as_of_time.seconds > 0, release
     eventually(lambda: ('NO_QUORUM', '') in problems(), seconds=30)
     assert '1 of 3 voters' in problems()['NO_QUORUM', '']
     assert status()['shards'][0]['leader'] == ''
     refused('NO_LEADER', 'node', 'remove', str(STATE['away']), code=4)
     TRIO.start_shard(STATE['away']).wait_ready('shard')
     hold = patient(lambda: writer.hold(STATE['slots'][3], request_id=request_id), 40)
+    pool = patient(lambda: reader.GetPool(api.GetPoolRequest(name=STATE['pool'])), 30)
+    assert pool.as_of_index == 0 and not pool.HasField('as_of_time'), pool  # current again
     assert hold.name and leads()
 
 
