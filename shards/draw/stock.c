@@ -200,7 +200,8 @@ int draw_stock_add(struct draw_stock *s, const struct draw_slot *slot)
     uint32_t i = s->count;
     CHECK(i < DRAW_STOCK_MAX);
     CHECK(i == 0 || draw_slot_compare(&s->slots[i - 1], slot) < 0);
-    int r = i < s->capacity ? 0 : stock_grow(s, s->capacity ? 2 * s->capacity : STOCK_FIRST);
+    uint32_t more = s->capacity ? 2 * s->capacity : STOCK_FIRST;
+    int r = i < s->capacity ? 0 : stock_grow(s, more < DRAW_STOCK_MAX ? more : DRAW_STOCK_MAX);
     if (r == 0 && 2 * (s->desks_count + 1) > s->desks_size) {
         r = stock_desks_grow(s);
     }

@@ -38,7 +38,8 @@ struct draw_stock;
 /* `slots` are in order (draw_slot_compare()), each once, and copied; all are taken at first.
  * Returns 0, or -ENOMEM.  About 60 bytes a slot. */
 int draw_stock_new(const struct draw_slot *slots, uint32_t count, struct draw_stock **ret_stock);
-/* One more slot, behind all others in their order; taken at first.  0, or -ENOMEM. */
+/* One more slot, behind all others in their order; taken at first.  0, or -ENOMEM.  Room doubles:
+ * up to twice as many bytes a slot. */
 int draw_stock_add(struct draw_stock *s, const struct draw_slot *slot);
 void draw_stock_free(struct draw_stock *s); /* takes NULL */
 /* The manifest's order: by start, then by slug as bytes.  < 0, 0 or > 0. */
