@@ -12,8 +12,11 @@ from house import BINARY, Process, Server, eventually, run
 MEMBERS = (1, 2, 3)
 
 
+HANDED_OUT = set()
+
+
 def free_ports(count):
-    """Ports that nobody listens on now, below those that the kernel hands out."""
+    """Ports that nobody listens on now, below those that the kernel hands out; each only once."""
     found = []
     while len(found) < count:
         port = random.randrange(20000, 32000)
@@ -22,7 +25,8 @@ def free_ports(count):
                 probe.bind(('127.0.0.1', port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in HANDED_OUT:
+            HANDED_OUT.add(port)
             found.append(port)
     return found
 
