@@ -377,12 +377,20 @@ class Replay:
         return bool(got)
 
     def pass_to(self, to):
-        """Nobody up to there gets anything."""
+        """Nobody up to there gets anything: of the free slots, and there are few, none will do."""
+        free = [i for i, is_free in enumerate(self.stock.free) if is_free]
         while self.scan < to:
             wishes = self.order[self.scan][3]
-            if self.state[self.scan] == "standby" and wishes is not None:
-                self.need(self.stock.serve(wishes[1], wishes[0]) is None, "standby gets something")
+            if free and self.state[self.scan] == "standby" and wishes is not None:
+                self.need(not any(self.meets(first, wish) and self.stock.chain(first, wishes[0])
+                                  for wish in wishes[1] for first in free),
+                          "standby gets something")
             self.scan += 1
+
+    def meets(self, number, wish):
+        start, _, slug = self.stock.slots[number]
+        return wish[0] == 3 or wish[0] == 1 and (start, slug) == (wish[1], wish[2]) or \
+            wish[0] == 2 and wish[1] <= start < wish[2]
 
     def pass_ends(self):
         if self.scan is not None:
