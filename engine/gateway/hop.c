@@ -387,7 +387,8 @@ static bool hop_look(struct hop *hop)
     }
     if (!hop->said_away && hop_is_gone(hop->front)) {
         hop->said_away = true; /* not at once: every start has a moment before the first dial */
-        log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard is not connected");
+        log_event(LOG_SHARD_AWAY, NULL, "gateway: the shard is not connected: see whether it runs, "
+                  "the --shard addresses, and the certificates ([inside])");
     }
     hop_arm_tick(hop);
     return false;

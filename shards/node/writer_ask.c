@@ -18,6 +18,8 @@
 #include "node/cluster.h"
 #include "node/writer_inside.h"
 
+#define FIRST_INDEX 1 /* of the entry that a first member's log begins with: who the members are */
+
 static struct cluster writer_cluster(struct writer *w, char door[PEERING_URL_MAX])
 {
     struct cluster c = {.id = w->own.id, .replica = w->replica, .peering = w->peering,
@@ -76,6 +78,14 @@ static int snapshot_item(struct writer *w, const struct command *command)
     return r ? err_trace(r) : err_trace(answers_verdict(w->answers, &verdict));
 }
 
+/* May it be told from here?  Of a replica that has only the members of its log (it waits to be
+ * added, its disk was lost, it was removed) all would be empty, and taken for the truth. */
+static bool snapshot_may(const struct writer *w, enum command_kind kind)
+{
+    return command_is_snapshot(kind) &&
+           (command_is_cluster(kind) || store_applied_index(w->store) > FIRST_INDEX);
+}
+
 static int snapshot(struct writer *w, struct intake_batch *b)
 {
     struct span reply;
@@ -83,7 +93,7 @@ static int snapshot(struct writer *w, struct intake_batch *b)
     answers_begin(w->answers, b);
     for (size_t i = 0; i < b->view.items_count && r == 0; i++) {
         const struct command *command = &b->view.items[i].command;
-        if (command_is_snapshot(command->kind)) {
+        if (snapshot_may(w, command->kind)) {
             r = snapshot_item(w, command);
         } else {
             answers_omit(w->answers);

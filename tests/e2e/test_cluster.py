@@ -228,6 +228,7 @@ def test_a_node_is_added():
     alone = ('--target', asks_it.wait_ready('grpc'))
     eventually(lambda: ('NO_LEADER', 'nodes/4') in problems(*alone))
     assert 'joined no cluster' in problems(*alone)['NO_LEADER', 'nodes/4']
+    refused('NO_LEADER', 'pool', 'list', *alone, code=4)  # rather than none: it has no state yet
     assert asks_it.stop() == 0
     assert 'would be done' in verb('node', 'add', '4', '--peer', peers, '--dry-run').stdout
     assert len(status()['nodes']) == 3
