@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* How many items each gateway may have under way at this shard (DESIGN 8, backpressure).  Pure.
  * The whole follows the queueing delay: more, step by step, while batches wait under 8 ms for
- * their round; a quarter less each time they wait over 15 ms, down to CREDIT_FLOOR.  The parts
- * follow the identities that wait at each gateway, so that the choice of a gateway does not
- * matter. */
+ * their round; a quarter less each time they wait over 15 ms, down to CREDIT_FLOOR, or to one for
+ * each who waits when it is the disk or the network that takes the time.  The parts follow the
+ * identities that wait at each gateway, so that the choice of a gateway does not matter. */
 #ifndef FAIRSLOT_NODE_CREDIT_H
 #define FAIRSLOT_NODE_CREDIT_H
 
@@ -36,6 +36,7 @@ struct credit_grant {
 struct credit {
     uint32_t total;
     int64_t delay_us;   /* smoothed, from arrival to round */
+    int64_t work_us;    /* smoothed, of a round: applying and answering */
     int64_t changed_us; /* when total changed last */
     uint64_t items;     /* since counted_us */
     int64_t counted_us;
@@ -45,6 +46,8 @@ struct credit {
 };
 
 void credit_init(struct credit *c, int64_t now_us);
+/* So long the round before applied and answered.  Never said: a long time. */
+void credit_worked(struct credit *c, int64_t work_us);
 /* A batch of so many items waited this long for its round. */
 void credit_observe(struct credit *c, int64_t delay_us, size_t items, int64_t now_us);
 /* Notes that the gateway was heard and returns its share now, at least one item.  A gateway with

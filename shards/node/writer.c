@@ -192,6 +192,10 @@ static int writer_commit(struct writer *w)
 
 static void writer_observe(struct writer *w, const struct round *round, int64_t now_us)
 {
+    if (!list_empty(&round->batches)) {
+        credit_worked(&w->credit, w->work_us);
+        w->work_us = 0;
+    }
     for (struct list *l = round->batches.next; l != &round->batches; l = l->next) {
         const struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
         int64_t delay_us = now_us - b->arrival_us;
@@ -362,7 +366,9 @@ static int writer_round(struct writer *w)
     if (r == 0) {
         writer_speak(w);
     }
+    int64_t began_us = clock_mono_us();
     r = r ? err_fold(r) : err_trace(writer_commit(w));
+    w->work_us += clock_mono_us() - began_us;
     if (r == 0 && w->peering && w->leads && clock_mono_us() >= w->promote_at_us) {
         w->promote_at_us = clock_mono_us() + PROMOTE_US;
         r = writer_promote(w);

@@ -49,6 +49,7 @@ struct writer {
     struct replay replay;
     struct logtime time;
     struct credit credit;
+    int64_t work_us;                      /* applying and answering, since the last take */
     struct round *rounds[ROUNDS_PENDING]; /* ring */
     size_t rounds_first;                  /* oldest pending */
     size_t rounds_count;                  /* pending */

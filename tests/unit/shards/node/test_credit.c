@@ -217,6 +217,91 @@ static void test_follows_the_speed_within_a_second(void)
     OK(!follows(observe_late));
 }
 
+/* -- commits that take long, in virtual time --------------------------------------------------- */
+
+enum { PEOPLE = 200, CONTEXTS = 8, ROUND_COMMIT_US = 20000, TRAVEL_US = 100 };
+
+/* Each of PEOPLE asks again when he was answered; a round takes all that has come. */
+struct disk {
+    struct credit credit;
+    int64_t now_us;
+    uint32_t waiting, under_way, allowed;
+    uint64_t answered;
+    struct {
+        uint32_t items; /* 0: idle */
+        int64_t came_us;
+    } contexts[CONTEXTS];
+};
+
+static void disk_send(struct disk *d)
+{
+    for (int i = 0; i < CONTEXTS; i++) {
+        uint32_t room = d->allowed > d->under_way ? d->allowed - d->under_way : 0;
+        uint32_t n = room < d->waiting ? room : d->waiting;
+        if (d->contexts[i].items == 0 && n > 0) {
+            n = n > 4 ? n / 2 : n; /* not all in one batch */
+            d->contexts[i].items = n;
+            d->contexts[i].came_us = d->now_us + TRAVEL_US * (i + 1);
+            d->under_way += n;
+            d->waiting -= n;
+        }
+    }
+}
+
+static void disk_round(struct disk *d, int64_t item_us, bool says_work)
+{
+    uint32_t items = 0;
+    bool taken[CONTEXTS] = {0};
+    int64_t begin_us = d->now_us;
+    for (int i = 0; i < CONTEXTS; i++) {
+        taken[i] = d->contexts[i].items > 0 && d->contexts[i].came_us <= begin_us;
+        if (taken[i]) {
+            credit_observe(&d->credit, begin_us - d->contexts[i].came_us, d->contexts[i].items,
+                           begin_us);
+            items += d->contexts[i].items;
+        }
+    }
+    d->now_us += items ? ROUND_COMMIT_US + items * item_us : TRAVEL_US;
+    if (items && says_work) {
+        credit_worked(&d->credit, items * item_us);
+    }
+    for (int i = 0; i < CONTEXTS; i++) {
+        if (taken[i]) {
+            d->under_way -= d->contexts[i].items;
+            d->waiting += d->contexts[i].items;
+            d->answered += d->contexts[i].items;
+            d->contexts[i].items = 0;
+            d->allowed = credit_share(&d->credit, 1, d->waiting, d->now_us).items;
+        }
+    }
+}
+
+/* People answered in ten seconds. */
+static uint64_t disk_run(struct disk *d, int64_t item_us, bool says_work)
+{
+    *d = (struct disk){.waiting = PEOPLE, .allowed = CREDIT_START};
+    credit_init(&d->credit, 0);
+    while (d->now_us < 10 * SECOND_US) {
+        disk_send(d);
+        disk_round(d, item_us, says_work);
+    }
+    printf("# %lld us an item: %llu answered, credit %u, %u under way\n", (long long)item_us,
+           (unsigned long long)d->answered, d->credit.total, d->under_way);
+    return d->answered;
+}
+
+static void test_slow_commits_leave_one_to_each(void)
+{
+    static struct disk d;
+    uint64_t before = disk_run(&d, 10, false); /* as if all of it were work: the floor */
+    EQ(d.credit.total, CREDIT_FLOOR);
+    OK(disk_run(&d, 10, true) > 4 * before);
+    OK(d.credit.total > CREDIT_FLOOR);
+    OK(d.credit.total <= PEOPLE); /* and the others wait where they are shared fairly */
+    disk_run(&d, 2000, true);
+    OK(d.credit.total <= 2 * CREDIT_FLOOR); /* when it is the work, fewer items do help */
+}
+
 int main(void)
 {
     TAP_RUN(test_grows_slowly_shrinks_fast);
@@ -228,5 +313,6 @@ int main(void)
     TAP_RUN(test_silent_gateways_have_no_share);
     TAP_RUN(test_more_gateways_than_places);
     TAP_RUN(test_follows_the_speed_within_a_second);
+    TAP_RUN(test_slow_commits_leave_one_to_each);
     return tap_done();
 }
