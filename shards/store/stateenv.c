@@ -40,7 +40,7 @@
 #define GROUP        128 /* a power of two */
 #define GROUP_STRIDE 53  /* odd */
 #define SLICES_MAX   48  /* of a flush that touches every leaf; each costs two syncs */
-#define SLICE_CALM   512 /* leaves in a slice of a flush that has time, if there are many */
+#define SLICE_CALM   64  /* leaves of a slice at least, of a flush that has time */
 
 /* What the meta record says of all records. */
 struct tally {
@@ -510,7 +510,8 @@ static int write_slice(struct stateenv *s, struct stateenv_flush *f, uint64_t ma
 }
 
 /* How many entries go into one transaction.  Of a big tree a 48th is tens of MiB, and what is
- * written at once a log commit waits behind: only a flush that is late takes so much. */
+ * written at once a log commit waits behind: only a flush that is late takes so much.  One that has
+ * time takes 64 leaves, about what the disk writes while a log commit is under way. */
 static int plan(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f)
 {
     MDB_stat stat;
@@ -520,10 +521,9 @@ static int plan(struct stateenv *s, MDB_txn *txn, struct stateenv_flush *f)
     }
     uint64_t leaves = stat.ms_leaf_pages + stat.ms_overflow_pages;
     uint64_t late = leaves / SLICES_MAX > f->slice_pages ? leaves / SLICES_MAX : f->slice_pages;
-    uint64_t calm = f->slice_pages > SLICE_CALM ? f->slice_pages : SLICE_CALM;
+    uint64_t calm = f->slice_pages > SLICE_CALM ? f->slice_pages / 4 : f->slice_pages;
     uint64_t touched =
         room_flush_pages(overlay_places(f->overlay), overlay_bytes(f->overlay), leaves);
-    calm = calm < late ? calm : late;
     f->slice = f->left / (touched / calm + 1) + 1;
     f->slice_late = f->left / (touched / late + 1) + 1;
     s->undo.head = (struct undo_head){.count_before = s->tally.count,
