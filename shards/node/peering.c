@@ -32,6 +32,7 @@
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
 #define REACHED_US  SECOND_US
 #define OTHER_DISK_US (3 * SECOND_US)
+#define STRANGER_US (10 * SECOND_US) /* no member that we know of, and heard so lately: answered */
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1
@@ -68,6 +69,8 @@ struct peering {
     struct hash hashes[HASHES_KEPT];
     struct replica_member members[REPLICA_MEMBERS_MAX];
     size_t members_count;
+    struct peers_member spoken[PEERS_MAX]; /* whom peers_set() was told of last */
+    size_t spoken_count;
     int64_t status_at_us;
     int64_t alone_us;   /* since when nobody was heard; 0: not looked yet */
     int64_t told_us;    /* when that was logged; 0: not since somebody was heard */
@@ -454,30 +457,43 @@ bool peering_fetching(const struct peering *p, uint64_t *ret_bytes, uint64_t *re
 
 /* -- speaking ---------------------------------------------------------------------------------- */
 
-/* A member's address stands in the log; a leader whose members we do not know yet says its own. */
-static void speak_to(struct peering *p, const struct replica_member *members, size_t count)
+/* Members; and whoever speaks to us and is none that we know of: its own address.  A node that was
+ * away while others came and went knows their names from the log only, which the new leader has to
+ * bring; and one with another disk is told so by him alone. */
+static size_t speak_to(const struct peering *p, const struct replica_member *members, size_t count,
+                       int64_t now_us, struct peers_member to[PEERS_MAX])
 {
-    struct peers_member to[PEERS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         to[n].id = members[i].id;
         memcpy(to[n++].address, members[i].address, sizeof to[0].address);
     }
-    for (size_t i = 0; count == 0 && i < p->heard_count && n < PEERS_MAX; i++) {
-        to[n].id = p->heard[i].view.id;
-        memcpy(to[n++].address, p->heard[i].address, sizeof to[0].address);
+    for (size_t i = 0; i < p->heard_count && n < PEERS_MAX; i++) {
+        const struct peer *peer = &p->heard[i];
+        bool is_known = peer->address[0] == '\0' || now_us - peer->view.heard_us > STRANGER_US;
+        for (size_t k = 0; k < count && !is_known; k++) {
+            is_known = members[k].id == peer->view.id;
+        }
+        if (!is_known) {
+            to[n].id = peer->view.id;
+            memcpy(to[n++].address, peer->address, sizeof to[0].address);
+        }
     }
-    peers_set(p->peers, to, n);
+    return n;
 }
 
 static void speak_members(struct peering *p)
 {
     struct replica_member now[REPLICA_MEMBERS_MAX] = {0};
+    struct peers_member to[PEERS_MAX] = {0};
     size_t count = replica_members(p->options.replica, now);
-    bool is_same = count == p->members_count &&
-                   memcmp(now, p->members, count * sizeof now[0]) == 0;
-    if (!is_same || count == 0) {
-        speak_to(p, now, count);
+    size_t n = speak_to(p, now, count, clock_mono_us(), to);
+    if (n != p->spoken_count || memcmp(to, p->spoken, sizeof to) != 0) {
+        peers_set(p->peers, to, n);
+        memcpy(p->spoken, to, sizeof to);
+        p->spoken_count = n;
+    }
+    if (count != p->members_count || memcmp(now, p->members, count * sizeof now[0]) != 0) {
         memcpy(p->members, now, sizeof now);
         p->members_count = count;
         p->status_at_us = 0;
