@@ -19,102 +19,66 @@ enum metric_kind {
 #define METRIC_IN_REPORT(field) offsetof(struct report, field)
 #define METRIC_IN_PARTY(field)  offsetof(struct party_result, field)
 
+/* Name, unit, whose, kind, and an offset or 1,000 times the percentile. */
+#define METRICS(X)                                                                                \
+    X(slots, COUNT, ANY, SLOTS, 0)                                                                \
+    X(advantage, RATIO, ONE, ADVANTAGE, 0)                                                        \
+    X(slot_share, SHARE, ONE, SLOT_SHARE, 0)                                                      \
+    X(bot_slots, COUNT, RUN, SLOTS, METRIC_OF_BOTS)                                               \
+    X(bot_advantage, RATIO, RUN, ADVANTAGE, METRIC_OF_BOTS)                                       \
+    X(bot_slot_share, SHARE, RUN, SLOT_SHARE, METRIC_OF_BOTS)                                     \
+    X(wait_p50, TIME, ANY, WAIT, 50000)                                                           \
+    X(wait_p95, TIME, ANY, WAIT, 95000)                                                           \
+    X(wait_p99, TIME, ANY, WAIT, 99000)                                                           \
+    X(wait_max, TIME, ANY, WAIT, 100000)                                                          \
+    X(latency_p50, TIME, RUN, LATENCY, 50000)                                                     \
+    X(latency_p95, TIME, RUN, LATENCY, 95000)                                                     \
+    X(latency_p99, TIME, RUN, LATENCY, 99000)                                                     \
+    X(latency_max, TIME, RUN, LATENCY, 100000)                                                    \
+    X(sent, COUNT, ANY, PARTY, METRIC_IN_PARTY(sent))                                             \
+    X(answered, COUNT, ANY, PARTY, METRIC_IN_PARTY(answered))                                     \
+    X(refused, COUNT, ANY, PARTY, METRIC_IN_PARTY(refused))                                       \
+    X(timed_out, COUNT, ANY, PARTY, METRIC_IN_PARTY(timed_out))                                   \
+    X(cancelled, COUNT, ANY, PARTY, METRIC_IN_PARTY(cancelled))                                   \
+    X(unaccounted, COUNT, RUN, COUNT64, METRIC_IN_REPORT(unaccounted))                            \
+    X(garbled, COUNT, RUN, COUNT64, METRIC_IN_REPORT(result.garbled))                             \
+    X(oversold, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.oversold))                              \
+    X(double_booked, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.double_booked))                    \
+    X(double_won, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.double_won))                          \
+    X(lost, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.lost))                                      \
+    X(extra_tickets, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.extra_tickets))                    \
+    X(double_confirmed, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.double_confirmed))              \
+    X(order_wrong, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.order_wrong))                        \
+    X(shard_differs, COUNT, RUN, SHARDS, METRIC_IN_REPORT(audit.shard_differs))                   \
+    X(unheard, COUNT, RUN, AUDIT, METRIC_IN_REPORT(audit.unheard))                                \
+    X(jain, RATIO, RUN, FAIRNESS, METRIC_IN_REPORT(fair.jain))                                    \
+    X(gini, RATIO, RUN, FAIRNESS, METRIC_IN_REPORT(fair.gini))                                    \
+    X(arrival_spearman, RATIO, RUN, FAIRNESS, METRIC_IN_REPORT(fair.arrival_spearman))            \
+    X(rtt_spearman, RATIO, RUN, FAIRNESS, METRIC_IN_REPORT(fair.rtt_spearman))                    \
+    X(wasted_holds, COUNT, ANY, PARTY, METRIC_IN_PARTY(wasted))                                   \
+    X(late_share, SHARE, RUN, DOUBLE, METRIC_IN_REPORT(late_share))                               \
+    X(arrival_chi2, RATIO, RUN, FAIRNESS, METRIC_IN_REPORT(deciles_chi2))                         \
+    X(taken_share, SHARE, RUN, TAKEN, 0)                                                          \
+    X(passed, COUNT, ANY, PARTY, METRIC_IN_PARTY(passed))                                         \
+    X(too_late, COUNT, ANY, PARTY, METRIC_IN_PARTY(too_late))                                     \
+    X(replayed, COUNT, ANY, PARTY, METRIC_IN_PARTY(replayed))                                     \
+    X(replays_differ, COUNT, RUN, COUNT64, METRIC_IN_REPORT(result.replays_differ))
+
 const struct threshold_metric report_metrics[] = {
-    {"slots", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"advantage", THRESHOLD_RATIO, THRESHOLD_OF_ONE},
-    {"slot_share", THRESHOLD_SHARE, THRESHOLD_OF_ONE},
-    {"bot_slots", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"bot_advantage", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"bot_slot_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
-    {"wait_p50", THRESHOLD_TIME, THRESHOLD_OF_ANY},
-    {"wait_p95", THRESHOLD_TIME, THRESHOLD_OF_ANY},
-    {"wait_p99", THRESHOLD_TIME, THRESHOLD_OF_ANY},
-    {"wait_max", THRESHOLD_TIME, THRESHOLD_OF_ANY},
-    {"latency_p50", THRESHOLD_TIME, THRESHOLD_OF_RUN},
-    {"latency_p95", THRESHOLD_TIME, THRESHOLD_OF_RUN},
-    {"latency_p99", THRESHOLD_TIME, THRESHOLD_OF_RUN},
-    {"latency_max", THRESHOLD_TIME, THRESHOLD_OF_RUN},
-    {"sent", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"answered", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"refused", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"timed_out", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"cancelled", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"unaccounted", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"garbled", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"oversold", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"double_booked", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"double_won", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"lost", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"extra_tickets", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"double_confirmed", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"order_wrong", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"shard_differs", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"unheard", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
-    {"jain", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"gini", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"arrival_spearman", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"rtt_spearman", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"wasted_holds", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"late_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
-    {"arrival_chi2", THRESHOLD_RATIO, THRESHOLD_OF_RUN},
-    {"taken_share", THRESHOLD_SHARE, THRESHOLD_OF_RUN},
-    {"passed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"too_late", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"replayed", THRESHOLD_COUNT, THRESHOLD_OF_ANY},
-    {"replays_differ", THRESHOLD_COUNT, THRESHOLD_OF_RUN},
+#define METRIC_NAME(name, unit, of, kind, at) {#name, THRESHOLD_##unit, THRESHOLD_OF_##of},
+    METRICS(METRIC_NAME)
+#undef METRIC_NAME
     {NULL, THRESHOLD_COUNT, THRESHOLD_OF_RUN},
 };
 
-/* In the order of report_metrics. */
 static const struct metric {
     enum metric_kind kind;
-    size_t at; /* an offset, or 1,000 times the percentile */
+    size_t at;
 } metric_from[] = {
-    {METRIC_SLOTS, 0},
-    {METRIC_ADVANTAGE, 0},
-    {METRIC_SLOT_SHARE, 0},
-    {METRIC_SLOTS, METRIC_OF_BOTS},
-    {METRIC_ADVANTAGE, METRIC_OF_BOTS},
-    {METRIC_SLOT_SHARE, METRIC_OF_BOTS},
-    {METRIC_WAIT, 50000},
-    {METRIC_WAIT, 95000},
-    {METRIC_WAIT, 99000},
-    {METRIC_WAIT, 100000},
-    {METRIC_LATENCY, 50000},
-    {METRIC_LATENCY, 95000},
-    {METRIC_LATENCY, 99000},
-    {METRIC_LATENCY, 100000},
-    {METRIC_PARTY, METRIC_IN_PARTY(sent)},
-    {METRIC_PARTY, METRIC_IN_PARTY(answered)},
-    {METRIC_PARTY, METRIC_IN_PARTY(refused)},
-    {METRIC_PARTY, METRIC_IN_PARTY(timed_out)},
-    {METRIC_PARTY, METRIC_IN_PARTY(cancelled)},
-    {METRIC_COUNT64, METRIC_IN_REPORT(unaccounted)},
-    {METRIC_COUNT64, METRIC_IN_REPORT(result.garbled)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.oversold)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.double_booked)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.double_won)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.lost)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.extra_tickets)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.double_confirmed)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.order_wrong)},
-    {METRIC_SHARDS, METRIC_IN_REPORT(audit.shard_differs)},
-    {METRIC_AUDIT, METRIC_IN_REPORT(audit.unheard)},
-    {METRIC_FAIRNESS, METRIC_IN_REPORT(fair.jain)},
-    {METRIC_FAIRNESS, METRIC_IN_REPORT(fair.gini)},
-    {METRIC_FAIRNESS, METRIC_IN_REPORT(fair.arrival_spearman)},
-    {METRIC_FAIRNESS, METRIC_IN_REPORT(fair.rtt_spearman)},
-    {METRIC_PARTY, METRIC_IN_PARTY(wasted)},
-    {METRIC_DOUBLE, METRIC_IN_REPORT(late_share)},
-    {METRIC_FAIRNESS, METRIC_IN_REPORT(deciles_chi2)},
-    {METRIC_TAKEN, 0},
-    {METRIC_PARTY, METRIC_IN_PARTY(passed)},
-    {METRIC_PARTY, METRIC_IN_PARTY(too_late)},
-    {METRIC_PARTY, METRIC_IN_PARTY(replayed)},
-    {METRIC_COUNT64, METRIC_IN_REPORT(result.replays_differ)},
+#define METRIC_FROM(name, unit, of, kind, at) {METRIC_##kind, at},
+    METRICS(METRIC_FROM)
+#undef METRIC_FROM
 };
-_Static_assert(ARRAY_COUNT(metric_from) + 1 == ARRAY_COUNT(report_metrics),
-               "a metric has both a name and a place");
 
 static uint64_t metric_count64(const void *base, size_t at)
 {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -387,25 +388,6 @@ int cmd_release_drain(const struct verb *verb, int argc, char **argv)
     return release_change(verb, argc, argv, CMD_RELEASE_ADMIN "DrainRelease");
 }
 
-/* "83d6..." -> bytes; false: no hex digits, none at all, or too many. */
-static bool release_hex(const char *text, uint8_t bytes[RELEASE_PART_MAX], size_t *ret_len)
-{
-    size_t len = strlen(text), n = 0;
-    unsigned byte;
-    if (len == 0 || len % 2 != 0 || len > 2 * RELEASE_PART_MAX ||
-        strspn(text, "0123456789abcdefABCDEF") != len) {
-        return false;
-    }
-    for (; n < len / 2; n++) {
-        if (sscanf(text + 2 * n, "%2x", &byte) != 1) {
-            return false;
-        }
-        bytes[n] = (uint8_t)byte;
-    }
-    *ret_len = n;
-    return true;
-}
-
 int cmd_release_beacon(const struct verb *verb, int argc, char **argv)
 {
     struct options_call call;
@@ -428,7 +410,8 @@ int cmd_release_beacon(const struct verb *verb, int argc, char **argv)
     if (value == NULL) {
         return options_wrong(verb, "value", "HEX", "is needed");
     }
-    if (!release_hex(value, part, &request.part.len)) {
+    if (OPENSSL_hexstr2buf_ex(part, sizeof part, &request.part.len, value, '\0') != 1 ||
+        request.part.len == 0) {
         return options_wrong(verb, "value", value, "1 to 512 bytes in hex digits");
     }
     r = options_call_check(verb, &call);

@@ -163,6 +163,7 @@ static int erase_releases_known(struct erase *e)
     for (size_t i = 0; i < l->ends.count && r == 0; i++) {
         r = erase_ticket(e, l->ends.entries[i].number);
     }
+    e->left = ERASE_COST; /* tickets cost nothing by those */
     return r < 0 ? err_trace(r) : r;
 }
 

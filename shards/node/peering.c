@@ -470,11 +470,11 @@ static size_t speak_to(const struct peering *p, const struct replica_member *mem
     }
     for (size_t i = 0; i < p->heard_count && n < PEERS_MAX; i++) {
         const struct peer *peer = &p->heard[i];
-        bool is_known = peer->address[0] == '\0' || now_us - peer->view.heard_us > STRANGER_US;
-        for (size_t k = 0; k < count && !is_known; k++) {
-            is_known = members[k].id == peer->view.id;
+        bool is_stranger = peer->address[0] && now_us - peer->view.heard_us <= STRANGER_US;
+        for (size_t k = 0; k < count && is_stranger; k++) {
+            is_stranger = members[k].id != peer->view.id;
         }
-        if (!is_known) {
+        if (is_stranger) {
             to[n].id = peer->view.id;
             memcpy(to[n++].address, peer->address, sizeof to[0].address);
         }

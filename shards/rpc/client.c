@@ -21,7 +21,7 @@
  * Invariants: one operation per aio.  The context's lock is held around every operation and every
  * abort, so an abort meets either the operation or the flag that stops the next one; nng completes
  * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
- * so nobody is inside its contexts then (server.c says why that matters), and it is freed at once:
+ * so nobody is inside its contexts then (server.c says why that matters), and freed with that:
  * the current line is looked at under the client's lock.
  * Closing: wait a moment for the answers that are due (rpc.c says why), stop every aio (waits for
  * its callback, refuses the next operation), then the line, then free. */
@@ -220,7 +220,6 @@ static void rpc_client_look(struct rpc_client *c, struct patience *patience, boo
     while ((old = c->lines->next) && rpc_client_move(c)) {
         c->lines->next = old->next; /* nobody but the keeper looks at those */
         line_close(old, RETIRE_MS);
-        line_free(old);
     }
 }
 
@@ -405,7 +404,6 @@ void rpc_client_close(struct rpc_client *c)
         struct line *line = c->lines;
         c->lines = line->next;
         line_close(line, RPC_CLOSE_MS);
-        line_free(line);
     }
     for (unsigned i = 0; i < c->count; i++) {
         rpc_aio_drop(c->contexts[i].aio);

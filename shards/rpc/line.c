@@ -74,7 +74,6 @@ int line_open(const char *url, unsigned contexts, struct line **ret_line)
     if (l == NULL) {
         return err_origin(-ENOMEM);
     }
-    atomic_init(&l->owners, 2);
     int r = rpc_error(nng_req0_open(&l->socket));
     if (r) {
         free(l);
@@ -84,29 +83,13 @@ int line_open(const char *url, unsigned contexts, struct line **ret_line)
     r = r ? r : line_dial(l, url);
     if (r) {
         line_close(l, RPC_CLOSE_MS);
-        line_free(l);
         return err_trace(r);
     }
     *ret_line = l;
     return 0;
 }
 
-static void line_release(void *arg)
-{
-    struct line *l = arg;
-    if (atomic_fetch_sub(&l->owners, 1) == 1) {
-        free(l);
-    }
-}
-
 void line_close(struct line *l, int wait_ms)
 {
-    rpc_socket_close(l->socket, wait_ms, line_release, l);
-}
-
-void line_free(struct line *l)
-{
-    if (l) {
-        line_release(l);
-    }
+    rpc_socket_close(l->socket, wait_ms, free, l); /* until then nng counts pipes in it */
 }

@@ -11,7 +11,6 @@
 struct line {
     struct line *next;      /* the one before, while a context may be on it */
     nng_socket socket;
-    atomic_int owners;      /* its client, and the socket whose pipes are counted here */
     atomic_int pipes;       /* before-add minus after-remove: these two always come in pairs */
     atomic_uint adds;       /* connections so far */
     atomic_uint lost;       /* the newest connection that is known to be gone; <= adds */
@@ -21,10 +20,9 @@ struct line {
 
 /* Opens and dials in the background for ever.  0, RPC_E_ADDRESS, or < 0. */
 int line_open(const char *url, unsigned contexts, struct line **ret_line);
-/* No operation is under way on its contexts, none will be started.  See rpc_socket_close(). */
+/* Closes and frees it.  No operation is under way on its contexts, none will be started.  See
+ * rpc_socket_close(). */
 void line_close(struct line *l, int wait_ms);
-/* After line_close(); what nng has not let go of is freed when it does.  Takes NULL. */
-void line_free(struct line *l);
 
 /* Any thread. */
 bool line_is_connected(const struct line *l);

@@ -17,9 +17,9 @@
 
 static const uint8_t secret[RELEASE_SECRET] = {1, 2, 3};
 
-static void newest_rules(struct kit *k)
+static void begin(struct kit *k, uint32_t rules)
 {
-    struct command raise = {.kind = COMMAND_RAISE, .version = LEDGER_VERSION};
+    struct command raise = {.kind = COMMAND_RAISE, .version = rules};
     kit_init(k);
     EQ(kit_apply(k, &raise), REASON_OK);
 }
@@ -84,7 +84,7 @@ static void furnish(struct kit *k)
 {
     char pool[16];
     uint64_t id[2];
-    newest_rules(k);
+    begin(k, LEDGER_VERSION);
     for (unsigned i = 0; i < CLASSES; i++) {
         snprintf(pool, sizeof pool, "c%03u", i);
         EQ(kit_pool(k, pool, pool), REASON_OK);
@@ -250,7 +250,7 @@ static void test_few_at_once(void)
 {
     struct kit k;
     char hex[33];
-    newest_rules(&k);
+    begin(&k, LEDGER_VERSION);
     EQ(kit_pool(&k, "city", "city"), REASON_OK);
     for (unsigned person = 1; person <= ERASURES_MAX + 1; person++) {
         for (uint64_t i = 0; i < 300; i++) {
@@ -304,6 +304,28 @@ static void test_a_spoiled_job(void)
     kit_fini(&k);
 }
 
+/* An entry that older rules wrote does what it did then: tickets cost nothing, 256 records went at
+ * once. */
+static void test_by_older_rules(void)
+{
+    struct kit k;
+    char hex[33], pool[16];
+    begin(&k, 4);
+    EQ(kit_pool(&k, "c000", "c000"), REASON_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(pool, sizeof pool, "r%03u", i);
+        open_release(&k, pool);
+    }
+    for (unsigned i = 0; i < 230; i++) {
+        uint64_t none[2] = {1, i};
+        OK(kit_change(&k, COMMAND_DROP_HOLD, "c000", ME, none) > 0);
+    }
+    struct command erase = kit_erasure(&k, ME, hex);
+    EQ(kit_apply(&k, &erase), REASON_OK);
+    EQ(kit_records_of(&k, ME), 0);
+    kit_fini(&k);
+}
+
 int main(void)
 {
     TAP_RUN(test_by_steps);
@@ -311,5 +333,6 @@ int main(void)
     TAP_RUN(test_a_sealed_release);
     TAP_RUN(test_few_at_once);
     TAP_RUN(test_a_spoiled_job);
+    TAP_RUN(test_by_older_rules);
     return tap_done();
 }

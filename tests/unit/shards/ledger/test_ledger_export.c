@@ -40,23 +40,9 @@ static void open_pool(struct kit *k, uint32_t version)
     EQ(kit_slots(k, POOL, 0, SLOTS), REASON_OK);
 }
 
-/* One step of what the shard would say by itself; false: nothing is due. */
-static bool step(struct kit *k)
-{
-    struct command due[64];
-    struct arena arena;
-    arena_init(&arena, 1 << 20);
-    size_t n = ledger_due(k->l, k->now_us, &arena, due, 64);
-    for (size_t i = 0; i < n; i++) {
-        EQ(kit_apply(k, &due[i]), REASON_OK);
-    }
-    arena_fini(&arena);
-    return n > 0;
-}
-
 static void settle(struct kit *k)
 {
-    for (int i = 0; i < 2000 && step(k); i++) {
+    for (int i = 0; i < 2000 && kit_expire(k) > 0; i++) {
     }
 }
 
@@ -256,7 +242,7 @@ static void disturb(struct kit *k, struct prng *p)
         struct command c = kit_erasure(k, person, hex);
         OK(kit_apply(k, &c) >= 0);
     } else if (what < 99) {
-        step(k); /* one only: people come between the steps of a pass */
+        kit_expire(k); /* one only: people come between the steps of a pass */
     } else {
         EQ(kit_reopen(k), 0);
     }
@@ -318,7 +304,7 @@ static void crowd(enum release_serving serving, uint64_t seed, struct draw_summa
     }
     k.now_us += 61 * SECOND_US;
     for (int i = 0; i < 20; i++) {
-        step(&k); /* served in part at least */
+        kit_expire(&k); /* served in part at least */
     }
     for (int i = 0; i < 2000; i++) {
         disturb(&k, &p);
@@ -403,18 +389,18 @@ static void test_every_state(void)
     memset(&f, 0, sizeof f);
     EQ(piece(&k, &f, token, &file), REASON_RELEASE_UNKNOWN);
     announce(&k, RELEASE_BY_PREFERENCE);
-    for (look(&k, &seen); step(&k);) {
+    for (look(&k, &seen); kit_expire(&k) > 0;) {
         look(&k, &seen);
     }
     for (unsigned i = 0; i < PEOPLE; i++) {
         EQ(ticket(&k, COMMAND_CREATE_TICKET, i, &p), REASON_OK);
     }
     k.now_us += 60 * SECOND_US;
-    while (step(&k)) {
+    while (kit_expire(&k) > 0) {
         look(&k, &seen);
     }
     EQ(change(&k, RELEASE_ACTION_CLOSE), REASON_OK);
-    for (look(&k, &seen); phase(&k) != PHASE_CLOSED && step(&k);) {
+    for (look(&k, &seen); phase(&k) != PHASE_CLOSED && kit_expire(&k) > 0;) {
         look(&k, &seen);
     }
     EQ(seen, (1u << (PHASE_CLOSED + 1)) - (1u << PHASE_LISTING)); /* every one of them */
