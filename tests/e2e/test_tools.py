@@ -5,6 +5,7 @@ h2load, grpcio, grpc-js and buf work as they come, over plain text and over TLS.
 
 Deadlines are shown against a shard that is stopped (SIGSTOP), so that no answer can ever come.
 """
+import glob
 import json
 import os
 import re
@@ -107,7 +108,15 @@ class Stopped:
         self.token = self.pair.tokens('waiting')[0]
         house.eventually(house.Client(self.pair.target, self.token).reaches)
         os.kill(self.pair.shard.pid, signal.SIGSTOP)
+        house.eventually(self.stands)  # its threads stop one after the other
         return self
+
+    def stands(self):
+        states = []
+        for path in glob.glob(f'/proc/{self.pair.shard.pid}/task/*/stat'):
+            with open(path, encoding='ascii') as file:
+                states.append(file.read().rpartition(')')[2].split()[0])
+        return states and set(states) == {'T'}
 
     def __exit__(self, *problem):
         os.kill(self.pair.shard.pid, signal.SIGCONT)
