@@ -53,6 +53,9 @@ STUBS = make_stubs()
 atexit.register(shutil.rmtree, STUBS, ignore_errors=True)
 sys.path.insert(0, STUBS)
 
+# A channel whose calls all fail at once is polled by nobody but grpc's backup poller, every 5 s:
+# its connection stands for that long, or until it times out, before grpc looks.
+os.environ.setdefault('GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS', '100')
 import grpc  # noqa: E402
 
 grpc.__path__.append(os.path.join(STUBS, 'grpc_generated'))
