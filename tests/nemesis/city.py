@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import tap  # noqa: E402
 BUILD = os.path.join(os.path.dirname(os.path.abspath(house.BINARY)), 'tests', 'nemesis')
 NET = '198.51.100.'  # documentation's addresses: nobody's (RFC 5737)
 TOWN = NET + '1'
-SHARD_PORT, PEER_PORT = 17701, 17703
+SHARD_PORT, PEER_PORT, OPS_PORT = 17701, 17703, 17709
 FAKETIME = glob.glob('/usr/lib/*/faketime/libfaketimeMT.so.1')
 MIB = 1 << 20
 
@@ -48,6 +49,28 @@ def sweep():
             for disk in glob.glob(folder + '/*/'):
                 quiet('umount', disk, check=False)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def now_us():
+    """The clock of people's histories, and of everything that a report puts beside them."""
+    return time.monotonic_ns() // 1000
+
+
+def socket_in(net):
+    """A TCP socket that lives in another network namespace; the calling thread goes and comes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
+    there = os.open('/run/netns/' + net, os.O_RDONLY)
+    try:
+        if libc.setns(there, 0x40000000) != 0:  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), 'setns')
+        try:
+            return socket.socket()
+        finally:
+            assert libc.setns(home, 0x40000000) == 0, 'lost in another network namespace'
+    finally:
+        os.close(home)
+        os.close(there)
 
 
 def end_with_us():
@@ -99,6 +122,20 @@ class Disk:
             time.sleep(0.1)
 
 
+class Replica(house.Process):
+    """A process whose events are stamped, as they come, by the runner's clock and not its own."""
+
+    def __init__(self, *words, **more):
+        self.events = []  # (now_us(), whole line); of those that have a number
+        super().__init__(*words, **more)
+
+    def read_talk(self):
+        for line in self.child.stderr:
+            self.talk.append(line.rstrip('\n'))
+            if '"FS-30' in line:
+                self.events.append((now_us(), self.talk[-1]))
+
+
 class Node:
     """`fairslot shard` in a namespace, on a disk, with a clock that may be set apart."""
 
@@ -112,7 +149,7 @@ class Node:
         self.clock = os.path.join(city.folder, f'n{number}.clock')
         self.set_clock(0)
         self.process, self.joins = None, None  # joins: the cluster's id, of a later member
-        self.talk = []  # of processes before this one
+        self.talk, self.events = [], []  # of processes before this one
 
     @property
     def url(self):
@@ -128,8 +165,8 @@ class Node:
         os.rename(self.clock + '.new', self.clock)
 
     def words(self):
-        words = ['shard', '--data', self.data, '--listen', self.url, '--insecure',
-                 *self.city.shard_options]
+        words = ['shard', '--data', self.data, '--listen', self.url, '--set',
+                 f'ops.listen=127.0.0.1:{OPS_PORT}', *self.city.inside, *self.city.shard_options]
         if len(self.city.nodes) > 1:
             words += ['--id', str(self.id), '--set', 'shard.signing_key=' + self.city.key]
             if self.joins:
@@ -143,7 +180,7 @@ class Node:
         if FAKETIME and not house.SANITIZED:
             wrapper += ['LD_PRELOAD=' + FAKETIME[0], 'DONT_FAKE_MONOTONIC=1',
                         'FAKETIME_TIMESTAMP_FILE=' + self.clock, 'FAKETIME_CACHE_DURATION=1']
-        self.process = house.Process(*self.words(), wrapper=wrapper)
+        self.process = Replica(*self.words(), wrapper=wrapper)
         self.process.wrapped = False  # ip and env become what they start
         if wait:
             self.process.wait_ready('shard')
@@ -168,6 +205,32 @@ class Node:
         """The process is gone: what it said is kept."""
         self.process.wait()
         self.talk += self.process.talk
+        self.events += self.process.events
+
+    def said(self, word):
+        """Has its process, this one, said so?"""
+        return any(word in line for line in self.process.talk)
+
+    def task_state(self):
+        """R, S, T ... of its process, as the kernel has it; and the processor time it had."""
+        with open(f'/proc/{self.process.pid}/stat', encoding='ascii', errors='replace') as file:
+            fields = file.read().rpartition(')')[2].split()
+        return fields[0], int(fields[11]) + int(fields[12])
+
+    def metrics(self):
+        """Its own gauges and counters now, name -> value; empty when it does not answer."""
+        text = b''
+        try:
+            with socket_in(self.net) as link:
+                link.settimeout(1)
+                link.connect(('127.0.0.1', OPS_PORT))
+                link.sendall(b'GET /metrics HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n')
+                while part := link.recv(65536):
+                    text += part
+        except OSError:
+            pass
+        found = re.findall(r'^fairslot_(\w+) ([0-9.e+-]+)$', text.decode(), re.MULTILINE)
+        return {name: float(value) for name, value in found}
 
     def revive(self):
         """Runs again, if it does not; the exit code it had, or None."""
@@ -181,6 +244,11 @@ class Node:
     def iptables(self, *words, check=True):
         return quiet('ip', 'netns', 'exec', self.net, 'iptables', '-w', *words, check=check)
 
+    def dropped(self):
+        """Packets that the rules of this namespace have dropped."""
+        rows = [line.split() for line in self.iptables('-nvxL').stdout.splitlines()]
+        return sum(int(row[0]) for row in rows if len(row) > 2 and row[2] == 'DROP')
+
     def mend_network(self):
         self.iptables('-F', check=False)
 
@@ -193,22 +261,39 @@ class Node:
             self.disk.close()
 
 
+def certificates(folder):
+    """One authority of its own, and the options of whoever has its certificate."""
+    ca_key, ca, key, request, own = [os.path.join(folder, name) for name in (
+        'ca.key', 'ca.pem', 'node.key', 'node.csr', 'node.pem')]
+    curve = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes')
+    quiet('openssl', 'req', '-x509', *curve, '-keyout', ca_key, '-out', ca, '-subj',
+          '/CN=nemesis', '-days', 3)
+    quiet('openssl', 'req', *curve, '-keyout', key, '-out', request, '-subj', '/CN=fairslot',
+          '-addext', 'subjectAltName=DNS:fairslot')
+    quiet('openssl', 'x509', '-req', '-in', request, '-CA', ca, '-CAkey', ca_key,
+          '-CAcreateserial', '-out', own, '-days', 3, '-copy_extensions', 'copyall')
+    return ['--set', 'inside.authority=' + ca, '--set', 'inside.certificate=' + own, '--set',
+            'inside.key=' + key]
+
+
 class City:
     """Nodes, gateways, and where people stand."""
 
-    def __init__(self, nodes=1, gateways=1, mib=700, shard_options=(), gateway_options=()):
+    def __init__(self, nodes=1, gateways=1, mib=700, shard_options=(), secure=False):
         if os.geteuid() != 0:
             raise tap.Skip('network namespaces need root')
         sweep()
-        self.shard_options, self.gateway_options = tuple(shard_options), tuple(gateway_options)
+        self.shard_options, self.inside = tuple(shard_options), ['--insecure']
         self.folder = os.path.join(tempfile.gettempdir(), f'fairslot-nemesis-{os.getpid()}-disks')
         self.nodes, self.gateways, self.spaces, self.gateway_count = [], [], [], gateways
-        self.data = None
+        self.data, self.is_wounded = None, False  # is_wounded: a node is hurt or recovers
         try:
             os.mkdir(self.folder)
             self.data = house.scratch_folder()
             self.key = os.path.join(self.folder, 'key')
             house.run('release', 'key', self.key)
+            if secure:
+                self.inside = certificates(self.folder)
             self.build_net(nodes)
             self.nodes = [Node(self, number, mib) for number in range(1, nodes + 1)]
             self.next_id = nodes
@@ -265,7 +350,7 @@ class City:
 
     def status(self):
         """`cluster status`, once it is answered."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while True:
             code, said = self.verb('cluster', 'status')
             if code == 0:
@@ -287,19 +372,27 @@ class City:
             said = self.verb(*words)
             time.sleep(0.3)
 
-    def rejoin(self, node):
-        """A node that lost its disk becomes a member again, as a new one."""
+    def clocks(self):
+        """Number of each member -> its wall clock less that of the replica that answered."""
+        code, said = self.verb('cluster', 'status', seconds=20)
+        nodes = json.loads(said)['nodes'] if code == 0 else []
+        return {int(node['name'].split('/')[1]): float(node['clockAhead'][:-1])
+                for node in nodes if 'clockAhead' in node}
+
+    def rejoin(self, node, seconds=180):
+        """A node that lost its disk becomes a member again, as a new one; faults may go on."""
         old, self.next_id = node.id, self.next_id + 1
         node.joins = self.status()['name'].split('/')[1]
-        self.insist(['node', 'remove', old], lambda members: old not in members)
+        self.insist(['node', 'remove', old], lambda members: old not in members, seconds)
         node.id = self.next_id
         node.start()
         self.insist(['node', 'add', node.id, '--peer', node.peer_url],
-                    lambda members: members.get(node.id))
+                    lambda members: members.get(node.id), seconds)
 
     def start_gateway(self):
         words = ['gateway', '--data', self.data, '--listen', '127.0.0.1:0', '--set',
-                 'ops.listen=127.0.0.1:0', *self.gateway_options]
+                 'ops.listen=127.0.0.1:0']
+        words += self.inside if len(self.inside) > 1 else []
         for node in self.nodes:
             words += ['--shard', node.url]
         process = house.Process(*words, wrapper=self.in_town())
@@ -355,13 +448,13 @@ class People:
         assert line == 'ready', f'people could not begin: {line!r}'
         os.set_blocking(self.child.stdout.fileno(), False)
         self.latest = {'acknowledged': 0, 'gap_us': 0, 'silent_us': 0, 'unknown': 0}
-        self.lines = []
+        self.lines, self.told_at = [], time.monotonic()
 
     def told(self):
         """The newest line of figures."""
         for line in iter(self.child.stdout.readline, ''):
             if line.startswith('{'):
-                self.latest = json.loads(line)
+                self.latest, self.told_at = json.loads(line), time.monotonic()
             elif line.strip():
                 self.lines.append(line.strip())
         assert self.child.poll() is None, f'people ended: {self.child.returncode}'

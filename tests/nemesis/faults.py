@@ -1,39 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""Eight kinds of fault, each with its end.  A fault is a generator: what stands before its yield
-makes it, what stands behind heals it; the runner waits between the two, and heals in any case.
+"""Eight kinds of fault, each with its end and its proof.  A fault is a generator: what stands
+before its yield makes it, what stands behind looks whether it has bitten and heals it; the runner
+waits between the two, and heals in any case.  It ends with a Proof.
 
-kill   SIGKILL, started again after a while
-stop   SIGSTOP, SIGCONT
-cut    iptables drops what comes, what goes, both, or only what goes between nodes
-slow   NFQUEUE: every packet late by a time of its own, some lost
-full   its disk has no byte left, or less than the reserve
-eio    strace: every sync fails with EIO; the process has to end, and is started again
-clock  libfaketime: its wall clock is an hour off, either way, or some seconds
-blank  it comes back with an empty disk under its old id, and has to be sent away
+kind   what is done                                       what proves that it has bitten
+kill   SIGKILL, started again after a while               the process ended by signal 9
+stop   SIGSTOP, SIGCONT                                   the kernel says T, and no time on a core
+cut    iptables drops what comes, what goes, both, or     packets that the rules dropped
+       only what goes between nodes
+slow   NFQUEUE: every packet late by a time of its own,   packets that were late or lost
+       some lost
+full   its disk has no byte left, or less than reserved   it ended for want of room, or its own
+                                                          figure of free bytes is below its reserve
+eio    strace: every sync fails with EIO                  it ended with an error behind such a sync
+clock  libfaketime: its wall clock is an hour or some     the others see its clock apart by that
+       seconds off, either way
+blank  it comes back with an empty disk under its old id  it was sent away, naming the other disk
 """
+import collections
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import time
 
-import house
 from city import BUILD, FAKETIME, MIB, end_with_us
+import house
 
 KINDS = ('kill', 'stop', 'cut', 'slow', 'full', 'eio', 'clock', 'blank')
+RESERVE = 256 * MIB  # shard.disk_reserve
+
+Proof = collections.namedtuple('Proof', 'has_bitten words')
 
 
 def kill(node, dice):
     node.signal(signal.SIGKILL)
-    node.process.child.wait()
+    code = node.process.child.wait()
     yield 'kill', dice.uniform(0.2, 2.5)
     node.revive()
+    return Proof(code == -signal.SIGKILL, f'ended by signal {-code}')
 
 
 def stop(node, dice):
     node.signal(signal.SIGSTOP)
+    time.sleep(0.02)  # each of its threads has left its core
+    before = node.task_state()
     yield 'stop', dice.choice((0.3, 1.5, 4.0))
+    after = node.task_state()
     node.signal(signal.SIGCONT)
+    return Proof(before == after and after[0] == 'T',
+                 f'state {after[0]}, {after[1] - before[1]} ticks of a core')
 
 
 def cut(node, dice):
@@ -48,7 +65,9 @@ def cut(node, dice):
         node.iptables('-A', 'INPUT', '-s', other, '-j', 'DROP')
         node.iptables('-A', 'OUTPUT', '-d', other, '-j', 'DROP')
     yield f'cut {way}', dice.uniform(0.5, 4.0)
+    dropped = node.dropped()
     node.mend_network()
+    return Proof(dropped > 0, f'{dropped} packets dropped')
 
 
 def slow(node, dice):
@@ -65,22 +84,31 @@ def slow(node, dice):
     finally:
         node.mend_network()
         helper.terminate()
-        helper.wait()
-        helper.stdout.close()
+        said = helper.communicate()[0].split()
+    seen, lost = (int(said[1]), int(said[3])) if said else (0, 0)
+    return Proof(seen > lost or lost > 0, f'{seen} packets, {lost} of them lost')
 
 
 def full(node, dice):
     left = dice.choice((0, 0, 100 * MIB))
     node.disk.fill(left)
     yield f'full, {left // MIB} MiB left', dice.uniform(1.5, 4.0)
+    sees = node.metrics().get('shard_storage_free_bytes') if node.alive() else None
     node.disk.relieve()
     code = node.revive()
     assert code in (None, 1, 3, 4, -6), f'a full disk ended it with {code}'
+    if code is not None:
+        words = ''.join(node.talk[-40:])
+        return Proof(os.strerror(errno.ENOSPC) in words, f'ended by it, exit {code}')
+    if sees is None:
+        return Proof(False, 'it lives, and does not say how much is free')
+    return Proof(sees < RESERVE, f'it sees {sees / MIB:.0f} MiB free')
 
 
 def eio(node, dice):
+    notes = os.path.join(node.city.folder, f'n{node.number}.strace')
     tracer = subprocess.Popen(
-        ['strace', '-f', '-qq', '-o', '/dev/null', '-p', str(node.process.pid), '-e',
+        ['strace', '-f', '-qq', '-o', notes, '-p', str(node.process.pid), '-e',
          'trace=fsync,fdatasync,msync', '-e', 'inject=fsync,fdatasync,msync:error=EIO:when=1+'],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=end_with_us)
     until = time.monotonic() + 15
@@ -88,25 +116,42 @@ def eio(node, dice):
         time.sleep(0.02)
     ended = not node.alive()
     tracer.terminate()
-    said = tracer.communicate()[1].decode()
-    assert ended, f'no sync failed it in 15 s: {said}'
+    tracer.communicate()
+    if not ended:  # nothing was to be written: nothing has failed
+        yield 'eio', 0.0
+        return Proof(False, 'no sync in 15 s')
+    with open(notes, encoding='ascii', errors='replace') as file:
+        failed = file.read().count('(INJECTED)')
     yield 'eio', dice.uniform(0.1, 1.0)
     code = node.revive()
     assert code not in (0, None), f'exit {code} after a failed sync'
+    return Proof(failed > 0, f'{failed} syncs failed, then exit {code}')
+
+
+def apart(node):
+    """Seconds that the others see its wall clock apart from theirs; None: they do not say."""
+    clocks = node.city.clocks()
+    own = clocks.pop(node.id, None)
+    return own - sorted(clocks.values())[len(clocks) // 2] if clocks and own is not None else None
 
 
 def clock(node, dice):
     off = dice.choice((3600, -3600, 20, -20))
     node.set_clock(off)
     yield f'clock {off:+d} s', dice.uniform(2.0, 4.0)
+    sees, until = None, time.monotonic() + 6
+    while time.monotonic() < until and (sees is None or abs(sees - off) > 2):
+        sees = apart(node)
     node.set_clock(0)
     time.sleep(1.1)  # libfaketime looks once a second
+    return Proof(sees is not None and abs(sees - off) <= 2,
+                 'its clock was not seen' if sees is None else f'{sees:+.1f} s to the others')
 
 
 def blank(node, dice):
     """The others must not take it back as the one it was.  Then its disk is found again, or it is
     removed and comes as a new member."""
-    found = dice.random() < 0.6
+    found = node.city.is_wounded or dice.random() < 0.6
     node.signal(signal.SIGKILL)
     node.process.child.wait()
     node.put_away()
@@ -122,9 +167,10 @@ def blank(node, dice):
     if found:
         os.rename(lost, node.data)
         node.start()
-    else:
-        shutil.rmtree(lost)
-        node.city.rejoin(node)
+        return Proof(True, f'sent away, exit {code}')
+    shutil.rmtree(lost)
+    node.city.rejoin(node)
+    return Proof(True, f'sent away, exit {code}; came back as node {node.id}')
 
 
 def known(city):
@@ -141,4 +187,5 @@ def known(city):
         without['clock'] = 'sanitizers and libfaketime exclude each other'
     if len(city.nodes) == 1:
         without['blank'] = 'a single node without its disk is no cluster any more'
+        without['clock'] = 'nobody else sees the clock of a single node'
     return [kind for kind in KINDS if kind not in without], without

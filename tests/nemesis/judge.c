@@ -12,6 +12,7 @@
  * people as its cause.  So versions that nobody was told of need as many requests whose outcome is
  * unknown, and everything else is a loss.  A request that never got an answer may or may not
  * have happened.  Slots that were given back stay returned: at most one hold in a slot's life.
+ * A refusal needs a cause, too: nobody is told "taken" or "ended" of what nobody took or ended.
  *
  * Fails only for lack of memory: about 50 bytes for each line.  A case of 1.5 million lines takes
  * a second or two.  Not a general search for an order: the server says the order. */
@@ -77,11 +78,17 @@ static void judge_complain(struct judge *j, enum judge_law law, const struct sto
                            const char *what)
 {
     static const char *const ops[] = {"", "hold", "confirm", "drop", "cancel", "read"};
+    char words[JUDGE_SAID];
+    snprintf(words, sizeof words,
+             "%s: slot %u version %u, %s by person %u (thing %016" PRIx64 ", log index %" PRIu64
+             "): %s",
+             judge_law_name(law), l->slot, l->version, ops[l->op], l->identity, l->thing,
+             l->log_index, what);
     if (j->is_telling && j->v->wrong_total < TELL_MAX) {
-        printf("%s: slot %u version %u, %s by person %u (thing %016" PRIx64 ", log index %" PRIu64
-               "): %s\n",
-               judge_law_name(law), l->slot, l->version, ops[l->op], l->identity, l->thing,
-               l->log_index, what);
+        printf("%s\n", words);
+    }
+    if (j->v->wrong[law] == 0) {
+        memcpy(j->v->said[law], words, sizeof words);
     }
     j->v->wrong[law]++;
     j->v->wrong_total++;
@@ -194,6 +201,26 @@ static bool judge_is_end(const struct story_line *l)
     return l->op == STORY_DROP || l->op == STORY_CANCEL;
 }
 
+static uint8_t judge_after(uint8_t op)
+{
+    static const uint8_t states[] = {[STORY_HOLD] = STORY_HELD,
+                                     [STORY_CONFIRM] = STORY_TAKEN,
+                                     [STORY_DROP] = STORY_RETURNED,
+                                     [STORY_CANCEL] = STORY_RETURNED};
+    return states[op];
+}
+
+/* What the answer itself says: its place in the log, and what it made of the slot. */
+static void judge_answer(struct judge *j, const struct story_line *l)
+{
+    if (l->log_index == 0 || l->log_index > j->c->head->log_end) {
+        judge_complain(j, JUDGE_LOST, l, "acknowledged at a place that the log does not have");
+    }
+    if (l->state != judge_after(l->op)) {
+        judge_complain(j, JUDGE_LOST, l, "acknowledged, and its answer shows another state");
+    }
+}
+
 /* What surely lives.  Inside one entry ends are counted first: their order is not told. */
 static void judge_lives(struct judge *j, size_t from, size_t to)
 {
@@ -231,21 +258,13 @@ static void judge_by_log(struct judge *j)
             if (l->return_us < latest_us) {
                 judge_complain(j, JUDGE_TIME, l, "answered before something up to there was asked");
             }
+            judge_answer(j, l);
         }
         judge_lives(j, from, to);
     }
 }
 
 /* -- one pass by slot and version -------------------------------------------------------------- */
-
-static uint8_t judge_after(uint8_t op)
-{
-    static const uint8_t states[] = {[STORY_HOLD] = STORY_HELD,
-                                     [STORY_CONFIRM] = STORY_TAKEN,
-                                     [STORY_DROP] = STORY_RETURNED,
-                                     [STORY_CANCEL] = STORY_RETURNED};
-    return states[op];
-}
 
 /* May `l` come directly after `before` (NULL: nobody touched the slot)? */
 static void judge_step(struct judge *j, const struct story_line *before, const struct story_line *l)
@@ -296,7 +315,9 @@ static void judge_slot(struct judge *j, uint32_t from, uint32_t to, const struct
         judge_complain(j, JUDGE_LOST, last, "the slot ended in a state that nobody asked for");
     } else {
         j->v->present += to - from;
+        return;
     }
+    j->v->lost_slots++;
 }
 
 static void judge_slots(struct judge *j)
@@ -396,9 +417,9 @@ static void judge_read(struct judge *j, const struct story_line *l)
     }
 }
 
-/* A refused read of something that surely lives.  Each person asks for one thing at a time, so
- * what was answered before the read is all that its asker did. */
-static void judge_refused_read(struct judge *j, const struct story_line *l)
+/* Told that a thing is not there, or has ended, though it surely lives.  Each person asks for one
+ * thing at a time, so what was answered before is all that its asker did. */
+static void judge_denied(struct judge *j, const struct story_line *l)
 {
     const struct story_line *last = NULL;
     for (uint32_t at = j->first[l->slot]; at < j->first[l->slot + 1]; at++) {
@@ -406,8 +427,59 @@ static void judge_refused_read(struct judge *j, const struct story_line *l)
         bool is_before = j->invoked[e - j->c->lines] < l->return_us;
         last = e->thing == l->thing && is_before ? e : last;
     }
-    if (last && !judge_is_end(last) && !judge_is_loose(j, l->thing)) {
+    if (last == NULL || judge_is_end(last) || judge_is_loose(j, l->thing)) {
+        return;
+    }
+    if (l->op == STORY_READ) {
         judge_complain(j, JUDGE_STALE, l, "its holder was told that there is no such thing");
+    } else {
+        judge_complain(j, JUDGE_ENDED, l, "refused as ended or unknown, and nobody had ended it");
+    }
+}
+
+/* Refused as taken: somebody must have asked for the slot by then. */
+static void judge_taken(struct judge *j, const struct story_line *l)
+{
+    bool is_asked_for = j->maybe[l->slot] > 0;
+    for (uint32_t at = j->first[l->slot]; at < j->first[l->slot + 1]; at++) {
+        is_asked_for |= j->invoked[j->effects[at]] < l->return_us;
+    }
+    if (!is_asked_for) {
+        judge_complain(j, JUDGE_STALE, l, "refused as taken, and nobody had asked for it");
+    }
+}
+
+static bool judge_denies(const struct story_line *l)
+{
+    static const bool reasons[STORY_REASON_COUNT] = {
+        [STORY_HOLD_EXPIRED] = true,        [STORY_HOLD_ENDED] = true,
+        [STORY_HOLD_UNKNOWN] = true,        [STORY_RESERVATION_ENDED] = true,
+        [STORY_RESERVATION_UNKNOWN] = true, [STORY_POOL_UNKNOWN] = true,
+        [STORY_SLOT_UNKNOWN] = true,        [STORY_NOT_YOURS] = true,
+    };
+    return l->op == STORY_READ || (l->op != STORY_HOLD && reasons[l->reason % STORY_REASON_COUNT]);
+}
+
+/* Reads of one thing, in the order in which they were asked: none shows less than one that had
+ * been answered before it was asked. */
+static void judge_reads_back(struct judge *j)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < j->c->lines_count; i++) {
+        const struct story_line *l = judge_line(j, (uint32_t)i);
+        if (l->op == STORY_READ && l->outcome == STORY_OK) {
+            j->order[count++] = (struct judge_key){l->thing, (uint64_t)l->invoke_us, (uint32_t)i};
+        }
+    }
+    qsort(j->order, count, sizeof *j->order, judge_by_key);
+    const struct story_line *latest = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct story_line *l = judge_at(j, i);
+        if (latest == NULL || latest->thing != l->thing || l->version >= latest->version) {
+            latest = l;
+        } else if (latest->return_us < l->invoke_us) {
+            judge_complain(j, JUDGE_STALE, l, "older than what was read before it was asked");
+        }
     }
 }
 
@@ -417,31 +489,46 @@ static void judge_reads(struct judge *j)
         const struct story_line *l = judge_line(j, (uint32_t)i);
         if (l->op == STORY_READ && l->outcome == STORY_OK) {
             judge_read(j, l);
-        } else if (l->op == STORY_READ && l->outcome == STORY_REFUSED) {
-            judge_refused_read(j, l);
+        } else if (l->outcome == STORY_REFUSED && judge_denies(l)) {
+            judge_denied(j, l);
+        } else if (l->outcome == STORY_REFUSED && l->reason == STORY_SLOT_TAKEN) {
+            judge_taken(j, l);
         }
     }
+    judge_reads_back(j);
 }
 
 /* -- gaps -------------------------------------------------------------------------------------- */
 
+static void judge_gap(struct judge *j, struct judge_gap gap)
+{
+    size_t at = JUDGE_GAPS;
+    while (at > 0 &&
+           gap.to_us - gap.from_us > j->v->gaps[at - 1].to_us - j->v->gaps[at - 1].from_us) {
+        at--;
+    }
+    if (at < JUDGE_GAPS) {
+        memmove(&j->v->gaps[at + 1], &j->v->gaps[at], (JUDGE_GAPS - 1 - at) * sizeof gap);
+        j->v->gaps[at] = gap;
+    }
+}
+
 static void judge_gaps(struct judge *j)
 {
-    for (size_t i = 0; i < j->order_count; i++) {
-        uint64_t return_us = (uint64_t)judge_at(j, i)->return_us;
+    for (size_t i = 0; i < j->effects_count; i++) {
+        uint64_t return_us = (uint64_t)judge_line(j, j->effects[i])->return_us;
         j->order[i] = (struct judge_key){return_us, 0, 0};
     }
-    qsort(j->order, j->order_count, sizeof *j->order, judge_by_key);
-    for (size_t i = 1; i < j->order_count; i++) {
-        struct judge_gap gap = {(int64_t)j->order[i - 1].a, (int64_t)j->order[i].a};
-        size_t at = JUDGE_GAPS;
-        while (at > 0 && gap.to_us - gap.from_us >
-                             j->v->gaps[at - 1].to_us - j->v->gaps[at - 1].from_us) {
-            at--;
+    qsort(j->order, j->effects_count, sizeof *j->order, judge_by_key);
+    j->v->pulse_us = j->effects_count ? (int64_t)j->order[0].a : 0;
+    for (size_t i = 0; i < j->effects_count; i++) {
+        if (i > 0) {
+            judge_gap(j, (struct judge_gap){(int64_t)j->order[i - 1].a, (int64_t)j->order[i].a});
         }
-        if (at < JUDGE_GAPS) {
-            memmove(&j->v->gaps[at + 1], &j->v->gaps[at], (JUDGE_GAPS - 1 - at) * sizeof gap);
-            j->v->gaps[at] = gap;
+        size_t at = (j->order[i].a - j->order[0].a) / JUDGE_PULSE_US;
+        if (at < JUDGE_PULSES) {
+            j->v->pulse[at]++;
+            j->v->pulse_count = at + 1;
         }
     }
 }
@@ -450,7 +537,9 @@ static int judge_room(struct judge *j)
 {
     const struct judge_case *c = j->c;
     for (size_t i = 0; i < c->lines_count; i++) {
-        CHECK(c->lines[i].slot < c->head->slots_count);
+        if (c->lines[i].slot >= c->head->slots_count) {
+            return -EINVAL;
+        }
         j->identities = c->lines[i].identity >= j->identities ? c->lines[i].identity + 1u
                                                               : j->identities;
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/prng.h"
+#include "fairslot/admin/v1/cluster.pb-c.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
 #include "flood/loop.h"

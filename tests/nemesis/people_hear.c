@@ -11,11 +11,21 @@
 
 #define HEAR_RETRY_US 20000 /* before a request is sent again; up to four times that */
 
-static const char *const hear_verdicts[] = {
-    "",           "SLOT_TAKEN",        "IDENTITY_QUOTA",    "HOLD_EXPIRED",
-    "HOLD_ENDED", "HOLD_UNKNOWN",      "RESERVATION_ENDED", "RESERVATION_UNKNOWN",
-    "SLOT_PAST",  "REQUEST_ID_REUSED", "ETAG_MISMATCH",     "POOL_UNKNOWN",
-    "SLOT_UNKNOWN", "NOT_YOUR_RESERVATION",
+static const char *const hear_verdicts[STORY_REASON_COUNT] = {
+    [STORY_NO_REASON] = "",
+    [STORY_SLOT_TAKEN] = "SLOT_TAKEN",
+    [STORY_IDENTITY_QUOTA] = "IDENTITY_QUOTA",
+    [STORY_HOLD_EXPIRED] = "HOLD_EXPIRED",
+    [STORY_HOLD_ENDED] = "HOLD_ENDED",
+    [STORY_HOLD_UNKNOWN] = "HOLD_UNKNOWN",
+    [STORY_RESERVATION_ENDED] = "RESERVATION_ENDED",
+    [STORY_RESERVATION_UNKNOWN] = "RESERVATION_UNKNOWN",
+    [STORY_SLOT_PAST] = "SLOT_PAST",
+    [STORY_REQUEST_ID_REUSED] = "REQUEST_ID_REUSED",
+    [STORY_ETAG_MISMATCH] = "ETAG_MISMATCH",
+    [STORY_POOL_UNKNOWN] = "POOL_UNKNOWN",
+    [STORY_SLOT_UNKNOWN] = "SLOT_UNKNOWN",
+    [STORY_NOT_YOURS] = "NOT_YOUR_RESERVATION",
 };
 
 /* FNV-1a of an id without its first letter: a hold and its reservation differ in nothing else. */
@@ -102,7 +112,7 @@ static uint16_t hear_reason(int status, struct span text, struct span details)
 {
     struct refusal r;
     refusal_read(&r, status, text, details);
-    for (uint16_t i = 1; i < ARRAY_COUNT(hear_verdicts); i++) {
+    for (uint16_t i = 1; i < STORY_REASON_COUNT; i++) {
         if (strcmp(r.reason, hear_verdicts[i]) == 0) {
             return i;
         }

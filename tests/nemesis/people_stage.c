@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Before the people come: pools and slots.  After they have gone: how everything stands, read over
  * the API, slots as the operator, holds and reservations as each person.
- * Owns: nothing that outlives a call.  One call after the other, each asked again until it is
- * answered, for STAGE_SECONDS at most: the faults are over by then, or have not begun. */
+ * Owns: nothing that outlives a call.  One call after the other (in the end STAGE_READERS at a
+ * time, each a process of its own), each asked again until it is answered, for STAGE_SECONDS at
+ * most: the faults are over by then, or have not begun. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "ctl/refusal.h"
@@ -14,6 +17,7 @@
 #define STAGE_SLOTS   500 /* of one BatchCreateSlots */
 #define STAGE_PAGE    1000
 #define STAGE_SECONDS 60
+#define STAGE_READERS 8 /* at a time, of what people have in the end */
 
 /* One call as somebody; its answer, owned by the caller, or NULL with the refusal. */
 struct stage_call {
@@ -216,11 +220,9 @@ static void stage_thing(FILE *out, const struct person *p, const char *name, uin
     fwrite(&t, sizeof t, 1, out);
 }
 
-static uint64_t stage_reservations(struct people *g, const struct person *p,
-                                   FILE *out)
+static void stage_reservations(struct people *g, const struct person *p, FILE *out)
 {
     char token[PAGE_TOKEN_MAX + 1] = "";
-    uint64_t count = 0;
     do {
         Fairslot__V1__ListReservationsRequest q = FAIRSLOT__V1__LIST_RESERVATIONS_REQUEST__INIT;
         q.parent = (char *)"pools/-";
@@ -231,7 +233,7 @@ static uint64_t stage_reservations(struct people *g, const struct person *p,
                 g, p->bearer, "/fairslot.v1.ReservationService/ListReservations", &q.base,
                 &fairslot__v1__list_reservations_response__descriptor);
         token[0] = 0;
-        for (size_t i = 0; m && i < m->n_reservations; i++, count++) {
+        for (size_t i = 0; m && i < m->n_reservations; i++) {
             Fairslot__V1__Reservation *r = m->reservations[i];
             bool is_live = r->state == FAIRSLOT__V1__RESERVATION__STATE__STATE_CONFIRMED;
             stage_thing(out, p, r->name, stage_number(g, r->slots[0]),
@@ -242,12 +244,10 @@ static uint64_t stage_reservations(struct people *g, const struct person *p,
             protobuf_c_message_free_unpacked(&m->base, NULL);
         }
     } while (token[0]);
-    return count;
 }
 
-static uint64_t stage_holds(struct people *g, const struct person *p, FILE *out)
+static void stage_holds(struct people *g, const struct person *p, FILE *out)
 {
-    uint64_t count = 0;
     for (size_t i = 0; i < p->own_count; i++) {
         if (p->own[i].is_reservation) {
             continue;
@@ -265,10 +265,81 @@ static uint64_t stage_holds(struct people *g, const struct person *p, FILE *out)
             stage_thing(out, p, m->name, stage_number(g, m->slots[0]),
                         is_live ? STORY_HELD : STORY_RETURNED);
             protobuf_c_message_free_unpacked(&m->base, NULL);
-            count++;
         }
     }
+}
+
+/* Index of the last committed entry, as whoever answers knows it; 0: nobody does. */
+static uint64_t stage_log_end(struct people *g)
+{
+    Fairslot__Admin__V1__GetClusterRequest q = FAIRSLOT__ADMIN__V1__GET_CLUSTER_REQUEST__INIT;
+    Fairslot__Admin__V1__Cluster *m = (Fairslot__Admin__V1__Cluster *)stage_ask(
+        g, g->operator_bearer, "/fairslot.admin.v1.ClusterService/GetCluster", &q.base,
+        &fairslot__admin__v1__cluster__descriptor);
+    uint64_t end = m && m->n_shards ? (uint64_t)m->shards[0]->commit_index : 0;
+    protobuf_c_message_free_unpacked(m ? &m->base : NULL, NULL);
+    return end;
+}
+
+/* One of STAGE_READERS: a process of its own, which reads what every so-manieth person has. */
+static int stage_read_part(struct people *g, size_t part, const char *path)
+{
+    FILE *out = fopen(path, "wb");
+    if (out == NULL || loop_init(&g->stage, 1) != 0) {
+        perror(path);
+        return 1;
+    }
+    for (size_t i = part; i < g->people_count; i += STAGE_READERS) {
+        stage_reservations(g, &g->people[i], out);
+        stage_holds(g, &g->people[i], out);
+    }
+    loop_close(&g->stage);
+    return fclose(out) == 0 ? 0 : 1;
+}
+
+/* Adds a part's things behind `out`; how many, or -1. */
+static int64_t stage_add_part(FILE *out, const char *path)
+{
+    FILE *in = fopen(path, "rb");
+    if (in == NULL) {
+        perror(path);
+        return -1;
+    }
+    struct story_thing t;
+    int64_t count = 0;
+    while (fread(&t, sizeof t, 1, in) == 1) {
+        fwrite(&t, sizeof t, 1, out);
+        count++;
+    }
+    fclose(in);
+    unlink(path);
     return count;
+}
+
+/* A read that must be current waits for a round of the replicas: several people ask at a time. */
+static int stage_things(struct people *g, FILE *out, const char *path, struct story_head *head)
+{
+    pid_t readers[STAGE_READERS];
+    char part[STAGE_READERS][512];
+    int r = 0;
+    fflush(NULL); /* or a child would write it again */
+    for (size_t i = 0; i < STAGE_READERS; i++) {
+        snprintf(part[i], sizeof part[i], "%s.%zu", path, i);
+        readers[i] = fork();
+        if (readers[i] == 0) {
+            _exit(stage_read_part(g, i, part[i]));
+        }
+    }
+    for (size_t i = 0; i < STAGE_READERS; i++) {
+        int status = 1;
+        int64_t count = -1;
+        if (readers[i] > 0 && waitpid(readers[i], &status, 0) == readers[i] && status == 0) {
+            count = stage_add_part(out, part[i]);
+        }
+        head->things_count += count > 0 ? (uint64_t)count : 0;
+        r = count < 0 ? -1 : r;
+    }
+    return r;
 }
 
 int people_final(struct people *g, const char *path)
@@ -293,13 +364,11 @@ int people_final(struct people *g, const char *path)
     }
     fwrite(&head, sizeof head, 1, out);
     fwrite(slots, sizeof *slots, g->slots, out);
-    for (size_t i = 0; i < g->people_count; i++) {
-        head.things_count += stage_reservations(g, &g->people[i], out);
-        head.things_count += stage_holds(g, &g->people[i], out);
-    }
+    free(slots);
+    int r = stage_things(g, out, path, &head);
+    head.log_end = stage_log_end(g);
+    loop_close(&g->stage);
     rewind(out);
     fwrite(&head, sizeof head, 1, out);
-    free(slots);
-    loop_close(&g->stage);
-    return fclose(out);
+    return fclose(out) != 0 || head.log_end == 0 ? -1 : r;
 }

@@ -13,7 +13,11 @@ struct plant {
                 struct story_thing *things);
 };
 
-#define PLANT_COUNT 11
+#define PLANT_COUNT  21
+#define PLANT_LOSSES 3 /* plants that are losses of a hold, a confirm and a cancel */
+#define PLANT_LINES  2 /* that one of them may add */
 extern const struct plant plants[PLANT_COUNT];
+/* Numbers of the losses among them. */
+extern const size_t plant_losses[PLANT_LOSSES];
 
 #endif

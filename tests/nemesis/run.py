@@ -3,24 +3,31 @@
 """A flood, and a nemesis beside it: faults of eight kinds in real processes, then the checker.
 
 usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed N] [--rate N]
-              [--people N] [--kinds A,B] [--log-keep N] [--patience S] [--keep]
+              [--people N] [--kinds A,B] [--log-keep N] [--patience S] [--secure] [--alone]
+              [--keep [FOLDER]]
   --nodes 3          replicas
-  --faults 200       how many, one after the other, each healed before the next
-  --minutes 20       how long the people live at least; faults are spread over it
+  --faults 200       how many have to bite; they begin at even steps over the minutes, each at its
+                     time, while those before still recover
+  --minutes 20       how long the people live at least
   --acknowledged N   mutations that there must be (1000000)
-  --patience S       how long it goes on for them when the minutes are over (660)
+  --patience S       how long it goes on for them when the minutes are over (120)
   --seed N           repeats a schedule (its moments depend on the machine)
   --log-keep N       entries that a lagging node may miss before it needs a snapshot (1000)
-  --keep             keeps history, final state and the nodes' words
-Prints each fault, then what the checker says, the longest write gaps with the faults they touch,
-and `nemesis: passed` or what fell short.  Exit 0 or 1.  A campaign is held to what it is for: of
-200 faults each of the eight kinds 10 times and the leader hit 60 times (in proportion for others),
-so many acknowledged mutations, each of them there, and the three losses (hold, confirm, cancel)
-that were planted in the history caught in the same run.
+  --secure           gateways and nodes speak TLS, with certificates of one authority
+  --alone            each fault waits until the one before has healed
+  --keep [FOLDER]    keeps history, final state, the nodes' words, and a report: report.html
+Prints each fault with what shows that it has bitten, what the checker says, then every count beside
+what was wanted of it, and `nemesis: passed` or what fell short.  Exit 0 or 1.
+A campaign is held to what it is for (demands.py): of 200 faults each of the eight kinds 10 times
+and the leader hit 60 times (in proportion for others), all within the minutes, so many acknowledged
+mutations, each of them there, no slot with two holders, and the three losses (hold, confirm,
+cancel) that were planted in the history caught in the same run, one by one and all at once.
 """
 import argparse
-import collections
+import datetime
+import json
 import os
+import platform
 import random
 import shutil
 import signal
@@ -33,141 +40,105 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+import campaign as hunt  # noqa: E402
 import city as town  # noqa: E402
+import demands  # noqa: E402
 import faults  # noqa: E402
 import house  # noqa: E402
-
-LEADER_SHARE = 0.45
-CALM_SECONDS = 30  # writes must flow again so soon after a fault
+import picture  # noqa: E402
 
 
-def schedule(kinds, count, dice):
-    """Every kind as often as any other, in a mixed order; whether the leader is meant."""
-    listed = [kinds[number % len(kinds)] for number in range(count)]
-    leaders = [number < count * LEADER_SHARE for number in range(count)]
-    dice.shuffle(listed)
-    dice.shuffle(leaders)
-    return list(zip(listed, leaders))
+def judge(people, tale, folder):
+    """(what the checker says, what it wrote or None)."""
+    times, out = os.path.join(folder, 'times'), os.path.join(folder, 'verdict.json')
+    with open(times, 'w', encoding='utf-8') as file:
+        file.writelines(f'{one["begin_us"]} {one["heal_us"] + 1000000} {one["name"]} at '
+                        f'{"leader" if one["leader"] else "node"} {one["node"]}\n'
+                        for one in tale['strikes'])
+    done = subprocess.run([os.path.join(town.BUILD, 'check'), people.history, people.final, times,
+                           out], capture_output=True, text=True, timeout=600)
+    said = f'{done.stdout}{done.stderr}checker: exit {done.returncode}'
+    if done.returncode not in (0, 1) or not os.path.exists(out):
+        return said, None
+    with open(out, encoding='utf-8') as file:
+        return said, json.load(file)
 
 
-class Nemesis:
-    def __init__(self, city, people, seed):
-        self.city, self.people, self.dice = city, people, random.Random(seed)
-        self.times, self.count, self.leader_hits = [], collections.Counter(), 0
-        self.took = 0.0
-        self.began = time.monotonic()
-
-    def pick(self, wants_leader):
-        """(node, is it the leader?)"""
-        until = time.monotonic() + 10
-        leader = self.city.leader()
-        while wants_leader and leader is None and time.monotonic() < until:
-            self.wait(0.05)
-            leader = self.city.leader()
-        others = [node for node in self.city.nodes if node is not leader]
-        if leader and (wants_leader or not others):
-            return leader, True
-        return self.dice.choice(others), False
-
-    def strike(self, kind, wants_leader):
-        node, is_leader = self.pick(wants_leader)
-        fault = getattr(faults, kind)(node, self.dice)
-        begin = time.monotonic_ns() // 1000
-        try:
-            name, seconds = next(fault)
-            self.wait(seconds)
-        finally:
-            for _ in fault:  # heals
-                pass
-        end = time.monotonic_ns() // 1000
-        what = f'{name} at {"leader" if is_leader else "node"} {node.number}'
-        self.times.append((begin, end + 1000000, what))
-        self.count[kind] += 1
-        self.leader_hits += is_leader
-        calm = self.calm()
-        figures = self.people.told()
-        print(f'# {time.monotonic() - self.began:6.1f} s {what:40} {(end - begin) / 1e6:5.1f} s, '
-              f'writes again after {calm:.1f} s, {figures["acknowledged"]} acknowledged',
-              flush=True)
-
-    def wait(self, seconds):
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self.people.told()
-            time.sleep(0.05)
-
-    def calm(self):
-        """Seconds until writes flow."""
-        began = time.monotonic()
-        last = self.people.told()['acknowledged']
-        while time.monotonic() < began + CALM_SECONDS:
-            now = self.people.told()
-            if now['acknowledged'] > last and now['silent_us'] < 300000:
-                return time.monotonic() - began
-            time.sleep(0.02)
-        raise AssertionError(f'no writes for {CALM_SECONDS} s: {self.words()}')
-
-    def words(self):
-        return {node.number: node.process.talk[-8:] for node in self.city.nodes}
-
-    def run(self, kinds, count, minutes, acknowledged, patience):
-        plan = schedule(kinds, count, self.dice)
-        step = minutes * 60 / max(1, len(plan))
-        for number, (kind, wants_leader) in enumerate(plan):
-            self.strike(kind, wants_leader)
-            self.wait(max(0.0, self.began + (number + 1) * step - time.monotonic()))
-        self.took = time.monotonic() - self.began
-        limit = time.monotonic() + patience
-        while self.people.told()['acknowledged'] < acknowledged and time.monotonic() < limit:
-            time.sleep(0.2)
+def leaders(city):
+    """[[now_us, node, term or 0]], as each replica said when it began and ended to lead."""
+    told = []
+    for node in city.nodes:
+        for at_us, line in node.events + (node.process.events if node.process else []):
+            if '"FS-3020"' in line:
+                told.append([at_us, node.number, json.loads(line)['term']])
+            elif '"FS-3021"' in line:
+                told.append([at_us, node.number, 0])
+    return sorted(told)
 
 
-def judge(people, times, folder):
-    """What the checker says; its exit code."""
-    path = os.path.join(folder, 'times')
-    with open(path, 'w', encoding='utf-8') as file:
-        file.writelines(f'{begin} {end} {what}\n' for begin, end, what in times)
-    done = subprocess.run([os.path.join(town.BUILD, 'check'), people.history, people.final, path],
-                          capture_output=True, text=True, timeout=600)
-    return done.returncode, done.stdout + done.stderr
+def sick_words(city):
+    sick = []
+    for node in city.nodes:
+        lines = [line for line in node.talk + (node.process.talk if node.process else [])
+                 if any(word in line for word in (*house.SICK, 'STATE_DIFFERS'))]
+        sick += [f'node {node.number}: {line}' for line in lines[:3]]
+    return sick
+
+
+def tell(city, nemesis, options):
+    """What happened, as the report reads it."""
+    return {
+        'seed': options.seed, 'nodes': options.nodes, 'gateways': options.gateways,
+        'minutes': options.minutes, 'secure': options.secure, 'people': options.people,
+        'rate': options.rate, 'date': datetime.datetime.utcnow().strftime('%Y-%m-%d %H:%M UTC'),
+        'machine': f'{os.cpu_count()} cores, {platform.system()} {platform.release()}',
+        'began_us': nemesis.began_us, 'ended_us': town.now_us(), 'in_time': nemesis.in_time,
+        'strikes': [one.record() for one in nemesis.strikes], 'leaders': leaders(city),
+        'without': nemesis.without, 'sick': sick_words(city),
+    }
+
+
+def beset(city, people, options, nemesis):
+    kinds, nemesis.without = faults.known(city)
+    if options.kinds:
+        kinds = [kind for kind in kinds if kind in options.kinds.split(',')]
+    for kind, why in nemesis.without.items():
+        print(f'# without {kind}: {why}')
+    nemesis.run(kinds, options.faults, options.minutes, options.faults * 3 // 10)
+    nemesis.patience(options.acknowledged, options.patience)
+    nemesis.calm()
 
 
 def campaign(options):
-    """The whole of it; (what fell short, the checker's words, the nemesis)."""
+    """The whole of it: (what happened, what the checker wrote or None, its words)."""
     began = time.monotonic()
     city = town.City(nodes=options.nodes, gateways=options.gateways, mib=options.mib,
-                     shard_options=['--set', f'shard.log_keep={options.log_keep}'])
-    people = None
+                     shard_options=['--set', f'shard.log_keep={options.log_keep}'],
+                     secure=options.secure)
+    people = nemesis = None
     try:
         city.start()
-        kinds, without = faults.known(city)
-        if options.kinds:
-            kinds = [kind for kind in kinds if kind in options.kinds.split(',')]
-        for kind, why in without.items():
-            print(f'# without {kind}: {why}')
         people = town.People(city, count=options.people, slots=options.slots, rate=options.rate,
                              seed=options.seed)
-        nemesis = Nemesis(city, people, options.seed)
-        nemesis.without = without
-        nemesis.run(kinds, options.faults, options.minutes, options.acknowledged,
-                    options.patience)
+        nemesis = hunt.Nemesis(city, people, options.seed, options.alone)
+        beset(city, people, options, nemesis)
         lived = time.monotonic()
+        tale = tell(city, nemesis, options)
         people.finish()
-        code, said = judge(people, nemesis.times, city.folder)
-        print(f'# began after {nemesis.began - began:.0f} s, faults took '
-              f'{lived - nemesis.began:.0f} s, the end and the checker '
-              f'{time.monotonic() - lived:.0f} s')
-        short = [] if code == 0 else ['the checker is not content']
-        for node in city.nodes:
-            sick = [line for line in node.talk + node.process.talk
-                    if any(word in line for word in (*house.SICK, 'STATE_DIFFERS'))]
-            short += [f'node {node.number}: {line}' for line in sick[:3]]
-        if options.keep or short:
-            keep(city, people)
-        return short, said, nemesis
+        read = time.monotonic()
+        said, verdict = judge(people, tale, city.folder)
+        print(f'# began after {nemesis.began - began:.0f} s, people lived '
+              f'{lived - nemesis.began:.0f} s, the end took {read - lived:.0f} s, the checker '
+              f'{time.monotonic() - read:.0f} s')
+        short = demands.shortcomings(demands.all_of(options, tale, verdict))
+        if options.keep is not None or short:
+            keep(city, people, options, (tale, verdict))
+        return tale, verdict, said
     except BaseException:
         if people:
-            keep(city, people)
+            if nemesis:
+                nemesis.give_up()
+            keep(city, people, options, None)
         raise
     finally:
         if people:
@@ -175,9 +146,11 @@ def campaign(options):
         city.close()
 
 
-def keep(city, people):
-    folder = tempfile.mkdtemp(prefix='fairslot-nemesis-kept-')
-    for path in (people.history, people.final, os.path.join(city.folder, 'times')):
+def keep(city, people, options, told):
+    folder = options.keep or tempfile.mkdtemp(prefix='fairslot-nemesis-kept-')
+    os.makedirs(folder, exist_ok=True)
+    for path in (people.history, people.final, os.path.join(city.folder, 'times'),
+                 os.path.join(city.folder, 'verdict.json')):
         if os.path.exists(path):
             shutil.copy(path, folder)
     for node in city.nodes:
@@ -186,49 +159,16 @@ def keep(city, people):
     for number, gateway in enumerate(city.gateways):
         with open(os.path.join(folder, f'gateway{number}.log'), 'w', encoding='utf-8') as file:
             file.write('\n'.join(gateway.talk))
+    if told:
+        tale, verdict = told
+        made = demands.all_of(options, tale, verdict)
+        tale['demands'] = [one._asdict() for one in made]
+        with open(os.path.join(folder, 'tale.json'), 'w', encoding='utf-8') as file:
+            json.dump(tale, file)
+        if verdict:
+            picture.write(folder)
+            print(f'# the report: {folder}/report.html')
     print(f'# kept in {folder}')
-
-
-LOSSES = ('an acknowledged hold is lost', 'an acknowledged confirm vanished',
-          'an acknowledged cancel vanished')
-
-
-def shortcomings(options, said, count, leader_hits):
-    """What a campaign lacks of what it is for; a list of words."""
-    short = []
-    least = options.faults // 20
-    rare = [f'{kind} {count[kind]}' for kind in faults.KINDS if count[kind] < least]
-    if rare:
-        short.append(f'each kind of fault was wanted {least} times: {", ".join(rare)}')
-    if leader_hits < options.faults * 3 // 10:
-        short.append(f'the leader was to be hit {options.faults * 3 // 10} times: {leader_hits}')
-    if figure(said, 'acknowledged') < options.acknowledged:
-        short.append(f'{options.acknowledged} acknowledged mutations were wanted: '
-                     f'{figure(said, "acknowledged")}')
-    if figure(said, 'present') != figure(said, 'acknowledged'):
-        short.append('acknowledged and not there')
-    for loss in LOSSES:
-        caught = [line for line in said.splitlines() if loss in line and ' caught (' in line]
-        if len(caught) != 1 or 'NOT' in caught[0]:
-            short.append(f'planted and not caught: {loss}')
-    return short
-
-
-def sum_up(said, nemesis):
-    gaps = [line.split(':', 1)[1].strip() for line in said.splitlines() if 'write gap:' in line]
-    print(f'longest write gap: {gaps[0] if gaps else "none"}')
-    print('planted losses caught: ' + ', '.join(
-        loss for loss in LOSSES
-        if any(loss in line and ' caught (' in line for line in said.splitlines())))
-    print(f'{sum(nemesis.count.values())} faults in {nemesis.took / 60:.1f} minutes: '
-          + ', '.join(f'{kind} {nemesis.count[kind]}' for kind in faults.KINDS)
-          + f'; the leader hit {nemesis.leader_hits} times')
-
-
-def figure(said, name):
-    """The number behind a word of the checker's summary."""
-    words = said.replace(',', ' ').split()
-    return int(words[words.index(name) + 1]) if name in words else 0
 
 
 def parse(words):
@@ -236,12 +176,14 @@ def parse(words):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (('nodes', 3), ('gateways', 2), ('faults', 200),
                           ('acknowledged', 1000000), ('seed', random.randrange(1 << 32)),
-                          ('rate', 3000), ('people', 600), ('slots', 700000), ('mib', 3000),
-                          ('log-keep', 1000), ('patience', 660)):
+                          ('rate', 2200), ('people', 600), ('slots', 1000000), ('mib', 3000),
+                          ('log-keep', 1000), ('patience', 120)):
         parser.add_argument('--' + name, type=int, default=default)
     parser.add_argument('--minutes', type=float, default=20)
     parser.add_argument('--kinds', default='')
-    parser.add_argument('--keep', action='store_true')
+    parser.add_argument('--keep', nargs='?', const='')
+    parser.add_argument('--secure', action='store_true')
+    parser.add_argument('--alone', action='store_true')
     return parser.parse_args(words)
 
 
@@ -249,10 +191,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is taken down
     options = parse(sys.argv[1:])
     print(f'# seed {options.seed}')
-    short, said, nemesis = campaign(options)
+    tale, verdict, said = campaign(options)
     print(said)
-    sum_up(said, nemesis)
-    short += shortcomings(options, said, nemesis.count, nemesis.leader_hits)
+    made = demands.all_of(options, tale, verdict)
+    print('\n'.join(['', *demands.table(made), *tale['sick'], '']))
+    short = demands.shortcomings(made)
     print('nemesis: ' + ('; '.join(short) if short else 'passed'))
     return 1 if short else 0
 

@@ -24,6 +24,25 @@ enum story_outcome {
     STORY_REFUSED, /* the shard decided so */
 };
 
+/* Why the shard refused; people_hear.c has the words. */
+enum story_reason {
+    STORY_NO_REASON,
+    STORY_SLOT_TAKEN,
+    STORY_IDENTITY_QUOTA,
+    STORY_HOLD_EXPIRED,
+    STORY_HOLD_ENDED,
+    STORY_HOLD_UNKNOWN,
+    STORY_RESERVATION_ENDED,
+    STORY_RESERVATION_UNKNOWN,
+    STORY_SLOT_PAST,
+    STORY_REQUEST_ID_REUSED,
+    STORY_ETAG_MISMATCH,
+    STORY_POOL_UNKNOWN,
+    STORY_SLOT_UNKNOWN,
+    STORY_NOT_YOURS,
+    STORY_REASON_COUNT,
+};
+
 /* As the API's Slot.State. */
 enum story_state { STORY_FREE = 1, STORY_HELD, STORY_TAKEN, STORY_BLOCKED, STORY_RETURNED };
 
@@ -37,7 +56,7 @@ struct story_line {
     uint32_t identity;            /* number of the person */
     uint32_t slot;                /* number of the slot that was meant */
     uint32_t version;             /* of the slot, as the answer says */
-    uint16_t reason;              /* why not; a number of people_hear.c's table */
+    uint16_t reason;              /* why not: enum story_reason */
     uint8_t op, outcome;          /* enum story_op, enum story_outcome */
     uint8_t state;                /* of the slot, as the answer says: enum story_state */
     uint8_t spare[7];
@@ -48,6 +67,7 @@ struct story_line {
 struct story_head {
     uint64_t magic;
     uint64_t slots_count, things_count;
+    uint64_t log_end; /* index of the last committed entry, asked for when all was read */
     uint32_t max_live; /* of holds and reservations together, for each person */
     uint32_t first_version; /* of a slot that nobody touched */
 };

@@ -10,8 +10,9 @@
 #include "base/check.h"
 #include "base/prng.h"
 
-#define TALE_PEOPLE   400
-#define TALE_MAX_LIVE 4
+#define TALE_PEOPLE    400
+#define TALE_MAX_LIVE  4
+#define TALE_UNTOUCHED 5 /* slots that nobody asked for */
 
 /* What a person has. */
 struct tale_own {
@@ -75,6 +76,19 @@ static void tale_unsettled(struct tale *t, uint32_t identity)
         .request = {prng_next(&t->prng), prng_next(&t->prng)}, .op = STORY_HOLD};
 }
 
+/* Wanted what another one has, and was told so. */
+static void tale_refused(struct tale *t, uint32_t identity)
+{
+    uint32_t slot = (uint32_t)prng_below(&t->prng, t->next);
+    if (t->things[slot]) {
+        t->now_us += 20;
+        t->lines[t->count++] = (struct story_line){
+            .invoke_us = t->now_us - 9, .return_us = t->now_us, .identity = identity, .slot = slot,
+            .request = {prng_next(&t->prng), prng_next(&t->prng)}, .op = STORY_HOLD,
+            .outcome = STORY_REFUSED, .reason = STORY_SLOT_TAKEN};
+    }
+}
+
 static void tale_step(struct tale *t)
 {
     uint32_t identity = (uint32_t)prng_below(&t->prng, TALE_PEOPLE);
@@ -82,6 +96,8 @@ static void tale_step(struct tale *t)
     size_t at = own->count ? prng_below(&t->prng, own->count) : 0;
     if (prng_below(&t->prng, 1000) == 0) {
         tale_unsettled(t, identity);
+    } else if (t->next > 0 && prng_below(&t->prng, 20) == 0) {
+        tale_refused(t, identity);
     } else if (own->count < TALE_MAX_LIVE && prng_below(&t->prng, 3) > 0) {
         uint32_t slot = t->next++;
         t->things[slot] = prng_next(&t->prng) | 1;
@@ -106,19 +122,20 @@ struct judge_case tale_make(uint64_t seed, uint64_t lines)
     prng_init(&t.prng, seed);
     struct story_head *head = calloc(1, sizeof *head);
     t.lines = calloc(t.room, sizeof *t.lines);
-    t.slots = calloc(lines, sizeof *t.slots);
+    t.slots = calloc(lines + TALE_UNTOUCHED, sizeof *t.slots);
     t.things = calloc(lines, sizeof *t.things);
     t.owners = calloc(lines, sizeof *t.owners);
     struct story_thing *things = calloc(lines, sizeof *things);
     CHECK(head && t.lines && t.slots && t.things && t.owners && things);
-    for (uint32_t i = 0; i < lines; i++) {
+    for (uint32_t i = 0; i < lines + TALE_UNTOUCHED; i++) {
         t.slots[i] = (struct story_slot){.slot = i, .version = 1, .state = STORY_FREE};
     }
     while (t.count + 4 < lines) {
         tale_step(&t);
     }
-    *head = (struct story_head){.magic = STORY_MAGIC, .slots_count = t.next,
-                                .max_live = TALE_MAX_LIVE, .first_version = 1};
+    *head = (struct story_head){.magic = STORY_MAGIC, .slots_count = t.next + TALE_UNTOUCHED,
+                                .max_live = TALE_MAX_LIVE, .first_version = 1,
+                                .log_end = t.log_index + 1};
     for (uint32_t i = 0; i < t.next; i++) {
         if (t.things[i] && (t.slots[i].state != STORY_RETURNED || i % 2)) {
             things[head->things_count++] = (struct story_thing){
