@@ -89,17 +89,28 @@ def slow(node, dice):
     return Proof(seen > lost or lost > 0, f'{seen} packets, {lost} of them lost')
 
 
+def free_bytes(node):
+    """That its disk has, as it says; None: it has ended, or does not say."""
+    for _ in range(3):
+        figures = node.metrics() if node.alive() else {}
+        if figures:
+            return figures.get('shard_storage_free_bytes')
+    return None
+
+
 def full(node, dice):
     left = dice.choice((0, 0, 100 * MIB))
     node.disk.fill(left)
     yield f'full, {left // MIB} MiB left', dice.uniform(1.5, 4.0)
-    sees = node.metrics().get('shard_storage_free_bytes') if node.alive() else None
+    sees = free_bytes(node)
     node.disk.relieve()
     code = node.revive()
     assert code in (None, 1, 3, 4, -6), f'a full disk ended it with {code}'
     if code is not None:
-        words = ''.join(node.talk[-40:])
-        return Proof(os.strerror(errno.ENOSPC) in words, f'ended by it, exit {code}')
+        words = '\n'.join(node.talk[-40:])  # EIO: what LMDB makes of a write that came short
+        why = next((name for name in ('ENOSPC', 'EIO')
+                    if os.strerror(getattr(errno, name)) in words), None)
+        return Proof(why is not None, f'ended by it: {why}, exit {code}')
     if sees is None:
         return Proof(False, 'it lives, and does not say how much is free')
     return Proof(sees < RESERVE, f'it sees {sees / MIB:.0f} MiB free')
