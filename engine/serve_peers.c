@@ -53,6 +53,12 @@ static int read_peer(struct serve_peers *peers, const struct serve_config *sc,
     return check_url(sc, verb, "shard.peers", m->address);
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct node_member *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
 static bool read_cluster(const char *text, uint8_t ret_id[16])
 {
     if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32) {
@@ -111,6 +117,8 @@ int serve_peers_fill(struct serve_peers *peers, const struct serve_config *sc,
     for (size_t i = 0; i < c->shard_peers.count && r == VERB_OK; i++) {
         r = read_peer(peers, sc, verb, c->shard_peers.at[i]);
     }
+    /* The cluster's id and its first entry are made of them: the same in whichever order. */
+    qsort(peers->members, peers->count, sizeof peers->members[0], by_id);
     r = r == VERB_OK ? check_together(peers, sc, verb) : r;
     if (r == VERB_OK && c->shard_peers_listen[0]) {
         r = check_url(sc, verb, "shard.peers_listen", c->shard_peers_listen);

@@ -56,6 +56,7 @@ struct cluster_node_view {
     uint64_t map_used_bytes, map_limit_bytes; /* of the state; limit 0: not known */
     bool is_short_of_room;  /* it refuses what makes new things */
     bool is_disk_foreign;   /* another disk came under this id: it is not heard */
+    bool is_twice;          /* two processes speak as it: a copy of its directory */
     bool repairs;            /* its state is damaged, and it fetches another one's */
     enum state_check check;
 };

@@ -21,7 +21,8 @@
 
 #define NODE_CHANGE_HELP                                                                          \
     "  --dry-run           check everything, say what would be done, change nothing\n"            \
-    "  --watch             show how far it is, and wait until it is done\n"                       \
+    "  --watch             show how far it is, and wait until it is done; with -o json the\n"     \
+    "                      answer is one line then\n"                                             \
     "  --timeout TIME      with --watch: give up waiting; it goes on by itself (10m)\n"
 
 const char cmd_node_add_help[] =
@@ -158,7 +159,8 @@ static int change_wait(struct session *session, const struct change *c,
 static int change_say(const struct change *c, const ProtobufCMessage *answer, const char *what)
 {
     if (options_json(&c->call)) {
-        return render_print_json(render_json(answer));
+        json_t *value = render_json(answer);
+        return c->watch ? render_print_line(value) : render_print_json(value);
     }
     printf("%s%s\n", c->dry_run ? "would be done: " : "", what);
     return render_flush();
@@ -375,7 +377,14 @@ int cmd_shard_leader(const struct verb *verb, int argc, char **argv)
     if (!cmd_cluster_node(c.to, c.node)) {
         return VERB_USAGE;
     }
-    snprintf(shard, sizeof(shard), "%s%s", strncmp(word, "shards/", 7) == 0 ? "" : "shards/", word);
+    const char *number = strncmp(word, "shards/", 7) == 0 ? word + 7 : word;
+    long value = 0;
+    if (!value_count(number, 1, __LONG_MAX__, &value)) {
+        talk_error("'%s' is no shard", word);
+        talk_next("write its number, as 1 or shards/1");
+        return VERB_USAGE;
+    }
+    snprintf(shard, sizeof(shard), "shards/%ld", value);
     Fairslot__Admin__V1__TransferLeaderRequest request =
         FAIRSLOT__ADMIN__V1__TRANSFER_LEADER_REQUEST__INIT;
     request.name = shard;

@@ -61,7 +61,8 @@ static const struct {
     {"PART_INVALID", "sign this release's manifest, root and count: fairslot cosign"},
     {"PART_TOO_LATE", "nothing: the release goes on without it, and says so"},
     {"SLOT_OFFERED", "end the release that offers it: fairslot release close NAME"},
-    {"NO_LEADER", "see who is there: fairslot cluster problems"},
+    {"NO_LEADER", "see who is there: fairslot cluster problems; where that is not answered "
+                  "either, start a shard, or look at the gateway's log and its --shard addresses"},
     {"CLUSTER_UNKNOWN", "see which one it is: fairslot cluster status"},
     {"SHARD_UNKNOWN", "this version has one: fairslot shard leader 1 --to NODE"},
     {"NODE_UNKNOWN", "see the nodes there are: fairslot node list"},
@@ -72,7 +73,8 @@ static const struct {
     {"CHANGE_RUNNING", "see how far it is: fairslot cluster status --watch"},
     {"CHANGE_REFUSED", "start a cluster: fairslot cluster init --help"},
     {"FIELD_INVALID", "see what may stand there: the same words with --help"},
-    {"METHOD_PLANNED", "use a newer server"},
+    {"METHOD_PLANNED", "use a newer server; of replicas all must be up and run it: fairslot node "
+                       "list"},
     {"METHOD_UNKNOWN", "see what there is: fairslot call --list"},
     {"SERVICE_UNKNOWN", "see what there is: fairslot call --list"},
     {"LISTENER_WRONG", "call the other listener, by --target: operators' services have their own "

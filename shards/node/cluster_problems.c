@@ -120,6 +120,12 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
             "node %llu at %.*s was last heard %lld s ago", llu(n->id), (int)n->address.len,
             (const char *)n->address.ptr, (long long)(n->silent_us / SECOND_US));
     }
+    if (n->is_twice) {
+        say(l, PROBLEM_TWO_DISKS, n->id,
+            step(l, "stop the one that does not run at %.*s: only one may ever have had that "
+                 "directory", (int)n->address.len, (const char *)n->address.ptr),
+            "two processes speak as node %llu: its directory was copied", llu(n->id));
+    }
     if (n->check == STATE_DIFFERS) {
         say(l, PROBLEM_STATE_DIFFERS, n->id,
             step(l, "stop it, keep its directory for us to look at, fairslot node remove %llu, and "
@@ -145,16 +151,47 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
     }
 }
 
+static int by_clock(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Against the one in the middle: whoever answers may be the one that is off.  Two tell nothing of
+ * which of them it is. */
+static void say_clocks(struct list_of *l, const struct cluster_view *v)
+{
+    int64_t clocks[CLUSTER_PROBLEMS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < v->nodes_count && count < ARRAY_COUNT(clocks); i++) {
+        if (v->nodes[i].has_clock) {
+            clocks[count++] = v->nodes[i].clock_us;
+        }
+    }
+    qsort(clocks, count, sizeof clocks[0], by_clock);
+    int64_t middle_us = count > 2 ? clocks[(count - 1) / 2] : 0;
+    for (size_t i = 0; i < v->nodes_count; i++) {
+        const struct cluster_node_view *n = &v->nodes[i];
+        int64_t off_us = n->has_clock ? n->clock_us - middle_us : 0;
+        if (llabs(off_us) <= CLOCK_US_MAX) {
+            continue;
+        }
+        if (count > 2) {
+            say(l, PROBLEM_CLOCK, n->id, "set it by NTP, there: timedatectl status",
+                "the clock of node %llu is %lld s %s most others", llu(n->id),
+                (long long)(llabs(off_us) / SECOND_US), off_us > 0 ? "ahead of" : "behind");
+        } else {
+            say(l, PROBLEM_CLOCK, n->id, "set the clocks of both by NTP: timedatectl status",
+                "the clock of node %llu is %lld s %s that of node %llu", llu(n->id),
+                (long long)(llabs(off_us) / SECOND_US), off_us > 0 ? "ahead of" : "behind",
+                llu(v->self));
+        }
+    }
+}
+
 static void say_health(struct list_of *l, const struct cluster_view *v,
                        const struct cluster_node_view *n)
 {
-    int64_t off_us = n->has_clock ? llabs(n->clock_us) : 0;
-    if (off_us > CLOCK_US_MAX) {
-        say(l, PROBLEM_CLOCK, n->id, "set the clocks of both by NTP: timedatectl status",
-            "the clock of node %llu is %lld s %s that of node %llu", llu(n->id),
-            (long long)(off_us / SECOND_US), n->clock_us > 0 ? "ahead of" : "behind",
-            llu(v->self));
-    }
     if (n->is_short_of_room) {
         say(l, PROBLEM_DISK, n->id, "make room on its disk, or raise shard.state_map: until then "
             "new holds are refused (STORAGE_FULL) while it leads",
@@ -184,6 +221,7 @@ int cluster_problems(struct cluster_view *view, struct arena *arena)
     for (size_t i = 0; i < view->nodes_count; i++) {
         say_node(&l, view, &view->nodes[i]);
     }
+    say_clocks(&l, view);
     for (size_t i = 0; i < view->nodes_count; i++) {
         say_health(&l, view, &view->nodes[i]);
     }

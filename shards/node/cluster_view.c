@@ -72,6 +72,7 @@ static void put_peer(const struct cluster *c, struct arena *arena, const struct 
     n->is_short_of_room = p->status.room != STORE_ROOM_OK;
     n->repairs = p->status.repairs;
     n->is_disk_foreign = p->is_other_disk;
+    n->is_twice = p->is_twice;
     n->check = p->differs ? STATE_DIFFERS : p->has_same ? STATE_SAME : STATE_UNCHECKED;
 }
 

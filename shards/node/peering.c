@@ -424,9 +424,9 @@ static void tell_alone(struct peering *p, int64_t now_us)
     p->told_us = now_us;
     log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
               "none of %zu other nodes was heard for %lld s: see whether they run, the network, "
-              "the certificates ([inside]), that all have the same --peer list, and that this node "
-              "is still a member (fairslot node list)", p->members_count - 1,
-              (long long)((now_us - heard_us) / SECOND_US));
+              "the certificates ([inside]), that all have the same --peer list, that no other node "
+              "has its number, and that it is still a member (fairslot node list)",
+              p->members_count - 1, (long long)((now_us - heard_us) / SECOND_US));
 }
 
 int peering_hear(struct peering *p, int64_t now_us)
@@ -587,6 +587,7 @@ size_t peering_views(struct peering *p, struct peering_view out[REPLICA_MEMBERS_
         out[count] = peer ? peer->view : (struct peering_view){.id = id};
         out[count].is_other_disk = peer && is_other_disk(peer, now_us);
         out[count].is_connected = peers_connected(p->peers, id);
+        out[count].is_twice = peers_is_twice(p->peers, id);
         if (peer && peer->wall_at_us > 0) {
             out[count].ahead_us = peer->wall_us + (now_us - peer->wall_at_us) - wall_us;
         }

@@ -53,6 +53,7 @@ struct peering_view {
     int64_t heard_us;        /* monotonic; 0: never */
     int64_t ahead_us;        /* its wall clock before ours when last heard; way included */
     bool is_other_disk;      /* somebody came under its id with another disk, and is not heard */
+    bool is_twice;           /* two processes speak as it, with one disk: a copy of its directory */
     bool differs;            /* its state differed from ours */
     bool has_same;           /* it was the same as ours, when they were compared last */
     struct peering_status status; /* zero: not said yet */

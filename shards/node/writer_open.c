@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "node/writer_inside.h"
 
+#define PROBE_MS     500       /* is our own address somebody else's?  Each of two steps */
 #define HAND_OVER_US SECOND_US /* for another replica to lead before this one stops */
 
 static void writer_flushed(void *user)
@@ -96,6 +97,59 @@ static int writer_open_replica(struct writer *w)
     return r == REPLICA_E_STATE ? NODE_E_STORE : err_trace(r);
 }
 
+/* Where we listen elsewhere than at our address, nothing but asking tells that somebody else has
+ * it: the others would not hear us, and could not tell us either. */
+static bool writer_is_taken(struct writer *w, const struct peering_options *o)
+{
+    if (o->address == NULL || strcmp(o->address, o->listen_url) == 0 ||
+        !peers_probe(o->address, PROBE_MS)) {
+        return false;
+    }
+    snprintf(w->text, 256, "another node answers at %.100s, this node's own address: two have "
+             "number %llu or that address; correct --id, --peer or shard.peers_address",
+             o->address, (unsigned long long)w->own.id);
+    return true;
+}
+
+/* A folder of another cluster: its members stand in its log, and nobody of ours would hear it.  A
+ * list that names other nodes may be newer than the folder; one that has a node elsewhere cannot
+ * be, since no address ever changes. */
+static int writer_check_cluster(struct writer *w)
+{
+    const struct node_options *o = w->options;
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    uint8_t wanted[16];
+    char hex[33];
+    size_t count = replica_members(w->replica, members);
+    memcpy(wanted, o->cluster_id, sizeof wanted);
+    if (o->members_count > 0) {
+        writer_name_cluster(o, wanted);
+    }
+    if (w->own.is_alone || memcmp(wanted, w->own.cluster_id, sizeof wanted) == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof wanted; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", w->own.cluster_id[i]);
+    }
+    for (size_t i = 0; i < o->members_count; i++) {
+        for (size_t k = 0; k < count; k++) {
+            if (o->members[i].id == members[k].id &&
+                strcmp(o->members[i].address, members[k].address) != 0) {
+                snprintf(w->text, 256, "this directory belongs to cluster %s, where node %llu is "
+                         "at %.80s: use the --peer list it was made with, or another directory",
+                         hex, (unsigned long long)members[k].id, members[k].address);
+                return NODE_E_STORE;
+            }
+        }
+    }
+    if (o->joins) {
+        snprintf(w->text, 256, "%.120s belongs to cluster %s: --join that one, or use another "
+                 "directory", o->data_dir, hex);
+        return NODE_E_STORE;
+    }
+    return 0;
+}
+
 static int writer_open_peering(struct writer *w)
 {
     const struct node_options *o = w->options;
@@ -113,6 +167,9 @@ static int writer_open_peering(struct writer *w)
                                       .own = &w->own, .replica = w->replica, .store = w->store,
                                       .arrived = writer_flushed, .user = w};
     CHECK(options.listen_url != NULL);
+    if (writer_is_taken(w, &options)) {
+        return NODE_E_PEERS;
+    }
     memcpy(options.cluster_id, w->own.cluster_id, sizeof options.cluster_id);
     int r = peering_open(&options, &w->peering, w->text);
     return r > 0 ? NODE_E_PEERS : err_trace(r);
@@ -152,6 +209,7 @@ static int writer_open(struct writer *w)
     r = r ? r : writer_open_badge(w);
     r = r ? r : writer_open_store(w);
     r = r ? r : writer_open_replica(w);
+    r = r ? r : writer_check_cluster(w);
     if (r) {
         return err_trace(r);
     }

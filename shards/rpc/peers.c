@@ -33,6 +33,8 @@
 #define PEERS_MAGIC     UINT32_C(0x46535052) /* FSPR */
 #define PEERS_VERSION   1
 #define PEERS_HEAD      (4 + 1 + 1 + 16 + 8 * 6 + 1)
+#define LEFT_OVER_US    (3 * SECOND_US) /* of a process that ended */
+#define TWICE_US        (5 * SECOND_US) /* both speak at least once a second */
 #define INBOX_BYTES_MAX (64 * 1024 * 1024)
 
 struct heard *peers_heard_of(struct peers *p, uint64_t id)
@@ -60,6 +62,26 @@ static void door_receive(struct peers *p)
     nng_recv_aio(p->door, p->door_aio);
 }
 
+/* Which of a node's processes speaks.  A node that starts again is another process, and what the
+ * old one left on its connection comes in soon; later it is a second one that lives. */
+static void heard_process(struct heard *h, uint64_t process, int64_t now_us)
+{
+    if (h->process == process) {
+        return;
+    }
+    uint64_t number = 0;
+    if (h->other_process == process) {
+        number = h->other_number;
+        h->twice_us = now_us - h->since_us > LEFT_OVER_US ? now_us : h->twice_us;
+    } else {
+        h->since_us = now_us;
+    }
+    h->other_process = h->process;
+    h->other_number = h->number;
+    h->process = process;
+    h->number = number;
+}
+
 /* NULL: not for us, or no message of ours; it is the caller's to free then. */
 static struct peers_message *door_read(struct peers *p, nng_msg *message)
 {
@@ -80,10 +102,10 @@ static struct peers_message *door_read(struct peers *p, nng_msg *message)
         return NULL;
     }
     struct heard *heard = peers_heard_of(p, from);
-    if (heard->process == process && number <= heard->number) {
+    heard_process(heard, process, clock_mono_us());
+    if (number <= heard->number) {
         return NULL; /* an older connection's */
     }
-    heard->process = process;
     heard->number = number;
     heard->at_us = clock_mono_us();
     struct peers_message *m = calloc(1, sizeof *m);
@@ -329,4 +351,12 @@ bool peers_connected(struct peers *p, uint64_t id)
     bool is_connected = s && atomic_load(&s->pipes) > 0;
     pthread_mutex_unlock(&p->lock);
     return is_connected;
+}
+
+bool peers_is_twice(struct peers *p, uint64_t id)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t twice_us = peers_heard_of(p, id)->twice_us;
+    pthread_mutex_unlock(&p->lock);
+    return twice_us > 0 && clock_mono_us() - twice_us < TWICE_US;
 }

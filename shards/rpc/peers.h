@@ -51,6 +51,9 @@ enum { PEERS_E_ADDRESS = 1 };
 
 /* 0, PEERS_E_ADDRESS for a URL that is none of ours or in use, or < 0. */
 int peers_open(const struct peers_options *options, struct peers **ret_peers);
+/* Does a node, whichever, answer at that address?  Waits so long for each of its two steps; false
+ * where that is not known. */
+bool peers_probe(const char *url, int wait_ms);
 /* Nothing arrives after it returns.  Takes NULL. */
 void peers_close(struct peers *p);
 /* The port of the door, when it is tcp. */
@@ -65,5 +68,7 @@ struct peers_message *peers_take(struct peers *p);
 void peers_done(struct peers_message *m);
 /* A stream to that peer stands. */
 bool peers_connected(struct peers *p, uint64_t id);
+/* Two processes speak as that node at a time: its directory was copied. */
+bool peers_is_twice(struct peers *p, uint64_t id);
 
 #endif

@@ -28,7 +28,10 @@ struct stream {
 
 struct heard {
     uint64_t id, process, number;
-    int64_t at_us;                  /* monotonic */
+    uint64_t other_process, other_number; /* the one heard before this one */
+    int64_t since_us;               /* when the younger of both was heard first */
+    int64_t twice_us;               /* when both were last known to live; 0: never */
+    int64_t at_us;                  /* monotonic, as those */
 };
 
 struct peers {

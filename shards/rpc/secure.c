@@ -119,6 +119,20 @@ int rpc_dialer_make(nng_socket socket, const char *url, nng_dialer *ret_dialer)
     return err_trace(r);
 }
 
+int rpc_stream_dialer_make(const char *url, nng_stream_dialer **ret_dialer)
+{
+    char text[RPC_URL_MAX];
+    nng_stream_dialer *dialer;
+    int r = rpc_error(nng_stream_dialer_alloc(&dialer, secured(url, text)));
+    if (r == 0 && dials) {
+        r = rpc_error(nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, dials));
+    }
+    if (r == 0) {
+        *ret_dialer = dialer;
+    }
+    return err_trace(r);
+}
+
 int rpc_listener_start(nng_socket socket, const char *url, int *ret_port)
 {
     char text[RPC_URL_MAX];

@@ -139,6 +139,8 @@ def test_what_is_refused():
     refused('is no node', 'node', 'remove', '0', code=2)
     refused('--peer', 'node', 'add', '9', code=2)
     refused('--to', 'shard', 'leader', '1', code=2)
+    for word in ('x', '0', 'shards/', 'nodes/1', '9' * 30):
+        refused('is no shard', 'shard', 'leader', word, '--to', '1', code=2)
     refused('--timeout', 'node', 'drain', '1', '--timeout', 'soon', code=2)
     refused('--limit', 'node', 'list', '--limit', '-1', code=2)
     try:
@@ -176,8 +178,10 @@ def test_leadership_is_handed_over():
     leader, (one, other) = TRIO.leader(), TRIO.followers()
     assert 'would be done' in verb('shard', 'leader', '1', '--to', str(one), '--dry-run').stdout
     assert leads() == leader
-    done = json.loads(verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s',
-                           '-o', 'json').stdout)
+    said = verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s',
+                '-o', 'json').stdout
+    done = json.loads(said)
+    assert said.count('\n') == 1, said  # with --watch an object a line, whichever the verb
     assert done['leader'] == f'nodes/{one}', done  # what is, when it is done
     assert TRIO.leader() == one
     verb('shard', 'leader', 'shards/1', '--to', f'nodes/{one}')  # it is so already

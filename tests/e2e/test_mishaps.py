@@ -124,9 +124,9 @@ def test_damage_is_found_at_the_start():
     lead(sick)
 
 
-def refused(node, words, folder=None):
+def refused(node, words, folder=None, more=()):
     """It does not start and says why; exit code 3."""
-    words_of_it = TRIO.words(node)
+    words_of_it = [*TRIO.words(node), *more]
     if folder:
         words_of_it[words_of_it.index('--data') + 1] = folder
     done = run(*words_of_it, check=3)
@@ -160,6 +160,9 @@ def test_another_version_and_another_cluster():
     badge, = glob.glob(f'{glob.escape(good)}/**/badge', recursive=True)
     shutil.copy(badge, badge.replace(good, both))
     assert 'not' in refused(away, 'belongs to cluster', both)
+    for more in ((), ('--peers-listen', TRIO.peers[away])):  # all of theirs
+        told = refused(away, 'this directory belongs to cluster', bad, more)
+        assert 'is at tcp://127.0.0.1:' in told and 'or another directory' in told, told
     TRIO.start_shard(away).wait_ready('shard')
     TRIO.level()
 
@@ -178,7 +181,8 @@ def test_a_full_disk():
 
 
 def test_two_nodes_with_one_number():
-    """The one that came later is not heard and never leads; the first one goes on."""
+    """The one that comes later does not start; where it could not know, it is not heard and never
+    leads, and the first one goes on."""
     one = TRIO.followers()[0]
     words, ports = TRIO.words(one), free_ports(3)
     for key, value in (('--data', os.path.join(TRIO.data, 'twin')),
@@ -188,10 +192,30 @@ def test_two_nodes_with_one_number():
     done = run(*words, check=None)  # the same address, too
     assert done.returncode != 0 and 'cannot listen there for peers' in done.stderr, done
     shutil.rmtree(os.path.join(TRIO.data, 'twin'))
-    twin = Process(*words, '--peers-listen', f'tcp://127.0.0.1:{ports[2]}')
+    words += ['--peers-listen', f'tcp://127.0.0.1:{ports[2]}']
+    done = run(*words, check=None)  # another one, and the first one is there
+    assert done.returncode != 0 and f'two have number {one}' in done.stderr, done
+    shutil.rmtree(os.path.join(TRIO.data, 'twin'))
+    copy = words[:]  # a disk that was copied
+    copy[copy.index('--data') + 1] = os.path.join(TRIO.data, 'copy')
+    shutil.copytree(TRIO.folder(one), copy[copy.index('--data') + 1])
+    assert f'two have number {one}' in run(*copy, check=None).stderr
+    assert TRIO.shards[one].stop() == 0
+    twin = Process(*words)
     twin.wait_ready('shard')
+    TRIO.start_shard(one).wait_ready('shard')
     eventually(lambda: ('TWO_DISKS', f'nodes/{one}') in problems())
     assert TRIO.shards[one].alive() and not says(twin, 'FS-3020'), twin.talk
+    book()
+    check()
+    twin.kill()
+    TRIO.level()
+    eventually(lambda: not problems())
+    assert TRIO.shards[one].stop() == 0  # the same with the copy, which has the first one's disk
+    twin = Process(*copy)
+    twin.wait_ready('shard')
+    TRIO.start_shard(one).wait_ready('shard')
+    eventually(lambda: ('TWO_DISKS', f'nodes/{one}') in problems())
     book()
     check()
     twin.kill()

@@ -54,7 +54,8 @@ class Trio(Server):
         return self.start_gateway()
 
     def words(self, i):
-        peers = [word for k in MEMBERS for word in ('--peer', f'{k}={self.peers[k]}')]
+        order = MEMBERS if i != MEMBERS[-1] else MEMBERS[::-1]  # the same list, however it stands
+        peers = [word for k in order for word in ('--peer', f'{k}={self.peers[k]}')]
         return ['shard', '--data', self.folder(i), '--listen', self.doors[i], '--id', str(i),
                 *peers, '--set', f'shard.signing_key={self.key}',
                 '--set', f'ops.listen={self.ops[i]}', *self.shard_options]

@@ -91,6 +91,13 @@ static void test_one_node(void)
     healthy();
     nodes[2].clock_us = 3600 * SECOND_US;
     OK(says(told(PROBLEM_CLOCK, 3), "3600 s ahead of"));
+    OK(told(PROBLEM_CLOCK, 1) == NULL);
+    healthy();
+    nodes[1].clock_us = nodes[2].clock_us = -3600 * SECOND_US; /* as seen by the one that is off */
+    OK(says(told(PROBLEM_CLOCK, 1), "node 1 is 3600 s ahead of most"));
+    OK(told(PROBLEM_CLOCK, 2) == NULL && told(PROBLEM_CLOCK, 3) == NULL);
+    nodes[2].has_clock = false; /* one of two: nobody knows which */
+    OK(says(told(PROBLEM_CLOCK, 2), "3600 s behind that of node 1"));
     healthy();
     nodes[0].is_short_of_room = true;
     OK(says(told(PROBLEM_DISK, 1), "nearly full"));
@@ -103,6 +110,9 @@ static void test_one_node(void)
     healthy();
     nodes[1].is_disk_foreign = true;
     OK(says(told(PROBLEM_TWO_DISKS, 2), "another disk"));
+    healthy();
+    nodes[1].is_twice = true;
+    OK(says(told(PROBLEM_TWO_DISKS, 2), "was copied"));
     healthy();
     nodes[1].check = STATE_DIFFERS;
     OK(says(told(PROBLEM_STATE_DIFFERS, 2), "another state"));

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams between nodes: order, a peer that comes late, one that goes and comes back, what is not
  * for us. */
+#include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -182,6 +185,57 @@ static void test_not_for_us(void)
     peers_close(c);
 }
 
+/* A node that starts again is another process; two at a time are a copy of its directory. */
+static void test_two_processes(void)
+{
+    struct peers *a = open_node(1, "tcp://127.0.0.1:0", 5);
+    struct peers *b[2] = {open_node(2, "tcp://127.0.0.1:0", 5), NULL};
+    struct peers_member to = {.id = 1};
+    snprintf(to.address, sizeof to.address, "tcp://127.0.0.1:%d", peers_port(a));
+    int64_t begin_us = clock_mono_us(), twice_us = 0;
+    for (int i = 0; clock_mono_us() - begin_us < WAIT_US && twice_us == 0; i ^= 1) {
+        if (b[i] == NULL) {
+            b[i] = open_node(2, "tcp://127.0.0.1:0", 5);
+            begin_us = clock_mono_us();
+        }
+        peers_set(b[i], &to, 1);
+        OK(connects(b[i], 1));
+        OK(send_number(b[i], 1, 1));
+        struct peers_message *m = waited(a);
+        OK(m != NULL);
+        peers_done(m);
+        twice_us = peers_is_twice(a, 2) ? clock_mono_us() : 0;
+        pause_ms(100);
+    }
+    OK(twice_us - begin_us > 2 * SECOND_US); /* not at once: what was on the way may come late */
+    peers_close(a);
+    peers_close(b[0]);
+    peers_close(b[1]);
+}
+
+/* Who asks whether somebody has its address. */
+static void test_answers(void)
+{
+    struct peers *a = open_node(1, "tcp://127.0.0.1:0", 5);
+    char address[64];
+    address_of(a, address);
+    OK(peers_probe(address, 2000));
+    OK(!peers_probe("inproc://somewhere", 100));
+    OK(!peers_probe("tcp://nobody.invalid:5", 100));
+    peers_close(a);
+    OK(!peers_probe(address, 100));
+    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* a port that says nothing */
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    OK(bind(door, (struct sockaddr *)&at, len) == 0 && listen(door, 4) == 0);
+    OK(getsockname(door, (struct sockaddr *)&at, &len) == 0);
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%d", ntohs(at.sin_port));
+    int64_t begin_us = clock_mono_us();
+    OK(!peers_probe(address, 50));
+    OK(clock_mono_us() - begin_us < 10 * SECOND_US);
+    close(door);
+}
+
 static void test_addresses(void)
 {
     struct peers *p = NULL;
@@ -205,6 +259,8 @@ int main(void)
     TAP_RUN(test_large);
     TAP_RUN(test_goes_and_comes_back);
     TAP_RUN(test_not_for_us);
+    TAP_RUN(test_two_processes);
+    TAP_RUN(test_answers);
     TAP_RUN(test_addresses);
     return tap_done();
 }
