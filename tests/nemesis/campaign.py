@@ -142,8 +142,9 @@ class Nemesis:
 
     def next_of(self, plan):
         """The first of the plan that may be now: one disk is away at a time."""
-        blank = any(strike.kind == 'blank' for strike in self.open)
-        at = next((i for i, (kind, _) in enumerate(plan) if not (blank and kind == 'blank')), None)
+        is_away = any(strike.kind in faults.DISKLESS for strike in self.open)
+        at = next((i for i, (kind, _) in enumerate(plan)
+                   if not (is_away and kind in faults.DISKLESS)), None)
         return None if at is None else plan.pop(at)
 
     # -- all of them -------------------------------------------------------------------------------

@@ -16,6 +16,10 @@ eio    strace: every sync fails with EIO                  it ended with an error
 clock  libfaketime: its wall clock is an hour or some     the others see its clock apart by that
        seconds off, either way
 blank  it comes back with an empty disk under its old id  it was sent away, naming the other disk
+
+Two more are what operators do, and come only when they are asked for (--also):
+roll   drained, ended by SIGTERM, started again           it ended with 0
+swap   removed while it runs, and another one added        the members, before and after
 """
 import collections
 import errno
@@ -29,6 +33,8 @@ from city import BUILD, FAKETIME, MIB, end_with_us
 import house
 
 KINDS = ('kill', 'stop', 'cut', 'slow', 'full', 'eio', 'clock', 'blank')
+ALSO = ('roll', 'swap')
+DISKLESS = ('blank', 'swap')  # one node at a time
 RESERVE = 256 * MIB  # shard.disk_reserve
 
 Proof = collections.namedtuple('Proof', 'has_bitten words')
@@ -182,6 +188,37 @@ def blank(node, dice):
     shutil.rmtree(lost)
     node.city.rejoin(node)
     return Proof(True, f'sent away, exit {code}; came back as node {node.id}')
+
+
+def drain(node, seconds=20):
+    """It leads no more, if the others let it: it is ended in any case."""
+    until = time.monotonic() + seconds
+    while node.city.leader() is node and time.monotonic() < until:
+        node.city.verb('node', 'drain', node.id)
+        time.sleep(0.2)
+
+
+def roll(node, dice):
+    drain(node)
+    node.signal(signal.SIGTERM)
+    code = node.process.wait(seconds=60)
+    yield 'rolling restart', dice.uniform(0.0, 0.3)
+    node.revive()
+    return Proof(code == 0, f'exit {code}')
+
+
+def swap(node, dice):
+    old = node.id
+    yield 'member replaced', 0.0
+    drain(node)
+    node.city.insist(['node', 'remove', old], lambda members: old not in members, seconds=180)
+    time.sleep(dice.uniform(0.0, 2.0))  # it runs on, as a stranger
+    node.signal(signal.SIGTERM)
+    code = node.process.wait(seconds=60)
+    node.put_away()
+    shutil.rmtree(node.data)
+    node.city.rejoin(node)
+    return Proof(True, f'node {old} removed, exit {code}; node {node.id} added')
 
 
 def known(city):

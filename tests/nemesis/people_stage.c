@@ -14,7 +14,7 @@
 #include "nemesis/people.h"
 #include "proto/codec.h"
 
-#define STAGE_SLOTS   500 /* of one BatchCreateSlots */
+#define STAGE_SLOTS   1000 /* of one BatchCreateSlots */
 #define STAGE_PAGE    1000
 #define STAGE_SECONDS 60
 #define STAGE_READERS 8 /* at a time, of what people have in the end */

@@ -21,11 +21,12 @@ KINDS = {  # letter, colour
     'kill': ('K', '#d5480b'), 'stop': ('S', '#dd9a00'), 'cut': ('C', '#1668b3'),
     'slow': ('L', '#4aa8dd'), 'full': ('F', '#0b8f6a'), 'eio': ('E', '#c4639b'),
     'clock': ('T', '#7357c8'), 'blank': ('B', '#3d4350'),
+    'roll': ('R', '#7d8a2e'), 'swap': ('M', '#9a6b3f'),
 }
 WORDS = {
     'kill': 'SIGKILL', 'stop': 'SIGSTOP', 'cut': 'partition', 'slow': 'delay and loss',
     'full': 'disk full', 'eio': 'every sync fails', 'clock': 'clock set wrong',
-    'blank': 'disk lost',
+    'blank': 'disk lost', 'roll': 'rolling restart', 'swap': 'member replaced',
 }
 STYLE = '''
 .page, svg { --ink:#1b2230; --soft:#697180; --line:#e3e6eb; --paper:#ffffff; --card:#f6f7f9;
@@ -80,6 +81,7 @@ class Run:
         self.seconds = self.at(self.tale['ended_us'])
         self.nodes = self.tale['nodes']
         self.strikes = sorted(self.tale['strikes'], key=lambda one: one['begin_us'])
+        self.kinds = {one['kind'] for one in self.strikes}
         self.gaps = [(self.at(gap['from_us']), self.at(gap['to_us']))
                      for gap in self.verdict['gaps']]
         step = self.verdict['pulse_step_us'] / 1e6
@@ -226,7 +228,8 @@ def nice_top(value):
 
 def strip(run):
     """One dot a fault: the longest write gap that touches it, by kind, on a log scale."""
-    high, left, right = 24 * len(KINDS) + 40, 150, WIDTH - 20
+    kinds = [kind for kind in KINDS if kind in run.kinds]
+    high, left, right = 24 * len(kinds) + 40, 150, WIDTH - 20
     low_s, high_s = 0.05, max(10, 1.2 * max((to - at for at, to in run.gaps), default=1))
 
     def x(seconds):
@@ -239,8 +242,8 @@ def strip(run):
             out.append(f'<line class="grid" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="6" '
                        f'y2="{high - 28}"/><text x="{x(mark):.1f}" y="{high - 12}" '
                        f'text-anchor="middle">{mark:g} s</text>')
-    for row, (kind, (_, colour)) in enumerate(KINDS.items()):
-        y = 20 + 24 * row
+    for row, kind in enumerate(kinds):
+        y, colour = 20 + 24 * row, KINDS[kind][1]
         out.append(f'<text class="name" x="{left - 14}" y="{y + 4}" text-anchor="end">'
                    f'{WORDS[kind]}</text>')
         for number, strike in enumerate(one for one in run.strikes if one['kind'] == kind):
@@ -314,7 +317,7 @@ def page(run):
     tale = run.tale
     passed = all(one['met'] for one in tale['demands'])
     key = ''.join(f'<span><i style="background:{colour}"></i>{letter} {WORDS[kind]}</span>'
-                  for kind, (letter, colour) in KINDS.items())
+                  for kind, (letter, colour) in KINDS.items() if kind in run.kinds)
     plants = rows(('planted in the history', 'caught as', 'what the checker said'), [
         (cell(one['name']), cell(one['law'] if one['caught'] else 'NOT CAUGHT'), cell(one['said']))
         for one in run.verdict['plants']])

@@ -3,8 +3,8 @@
 """A flood, and a nemesis beside it: faults of eight kinds in real processes, then the checker.
 
 usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed N] [--rate N]
-              [--people N] [--kinds A,B] [--log-keep N] [--patience S] [--secure] [--alone]
-              [--keep [FOLDER]]
+              [--people N] [--kinds A,B] [--also A,B] [--log-keep N] [--patience S] [--secure]
+              [--alone] [--keep [FOLDER]]
   --nodes 3          replicas
   --faults 200       how many have to bite; they begin at even steps over the minutes, each at its
                      time, while those before still recover
@@ -13,6 +13,7 @@ usage: run.py [--nodes N] [--faults N] [--minutes M] [--acknowledged N] [--seed 
   --patience S       how long it goes on for them when the minutes are over (120)
   --seed N           repeats a schedule (its moments depend on the machine)
   --log-keep N       entries that a lagging node may miss before it needs a snapshot (1000)
+  --also roll,swap   rolling restarts, and members replaced, among the faults
   --secure           gateways and nodes speak TLS, with certificates of one authority
   --alone            each fault waits until the one before has healed
   --keep [FOLDER]    keeps history, final state, the nodes' words, and a report: report.html
@@ -102,6 +103,7 @@ def beset(city, people, options, nemesis):
     kinds, nemesis.without = faults.known(city)
     if options.kinds:
         kinds = [kind for kind in kinds if kind in options.kinds.split(',')]
+    kinds += [kind for kind in faults.ALSO if kind in options.also.split(',')]
     for kind, why in nemesis.without.items():
         print(f'# without {kind}: {why}')
     nemesis.run(kinds, options.faults, options.minutes, options.faults * 3 // 10)
@@ -181,6 +183,7 @@ def parse(words):
         parser.add_argument('--' + name, type=int, default=default)
     parser.add_argument('--minutes', type=float, default=20)
     parser.add_argument('--kinds', default='')
+    parser.add_argument('--also', default='')
     parser.add_argument('--keep', nargs='?', const='')
     parser.add_argument('--secure', action='store_true')
     parser.add_argument('--alone', action='store_true')
