@@ -424,15 +424,28 @@ static int64_t writer_until_us(struct writer *w)
     return now_us + in_us;
 }
 
+/* Nothing can be taken now: what comes does not end the sleep, the flusher or a peer does. */
+static bool writer_is_full(const struct writer *w)
+{
+    return store_overlay_full(w->store) || (w->rounds_count == ROUNDS_PENDING && w->leads);
+}
+
+int64_t writer_next_us(struct writer *w)
+{
+    if (!writer_is_full(w)) {
+        return writer_until_us(w);
+    }
+    int64_t now_us = clock_mono_us();
+    return now_us + (w->peering ? writer_peers_in_us(w, now_us) : WAIT_MAX_US);
+}
+
 static void writer_sleep(struct writer *w)
 {
-    bool is_full = w->rounds_count == ROUNDS_PENDING && w->leads;
-    if (store_overlay_full(w->store) || is_full) {
-        int64_t now_us = clock_mono_us();
-        int64_t in_us = w->peering ? writer_peers_in_us(w, now_us) : WAIT_MAX_US;
-        intake_pause(w->intake, now_us + in_us); /* the flusher wakes us, or a peer */
+    int64_t until_us = writer_next_us(w);
+    if (writer_is_full(w)) {
+        intake_pause(w->intake, until_us);
     } else {
-        intake_wait(w->intake, writer_until_us(w));
+        intake_wait(w->intake, until_us);
     }
 }
 
@@ -454,18 +467,24 @@ static void writer_nap(struct writer *w)
     intake_pause(w->intake, now_us + (w->peering ? writer_peers_in_us(w, now_us) : WAIT_MAX_US));
 }
 
+int writer_step(struct writer *w)
+{
+    int r = writer_round(w);
+    if (r < 0 && store_damaged(w->store)) {
+        r = writer_lose(w); /* a read met damage: what it was for was not answered */
+    }
+    if (r == 0) {
+        writer_tell(w);
+    }
+    return err_trace(r);
+}
+
 int writer_run(struct writer *w)
 {
     int r = 0;
     while (r == 0 && !intake_is_stopping(w->intake)) {
         writer_sleep(w);
-        r = writer_round(w);
-        if (r < 0 && store_damaged(w->store)) {
-            r = writer_lose(w); /* a read met damage: what it was for was not answered */
-        }
-        if (r == 0) {
-            writer_tell(w);
-        }
+        r = writer_step(w);
     }
     /* Nothing comes in any more: answer what waits.  Among others that takes them, for a while. */
     int64_t until_us = clock_mono_us() + END_US;

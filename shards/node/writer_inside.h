@@ -96,5 +96,14 @@ int writer_snapshots(struct writer *w, struct list *batches);
 
 /* Rounds until the intake stops and nothing waits.  0 or < 0. */
 int writer_run(struct writer *w);
+/* One round of them and what follows it; and the monotonic instant of the next one even if nobody
+ * comes.  writer_run() sleeps in between; tests/sim, where time is virtual, has no thread. */
+int writer_step(struct writer *w);
+int64_t writer_next_us(struct writer *w);
+
+/* writer_open.c: what the writer owns, opened and closed on its thread. */
+/* 0, a verdict of node.h with w->text, or < 0; writer_close() in any case. */
+int writer_open(struct writer *w);
+void writer_close(struct writer *w);
 
 #endif

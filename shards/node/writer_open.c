@@ -202,7 +202,7 @@ static int writer_replay(struct writer *w)
     return err_trace(r);
 }
 
-static int writer_open(struct writer *w)
+int writer_open(struct writer *w)
 {
     int r = signer_open(w->options->signing_key, &w->signer, w->text);
     r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
@@ -241,7 +241,7 @@ static int writer_open(struct writer *w)
     return 0;
 }
 
-static void writer_close(struct writer *w)
+void writer_close(struct writer *w)
 {
     peering_close(w->peering);
     for (size_t i = 0; i < ROUNDS_PENDING; i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The whole city in one thread, from one seed: people who retry, gateways with the fair queue,
- * replicas with the real core, log time and ledger, disks and a network that fail.
+/* The whole city in one thread, from one seed: people who retry, gateways with the fair queue, and
+ * the shipped writer of a shard with all that it calls, over disks, clocks and a network that fail.
  *
  *   city --seed N [--storm MS]     one run: its trace hash, or the first violation (exit 1)
+ *   city --loud N                  the same with the log lines of all nodes
  *   city --seeds FROM COUNT        many; prints the command that replays the first violation
  *   city --three FROM COUNT        the same with three replicas in each: how fast it is
  *
@@ -16,77 +17,32 @@
 #define STORM_MS 12000
 #define HEAL_MS  20000
 
-/* -- the network between replicas -------------------------------------------------------------- */
-
-static void node_send(struct node *n)
-{
-    uint64_t to;
-    struct span bytes;
-    while (replica_pull(n->replica, &to, &bytes)) {
-        w.trace = mix64(mix64(w.trace, (uint64_t)w.now_ms << 8 | n->id << 4 | to),
-                        XXH3_64bits(bytes.ptr, bytes.len));
-        see_vote(n->id, to, bytes);
-        if (to > w.nodes_count || w.is_cut[n->id][to] || is_lost()) {
-            continue;
-        }
-        int64_t at_ms = w.now_ms + delay();
-        if (at_ms < w.link_ms[n->id][to]) {
-            at_ms = w.link_ms[n->id][to]; /* one ordered stream a peer */
-        }
-        w.link_ms[n->id][to] = at_ms;
-        post(TO_REPLICA, n->id, to, at_ms - w.now_ms, bytes);
-    }
-}
-
-static void take_batch(struct node *n, const struct message *m)
-{
-    struct shard *s = shard_of(n);
-    uint32_t batch, at = 0;
-    memcpy(&batch, m->bytes, 4);
-    for (size_t i = 4; i < m->len && s->inbox_count < INBOX; at++) {
-        struct inbox_call *call = malloc(sizeof *call);
-        size_t head = offsetof(struct call, bytes);
-        memcpy(&call->call, m->bytes + i, head);
-        memcpy(call->call.bytes, m->bytes + i + head, call->call.len);
-        i += head + call->call.len;
-        call->gate = (uint32_t)m->from;
-        call->batch = batch;
-        call->at = at;
-        s->inbox[s->inbox_count++] = call;
-    }
-}
-
 /* -- events ------------------------------------------------------------------------------------ */
 
-static bool node_gets(struct node *n, struct message *m)
+static void node_gets(struct node *n, struct message *m)
 {
     struct shard *s = shard_of(n);
     if (!n->is_up || (m->kind == TO_REPLICA && w.is_cut[m->from][m->to])) {
-        return false;
+        return;
     }
     if (s->stall_ms > w.now_ms) { /* it stands still: what comes waits */
         m->at_ms = s->stall_ms;
         heap_push(*m);
         m->bytes = NULL;
-        return false;
+        return;
     }
-    if (replica_tick(n->replica, node_now_ms(n)) < 0) {
-        violate("a tick ended a node");
-        return false;
-    }
+    here = n;
     if (m->kind == BATCH_OUT) {
-        take_batch(n, m);
+        batch_put(n, m);
     } else {
-        if (!w.is_healed && chance(2)) {
-            m->bytes[prng_below(&w.prng, m->len)] ^= (uint8_t)(1u << prng_below(&w.prng, 8));
+        if (!w.is_healed && m->bytes[0] == KIND_RAFT && chance(2)) {
+            size_t at = 9 + prng_below(&w.prng, m->len - 9);
+            m->bytes[at] ^= (uint8_t)(1u << prng_below(&w.prng, 8));
             c.lost++;
         }
-        if (replica_receive(n->replica, m->from, (struct span){m->bytes, m->len}) < 0) {
-            violate("a message ended a node");
-            return false;
-        }
+        peers_put(n, m);
     }
-    return true;
+    shard_after(n);
 }
 
 static void deliver(void)
@@ -96,9 +52,7 @@ static void deliver(void)
     switch (m.kind) {
     case TO_REPLICA:
     case BATCH_OUT:
-        if (node_gets(&w.nodes[m.to - 1], &m)) {
-            shard_after(&w.nodes[m.to - 1]);
-        }
+        node_gets(&w.nodes[m.to - 1], &m);
         break;
     case ASK:
         gate_ask(m.to, &m);
@@ -148,6 +102,39 @@ static void nemesis_links(void)
     }
 }
 
+/* One state at a time is damaged, else there may be none to take instead. */
+static bool anybody_lost(void)
+{
+    for (size_t i = 0; i < w.nodes_count; i++) {
+        if (c.shards[i].is_damaged || c.shards[i].is_lost) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A newer program, one node after the other. */
+static void upgrade(struct node *n)
+{
+    struct shard *s = shard_of(n);
+    if (s->rules < LEDGER_VERSION && (w.is_healed || chance(400))) {
+        s->rules = w.is_healed ? LEDGER_VERSION : s->rules + 1;
+    }
+}
+
+static void nemesis_upgrade(void)
+{
+    size_t up = 0;
+    for (size_t i = 0; i < w.nodes_count; i++) {
+        up += w.nodes[i].is_up;
+    }
+    struct node *n = &w.nodes[prng_below(&w.prng, w.nodes_count)];
+    if (up == w.nodes_count && shard_of(n)->rules < LEDGER_VERSION &&
+        chance(w.is_healed ? 50 : 10)) {
+        shard_crash(n);
+    }
+}
+
 static void nemesis_nodes(void)
 {
     struct node *n = &w.nodes[prng_below(&w.prng, w.nodes_count)];
@@ -157,11 +144,18 @@ static void nemesis_nodes(void)
         s->stall_ms = w.now_ms + 50 + (int64_t)prng_below(&w.prng, 2000);
     }
     if (chance(c.mix.full)) {
+        static const enum store_room rooms[] = {STORE_ROOM_OK, STORE_ROOM_OK, STORE_ROOM_RESERVE,
+                                                STORE_ROOM_NONE};
         w.faults++;
-        s->is_full = !s->is_full;
+        s->room = rooms[prng_below(&w.prng, 4)];
+    }
+    if (n->is_up && chance(c.mix.flip) && !anybody_lost()) {
+        w.faults++;
+        s->is_damaged = true;
     }
     if (chance(c.mix.skew)) {
         w.faults++;
+        s = c.mix.is_skewed ? s : &c.shards[0];
         s->skew_us = ((int64_t)prng_below(&w.prng, 7200) - 3600) * SECOND_US;
     }
     if (n->is_up && replica_is_leader(n->replica) && s->stall_ms <= w.now_ms &&
@@ -176,13 +170,14 @@ static void nemesis(void)
     for (size_t i = 0; i < w.nodes_count; i++) {
         struct node *n = &w.nodes[i];
         if (!n->is_up && w.now_ms >= n->back_ms) {
-            node_start(n);
+            upgrade(n);
+            node_begin(n);
             if (n->is_up) {
-                node_send(n);
                 shard_after(n);
             }
         }
     }
+    nemesis_upgrade();
     if (!w.is_healed) {
         nemesis_links();
         nemesis_nodes();
@@ -195,39 +190,17 @@ static int64_t true_ms(const struct node *n, int64_t local_ms)
     return ms > w.now_ms ? ms : w.now_ms + (node_now_ms(n) < local_ms);
 }
 
+static int64_t timer_ms(struct node *n)
+{
+    const struct shard *s = shard_of(n);
+    int64_t at_ms = true_ms(n, s->next_ms);
+    return at_ms > s->stall_ms ? at_ms : s->stall_ms;
+}
+
 static void step(int64_t *nemesis_ms)
 {
-    int64_t next_ms = *nemesis_ms;
-    struct node *timer = NULL;
-    for (size_t i = 0; i < w.nodes_count; i++) {
-        struct node *n = &w.nodes[i];
-        if (!n->is_up) {
-            continue;
-        }
-        int64_t at_ms = true_ms(n, replica_next_ms(n->replica));
-        int64_t stall_ms = shard_of(n)->stall_ms;
-        at_ms = at_ms > stall_ms ? at_ms : stall_ms;
-        if (at_ms < next_ms) {
-            next_ms = at_ms;
-            timer = n;
-        }
-    }
-    if (w.heap_count > 0 && w.heap[0].at_ms <= next_ms) {
-        w.now_ms = w.heap[0].at_ms > w.now_ms ? w.heap[0].at_ms : w.now_ms;
-        deliver();
-        return;
-    }
-    w.now_ms = next_ms > w.now_ms ? next_ms : w.now_ms;
-    if (timer) {
-        if (replica_tick(timer->replica, node_now_ms(timer))) {
-            violate("a tick ended a node");
-            return;
-        }
-        shard_after(timer);
-    } else {
-        nemesis();
-        *nemesis_ms = w.now_ms + 10;
-    }
+    static const struct doing doing = {timer_ms, shard_after, deliver, nemesis};
+    world_step(&doing, nemesis_ms);
 }
 
 /* -- the end of the storm ---------------------------------------------------------------------- */
@@ -245,11 +218,11 @@ static bool all_quiet(void)
         }
     }
     for (size_t i = 0; i < w.nodes_count; i++) {
-        if (!w.nodes[i].is_up || w.nodes[i].applied != w.truths_count) {
+        if (!w.nodes[i].is_up || w.nodes[i].applied != w.truths_count || c.shards[i].is_lost) {
             return false;
         }
     }
-    return w.truths_count > 0;
+    return w.truths_count > 0 && c.rules == LEDGER_VERSION;
 }
 
 static void compare_all(void)
@@ -272,7 +245,7 @@ static void heal(int64_t *nemesis_ms)
         memset(c.gates[i].is_cut, 0, sizeof c.gates[i].is_cut);
     }
     for (size_t i = 0; i < w.nodes_count; i++) {
-        c.shards[i].is_full = false;
+        c.shards[i].room = STORE_ROOM_OK;
         c.shards[i].stall_ms = 0;
     }
     for (int64_t end_ms = w.now_ms + HEAL_MS; w.now_ms < end_ms && !w.violation;) {
@@ -298,6 +271,7 @@ static void mix_draw(void)
         .crash = chance(700) * bad * (unsigned)prng_below(&w.prng, 6),
         .cut = chance(600) * bad * (unsigned)prng_below(&w.prng, 30),
         .trail = 1 + (unsigned)prng_below(&w.prng, 40),
+        .lag = (unsigned)prng_below(&w.prng, 200),
         .transfer = chance(300) * bad * (unsigned)prng_below(&w.prng, 20),
         .keep = (unsigned)prng_below(&w.prng, 1000), .is_ordered = true};
     c.mix.pause = chance(400) * bad * (unsigned)prng_below(&w.prng, 15);
@@ -305,11 +279,14 @@ static void mix_draw(void)
     c.mix.full = chance(200) * bad * 20;
     c.mix.slow = chance(400) * bad * (unsigned)prng_below(&w.prng, 50);
     c.mix.skew = chance(300) * bad * 20;
-    c.mix.is_skewed = c.mix.skew > 0;
+    c.mix.is_skewed = c.mix.skew > 0 && chance(500);
     c.mix.gate_cut = chance(400) * bad * (unsigned)prng_below(&w.prng, 30);
     c.mix.dup = chance(500) * bad * (unsigned)prng_below(&w.prng, 100);
     c.mix.think_ms = 20 + (unsigned)prng_below(&w.prng, 400);
     c.mix.has_release = chance(400);
+    c.mix.has_upgrade = chance(500);
+    c.mix.flip = chance(200) * bad * 10;
+    c.mix.overlay = chance(200) * bad * (4 + (unsigned)prng_below(&w.prng, 40));
 }
 
 static void city_init(void)
@@ -319,12 +296,20 @@ static void city_init(void)
     bool is_strict = chance(60);
     for (size_t i = 0; i < w.nodes_count; i++) {
         book_init(&c.shards[i].book, is_strict);
-        arena_init(&c.shards[i].arena, 1 << 20);
+        list_init(&c.shards[i].inbox);
+        list_init(&c.shards[i].batches);
+        c.shards[i].rules = LEDGER_VERSION;
+        if (c.mix.has_upgrade) {
+            c.shards[i].rules = LEDGER_VERSION_FIRST +
+                (uint32_t)prng_below(&w.prng, LEDGER_VERSION + 1 - LEDGER_VERSION_FIRST);
+        }
         w.nodes[i].drift_ppm = chance(300) ? (int)prng_below(&w.prng, 20000) - 10000 : 0;
     }
     for (size_t i = 0; i < GATEWAYS; i++) {
         CHECK(fairq_new(&queue, &c.gates[i].queue) == 0);
         c.gates[i].leader = 1;
+        c.gates[i].credit = CREDIT_START;
+        arena_init(&c.gates[i].arena, 1 << 20);
     }
     for (uint64_t i = 0; i < PEOPLE; i++) {
         post(WAKE, i, i, 300 + (int64_t)prng_below(&w.prng, 300), (struct span){0});
@@ -334,11 +319,11 @@ static void city_init(void)
 
 static void world_init(uint64_t seed)
 {
-    memset(&w.nodes, 0, sizeof w.nodes);
     struct arena arenas[] = {c.verdicts, c.entries, c.packing};
     struct city old = {.effects = c.effects, .effects_cap = c.effects_cap, .log_us = c.log_us,
                        .items = c.items, .items_cap = c.items_cap, .acks = c.acks,
-                       .answered = c.answered, .retries = c.retries, .lost = c.lost};
+                       .answered = c.answered, .retries = c.retries, .lost = c.lost,
+                       .is_loud = c.is_loud};
     memset(&c, 0, sizeof c);
     c.effects = old.effects;
     c.effects_cap = old.effects_cap;
@@ -349,57 +334,34 @@ static void world_init(uint64_t seed)
     c.answered = old.answered;
     c.retries = old.retries;
     c.lost = old.lost;
+    c.is_loud = old.is_loud;
     c.verdicts = arenas[0];
     c.entries = arenas[1];
     c.packing = arenas[2];
     w.hooks = &city_hooks;
-    w.seed = seed;
-    prng_init(&w.prng, seed);
+    world_begin(seed);
     w.nodes_count = w.first_count = chance(700) || is_three ? 3 : 5;
     mix_draw();
-    w.now_ms = 1000;
-    w.steps = w.order = w.number = 0;
-    w.heap_count = w.truths_count = 0;
-    w.trace = seed;
-    w.is_healed = false;
-    w.violation = NULL;
-    memset(w.link_ms, 0, sizeof w.link_ms);
-    memset(w.is_cut, 0, sizeof w.is_cut);
-    memset(w.leaders, 0, sizeof w.leaders);
-    memset(w.votes, 0, sizeof w.votes);
-    memset(w.table, 0, w.table_used * sizeof w.table[0]);
-    w.table_used = 0;
     city_init();
     for (size_t i = 0; i < w.nodes_count; i++) {
-        w.nodes[i].id = i + 1;
-        node_start(&w.nodes[i]);
+        node_begin(&w.nodes[i]);
     }
 }
 
 static void world_fini(void)
 {
     for (size_t i = 0; i < w.nodes_count; i++) {
-        struct shard *s = &c.shards[i];
-        shard_forget(s);
-        ledger_free(s->ledger);
-        book_fini(&s->book);
-        arena_fini(&s->arena);
-        replica_free(w.nodes[i].replica);
-        free(w.nodes[i].live.recs);
-        free(w.nodes[i].disk.recs);
+        shard_end(&w.nodes[i]);
+        book_fini(&c.shards[i].book);
     }
     for (size_t i = 0; i < GATEWAYS; i++) {
         fairq_free(c.gates[i].queue);
+        arena_fini(&c.gates[i].arena);
     }
     for (size_t i = 0; i < PEOPLE; i++) {
         free(c.requests[i].seen);
     }
-    while (w.heap_count > 0) {
-        free(w.heap[--w.heap_count].bytes);
-    }
-    while (w.pool_count > 0) {
-        free((void *)(uintptr_t)w.pool[--w.pool_count]);
-    }
+    world_end();
 }
 
 static bool run(uint64_t seed, int64_t storm_ms)
@@ -452,7 +414,8 @@ int main(int argc, char **argv)
     arena_init(&c.verdicts, 1 << 20);
     arena_init(&c.entries, 1 << 20);
     arena_init(&c.packing, 1 << 20);
-    if (argc >= 3 && strcmp(argv[1], "--seed") == 0) {
+    c.is_loud = argc >= 3 && strcmp(argv[1], "--loud") == 0;
+    if (argc >= 3 && (c.is_loud || strcmp(argv[1], "--seed") == 0)) {
         uint64_t seed = strtoull(argv[2], NULL, 10);
         bool good = run(seed, argc == 5 ? strtoll(argv[4], NULL, 10) : STORM_MS);
         printf("seed %llu trace %016llx steps %llu entries %zu\n", (unsigned long long)seed,

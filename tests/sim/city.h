@@ -4,13 +4,22 @@
 #define FAIRSLOT_TESTS_SIM_CITY_H
 
 #include "base/arena.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
 #include "fair/fairq.h"
 #include "ledger/ledger.h"
-#include "node/logtime.h"
+#include "node/badge.h"
+#include "node/credit.h"
+#include "node/fetch.h"
+#include "node/replica_store.h"
 #include "proto/codec.h"
+#include "rpc/peers.h"
+#include "rpc/rpc.h"
+#include "store/store.h"
 #include "tests/sim/city_book.h"
-#include "tests/sim/heap.h"
-#include "tests/sim/nodes.h"
+#include "tests/sim/city_writer.h"
+#include "tests/sim/step.h"
 
 #define PEOPLE    13  /* 0 is the operator */
 #define GATEWAYS  2
@@ -18,8 +27,6 @@
 #define CALLS     64  /* at once in a gateway */
 #define BATCH     8   /* calls in a batch */
 #define BATCHES   2   /* of a gateway at once */
-#define ROUNDS    4   /* pending of a shard */
-#define INBOX     64
 #define BYTES_MAX 1600
 #define TTL_US    (2 * SECOND_US)
 #define EPOCH_US  (INT64_C(1796115600) * SECOND_US) /* 2026-12-01T09:00Z: virtual 0 */
@@ -27,8 +34,6 @@
 #define LIVE_MAX  2
 
 enum letter { TO_REPLICA, ASK, BATCH_OUT, REPLY, ANSWER, WAKE, GATE_TIMER };
-
-#define TURNED_AWAY UINT32_MAX /* instead of a reason: who got it does not lead */
 
 /* One request of a person: (person, op) is its request id. */
 struct call {
@@ -38,42 +43,52 @@ struct call {
     uint8_t bytes[BYTES_MAX]; /* packed command */
 };
 
+/* An answer on its way. */
 struct told {
-    uint32_t person, op, reason, at; /* at: place in its batch */
-    uint64_t index;           /* of the entry that it speaks of */
+    uint32_t person, op, reason, at; /* at: the call's place in its gateway */
     uint64_t verdict;         /* hash of all that it says */
-    uint64_t owner, number;
-    uint32_t leader;          /* of TURNED_AWAY */
 };
 
-struct inbox_call {
-    struct call call;
-    uint32_t gate, batch, at;
+/* A reply: told[count] behind it. */
+struct reply_head {
+    uint32_t batch, count;
+    bool is_turned_away;      /* what has no answer is for the leader */
+    uint64_t leader;          /* 0: not known */
+    uint32_t credit;
 };
 
-struct pending {
-    uint64_t index, term;
-    int64_t log_us;
-    size_t own, count;        /* commands in all; calls begin behind own */
-    struct inbox_call *calls[INBOX];
+/* A batch: batch_id u32, count u32, struct who[count], then its packed message. */
+struct who {
+    uint32_t call, person, op;
+};
+
+struct rpc_batch {
+    struct list link;         /* of its node's, until it is replied to */
+    struct node *node;
+    uint64_t gate;
+    uint32_t batch, count;
+    struct who *who;          /* in bytes */
+    uint8_t *bytes;           /* all of it */
+    struct span message;
 };
 
 struct shard {
     struct city_book book;
-    struct ledger *ledger;
-    struct logtime time;
+    struct house *house;      /* the shipped writer; NULL while the node is down */
+    struct list inbox;        /* peers_message.node: what peers sent */
+    struct list batches;      /* rpc_batch.link: not replied to */
+    size_t batches_count;
+    int64_t next_ms;          /* by its own clock: when the writer wants to be called */
+    int64_t applied_us;       /* log time of what is applied */
+    uint32_t rules;           /* that its program knows */
+    unsigned fuse;            /* the node dies before that many more effects; 0: it does not */
+    bool is_dead;             /* it did: nothing of it is seen any more */
     int64_t skew_us;          /* of its wall clock */
     int64_t stall_ms;         /* until then it does nothing: paused, or its disk is slow */
-    int64_t sweep_us;
-    bool is_full, has_written;
-    struct pending rounds[ROUNDS];
-    size_t rounds_first, rounds_count;
-    struct inbox_call *inbox[INBOX];
-    size_t inbox_count;
-    struct told outs[INBOX * ROUNDS];
-    uint32_t outs_gate[INBOX * ROUNDS], outs_batch[INBOX * ROUNDS];
-    size_t outs_count;
-    struct arena arena;       /* of the round */
+    enum store_room room;
+    bool is_damaged;          /* a bit of its state has flipped, and it was found */
+    bool is_lost;             /* ... and nothing is applied until it has another one's */
+    struct node *source;      /* whose state is to be installed */
 };
 
 struct gate_call {
@@ -87,9 +102,12 @@ struct gate_batch {
     int64_t sent_ms;
     struct gate_call *calls[BATCH];
     size_t count;
+    unsigned items;           /* of its gateway's credit */
 };
 
 struct gate {
+    struct arena arena;       /* of a batch */
+    unsigned under_way, credit; /* items sent, and how many may be */
     struct fairq *queue;
     struct gate_call calls[CALLS];
     struct gate_batch batches[BATCHES];
@@ -120,7 +138,9 @@ struct person {
 /* What was decided of a request, when it was first decided. */
 struct request_seen {
     uint64_t verdict, index;
+    uint64_t owner, number;    /* of the hold or reservation that it speaks of */
     bool is_some;
+    bool is_fresh;             /* each time it is asked it may be answered otherwise */
 };
 
 struct requests {
@@ -142,8 +162,9 @@ struct city {
     struct gate gates[GATEWAYS];
     struct person people[PEOPLE];
     struct {
-        unsigned pause, disk_fail, full, slow, skew, think_ms, gate_cut, dup;
-        bool has_release, is_skewed;
+        unsigned pause, disk_fail, full, slow, skew, think_ms, gate_cut, dup, flip, overlay;
+        bool has_release, has_upgrade;
+        bool is_skewed;       /* most clocks may be wrong; else one at most is */
     } mix;
     uint64_t *effects;        /* after each index */
     int64_t *log_us;
@@ -156,11 +177,14 @@ struct city {
     enum slot_state slots[SLOTS];
     size_t created;           /* slots of the pool */
     bool is_closing;          /* nobody begins anything new */
+    bool is_loud;             /* log lines are shown */
     struct arena verdicts, entries, packing;
-    int crash_point;          /* of the event under way; 0: none */
+    uint32_t rules;           /* of the state, as they were raised */
+    uint64_t members_seen;    /* changes of nodes that were taken */
 };
 
 static struct city c;
+static struct node *here; /* the node that has the floor */
 
 static struct shard *shard_of(const struct node *n)
 {

@@ -16,36 +16,28 @@ static bool is_modelled(const struct command *k)
     return span_equal(k->pool, span_of("city"));
 }
 
+/* Answered once, and the same again: what changes something and has a request id. */
+static bool is_remembered(enum command_kind kind)
+{
+    return !command_is_read(kind) && kind != COMMAND_MARK_NODE;
+}
+
 /* -- verdicts ---------------------------------------------------------------------------------- */
+
+/* All that a caller is told. */
+static uint64_t answer_hash(enum reason reason, struct span message)
+{
+    return mix64(mix64(7, reason), reason == REASON_OK ? XXH3_64bits(message.ptr, message.len) : 0);
+}
 
 static uint64_t verdict_hash(const struct verdict *v)
 {
-    uint64_t h = mix64(mix64(7, v->reason), v->result);
-    if (v->reason != REASON_OK) {
-        return h;
+    struct span message = {0};
+    arena_reset(&c.packing);
+    if (v->reason == REASON_OK && codec_answer(v, &c.packing, &message) != 0) {
+        violate("a verdict cannot be packed");
     }
-    const struct slot_view *slots = NULL;
-    size_t count = 0;
-    if (v->result == RESULT_HOLD) {
-        const struct hold_view *x = &v->holds[0];
-        h = mix64(mix64(mix64(mix64(h, x->owner), x->number), x->state), x->version);
-        h = mix64(mix64(h, (uint64_t)x->expire_us), x->log_index);
-        slots = x->slots;
-        count = x->slots_count;
-    } else if (v->result == RESULT_RESERVATION) {
-        const struct reservation_view *x = &v->reservations[0];
-        h = mix64(mix64(mix64(mix64(h, x->owner), x->number), x->state), x->version);
-        h = mix64(h, x->log_index);
-        slots = x->slots;
-        count = x->slots_count;
-    } else if (v->result == RESULT_SLOTS_CHANGED) {
-        h = mix64(mix64(h, v->changed_count), v->log_index);
-    }
-    for (size_t i = 0; i < count; i++) {
-        h = mix64(mix64(mix64(h, (uint64_t)slots[i].key.start_us), slots[i].state),
-                  slots[i].version);
-    }
-    return h;
+    return answer_hash(v->reason, message);
 }
 
 /* Verdicts that are not remembered: nothing was decided. */
@@ -56,6 +48,14 @@ static bool is_forgotten(enum reason reason)
            reason == REASON_RECONFIRM_EARLY || reason == REASON_RESTOCK_RUNNING ||
            reason == REASON_RESTOCKS_FULL || reason == REASON_METHOD_PLANNED ||
            reason == REASON_RELEASE_NOT_OPEN;
+}
+
+/* Refused before the log: the caller asks again. */
+static bool is_undecided(enum reason reason)
+{
+    return reason == REASON_STORAGE_FULL || reason == REASON_DEADLINE_EXCEEDED ||
+           reason == REASON_STILL_QUEUED || reason == REASON_SHUTTING_DOWN ||
+           reason == REASON_NODE_UNKNOWN;
 }
 
 static struct request_seen *request_of(uint32_t person, uint32_t op)
@@ -77,9 +77,10 @@ static struct request_seen *request_of(uint32_t person, uint32_t op)
 }
 
 /* Exactly once: true the first time that a request is decided. */
-static bool request_first(const struct command *k, uint64_t index, enum reason reason,
-                          uint64_t verdict)
+static bool request_first(const struct command *k, uint64_t index, const struct verdict *v)
 {
+    uint64_t verdict = verdict_hash(v);
+    enum reason reason = v->reason;
     uint32_t person = k->identity.bytes[0], op;
     memcpy(&op, k->request_id.bytes, sizeof op);
     struct request_seen *r = request_of(person, op);
@@ -92,7 +93,14 @@ static bool request_first(const struct command *k, uint64_t index, enum reason r
         }
         return false;
     }
-    *r = (struct request_seen){verdict, index, true};
+    *r = (struct request_seen){.verdict = verdict, .index = index, .is_some = true};
+    if (v->result == RESULT_HOLD && reason == REASON_OK) {
+        r->owner = v->holds[0].owner;
+        r->number = v->holds[0].number;
+    } else if (v->result == RESULT_RESERVATION && reason == REASON_OK) {
+        r->owner = v->reservations[0].owner;
+        r->number = v->reservations[0].number;
+    }
     return true;
 }
 
@@ -208,6 +216,10 @@ static void model_expire(const struct command *k, int64_t log_us, bool has_writt
     }
 }
 
+int __real_ledger_apply(struct ledger *l, const struct command *command, uint64_t index,
+                        uint32_t place, int64_t log_us, struct arena *arena,
+                        struct verdict *ret_verdict);
+
 /* The pool as anybody can read it; after a restock only returned slots may have become free. */
 static void model_compare(struct shard *s, bool is_restocked)
 {
@@ -216,8 +228,9 @@ static void model_compare(struct shard *s, bool is_restocked)
     struct verdict v = {0};
     arena_reset(&c.packing);
     k.identity.bytes[15] = 1;
-    if (ledger_apply(s->ledger, &k, w.truths_count + 1, 0, EPOCH_US, &c.packing, &v) != 0 ||
-        v.reason != REASON_OK || v.slots_count != c.created) {
+    int r = __real_ledger_apply(house_ledger(s->house), &k, w.truths_count + 1, 0, EPOCH_US,
+                                &c.packing, &v);
+    if (r != 0 || v.reason != REASON_OK || v.slots_count != c.created) {
         violate("capacity: the pool has lost slots");
         return;
     }
@@ -242,8 +255,8 @@ struct place {
 static void audit(struct shard *s, const struct command *k, const struct verdict *v,
                   struct place place)
 {
-    bool is_first = command_is_own(k->kind) ||
-                    request_first(k, place.index, v->reason, verdict_hash(v));
+    bool is_first = command_is_own(k->kind) || !is_remembered(k->kind) ||
+                    request_first(k, place.index, v);
     if (v->reason != REASON_OK || !is_modelled(k)) {
         return;
     }
@@ -278,19 +291,68 @@ static void audit(struct shard *s, const struct command *k, const struct verdict
     }
 }
 
+/* -- what was applied, on every replica -------------------------------------------------------- */
+
+static void see_effects(struct shard *s, uint64_t index, int64_t log_us)
+{
+    if (index > c.effects_count) {
+        if (c.effects_count == c.effects_cap) {
+            c.effects_cap = c.effects_cap ? c.effects_cap * 2 : 1024;
+            c.effects = realloc(c.effects, c.effects_cap * sizeof *c.effects);
+            c.log_us = realloc(c.log_us, c.effects_cap * sizeof *c.log_us);
+        }
+        int64_t before_us = c.effects_count ? c.log_us[c.effects_count - 1] : 0;
+        log_us = log_us ? log_us : before_us;
+        if (log_us < before_us) {
+            violate("log time went back");
+        }
+        c.effects[c.effects_count] = s->book.effects;
+        c.log_us[c.effects_count++] = log_us;
+        if (index % 16 == 0 && c.created && s->house) {
+            model_compare(s, false);
+        }
+    } else if (c.effects[index - 1] != s->book.effects) {
+        violate("replicas differ: same log, other state");
+    }
+}
+
 /* -- answers ----------------------------------------------------------------------------------- */
 
-/* As it leaves the shard: on the disks of a majority. */
-static void see_answer(const struct told *a)
+/* What the log has of it; NULL: it was not decided there. */
+static const struct request_seen *decided(const struct told *a)
 {
-    size_t has = 0;
-    for (size_t i = 0; i < w.first_count; i++) {
-        const struct mem_log *d = &w.nodes[i].disk;
-        has += d->base >= a->index ||
-               (a->index <= d->base + d->count &&
-                d->recs[a->index - 1].hash == w.truths[a->index - 1].hash);
+    const struct request_seen *r = request_of(a->person, a->op);
+    if (r->is_fresh || a->reason >= REASON_COUNT || is_forgotten((enum reason)a->reason) ||
+        is_undecided((enum reason)a->reason)) {
+        return NULL;
     }
-    if (has * 2 <= w.first_count) {
+    if (!r->is_some || r->verdict != a->verdict) {
+        violate("an acknowledged answer is not what the log has");
+        return NULL;
+    }
+    return r;
+}
+
+/* As it leaves the shard: on the disks of a majority of voters. */
+static void see_answer(const struct node *n, const struct told *a)
+{
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    size_t count = replica_members(n->replica, members), has = 0, voters = 0;
+    const struct request_seen *r = decided(a);
+    uint64_t hash = 0; /* the answers leave before the entry counts as applied */
+    if (r) {
+        hash = r->index <= w.truths_count ? w.truths[r->index - 1].hash
+                                          : n->live.recs[r->index - 1].hash;
+    }
+    for (size_t i = 0; i < count && r; i++) {
+        const struct mem_log *d = &w.nodes[members[i].id - 1].disk;
+        bool is_voter = members[i].role == REPLICA_VOTER;
+        voters += is_voter;
+        has += is_voter && (d->base >= r->index ||
+                            (r->index <= d->base + d->count &&
+                             d->recs[r->index - 1].hash == hash));
+    }
+    if (r && has * 2 <= voters) {
         violate("an answer left before a majority had it on disk");
     }
 }
@@ -299,19 +361,19 @@ static void see_answer(const struct told *a)
 static void hear_answer(const struct person *p, const struct told *a)
 {
     c.acks++;
-    if (a->index > w.truths_count) {
-        violate("an answer speaks of what nobody has applied");
-        return;
-    }
-    if (a->reason < REASON_COUNT && !is_forgotten((enum reason)a->reason) &&
-        a->reason != REASON_STORAGE_FULL) {
-        const struct request_seen *r = request_of(a->person, a->op);
-        if (!r->is_some || r->verdict != a->verdict) {
-            violate("an acknowledged answer is not what the log has");
-        }
-    }
-    if (a->op == p->op && a->reason != REASON_STORAGE_FULL && a->index <= p->invoked_after) {
+    const struct request_seen *r = decided(a);
+    if (r && a->op == p->op && r->index <= p->invoked_after) {
         violate("real time: an answer from before the question");
+    }
+}
+
+/* A read that the leader answers: nobody who asked was told of anything newer before. */
+static void see_read(const struct command *k, uint64_t index)
+{
+    uint32_t person = k->identity.bytes[0];
+    if (k->kind == COMMAND_LIST_SLOTS && is_modelled(k) && person < PEOPLE &&
+        DAY_ONE - k->from_us == c.people[person].op && index < c.people[person].invoked_after) {
+        violate("real time: a read of what was before the question");
     }
 }
 

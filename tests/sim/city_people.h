@@ -8,11 +8,21 @@
 
 #define BATCH_LOST_MS 400
 #define RETRY_MS      700
+#define CALL_MS   600
 
 /* -- gateways ---------------------------------------------------------------------------------- */
 
+static bool ends_something(enum command_kind kind)
+{
+    return kind == COMMAND_CONFIRM_HOLD || kind == COMMAND_DROP_HOLD ||
+           kind == COMMAND_CANCEL_RESERVATION;
+}
+
 static enum fairq_class class_of(enum command_kind kind)
 {
+    if (command_is_read(kind)) {
+        return FAIRQ_READ;
+    }
     return ends_something(kind) ? FAIRQ_CONTROL : FAIRQ_RESERVE;
 }
 
@@ -42,32 +52,66 @@ static void see_pull(struct gate *g, const struct gate_call *call)
     }
 }
 
+static uint32_t gate_waits(const struct gate *g)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < PEOPLE; i++) {
+        bool waits = false;
+        for (size_t k = 0; k < FAIRQ_CLASSES; k++) {
+            waits = waits || g->waiting[k][i] > 0;
+        }
+        count += waits;
+    }
+    return count;
+}
+
+static void gate_batch(struct gate *g, uint64_t id, struct gate_batch *batch)
+{
+    static uint8_t bytes[8 + BATCH * (sizeof(struct who) + BYTES_MAX)];
+    struct batch_call calls[BATCH];
+    struct span message;
+    uint32_t count = (uint32_t)batch->count;
+    size_t len = 8;
+    memcpy(bytes, &batch->id, 4);
+    memcpy(bytes + 4, &count, 4);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gate_call *call = batch->calls[i];
+        struct who who = {(uint32_t)(call - g->calls), call->call.person, call->call.op};
+        calls[i] = (struct batch_call){.call = who.call, .deadline_ms = CALL_MS,
+                                       .command = {call->call.bytes, call->call.len}};
+        memcpy(bytes + len, &who, sizeof who);
+        len += sizeof who;
+    }
+    arena_reset(&g->arena);
+    CHECK(codec_batch_pack(1, id + 1, gate_waits(g), calls, count, &g->arena, &message) == 0);
+    CHECK(len + message.len <= sizeof bytes);
+    memcpy(bytes + len, message.ptr, message.len);
+    if (!g->is_cut[0][g->leader]) {
+        send_unsure(BATCH_OUT, id, g->leader, bytes, len + message.len);
+    }
+    post(GATE_TIMER, id, batch->id, BATCH_LOST_MS, (struct span){0});
+}
+
 static void gate_send(struct gate *g, uint64_t id)
 {
     for (size_t b = 0; b < BATCHES && fairq_waiting(g->queue) > 0; b++) {
         struct gate_batch *batch = &g->batches[b];
         struct fairq_entry *pulled[BATCH];
-        static uint8_t bytes[8 + BATCH * sizeof(struct call)];
-        if (batch->id) {
+        size_t room = g->credit > g->under_way ? g->credit - g->under_way : 0;
+        room = g->under_way == 0 && room == 0 ? 1 : room < BATCH ? room : BATCH;
+        if (batch->id || room == 0) {
             continue;
         }
-        batch->count = fairq_pull(g->queue, pulled, BATCH);
+        batch->count = fairq_pull(g->queue, pulled, room);
         batch->id = ++g->next_batch;
         batch->sent_ms = w.now_ms;
-        size_t len = 0;
-        memcpy(bytes, &batch->id, 4);
+        g->under_way += (unsigned)batch->count;
+        batch->items = (unsigned)batch->count;
         for (size_t i = 0; i < batch->count; i++) {
-            struct gate_call *call = CONTAINER_OF(pulled[i], struct gate_call, entry);
-            batch->calls[i] = call;
-            see_pull(g, call);
-            size_t size = offsetof(struct call, bytes) + call->call.len;
-            memcpy(bytes + 4 + len, &call->call, size);
-            len += size;
+            batch->calls[i] = CONTAINER_OF(pulled[i], struct gate_call, entry);
+            see_pull(g, batch->calls[i]);
         }
-        if (!g->is_cut[0][g->leader]) {
-            send_unsure(BATCH_OUT, id, g->leader, bytes, 4 + len);
-        }
-        post(GATE_TIMER, id, batch->id, BATCH_LOST_MS, (struct span){0});
+        gate_batch(g, id, batch);
     }
 }
 
@@ -85,8 +129,9 @@ static void gate_ask(uint64_t id, const struct message *m)
     gate_send(g, id);
 }
 
-static void gate_batch_end(struct gate_batch *batch)
+static void gate_batch_end(struct gate *g, struct gate_batch *batch)
 {
+    g->under_way -= batch->items;
     for (size_t i = 0; i < batch->count; i++) {
         if (batch->calls[i]) {
             batch->calls[i]->is_used = false;
@@ -101,42 +146,61 @@ static void gate_timer(uint64_t id, uint64_t batch_id)
     struct gate *g = &c.gates[id];
     for (size_t b = 0; b < BATCHES; b++) {
         if (g->batches[b].id == batch_id) { /* no word: somebody else may lead now */
-            gate_batch_end(&g->batches[b]);
+            gate_batch_end(g, &g->batches[b]);
             g->leader = g->leader % w.first_count + 1;
         }
     }
     gate_send(g, id);
 }
 
+static void gate_told(struct gate *g, uint64_t id, struct gate_batch *batch, const struct told *a)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct gate_call *call = batch->calls[i];
+        if (call == &g->calls[a->at]) {
+            send_unsure(ANSWER, id, a->person, a, sizeof *a);
+            batch->calls[i] = NULL;
+            call->is_used = false;
+        }
+    }
+}
+
+/* The leader is to be asked what has no answer. */
+static void gate_turned(struct gate *g, struct gate_batch *batch, const struct message *m,
+                        uint64_t leader)
+{
+    uint64_t next = g->leader % w.first_count + 1;
+    g->leader = m->from != g->leader ? g->leader : leader ? leader : next;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct gate_call *call = batch->calls[i];
+        batch->calls[i] = NULL;
+        if (call) {
+            gate_queue(g, call);
+        }
+    }
+}
+
 static void gate_reply(uint64_t id, const struct message *m)
 {
     struct gate *g = &c.gates[id];
-    uint32_t batch_id;
-    struct told a;
-    memcpy(&batch_id, m->bytes, 4);
-    memcpy(&a, m->bytes + m->len - sizeof a, sizeof a);
+    struct reply_head head;
+    memcpy(&head, m->bytes, sizeof head);
     for (size_t b = 0; b < BATCHES; b++) {
         struct gate_batch *batch = &g->batches[b];
-        if (batch->id != batch_id || a.at >= batch->count || batch->calls[a.at] == NULL) {
+        if (batch->id != head.batch) {
             continue;
         }
-        struct gate_call *call = batch->calls[a.at];
-        batch->calls[a.at] = NULL;
-        if (a.reason == TURNED_AWAY) {
-            uint64_t next = g->leader % w.first_count + 1;
-            g->leader = m->from != g->leader ? g->leader : a.leader ? a.leader : next;
-            gate_queue(g, call);
+        for (uint32_t i = 0; i < head.count; i++) {
+            struct told a;
+            memcpy(&a, m->bytes + sizeof head + i * sizeof a, sizeof a);
+            gate_told(g, id, batch, &a);
+        }
+        if (head.is_turned_away) {
+            gate_turned(g, batch, m, head.leader);
         } else {
-            send_unsure(ANSWER, id, a.person, &a, sizeof a);
-            call->is_used = false;
+            g->credit = head.credit;
         }
-        size_t left = 0;
-        for (size_t i = 0; i < batch->count; i++) {
-            left += batch->calls[i] != NULL;
-        }
-        if (left == 0) {
-            gate_batch_end(batch);
-        }
+        gate_batch_end(g, batch);
     }
     gate_send(g, id);
 }
@@ -165,9 +229,11 @@ static void person_begin(uint64_t id, struct command *k)
     k->identity.bytes[15] = 1;
     k->assurance = ASSURANCE_HIGH;
     k->roles = id == 0 ? ROLE_OPERATOR : 0;
-    memcpy(k->request_id.bytes, &p->op, sizeof p->op);
-    k->request_id.bytes[15] = (uint8_t)(id + 1);
-    k->body_hash = mix64(id + 1, p->op);
+    if (is_remembered(k->kind)) {
+        memcpy(k->request_id.bytes, &p->op, sizeof p->op);
+        k->request_id.bytes[15] = (uint8_t)(id + 1);
+        k->body_hash = mix64(id + 1, p->op);
+    }
     arena_reset(&c.packing);
     CHECK(codec_command_pack(k, &c.packing, &packed) == 0);
     CHECK(packed.len <= BYTES_MAX);
@@ -177,6 +243,7 @@ static void person_begin(uint64_t id, struct command *k)
     p->call.len = (uint32_t)packed.len;
     memcpy(p->call.bytes, packed.ptr, packed.len);
     p->is_waiting = true;
+    request_of((uint32_t)id, p->op)->is_fresh = !is_remembered(k->kind);
     p->tries = 0;
     p->invoked_after = c.answered_index;
     person_ask(id);
@@ -193,6 +260,14 @@ static void person_wish(uint64_t id)
     struct slot_key key = slot_key_of((uint32_t)prng_below(&w.prng, SLOTS));
     struct command k = {.kind = COMMAND_CREATE_HOLD, .pool = span_of("city")};
     size_t i = prng_below(&w.prng, LIVE_MAX);
+    if (chance(100)) { /* a look: the first microseconds say which one it is */
+        p->about = LIVE_MAX;
+        k = (struct command){.kind = COMMAND_LIST_SLOTS, .pool = span_of("city"),
+                             .from_us = DAY_ONE - p->op - 1, .to_us = DAY_ONE + DAY_US,
+                             .page_size = 2};
+        person_begin(id, &k);
+        return;
+    }
     p->about = i;
     if (!p->has[i].is_some) {
         if (chance(300)) {
@@ -261,6 +336,24 @@ static void operator_release(void)
     person_begin(0, &k);
 }
 
+/* What an operator does while people book. */
+static void operator_later(void)
+{
+    struct command k = {.kind = COMMAND_RESTOCK, .pool = span_of("city"),
+                        .note = span_of("again")};
+    uint64_t dice = prng_below(&w.prng, 10);
+    if (dice < 3) {
+        k = (struct command){.kind = COMMAND_MARK_NODE,
+                             .number = 1 + prng_below(&w.prng, w.nodes_count),
+                             .version = dice == 0 ? NODE_MARK_CORDON
+                                                 : NODE_MARK_NONE};
+    } else if (dice < 5) {
+        k = (struct command){.kind = dice == 3 ? COMMAND_TRANSFER_LEADER : COMMAND_DRAIN_NODE,
+                             .number = 1 + prng_below(&w.prng, w.nodes_count)};
+    }
+    person_begin(0, &k);
+}
+
 static void operator_wish(void)
 {
     struct person *p = &c.people[0];
@@ -286,9 +379,7 @@ static void operator_wish(void)
         operator_release();
         break;
     default:
-        k = (struct command){.kind = COMMAND_RESTOCK, .pool = span_of("city"),
-                             .note = span_of("again")};
-        person_begin(0, &k);
+        operator_later();
     }
 }
 
@@ -333,13 +424,16 @@ static void person_hear(uint64_t id, const struct message *m)
     if (!p->is_waiting || a.op != p->op) {
         return; /* told before */
     }
-    c.answered_index = a.index > c.answered_index ? a.index : c.answered_index;
-    if (a.reason == REASON_STORAGE_FULL || is_forgotten((enum reason)a.reason)) {
-        p->is_waiting = is_forgotten((enum reason)a.reason) ? false : p->is_waiting;
+    const struct request_seen *r = request_of(a.person, a.op);
+    c.answered_index = r->index > c.answered_index ? r->index : c.answered_index;
+    if (!r->is_fresh && is_undecided((enum reason)a.reason)) {
         return; /* asks again */
     }
     p->is_waiting = false;
     c.answered++;
+    if (is_forgotten((enum reason)a.reason)) {
+        return;
+    }
     if (p->about >= LIVE_MAX || id == 0) {
         return;
     }
@@ -349,8 +443,8 @@ static void person_hear(uint64_t id, const struct message *m)
     case COMMAND_CONFIRM_HOLD:
         p->has[p->about].is_some = good;
         p->has[p->about].is_reservation = p->call.kind == COMMAND_CONFIRM_HOLD;
-        p->has[p->about].owner = a.owner;
-        p->has[p->about].number = a.number;
+        p->has[p->about].owner = r->owner;
+        p->has[p->about].number = r->number;
         break;
     case COMMAND_RESCHEDULE:
         break;

@@ -9,7 +9,7 @@
  * starts nodes.  Time is virtual, a millisecond a step.  The checks of nodes.h stand in each.
  * happy path: begin, elect, connect, flow, expect.
  * Fails: a scenario is "not ok" with the first thing that was wrong. */
-#include "tests/sim/nodes.h"
+#include "tests/sim/apply.h"
 
 enum kind { APPEND = 1, RESULT, ASK, VOTE, INSTALL, NOW, PRE_ASK, PRE_VOTE };
 
@@ -211,7 +211,7 @@ static void crash(uint64_t id, bool keeps)
 
 static void start(uint64_t id)
 {
-    node_start(NODE(id));
+    node_begin(NODE(id));
     if (NODE(id)->is_up) {
         after(NODE(id));
     }
@@ -306,7 +306,7 @@ static void begin(size_t nodes, size_t first)
     w.table_used = 0;
     for (size_t i = 0; i < nodes; i++) {
         w.nodes[i].id = i + 1;
-        node_start(&w.nodes[i]);
+        node_begin(&w.nodes[i]);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Nodes of the world and what is checked of each: shared by sim.c (seeds), directed.c (scenarios)
- * and city.c (the whole city). */
+ * and city.c (the whole city).  What applies is the writer in the city, apply.h in the others. */
 #ifndef FAIRSLOT_TESTS_SIM_NODES_H
 #define FAIRSLOT_TESTS_SIM_NODES_H
 
@@ -19,7 +19,8 @@ static int64_t node_now_ms(const struct node *n)
     return w.now_ms + w.now_ms * n->drift_ppm / 1000000;
 }
 
-static void node_start(struct node *n)
+/* The replica of a node, from its disk.  0 or not. */
+static int node_boot(struct node *n)
 {
     struct replica_member members[NODES_MAX];
     for (size_t i = 0; i < w.first_count; i++) {
@@ -32,6 +33,12 @@ static void node_start(struct node *n)
         .now_ms = node_now_ms(n),
         .log = {n, log_first, log_last, log_append, log_truncate, log_set_vote, log_vote,
                 log_commit, log_read, log_durable, log_keep, log_members}};
+    int r = replica_new(&options, &n->replica);
+    return r ? r : replica_start(n->replica);
+}
+
+static void node_begin(struct node *n)
+{
     n->applied = n->durable;
     n->applied_term = n->durable_term;
     n->state = n->durable_state;
@@ -39,10 +46,7 @@ static void node_start(struct node *n)
     n->led_term = 0;
     n->want_ms = 0;
     n->is_up = true;
-    if (w.hooks) {
-        w.hooks->started(n);
-    }
-    if (replica_new(&options, &n->replica) || replica_start(n->replica)) {
+    if (w.hooks ? w.hooks->start(n) : node_boot(n)) {
         violate("a node did not start");
         n->is_up = false;
     }
@@ -85,91 +89,76 @@ static void see_leader(struct node *n)
     }
 }
 
-static void node_apply(struct node *n)
+/* What was committed stays so. */
+static void see_committed(struct node *n)
 {
     uint64_t committed = replica_committed(n->replica);
     if (committed < n->seen) {
         violate("the commit index went back");
     }
     n->seen = committed;
-    while (n->applied < committed && !w.violation) {
-        uint64_t index = n->applied + 1, term;
-        struct span entry;
-        if (replica_read(n->replica, index, &term, &entry)) {
-            violate("a committed entry is not there");
-            return;
-        }
-        uint64_t hash = n->live.recs[index - 1].hash;
-        if (index > n->clean) {
-            violate("applied before it was durable here");
-        }
-        if (index > w.truths_count) {
-            if (w.truths_count == w.truths_cap) {
-                w.truths_cap = w.truths_cap ? w.truths_cap * 2 : 1024;
-                w.truths = realloc(w.truths, w.truths_cap * sizeof *w.truths);
-            }
-            w.truths[w.truths_count++] = (struct truth){hash, replica_term(n->replica),
-                                                        mix64(n->state, hash)};
-        } else if (w.truths[index - 1].hash != hash) {
-            violate("state machine safety: two entries applied at one index");
-        }
-        n->state = mix64(n->state, hash);
-        n->applied = index;
-        n->applied_term = term;
-        if (w.truths[index - 1].state != n->state) {
-            violate("states differ at one index");
-        }
-        if (w.hooks) {
-            w.hooks->apply(n, index, term, entry);
-        }
+}
+
+/* The entry at the next index is applied: it is durable here, and the same everywhere. */
+static void see_applied(struct node *n, uint64_t index, uint64_t term)
+{
+    uint64_t hash = n->live.recs[index - 1].hash;
+    if (index > n->clean) {
+        violate("applied before it was durable here");
     }
-    if (chance(20)) { /* the flusher */
-        if (w.hooks) {
-            w.hooks->flushed(n);
+    if (index > w.truths_count) {
+        if (w.truths_count == w.truths_cap) {
+            w.truths_cap = w.truths_cap ? w.truths_cap * 2 : 1024;
+            w.truths = realloc(w.truths, w.truths_cap * sizeof *w.truths);
         }
-        n->durable = n->applied;
-        n->durable_term = n->applied_term;
-        n->durable_state = n->state;
+        w.truths[w.truths_count++] = (struct truth){hash, replica_term(n->replica),
+                                                    mix64(n->state, hash)};
+    } else if (w.truths[index - 1].hash != hash) {
+        violate("state machine safety: two entries applied at one index");
+    }
+    n->state = mix64(n->state, hash);
+    n->applied = index;
+    n->applied_term = term;
+    if (w.truths[index - 1].state != n->state) {
+        violate("states differ at one index");
     }
 }
 
-static void node_install(struct node *n)
+/* What is applied is durable from now on. */
+static void node_flush(struct node *n)
 {
-    struct replica_want want;
-    if (!replica_wants(n->replica, &want) || !(w.is_healed || chance(100))) {
-        return;
+    n->durable = n->applied;
+    n->durable_term = n->applied_term;
+    n->durable_state = n->state;
+}
+
+/* Whoever has a state at that index or later: who told us, or anybody; NULL: nobody. */
+static struct node *node_source(uint64_t first, uint64_t index)
+{
+    struct node *from = &w.nodes[first - 1];
+    for (size_t i = 0; i < w.nodes_count && (!from->is_up || from->applied < index); i++) {
+        from = &w.nodes[i];
     }
-    const struct node *from = &w.nodes[want.from - 1];
-    for (size_t i = 0; i < w.nodes_count && (!from->is_up || from->applied < want.index); i++) {
-        from = &w.nodes[i]; /* who told us may be gone: anybody's will do */
-    }
-    if (!from->is_up || from->applied < want.index) {
-        n->want_ms = n->want_ms ? n->want_ms : w.now_ms;
-        if (w.now_ms - n->want_ms > 3000) { /* nobody has it: give up, as replica.h says */
-            replica_free(n->replica);
-            log_copy(&n->live, &n->disk, 0);
-            n->clean = log_last(n);
-            node_start(n);
-        }
-        return;
-    }
-    n->live.base = want.index;
-    n->live.base_term = want.term;
+    return from->is_up && from->applied >= index ? from : NULL;
+}
+
+/* The state of another one, durable. */
+static void node_copy(struct node *n, const struct node *from)
+{
+    n->applied = n->durable = from->applied;
+    n->applied_term = n->durable_term = from->applied_term;
+    n->state = n->durable_state = from->state;
+}
+
+/* One commit: the log begins behind what is wanted. */
+static void node_rebase(struct node *n, const struct replica_want *want)
+{
+    n->live.base = want->index;
+    n->live.base_term = want->term;
     n->live.count = 0;
-    if (n->applied < from->applied) {
-        n->applied = n->durable = from->applied;
-        n->applied_term = n->durable_term = from->applied_term;
-        n->state = n->durable_state = from->state;
-        if (w.hooks) {
-            w.hooks->installed(n, from);
-        }
-    }
-    log_room(&n->live, want.index + 1);
+    log_room(&n->live, want->index + 1);
     log_copy(&n->disk, &n->live, 0);
-    n->clean = want.index;
-    if (replica_installed(n->replica)) {
-        violate("a snapshot was not taken");
-    }
+    n->clean = want->index;
 }
 
 #endif

@@ -14,8 +14,8 @@
  * a new leader has all that was committed before its term; nobody applies another entry at an
  * index, or goes back; nothing applied is truncated; a vote is never given twice in a term.
  * Fails: a violation prints itself and the seed. */
-#include "tests/sim/heap.h"
-#include "tests/sim/nodes.h"
+#include "tests/sim/apply.h"
+#include "tests/sim/step.h"
 
 /* -- nodes ------------------------------------------------------------------------------------- */
 
@@ -138,7 +138,7 @@ static void nemesis(void)
 {
     for (size_t i = 0; i < w.nodes_count; i++) {
         if (!w.nodes[i].is_up && w.now_ms >= w.nodes[i].back_ms) {
-            node_start(&w.nodes[i]);
+            node_begin(&w.nodes[i]);
             if (w.nodes[i].is_up) {
                 node_send(&w.nodes[i]); /* its start had a round */
                 node_after(&w.nodes[i]);
@@ -202,33 +202,24 @@ static void deliver(void)
     free(m.bytes);
 }
 
-static void step(int64_t *nemesis_ms)
+static int64_t timer_ms(struct node *n)
 {
-    int64_t next_ms = *nemesis_ms;
-    struct node *timer = NULL;
-    for (size_t i = 0; i < w.nodes_count; i++) {
-        struct node *n = &w.nodes[i];
-        if (n->is_up && replica_next_ms(n->replica) < next_ms) {
-            next_ms = replica_next_ms(n->replica);
-            timer = n;
-        }
-    }
-    if (w.heap_count > 0 && w.heap[0].at_ms <= next_ms) {
-        w.now_ms = w.heap[0].at_ms > w.now_ms ? w.heap[0].at_ms : w.now_ms;
-        deliver();
+    return replica_next_ms(n->replica);
+}
+
+static void timer(struct node *n)
+{
+    if (replica_tick(n->replica, w.now_ms)) {
+        violate("a tick ended a node");
         return;
     }
-    w.now_ms = next_ms > w.now_ms ? next_ms : w.now_ms;
-    if (timer) {
-        if (replica_tick(timer->replica, w.now_ms)) {
-            violate("a tick ended a node");
-            return;
-        }
-        node_after(timer);
-    } else {
-        nemesis();
-        *nemesis_ms = w.now_ms + 10;
-    }
+    node_after(n);
+}
+
+static void step(int64_t *nemesis_ms)
+{
+    static const struct doing doing = {timer_ms, timer, deliver, nemesis};
+    world_step(&doing, nemesis_ms);
 }
 
 /* All is well again: a new entry must be applied by every voter within 20 s of virtual time. */
@@ -272,9 +263,7 @@ static void heal(int64_t *nemesis_ms)
 
 static void world_init(uint64_t seed)
 {
-    memset(&w.nodes, 0, sizeof w.nodes);
-    w.seed = seed;
-    prng_init(&w.prng, seed);
+    world_begin(seed);
     w.first_count = chance(100) ? 1 : chance(600) ? 3 : 5;
     w.nodes_count = w.first_count + 2;
     w.mix = (struct mix){
@@ -288,39 +277,10 @@ static void world_init(uint64_t seed)
         .transfer = chance(300) ? (unsigned)prng_below(&w.prng, 20) : 0,
         .early = chance(500) ? 20 : 0, .keep = (unsigned)prng_below(&w.prng, 1000),
         .is_ordered = chance(700)};
-    w.now_ms = 1000;
-    w.steps = w.order = w.number = 0;
-    w.heap_count = w.truths_count = 0;
-    w.trace = seed;
-    w.is_healed = false;
     w.had_members = w.mix.members > 0;
-    w.violation = NULL;
-    memset(w.link_ms, 0, sizeof w.link_ms);
-    memset(w.is_cut, 0, sizeof w.is_cut);
-    memset(w.leaders, 0, sizeof w.leaders);
-    memset(w.votes, 0, sizeof w.votes);
-    memset(w.table, 0, w.table_used * sizeof w.table[0]);
-    w.table_used = 0;
     for (size_t i = 0; i < w.nodes_count; i++) {
-        w.nodes[i].id = i + 1;
-        node_start(&w.nodes[i]);
+        node_begin(&w.nodes[i]);
     }
-}
-
-static void world_fini(void)
-{
-    for (size_t i = 0; i < w.nodes_count; i++) {
-        replica_free(w.nodes[i].replica);
-        free(w.nodes[i].live.recs);
-        free(w.nodes[i].disk.recs);
-    }
-    while (w.heap_count > 0) {
-        free(w.heap[--w.heap_count].bytes);
-    }
-    for (size_t i = 0; i < w.pool_count; i++) {
-        free(w.pool[i]);
-    }
-    w.pool_count = 0;
 }
 
 static void show_nodes(void)
@@ -367,7 +327,7 @@ static bool run(uint64_t seed, uint64_t steps)
         printf("seed %llu: %s (step %llu, %lld ms)\n", (unsigned long long)seed, w.violation,
                (unsigned long long)w.steps, (long long)w.now_ms);
     }
-    world_fini();
+    world_end();
     return good;
 }
 

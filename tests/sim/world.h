@@ -48,16 +48,16 @@ struct node {
     uint64_t led_term;
     int64_t want_ms;           /* since when nobody has the state that it wants; 0: somebody */
     int64_t back_ms;           /* when a crashed one comes back */
+    bool is_ahead;             /* its state, of another one, says nothing of its log's entries */
+    uint64_t floor;            /* entries from there on stay for who lags; 0: no such wish */
     int drift_ppm;             /* of its clock: thousandths of a per cent ... of 1,000,000 */
     enum { DISK_GOOD, DISK_FAILS, DISK_FAILS_LATE } disk_state; /* LATE: but it is durable */
 };
 
-/* What the city does besides; NULL in the others. */
+/* What the city does instead; NULL in the others. */
 struct hooks {
-    void (*started)(struct node *n);                             /* from its disk */
-    void (*apply)(struct node *n, uint64_t index, uint64_t term, struct span entry);
-    void (*flushed)(struct node *n);                             /* what is applied is durable */
-    void (*installed)(struct node *n, const struct node *from);  /* another's state, durable */
+    int (*start)(struct node *n);    /* from its disk; 0 or not */
+    void (*commits)(struct node *n); /* its log now: may let the disk fail */
 };
 
 struct message {
@@ -79,6 +79,7 @@ struct entry_seen {
 
 struct mix {
     unsigned loss, delay_ms, crash, cut, propose, trail, members, transfer, early, keep;
+    unsigned lag; /* entries at most that stay for who lags */
     bool is_ordered;
 };
 
@@ -211,7 +212,7 @@ static int log_append(void *user, uint64_t word, struct span entry)
 static int log_truncate(void *user, uint64_t index)
 {
     struct node *n = user;
-    if (index <= n->applied) {
+    if (index <= n->applied && !n->is_ahead) {
         violate("an applied entry was truncated");
     }
     if (index <= n->live.base) {
@@ -256,12 +257,18 @@ static void log_copy(struct mem_log *to, const struct mem_log *from, uint64_t cl
 static int log_commit(void *user)
 {
     struct node *n = user;
+    if (w.hooks) {
+        w.hooks->commits(n);
+    }
     if (n->disk_state == DISK_FAILS) {
         return -EIO;
     }
     uint64_t keep = n->durable > w.mix.trail ? n->durable - w.mix.trail : 0;
     uint64_t last = log_last(n);
-    if (keep > n->live.base && keep < last) { /* forget, but never the last one */
+    if (n->floor && keep >= n->floor && last - n->floor < w.mix.lag) {
+        keep = n->floor - 1;
+    }
+    if (keep > n->live.base && keep < last && !n->is_ahead) { /* forget, but never the last one */
         n->live.base_term = term_of(n->live.recs[keep - 1].word);
         n->live.count = last - keep;
         n->live.base = keep;
@@ -286,7 +293,7 @@ static int log_read(void *user, uint64_t index, uint64_t *ret_word, struct span 
 static void log_durable(void *user, uint64_t *ret_index, uint64_t *ret_term)
 {
     struct node *n = user;
-    bool ahead = n->durable > log_last(n) || n->durable < n->live.base;
+    bool ahead = n->is_ahead || n->durable > log_last(n) || n->durable < n->live.base;
     *ret_index = ahead ? n->live.base : n->durable;
     *ret_term = ahead ? n->live.base_term : n->durable_term;
 }
