@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Twenty-one ways in which a shard could lose, double or undo what it acknowledged, each made in
+/* Thirty-one ways in which a shard could lose, double or undo what it acknowledged, each made in
  * memory out of a good story by changing one or two records, as a bad shard would have left them.
  * Owns: nothing; the caller keeps copies of its arrays and puts them back.
  * `lines` has room for PLANT_LINES more than lines_count.
  * Fails: false when the story has nothing of the kind that is needed (no cancelled reservation...).
  * The place is looked for from the middle of the history on, so that the planted loss is not at an
- * end, where a checker could see it by accident. */
-#include "nemesis/plant.h"
+ * end, where a checker could see it by accident.
+ * Every rule of judge.c is needed by one of them at least: without it that one is not caught. */
+#include "nemesis/plant_inside.h"
 
 #include <string.h>
 
@@ -22,10 +23,8 @@ static bool plant_is_alone(const struct judge_case *c, const struct story_line *
     return true;
 }
 
-/* The first line from the middle on that was done with `op` and left its slot in `state` for good;
- * state 0: any. */
-static struct story_line *plant_find(struct judge_case *c, struct story_line *lines, uint8_t op,
-                                     uint32_t state)
+struct story_line *plant_find(struct judge_case *c, struct story_line *lines, uint8_t op,
+                              uint32_t state)
 {
     for (size_t i = 0; i < c->lines_count; i++) {
         struct story_line *l = &lines[(i + c->lines_count / 2) % c->lines_count];
@@ -39,8 +38,8 @@ static struct story_line *plant_find(struct judge_case *c, struct story_line *li
     return NULL;
 }
 
-static struct story_thing *plant_thing(struct judge_case *c, struct story_thing *things,
-                                       const struct story_line *l)
+struct story_thing *plant_thing(struct judge_case *c, struct story_thing *things,
+                                const struct story_line *l)
 {
     for (size_t i = 0; l && i < c->head->things_count; i++) {
         if (things[i].thing == l->thing) {
@@ -50,9 +49,8 @@ static struct story_thing *plant_thing(struct judge_case *c, struct story_thing 
     return NULL;
 }
 
-/* One more call at the end of the history. */
-static struct story_line *plant_more(struct judge_case *c, struct story_line *lines,
-                                     const struct story_line *like)
+struct story_line *plant_more(struct judge_case *c, struct story_line *lines,
+                              const struct story_line *like)
 {
     struct story_line *l = &lines[c->lines_count++];
     *l = *like;
@@ -442,6 +440,16 @@ const struct plant plants[PLANT_COUNT] = {
     {"refused as taken, by nobody", JUDGE_STALE, plant_taken_by_nobody},
     {"one request was done and refused", JUDGE_ONCE, plant_done_and_refused},
     {"an answer went to another's request", JUDGE_ONCE, plant_others_answer},
+    {"one request was refused in two ways", JUDGE_ONCE, plant_refused_twice},
+    {"a hold was confirmed by another", JUDGE_HOLDERS, plant_others_confirm},
+    {"a hold changed between its answers", JUDGE_LOST, plant_silent_change},
+    {"a confirm stands before its hold", JUDGE_TIME, plant_order_in_slot},
+    {"a held slot is free in the end", JUDGE_LOST, plant_free_again},
+    {"a cancelled reservation lives", JUDGE_ENDED, plant_cancelled_lives},
+    {"a reservation is a hold on its list", JUDGE_LOST, plant_hold_on_list},
+    {"somebody has what nobody asked for", JUDGE_LOST, plant_stranger},
+    {"a read came before its cause", JUDGE_STALE, plant_early_read},
+    {"a living hold was not found", JUDGE_STALE, plant_not_found},
 };
 
 const size_t plant_losses[PLANT_LOSSES] = {0, 2, 3};

@@ -13,7 +13,7 @@ struct plant {
                 struct story_thing *things);
 };
 
-#define PLANT_COUNT  21
+#define PLANT_COUNT  31
 #define PLANT_LOSSES 3 /* plants that are losses of a hold, a confirm and a cancel */
 #define PLANT_LINES  2 /* that one of them may add */
 extern const struct plant plants[PLANT_COUNT];
