@@ -3,6 +3,8 @@
  * wants each of them found.
  * usage: check HISTORY FINAL [TIMES [OUT]] reads what people.c wrote
  *        check --story SEED LINES          judges a made-up story instead (for its own test)
+ *        check --rules SEED LINES          takes the checker's rules away, one by one: each must be
+ *                                          missed, or nothing shows that it works
  * TIMES: how the faults lie in time, "FROM_US TO_US NAME" a line; each long gap is told with those
  * that it touches.  OUT: all of it is written there as JSON, for the report of a run.
  * Each plant is judged alone, then the three losses all at once: the checker has to tell of each,
@@ -52,8 +54,9 @@ static struct judge_case check_load(const char *history, const char *final)
         exit(2);
     }
     struct story_slot *slots = (struct story_slot *)(head + 1);
-    return (struct judge_case){lines, size / sizeof *lines, head, slots,
-                               (struct story_thing *)(slots + head->slots_count)};
+    return (struct judge_case){.lines = lines, .lines_count = size / sizeof *lines, .head = head,
+                               .slots = slots,
+                               .things = (struct story_thing *)(slots + head->slots_count)};
 }
 
 static void *check_copy(const void *from, size_t size, size_t spare)
@@ -175,6 +178,35 @@ static double check_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Is there a plant that is not caught without it? */
+static bool check_rule(const struct judge_case *good, enum judge_rule rule)
+{
+    static struct judge_verdict v;
+    size_t missed = 0;
+    for (size_t i = 0; i < PLANT_COUNT; i++) {
+        struct check_bed b;
+        bed_make(&b, good);
+        b.c.is_lame = true;
+        b.c.lame = rule;
+        if (plants[i].put(&b.c, b.lines, b.slots, b.things) && judge_run(&b.c, false, &v) == 0) {
+            missed += v.wrong[plants[i].law] == 0;
+        }
+        bed_free(&b);
+    }
+    printf("without \"%s\": %zu plants missed\n", judge_rule_name(rule), missed);
+    return missed > 0;
+}
+
+static int check_rules(const struct judge_case *good)
+{
+    size_t needed = 0;
+    for (size_t rule = 0; rule < JUDGE_RULE_COUNT; rule++) {
+        needed += check_rule(good, (enum judge_rule)rule);
+    }
+    printf("rules %d, needed %zu\n", JUDGE_RULE_COUNT, needed);
+    return needed == JUDGE_RULE_COUNT ? 0 : 1;
+}
+
 static void write_list(FILE *f, const struct judge_verdict *v, const struct check_found *found)
 {
     fprintf(f, "\"wrong\":{");
@@ -237,13 +269,18 @@ int main(int argc, char **argv)
     static struct judge_verdict v;
     static struct check_found found[PLANT_COUNT];
     struct check_together together;
-    if (argc == 4 && strcmp(argv[1], "--story") == 0) {
+    bool is_of_rules = argc == 4 && strcmp(argv[1], "--rules") == 0;
+    if (is_of_rules || (argc == 4 && strcmp(argv[1], "--story") == 0)) {
         c = tale_make(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     } else if (argc >= 3 && argc <= 5) {
         c = check_load(argv[1], argv[2]);
     } else {
-        fprintf(stderr, "usage: check HISTORY FINAL [TIMES [OUT]] | check --story SEED LINES\n");
+        fprintf(stderr, "usage: check HISTORY FINAL [TIMES [OUT]]\n"
+                        "       check --story|--rules SEED LINES\n");
         return 2;
+    }
+    if (is_of_rules) {
+        return check_rules(&c);
     }
     double began = check_seconds();
     int r = judge_run(&c, true, &v);

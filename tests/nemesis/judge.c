@@ -52,18 +52,6 @@ struct judge {
     size_t loose_count;
 };
 
-const char *judge_law_name(enum judge_law law)
-{
-    static const char *const names[] = {
-        [JUDGE_HOLDERS] = "I1 two holders", [JUDGE_LOST] = "I2 lost",
-        [JUDGE_TIME] = "I3 real time",      [JUDGE_ENTITLEMENT] = "I4 entitlement",
-        [JUDGE_ENDED] = "I5 ended",         [JUDGE_ONCE] = "I6 once",
-        [JUDGE_STALE] = "I9 stale read",
-    };
-    CHECK(law < JUDGE_LAW_COUNT);
-    return names[law];
-}
-
 static const struct story_line *judge_line(const struct judge *j, uint32_t at)
 {
     return &j->c->lines[at];
@@ -74,16 +62,19 @@ static const struct story_line *judge_at(const struct judge *j, size_t place)
     return judge_line(j, j->order[place].at);
 }
 
-static void judge_complain(struct judge *j, enum judge_law law, const struct story_line *l,
-                           const char *what)
+static void judge_complain(struct judge *j, enum judge_rule rule, const struct story_line *l)
 {
+    if (j->c->is_lame && j->c->lame == rule) {
+        return;
+    }
+    enum judge_law law = judge_rule_law(rule);
     static const char *const ops[] = {"", "hold", "confirm", "drop", "cancel", "read"};
     char words[JUDGE_SAID];
     snprintf(words, sizeof words,
              "%s: slot %u version %u, %s by person %u (thing %016" PRIx64 ", log index %" PRIu64
              "): %s",
              judge_law_name(law), l->slot, l->version, ops[l->op], l->identity, l->thing,
-             l->log_index, what);
+             l->log_index, judge_rule_name(rule));
     if (j->is_telling && j->v->wrong_total < TELL_MAX) {
         printf("%s\n", words);
     }
@@ -138,23 +129,23 @@ static void judge_request(struct judge *j, size_t from, size_t to)
         const struct story_line *l = judge_at(j, i);
         invoked = l->invoke_us < invoked ? l->invoke_us : invoked;
         if (l->op != head->op || l->slot != head->slot || l->identity != head->identity) {
-            judge_complain(j, JUDGE_ONCE, l, "its request id was sent with another body");
+            judge_complain(j, RULE_OTHER_BODY, l);
         }
         if (l->outcome == STORY_OK && ok && l->answer != ok->answer) {
-            judge_complain(j, JUDGE_ONCE, l, "another answer to a request that was answered");
+            judge_complain(j, RULE_OTHER_ANSWER, l);
         }
         if (l->outcome == STORY_OK && (ok == NULL || l->return_us < ok->return_us)) {
             ok = l; /* the first that came back */
         }
         if (l->outcome == STORY_REFUSED) {
             if (refused && refused->reason != l->reason) {
-                judge_complain(j, JUDGE_ONCE, l, "refused for another reason than before");
+                judge_complain(j, RULE_OTHER_REASON, l);
             }
             refused = l;
         }
     }
     if (ok && refused) {
-        judge_complain(j, JUDGE_ONCE, ok, "both done and refused");
+        judge_complain(j, RULE_DONE_AND_REFUSED, ok);
     }
     if (ok) {
         j->invoked[ok - j->c->lines] = invoked;
@@ -214,10 +205,10 @@ static uint8_t judge_after(uint8_t op)
 static void judge_answer(struct judge *j, const struct story_line *l)
 {
     if (l->log_index == 0 || l->log_index > j->c->head->log_end) {
-        judge_complain(j, JUDGE_LOST, l, "acknowledged at a place that the log does not have");
+        judge_complain(j, RULE_NO_PLACE, l);
     }
     if (l->state != judge_after(l->op)) {
-        judge_complain(j, JUDGE_LOST, l, "acknowledged, and its answer shows another state");
+        judge_complain(j, RULE_OTHER_STATE, l);
     }
 }
 
@@ -234,7 +225,7 @@ static void judge_lives(struct judge *j, size_t from, size_t to)
         const struct story_line *l = judge_at(j, i);
         if (l->op == STORY_HOLD && !judge_is_loose(j, l->thing) &&
             ++j->live[l->identity] > (int32_t)j->c->head->max_live) {
-            judge_complain(j, JUDGE_ENTITLEMENT, l, "one more than this person may have");
+            judge_complain(j, RULE_ONE_MORE, l);
         }
     }
 }
@@ -256,7 +247,7 @@ static void judge_by_log(struct judge *j)
         for (size_t i = from; i < to; i++) {
             const struct story_line *l = judge_at(j, i);
             if (l->return_us < latest_us) {
-                judge_complain(j, JUDGE_TIME, l, "answered before something up to there was asked");
+                judge_complain(j, RULE_TOO_EARLY, l);
             }
             judge_answer(j, l);
         }
@@ -274,11 +265,11 @@ static void judge_step(struct judge *j, const struct story_line *before, const s
                      : l->op == STORY_CANCEL ? STORY_TAKEN
                                              : STORY_HELD;
     if (state == STORY_RETURNED && l->op != STORY_HOLD && before->thing == l->thing) {
-        judge_complain(j, JUDGE_ENDED, l, "it had ended");
+        judge_complain(j, RULE_HAD_ENDED, l);
     } else if (state != needed) {
-        judge_complain(j, JUDGE_HOLDERS, l, "the slot was not in a state that allows it");
+        judge_complain(j, RULE_WRONG_STATE, l);
     } else if (before && (before->identity != l->identity || before->thing != l->thing)) {
-        judge_complain(j, JUDGE_HOLDERS, l, "the slot was another's");
+        judge_complain(j, RULE_OTHERS_SLOT, l);
     }
 }
 
@@ -290,18 +281,18 @@ static void judge_slot(struct judge *j, uint32_t from, uint32_t to, const struct
         const struct story_line *l = judge_line(j, j->effects[i]);
         uint32_t gap = l->version - version - 1;
         if (l->version <= version) {
-            judge_complain(j, JUDGE_HOLDERS, l, "this version was made by another request, too");
+            judge_complain(j, RULE_VERSION_TWICE, l);
             continue;
         }
         if (gap > spare) {
-            judge_complain(j, JUDGE_LOST, l, "a change before it that nobody asked for");
+            judge_complain(j, RULE_CHANGE_BEFORE, l);
         }
         spare -= gap > spare ? spare : gap;
         if (gap == 0) {
             judge_step(j, before, l);
         }
         if (before && l->log_index < before->log_index) {
-            judge_complain(j, JUDGE_TIME, l, "its version is later, its place in the log earlier");
+            judge_complain(j, RULE_LOG_BACK, l);
         }
         version = l->version;
         before = l;
@@ -310,9 +301,9 @@ static void judge_slot(struct judge *j, uint32_t from, uint32_t to, const struct
     const struct story_line *last = before ? before : &untouched;
     uint8_t state = before ? judge_after(before->op) : STORY_FREE;
     if (s->version < version) {
-        judge_complain(j, JUDGE_LOST, last, "acknowledged, and the slot is older in the end");
+        judge_complain(j, RULE_OLDER, last);
     } else if (s->version == version ? s->state != state : s->version - version > spare) {
-        judge_complain(j, JUDGE_LOST, last, "the slot ended in a state that nobody asked for");
+        judge_complain(j, RULE_UNASKED_STATE, last);
     } else {
         j->v->present += to - from;
         return;
@@ -370,13 +361,13 @@ static void judge_holders(struct judge *j)
         const struct story_thing *t = judge_thing(j, l->thing);
         uint8_t state = judge_after(l->op);
         if (t == NULL && state != STORY_RETURNED) { /* what has ended may leave the lists */
-            judge_complain(j, JUDGE_LOST, l, "its holder does not find it in the end");
+            judge_complain(j, RULE_NOT_ON_LIST, l);
         } else if (t && (t->identity != l->identity || t->slot != slot)) {
-            judge_complain(j, JUDGE_HOLDERS, l, "in the end it is another's, or of another slot");
+            judge_complain(j, RULE_OTHERS_IN_END, l);
         } else if (t && state == STORY_RETURNED && t->state != STORY_RETURNED) {
-            judge_complain(j, JUDGE_ENDED, l, "it was ended and lives in the end");
+            judge_complain(j, RULE_LIVES, l);
         } else if (t && t->state != state) {
-            judge_complain(j, JUDGE_LOST, l, "its holder finds it in another state");
+            judge_complain(j, RULE_OTHER_ON_LIST, l);
         }
     }
 }
@@ -393,7 +384,7 @@ static void judge_strangers(struct judge *j)
         }
         if (!is_known) {
             struct story_line l = {.slot = t->slot, .identity = t->identity, .thing = t->thing};
-            judge_complain(j, JUDGE_LOST, &l, "it is there, and nobody was told so");
+            judge_complain(j, RULE_UNTOLD, &l);
         }
     }
 }
@@ -406,14 +397,14 @@ static void judge_read(struct judge *j, const struct story_line *l)
     for (uint32_t at = j->first[l->slot]; at < j->first[l->slot + 1]; at++) {
         const struct story_line *e = judge_line(j, j->effects[at]);
         if (e->version > l->version && e->return_us < l->invoke_us && e->thing == l->thing) {
-            judge_complain(j, JUDGE_STALE, l, "older than what was answered before it was asked");
+            judge_complain(j, RULE_STALE_READ, l);
             return;
         }
         same = e->version == l->version ? e : same;
     }
     if (same == NULL ? j->maybe[l->slot] == 0
                      : j->invoked[same - j->c->lines] > l->return_us) {
-        judge_complain(j, JUDGE_STALE, l, "it shows what nobody had asked for yet");
+        judge_complain(j, RULE_EARLY_READ, l);
     }
 }
 
@@ -431,9 +422,9 @@ static void judge_denied(struct judge *j, const struct story_line *l)
         return;
     }
     if (l->op == STORY_READ) {
-        judge_complain(j, JUDGE_STALE, l, "its holder was told that there is no such thing");
+        judge_complain(j, RULE_NOT_FOUND, l);
     } else {
-        judge_complain(j, JUDGE_ENDED, l, "refused as ended or unknown, and nobody had ended it");
+        judge_complain(j, RULE_DENIED, l);
     }
 }
 
@@ -445,7 +436,7 @@ static void judge_taken(struct judge *j, const struct story_line *l)
         is_asked_for |= j->invoked[j->effects[at]] < l->return_us;
     }
     if (!is_asked_for) {
-        judge_complain(j, JUDGE_STALE, l, "refused as taken, and nobody had asked for it");
+        judge_complain(j, RULE_TAKEN_BY_NOBODY, l);
     }
 }
 
@@ -478,7 +469,7 @@ static void judge_reads_back(struct judge *j)
         if (latest == NULL || latest->thing != l->thing || l->version >= latest->version) {
             latest = l;
         } else if (latest->return_us < l->invoke_us) {
-            judge_complain(j, JUDGE_STALE, l, "older than what was read before it was asked");
+            judge_complain(j, RULE_READ_BACK, l);
         }
     }
 }

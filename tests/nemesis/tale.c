@@ -145,5 +145,6 @@ struct judge_case tale_make(uint64_t seed, uint64_t lines)
     }
     free(t.things);
     free(t.owners);
-    return (struct judge_case){t.lines, t.count, head, t.slots, things};
+    return (struct judge_case){.lines = t.lines, .lines_count = t.count, .head = head,
+                               .slots = t.slots, .things = things};
 }
