@@ -8,7 +8,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -183,6 +185,48 @@ int folder_remove_others(const char *path, const char *name, const char *keep)
         r = r ? r : folder_remove_env(one);
     }
     closedir(dir);
+    return err_trace(r);
+}
+
+/* The number behind the name; 0: none. */
+static uint64_t number_of(const char *found, const char *name)
+{
+    return is_numbered(found, name) && found[strlen(name)] ? strtoull(found + strlen(name) + 1,
+                                                                      NULL, 10) : 0;
+}
+
+int folder_keep_newest(const char *path, const char *name, uint64_t *ret_numbers, size_t max,
+                  size_t *ret_count)
+{
+    struct dirent *entry;
+    size_t count = 0;
+    int r = 0;
+    DIR *dir = opendir(path);
+    if (!dir) {
+        return err_origin(-errno);
+    }
+    while (r == 0 && (entry = readdir(dir)) != NULL) {
+        char tail[300], one[FOLDER_PATH_MAX];
+        uint64_t number = number_of(entry->d_name, name);
+        size_t lowest = 0;
+        if (number == 0) {
+            continue;
+        }
+        if (count < max) {
+            ret_numbers[count++] = number;
+            continue;
+        }
+        for (size_t i = 1; i < count; i++) {
+            lowest = ret_numbers[i] < ret_numbers[lowest] ? i : lowest;
+        }
+        uint64_t goes = ret_numbers[lowest] < number ? ret_numbers[lowest] : number;
+        ret_numbers[lowest] = ret_numbers[lowest] < number ? number : ret_numbers[lowest];
+        snprintf(tail, sizeof tail, "/%s.%" PRIu64, name, goes);
+        r = folder_join(one, path, tail);
+        r = r ? r : folder_remove_env(one);
+    }
+    closedir(dir);
+    *ret_count = count;
     return err_trace(r);
 }
 

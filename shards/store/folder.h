@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define FOLDER_PATH_MAX 4096 /* bytes with the end */
 
@@ -25,6 +26,10 @@ int folder_remove_env(const char *path);
 /* Removes the environments' directories `name` and `name`.NUMBER in `path`, but not `keep`.  What
  * an operator moved aside has another name. */
 int folder_remove_others(const char *path, const char *name, const char *keep);
+/* The directories name.N in `path` with the `max` highest N, in no order; all others of that name
+ * are removed, as by folder_remove_env(). */
+int folder_keep_newest(const char *path, const char *name, uint64_t *ret_numbers, size_t max,
+                       size_t *ret_count);
 /* Takes `path`/lock for this open descriptor; the kernel gives it back however the process ends.
  * 0, FOLDER_E_LOCKED, or < 0. */
 enum { FOLDER_E_LOCKED = 1 };

@@ -275,7 +275,8 @@ static int check_cluster(const struct store_options *options, const struct openi
     return refuse_cluster(options->dir, o->cluster_id, options->cluster_id, ret_text);
 }
 
-/* What nobody names any more.  A state that is being received stays, to be gone on with. */
+/* What nobody names any more.  A state that is being received stays, to be gone on with, and copies
+ * are snapshot.c's. */
 static int clear(const struct store_options *options, const struct opening *o)
 {
     const char *named = strrchr(o->state_path, '/') + 1;
@@ -286,7 +287,7 @@ static int clear(const struct store_options *options, const struct opening *o)
         r = r ? r : folder_join(blank, options->dir, BLANK);
         r = r ? r : folder_remove_env(blank);
     }
-    return r ? err_trace(r) : err_trace(folder_remove_others(options->dir, "copy", ""));
+    return err_trace(r);
 }
 
 static int take_both(const struct store_options *options, const char *log_path, struct opening *o,

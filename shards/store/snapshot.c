@@ -2,10 +2,12 @@
 /* Copies of the state for other replicas.
  *
  *   want(index):  a copy that is late enough? -> ready
+ *                 one of before our start?    -> is it still whole? -> ready
  *                 one under way?              -> wait
  *                 a free slot, or one that nobody reads -> a new one is begun
  *
  * Owns: SNAPSHOT_COPIES_MAX slots, each with a directory copy.N and a descriptor while it is ready.
+ * A copy outlives its process: who has half of it goes on when we start again.
  * Slots are few because a copy is as big as the state: two, so that who is being served is not cut
  * off by one who needs a later one.
  * Fails: verdicts of snapshot.h; a code that the worker met is told once and the slot is free.
@@ -21,6 +23,40 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "store/record.h"
+#include "store/slip.h"
+
+/* What that directory holds; false: nothing that could be gone on with. */
+static bool is_kept(const struct snapshots *n, const char *path, struct snapshot_about *ret_about)
+{
+    uint8_t bytes[SLIP_MAX];
+    size_t len = 0;
+    return slip_read(path, "about", bytes, &len) == 0 &&
+           snapshot_about_unpack((struct span){bytes, len}, ret_about) &&
+           ret_about->format == RECORD_FORMAT &&
+           memcmp(ret_about->cluster_id, n->options.cluster_id, 16) == 0;
+}
+
+/* Copies of before our start: the newest that fit are kept, the others go. */
+static int keep_copies(struct snapshots *n)
+{
+    uint64_t numbers[SNAPSHOT_COPIES_MAX];
+    size_t count = 0;
+    int r = folder_keep_newest(n->options.dir, "copy", numbers, SNAPSHOT_COPIES_MAX, &count);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        char path[FOLDER_PATH_MAX];
+        struct snapshot_copy c = {.state = SNAPSHOT_COPY_KEPT, .number = numbers[i], .fd = -1,
+                                  .used_us = clock_mono_us()};
+        r = snapshot_copy_path(n, c.number, path);
+        if (r == 0 && is_kept(n, path, &c.about)) {
+            n->copies[i] = c;
+        } else if (r == 0) {
+            r = folder_remove_env(path);
+        }
+        n->next_number = c.number >= n->next_number ? c.number + 1 : n->next_number;
+    }
+    return err_trace(r);
+}
 
 int snapshot_open(const struct snapshot_options *options, struct snapshots **ret_snapshots)
 {
@@ -34,6 +70,11 @@ int snapshot_open(const struct snapshot_options *options, struct snapshots **ret
     n->in.fd = -1;
     pthread_mutex_init(&n->mutex, NULL);
     pthread_cond_init(&n->changed, NULL);
+    int r = keep_copies(n);
+    if (r) {
+        snapshot_close(n);
+        return err_trace(r);
+    }
     *ret_snapshots = n;
     return 0;
 }
@@ -68,14 +109,17 @@ void snapshot_close(struct snapshots *n)
 
 static void drop(struct snapshot_copy *c)
 {
-    close(c->fd);
+    if (c->fd >= 0) {
+        close(c->fd);
+    }
     c->fd = -1;
     c->state = SNAPSHOT_COPY_DROPPED;
 }
 
 static bool is_idle(const struct snapshot_copy *c, int64_t now_us)
 {
-    return c->state == SNAPSHOT_COPY_READY && now_us - c->used_us >= SNAPSHOT_IDLE_S * SECOND_US;
+    bool is_there = c->state == SNAPSHOT_COPY_READY || c->state == SNAPSHOT_COPY_KEPT;
+    return is_there && now_us - c->used_us >= SNAPSHOT_IDLE_S * SECOND_US;
 }
 
 void snapshot_turn(struct snapshots *n, uint64_t durable, int64_t now_us)
@@ -85,18 +129,19 @@ void snapshot_turn(struct snapshots *n, uint64_t durable, int64_t now_us)
     for (size_t i = 0; i < SNAPSHOT_COPIES_MAX; i++) {
         if (is_idle(&n->copies[i], now_us)) {
             drop(&n->copies[i]);
-            pthread_cond_broadcast(&n->changed);
+            (void)snapshot_work(n); /* without a worker: the next one that begins, or a start */
         }
     }
     pthread_mutex_unlock(&n->mutex);
 }
 
-static struct snapshot_copy *find_ready(struct snapshots *n, uint64_t index)
+static struct snapshot_copy *find_late(struct snapshots *n, enum snapshot_copy_state state,
+                                       uint64_t index)
 {
     struct snapshot_copy *best = NULL;
     for (size_t i = 0; i < SNAPSHOT_COPIES_MAX; i++) {
         struct snapshot_copy *c = &n->copies[i];
-        if (c->state == SNAPSHOT_COPY_READY && c->about.index >= index &&
+        if (c->state == state && c->about.index >= index &&
             (!best || c->about.index > best->about.index)) {
             best = c;
         }
@@ -120,6 +165,11 @@ static int begin(struct snapshots *n, uint64_t index)
     if (n->durable < index) {
         return SNAPSHOT_E_BEHIND;
     }
+    if (!c && (c = find_state(n, SNAPSHOT_COPY_KEPT)) != NULL) {
+        drop(c); /* it is too early for whoever asks */
+        int r = snapshot_work(n);
+        return r < 0 ? err_trace(r) : SNAPSHOT_E_WAIT;
+    }
     if (!c) {
         return find_state(n, SNAPSHOT_COPY_DROPPED) ? SNAPSHOT_E_WAIT : SNAPSHOT_E_BUSY;
     }
@@ -135,13 +185,19 @@ static int begin(struct snapshots *n, uint64_t index)
 
 static int want(struct snapshots *n, uint64_t index, struct snapshot_about *ret_about)
 {
-    struct snapshot_copy *c = find_ready(n, index);
+    struct snapshot_copy *c = find_late(n, SNAPSHOT_COPY_READY, index);
     if (c) {
         c->used_us = clock_mono_us();
         *ret_about = c->about;
         return 0;
     }
-    if (find_state(n, SNAPSHOT_COPY_WANTED)) {
+    c = find_late(n, SNAPSHOT_COPY_KEPT, index);
+    if (c) {
+        c->state = SNAPSHOT_COPY_PROVED;
+        int r = snapshot_work(n);
+        return r < 0 ? err_trace(r) : SNAPSHOT_E_WAIT;
+    }
+    if (find_state(n, SNAPSHOT_COPY_WANTED) || find_state(n, SNAPSHOT_COPY_PROVED)) {
         return SNAPSHOT_E_WAIT;
     }
     c = find_state(n, SNAPSHOT_COPY_FAILED);

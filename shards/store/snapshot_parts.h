@@ -30,12 +30,14 @@ enum snapshot_copy_state {
     SNAPSHOT_COPY_READY,
     SNAPSHOT_COPY_FAILED,  /* `code` waits for who asked */
     SNAPSHOT_COPY_DROPPED, /* the worker's */
+    SNAPSHOT_COPY_KEPT,    /* an earlier process made it: perhaps its reader goes on */
+    SNAPSHOT_COPY_PROVED,  /* it is asked for: the worker's, to see whether it is still whole */
 };
 
 struct snapshot_copy {
     enum snapshot_copy_state state;
     uint64_t number;             /* its directory: copy.N */
-    struct snapshot_about about; /* READY */
+    struct snapshot_about about; /* READY, KEPT, PROVED */
     int fd;                      /* READY: of its data file */
     int code;                    /* FAILED */
     int64_t used_us;             /* when it was last asked for or read */

@@ -2,6 +2,7 @@
 /* The thread behind snapshots: copies are made, what came in is checked, old directories go.
  *
  *   WANTED copy  -> room? -> LMDB's compact copy -> every record read -> digest -> READY or FAILED
+ *   PROVED copy  -> digest -> READY or DROPPED
  *   CHECKING     -> fsync -> digest -> opened, every record read       -> CHECKED or FAILED
  *   DROPPED copy, replaced state -> removed
  *
@@ -26,6 +27,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/room.h"
+#include "store/slip.h"
 
 #define READ_BYTES (1024 * 1024)
 
@@ -130,6 +132,15 @@ static int make_about(const struct snapshots *n, const char *path, struct snapsh
     return err_trace(file_digest(c->fd, &c->about.size, c->about.digest));
 }
 
+/* Beside it: so that another process can go on with it. */
+static int write_about(const char *path, const struct snapshot_about *about)
+{
+    uint8_t bytes[SNAPSHOT_ABOUT_SIZE];
+    snapshot_about_pack(about, bytes);
+    int r = slip_write(path, "about", (struct span){bytes, sizeof bytes});
+    return r == -ENOSPC || r == -EDQUOT ? SNAPSHOT_E_ROOM : err_trace(r);
+}
+
 /* `c` is a copy of the slot, so that it is worked on without the mutex. */
 static int make_copy(const struct snapshots *n, struct snapshot_copy *c)
 {
@@ -137,6 +148,7 @@ static int make_copy(const struct snapshots *n, struct snapshot_copy *c)
     int r = snapshot_copy_path(n, c->number, path);
     r = r ? r : make_files(n, path);
     r = r ? r : make_about(n, path, c);
+    r = r ? r : write_about(path, &c->about);
     if (r != 0) {
         if (c->fd >= 0) {
             close(c->fd);
@@ -157,6 +169,32 @@ static void do_copy(struct snapshots *n, struct snapshot_copy *slot)
     n->is_copying = false;
     c.used_us = clock_mono_us();
     c.state = c.code == 0 ? SNAPSHOT_COPY_READY : SNAPSHOT_COPY_FAILED;
+    *slot = c;
+}
+
+/* Is it what its maker wrote?  Nothing was synced, and the power may have gone since. */
+static bool is_whole(const struct snapshots *n, struct snapshot_copy *c)
+{
+    char path[FOLDER_PATH_MAX];
+    uint8_t digest[SNAPSHOT_DIGEST_SIZE];
+    uint64_t size = 0;
+    return snapshot_copy_path(n, c->number, path) == 0 && open_data(path, O_RDONLY, &c->fd) == 0 &&
+           file_digest(c->fd, &size, digest) == 0 && size == c->about.size &&
+           memcmp(digest, c->about.digest, sizeof digest) == 0;
+}
+
+static void do_prove(struct snapshots *n, struct snapshot_copy *slot)
+{
+    struct snapshot_copy c = *slot;
+    pthread_mutex_unlock(&n->mutex);
+    bool is_good = is_whole(n, &c);
+    if (!is_good && c.fd >= 0) {
+        close(c.fd);
+        c.fd = -1;
+    }
+    pthread_mutex_lock(&n->mutex);
+    c.used_us = clock_mono_us();
+    c.state = is_good ? SNAPSHOT_COPY_READY : SNAPSHOT_COPY_DROPPED;
     *slot = c;
 }
 
@@ -226,6 +264,10 @@ static bool work_one(struct snapshots *n)
         struct snapshot_copy *c = &n->copies[i];
         if (c->state == SNAPSHOT_COPY_WANTED) {
             do_copy(n, c);
+            return true;
+        }
+        if (c->state == SNAPSHOT_COPY_PROVED) {
+            do_prove(n, c);
             return true;
         }
         if (c->state == SNAPSHOT_COPY_DROPPED) {
