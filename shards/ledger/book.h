@@ -28,6 +28,8 @@ struct book {
      * 0: found; 1: no more; < 0. */
     int (*next)(void *self, struct span from, bool exclusive, struct span *ret_key,
                 struct span *ret_value);
+    /* That record will be asked for soon: what takes its time may begin.  May be NULL. */
+    void (*hint)(void *self, struct span key);
 };
 
 #endif

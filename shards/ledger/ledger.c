@@ -32,6 +32,13 @@ int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_
     return r > 0 ? LEDGER_NONE : err_trace(r);
 }
 
+void ledger_hint(struct ledger *l, const struct ledger_key *key)
+{
+    if (l->book->hint) {
+        l->book->hint(l->book->self, ledger_key_span(key));
+    }
+}
+
 int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span *ret_key,
                 struct span *ret_value)
 {

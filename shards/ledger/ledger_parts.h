@@ -317,6 +317,8 @@ struct ledger_step {
     struct verdict *v;
 };
 
+/* That record will be read soon. */
+void ledger_hint(struct ledger *l, const struct ledger_key *key);
 /* The book, with breadcrumbs. get: 0, LEDGER_NONE, < 0. */
 int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value);
 int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span *ret_key,
@@ -343,6 +345,8 @@ int ledger_keep(struct arena *arena, struct span bytes, struct span *ret_span);
 
 /* 0, LEDGER_NONE, < 0.  Borrowed until another pool is looked up or made. */
 int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool);
+/* NULL unless it was found lately; the same loan. */
+const struct ledger_pool *ledger_pool_peek(struct ledger *l, struct span id);
 /* The id of a pool by its space, for the shard's own commands. As above; lives in the arena. */
 int ledger_pool_id(const struct ledger *l, uint64_t space, struct arena *arena,
                    struct span *ret_id);

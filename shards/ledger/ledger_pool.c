@@ -40,6 +40,13 @@ static int ledger_pool_record(struct ledger *l, uint64_t space, struct pool_view
     return r ? r == LEDGER_NONE ? r : err_trace(r) : err_trace(ledger_read_pool(value, ret_view));
 }
 
+const struct ledger_pool *ledger_pool_peek(struct ledger *l, struct span id)
+{
+    uint64_t space = ledger_pool_key(id).space;
+    const struct ledger_pool *p = ledger_pool_cached(l, space);
+    return p->space == space ? p : NULL;
+}
+
 int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool)
 {
     uint64_t space = ledger_pool_key(id).space;

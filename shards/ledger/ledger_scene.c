@@ -79,6 +79,35 @@ static int ledger_scene_recall(struct ledger_step *s, struct ledger_scene *scene
     return r == LEDGER_NONE ? r : err_trace(r);
 }
 
+void ledger_expect(struct ledger *l, const struct command *c)
+{
+    bool is_ours = c->pool.len > 0 && !command_is_read(c->kind) && l->book->hint;
+    const struct ledger_pool *pool = is_ours ? ledger_pool_peek(l, c->pool) : NULL;
+    if (pool == NULL) {
+        return;
+    }
+    struct routing_key at = ledger_identity_key(ledger_pool_class(pool), &c->identity);
+    struct ledger_key key = ledger_key_account(at, &c->identity);
+    ledger_hint(l, &key);
+    key = ledger_key_request(at, &c->identity, &c->request_id);
+    ledger_hint(l, &key);
+    if (c->slots_count > 0) {
+        key = ledger_key_slot(pool->space, &c->slots[0]);
+        ledger_hint(l, &key);
+    }
+}
+
+/* The slot of the hold that the command names is known with the account only. */
+static void ledger_scene_hint_item(struct ledger_step *s, struct ledger_scene *scene)
+{
+    const struct ledger_item *item =
+        ledger_account_item(&scene->account, s->c->number, s->c->pool);
+    if (item) {
+        struct ledger_key slot = ledger_key_slot(scene->pool->space, &item->slot);
+        ledger_hint(s->l, &slot);
+    }
+}
+
 int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
 {
     int r = ledger_pool_find(s->l, s->c->pool, &scene->pool);
@@ -96,6 +125,7 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
         return err_trace(r);
     }
     scene->is_new = r == LEDGER_NONE;
+    ledger_scene_hint_item(s, scene);
     r = scene->is_new ? LEDGER_NONE : ledger_scene_recall(s, scene);
     if (r != LEDGER_NONE) {
         return r ? err_trace(r) : LEDGER_ANSWERED;

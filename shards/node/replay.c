@@ -12,6 +12,7 @@
 #include "proto/codec.h"
 #include "store/store.h"
 
+#define EXPECT_AHEAD     2 /* commands: see ledger_expect() */
 #define REPLAY_ARENA_MAX (512u * 1024 * 1024) /* ROUND_ITEMS_MAX commands full of slots */
 
 void replay_init(struct replay *p, struct store *store, struct replica *replica,
@@ -56,6 +57,9 @@ int replay_entry(struct replay *p, uint64_t index)
             continue;
         }
 #endif
+        if (i + EXPECT_AHEAD < count) {
+            ledger_expect(p->ledger, &commands[i + EXPECT_AHEAD]);
+        }
         arena_reset(&p->verdict);
         r = ledger_apply(p->ledger, &commands[i], index, (uint32_t)i, log_time_us, &p->verdict,
                          &verdict);

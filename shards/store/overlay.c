@@ -19,8 +19,7 @@
  * The tree alone is right: when PROBES_MAX slots in a row are taken, it is asked.  So keys made to
  * collide (clients choose request ids) cost a tree search and no more.
  * Roads not taken: a hash alone and a sort at the flush (next() needs order at every moment); the
- * tree alone (twice the time for what is there, four times for what is not); a skip list (a cache
- * miss a level); freeing single entries (all go at once anyway). */
+ * tree alone (twice the time for what is there, four times for what is not); a skip list. */
 #include "store/overlay.h"
 
 #include <endian.h>
@@ -73,7 +72,6 @@ struct overlay {
     uint32_t block_keep;       /* as many were wanted lately */
     struct slot *slots;
     uint32_t slot_bits;        /* 1 << this many slots */
-    uint64_t seed;             /* of the hash */
     uint64_t bytes;            /* handed out */
     uint64_t count;            /* entries */
     uint64_t places;           /* different routing keys, or a few more */
@@ -170,7 +168,6 @@ int overlay_new(struct overlay **ret_overlay)
     }
     o->blocks[0] = block;
     o->block_count = 1;
-    o->seed = (uintptr_t)o->blocks[0]; /* differs from process to process */
     o->root = node_new(o, true);
     *ret_overlay = o;
     return 0;
@@ -274,9 +271,15 @@ static const struct overlay_node *leaf_of(const struct overlay *o, const struct 
 
 /* -- the shortcut ----------------------------------------------------------------------------- */
 
-static uint32_t tag_of(const struct overlay *o, struct span key)
+uint32_t overlay_tag(struct span key)
 {
-    return (uint32_t)(XXH3_64bits_withSeed(key.ptr, key.len, o->seed) >> 32);
+    static const char here; /* its address differs from process to process */
+    return (uint32_t)(XXH3_64bits_withSeed(key.ptr, key.len, (uintptr_t)&here) >> 32);
+}
+
+void overlay_fetch(const struct overlay *o, uint32_t tag)
+{
+    __builtin_prefetch(&o->slots[tag >> (32 - o->slot_bits)]);
 }
 
 static struct overlay_entry *unit_entry(const struct overlay *o, uint32_t unit)
@@ -289,8 +292,7 @@ enum slot_answer { SLOT_HERE, SLOT_NOT_HERE, SLOT_ASK_TREE };
 static enum slot_answer slots_find(const struct overlay *o, struct span key, uint32_t tag,
                                    struct overlay_entry **ret_entry)
 {
-    uint32_t mask = (1u << o->slot_bits) - 1;
-    uint32_t at = tag >> (32 - o->slot_bits);
+    uint32_t mask = (1u << o->slot_bits) - 1, at = tag >> (32 - o->slot_bits);
     for (int i = 0; i < PROBES_MAX; i++, at = (at + 1) & mask) {
         const struct slot *slot = &o->slots[at];
         if (slot->unit == 0) {
@@ -307,11 +309,25 @@ static enum slot_answer slots_find(const struct overlay *o, struct span key, uin
     return SLOT_ASK_TREE;
 }
 
+bool overlay_fetch_entry(const struct overlay *o, uint32_t tag)
+{
+    uint32_t mask = (1u << o->slot_bits) - 1, at = tag >> (32 - o->slot_bits);
+    for (int i = 0; i < PROBES_MAX && o->slots[at].unit; i++, at = (at + 1) & mask) {
+        if (o->slots[at].tag == tag) {
+            const char *e = (const char *)unit_entry(o, o->slots[at].unit);
+            __builtin_prefetch(e);
+            __builtin_prefetch(e + 64);
+            __builtin_prefetch(e + 128); /* a usual account ends there */
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Does nothing when all its slots are taken: then searches for this key ask the tree. */
 static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
 {
-    uint32_t mask = (1u << o->slot_bits) - 1;
-    uint32_t at = tag >> (32 - o->slot_bits);
+    uint32_t mask = (1u << o->slot_bits) - 1, at = tag >> (32 - o->slot_bits);
     for (int i = 0; i < PROBES_MAX; i++, at = (at + 1) & mask) {
         if (o->slots[at].unit == 0) {
             o->slots[at] = (struct slot){.tag = tag, .unit = unit};
@@ -337,26 +353,19 @@ static int slots_grow(struct overlay *o)
     struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
     for (; c.leaf; overlay_step(&c)) {
         const struct overlay_entry *e = overlay_at(&c);
-        slots_add(o, tag_of(o, overlay_key(e)), e->unit);
+        slots_add(o, overlay_tag(overlay_key(e)), e->unit);
     }
     return 0;
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
-const struct overlay_entry *overlay_find(const struct overlay *o, struct span key)
+const struct overlay_entry *overlay_find_tagged(const struct overlay *o, struct span key,
+                                                uint32_t tag)
 {
-    struct overlay_entry *e;
-    if (o->count == 0) {
-        return NULL;
-    }
-    switch (slots_find(o, key, tag_of(o, key), &e)) {
-    case SLOT_HERE:
+    struct overlay_entry *e = NULL;
+    if (slots_find(o, key, tag, &e) != SLOT_ASK_TREE) {
         return e;
-    case SLOT_NOT_HERE:
-        return NULL;
-    case SLOT_ASK_TREE:
-        break;
     }
     struct target t = target_of(key);
     const struct overlay_node *leaf = leaf_of(o, &t);
@@ -380,9 +389,7 @@ struct overlay_cursor overlay_seek(const struct overlay *o, struct span from, bo
     struct overlay_cursor c = {.leaf = leaf_of(o, &t)};
     bool equal;
     c.index = lower_bound(c.leaf, &t, &equal);
-    if (equal && exclusive) {
-        c.index++;
-    }
+    c.index += equal && exclusive;
     cursor_settle(&c);
     return c;
 }
@@ -529,11 +536,6 @@ static int entry_set(struct overlay *o, struct overlay_entry *e, struct span val
     return 0;
 }
 
-static bool prefix_equal(const struct prefix *a, const struct prefix *b)
-{
-    return a->high == b->high && a->low == b->low;
-}
-
 /* A new key goes down the tree; a key without a slot may turn out to be there after all. */
 static int tree_get(struct overlay *o, struct span key, size_t value_len, uint32_t tag,
                     struct overlay_entry **ret_entry)
@@ -551,8 +553,8 @@ static int tree_get(struct overlay *o, struct span key, size_t value_len, uint32
         if (!e) {
             return err_trace(-ENOMEM);
         }
-        o->places += !(i > 0 && prefix_equal(&leaf->prefix[i - 1], &t.prefix)) &&
-                     !(i < leaf->count && prefix_equal(&leaf->prefix[i], &t.prefix));
+        o->places += !(i > 0 && memcmp(&leaf->prefix[i - 1], &t.prefix, 16) == 0) &&
+                     !(i < leaf->count && memcmp(&leaf->prefix[i], &t.prefix, 16) == 0);
         node_insert(leaf, i, t.prefix, e);
         slots_add(o, tag, e->unit);
         o->count++;
@@ -572,7 +574,7 @@ static int entry_get(struct overlay *o, struct span key, size_t value_len,
     if (r < 0) {
         return err_trace(r);
     }
-    uint32_t tag = tag_of(o, key);
+    uint32_t tag = overlay_tag(key);
     if (slots_find(o, key, tag, ret_entry) == SLOT_HERE) {
         return 0;
     }
@@ -590,10 +592,9 @@ int overlay_del(struct overlay *o, struct span key)
 {
     struct overlay_entry *e;
     int r = entry_get(o, key, 0, &e);
-    if (r < 0) {
-        return err_trace(r);
+    if (r == 0) {
+        e->tombstone = true;
+        e->value_len = 0;
     }
-    e->tombstone = true;
-    e->value_len = 0;
-    return 0;
+    return err_trace(r);
 }

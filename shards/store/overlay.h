@@ -38,8 +38,20 @@ void overlay_reset(struct overlay *o);
 int overlay_put(struct overlay *o, struct span key, struct span value);
 int overlay_del(struct overlay *o, struct span key);
 
+/* What a key is looked up by, the same in every overlay of the process. */
+uint32_t overlay_tag(struct span key);
+/* It will be looked up soon: memory is asked for now, and nobody waits for it. */
+void overlay_fetch(const struct overlay *o, uint32_t tag);
+/* The same for the record itself, once overlay_fetch() has done its part.  false: it seems not to
+ * be here. */
+bool overlay_fetch_entry(const struct overlay *o, uint32_t tag);
 /* The record or its tombstone; NULL when this layer does not know the key. */
-const struct overlay_entry *overlay_find(const struct overlay *o, struct span key);
+const struct overlay_entry *overlay_find_tagged(const struct overlay *o, struct span key,
+                                                uint32_t tag);
+static inline const struct overlay_entry *overlay_find(const struct overlay *o, struct span key)
+{
+    return overlay_find_tagged(o, key, overlay_tag(key));
+}
 /* The first entry (tombstones too) with key >= `from`, exclusive: > `from`. */
 struct overlay_cursor overlay_seek(const struct overlay *o, struct span from, bool exclusive);
 /* The entry at the cursor; NULL past the end. */

@@ -41,12 +41,36 @@ static int fatal_or_none(struct view *v, int r)
     }
 }
 
+static void fetch(const struct view *v, uint32_t tag)
+{
+    overlay_fetch(v->live, tag);
+    if (v->frozen) {
+        overlay_fetch(v->frozen, tag);
+    }
+}
+
+/* The overlays are far larger than the processor's caches: most of what a command costs is waiting
+ * for them.  Of a hint the slots are asked for now and, some hints later, when they have come, the
+ * record that they name. */
+static void view_hint(void *self, struct span key)
+{
+    struct view *v = self;
+    uint32_t *place = &v->hinted[v->hints++ % VIEW_HINTS];
+    if (!overlay_fetch_entry(v->live, *place) && v->frozen) {
+        overlay_fetch_entry(v->frozen, *place);
+    }
+    *place = overlay_tag(key);
+    fetch(v, *place);
+}
+
 static int view_get(void *self, struct span key, struct span *ret_value)
 {
     struct view *v = self;
-    const struct overlay_entry *e = overlay_find(v->live, key);
+    uint32_t tag = overlay_tag(key);
+    fetch(v, tag); /* both at once */
+    const struct overlay_entry *e = overlay_find_tagged(v->live, key, tag);
     if (!e && v->frozen) {
-        e = overlay_find(v->frozen, key);
+        e = overlay_find_tagged(v->frozen, key, tag);
     }
     if (!e) {
         return fatal_or_none(v, stateenv_get(v->state, key, ret_value));
@@ -178,6 +202,7 @@ void view_init(struct view *v, struct overlay *live, struct stateenv *state)
     *v = (struct view){
         .live = live,
         .state = state,
-        .book = {.self = v, .get = view_get, .put = view_put, .del = view_del, .next = view_next},
+        .book = {.self = v, .get = view_get, .put = view_put, .del = view_del, .next = view_next,
+                 .hint = view_hint},
     };
 }

@@ -7,6 +7,8 @@
 #include "store/overlay.h"
 #include "store/stateenv.h"
 
+#define VIEW_HINTS 4 /* between the first and the second look at a hint */
+
 /* Embedded in the store, which sets the layers. */
 struct view {
     struct overlay *live;         /* newest; puts and dels go here */
@@ -15,6 +17,8 @@ struct view {
     bool between;                 /* has effects that no applied index covers yet */
     bool is_damaged;              /* a record was not as it was written */
     uint64_t effects;             /* of all puts and dels so far: record_effect() */
+    uint32_t hinted[VIEW_HINTS];  /* ring: tags of the newest hints */
+    unsigned hints;               /* so far */
     struct book book;             /* self is this view */
 };
 

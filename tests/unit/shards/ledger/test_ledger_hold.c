@@ -51,6 +51,74 @@ static void test_happy_path(void)
     kit_fini(&k);
 }
 
+/* -- what is fetched ahead --------------------------------------------------------------------- */
+
+static struct {
+    struct book inner;
+    size_t keys_count, reads, unexpected;
+    struct span keys[16];
+    uint8_t bytes[16][BOOK_KEY_MAX];
+} ahead;
+
+static void ahead_hint(void *self, struct span key)
+{
+    size_t i = ahead.keys_count++ % 16;
+    memcpy(ahead.bytes[i], key.ptr, key.len);
+    ahead.keys[i] = (struct span){ahead.bytes[i], key.len};
+}
+
+static int ahead_get(void *self, struct span key, struct span *ret_value)
+{
+    bool is_expected = false;
+    for (size_t i = 0; i < ahead.keys_count && i < 16; i++) {
+        is_expected = is_expected || span_equal(ahead.keys[i], key);
+    }
+    ahead.reads++;
+    ahead.unexpected += !is_expected;
+    return ahead.inner.get(self, key, ret_value);
+}
+
+static void expect(struct kit *k, enum command_kind kind, const struct slot_key *slot,
+                   const uint64_t id[2])
+{
+    struct command c = kit_command(k, kind, "city", 1);
+    size_t records = k->m.count;
+    ahead.keys_count = ahead.reads = ahead.unexpected = 0;
+    c.slots = slot;
+    c.slots_count = slot != NULL;
+    c.owner = id[0];
+    c.number = id[1];
+    ledger_expect(k->l, &c);
+    OK(ahead.keys_count > 0 && k->m.count == records);
+    EQ(kit_apply(k, &c), REASON_OK);
+    OK(ahead.reads > 0);
+    EQ(ahead.unexpected, 0);
+}
+
+/* A key that was spelled otherwise would cost its time and fetch nothing. */
+static void test_expected(void)
+{
+    struct kit k;
+    uint64_t id[2] = {0};
+    struct slot_key slot = kit_slot(3);
+    open_city(&k);
+    EQ(kit_hold(&k, "city", 1, 4), REASON_OK); /* the account is there, the pool known */
+    ahead.inner = k.m.book;
+    k.m.book.get = ahead_get;
+    k.m.book.hint = ahead_hint;
+    expect(&k, COMMAND_CREATE_HOLD, &slot, id);
+    id[0] = k.v.holds[0].owner;
+    id[1] = k.v.holds[0].number;
+    expect(&k, COMMAND_CONFIRM_HOLD, NULL, id);
+    ahead.keys_count = 0;
+    struct command c = kit_command(&k, COMMAND_CREATE_HOLD, "nowhere", 1);
+    ledger_expect(k.l, &c);
+    c = kit_command(&k, COMMAND_LIST_SLOTS, "city", 1);
+    ledger_expect(k.l, &c);
+    EQ(ahead.keys_count, 0);
+    kit_fini(&k);
+}
+
 /* What each command says to a hold in each state. */
 static void test_transition_table(void)
 {
@@ -483,6 +551,7 @@ static void test_history_of_long_names(void)
 int main(void)
 {
     TAP_RUN(test_happy_path);
+    TAP_RUN(test_expected);
     TAP_RUN(test_transition_table);
     TAP_RUN(test_past);
     TAP_RUN(test_create_refusals_in_order);

@@ -61,6 +61,9 @@ static void step(struct store *s, struct prng *p)
     const struct book *b = store_book(s);
     struct span value;
     uint64_t what = prng_below(p, 10), n = prng_below(p, KEYS);
+    if (prng_below(p, 4) == 0) { /* changes nothing, whatever becomes of that record meanwhile */
+        b->hint(b->self, key_of(key, prng_below(p, KEYS)));
+    }
     if (what < 3) {
         int r = b->get(b->self, key_of(key, n), &value);
         EQ(r, model[n] == 0);
