@@ -14,7 +14,7 @@ import os
 import sys
 
 ROW_SECONDS = 300      # of the timeline; a short run has one row
-LEFT, WIDTH = 74, 1200  # the room of names; all of it
+LEFT, RIGHT, WIDTH = 74, 18, 1200  # the room of names, of the last clock; all of it
 PLOT, LANE, LANE_GAP = 92, 17, 4  # heights
 ROW_GAP = 40
 KINDS = {  # letter, colour
@@ -67,7 +67,7 @@ def esc(value):
 
 def box(name, x, y, wide, high, more=''):
     return (f'<rect class="{name}" x="{x:.1f}" y="{y:.1f}" width="{max(wide, 0.6):.1f}" '
-            f'height="{high:.1f}" {more}')
+            f'height="{high:.1f}" {more} ')
 
 
 class Run:
@@ -129,7 +129,7 @@ class Timeline:
         self.run = run
         self.rows = max(1, math.ceil((run.seconds - 1) / ROW_SECONDS))
         self.span = ROW_SECONDS if self.rows > 1 else run.seconds
-        self.scale = (WIDTH - LEFT - 8) / self.span
+        self.scale = (WIDTH - LEFT - RIGHT) / self.span
         self.top = nice_top(max((rate for _, rate in run.flow), default=1))
         self.row_height = PLOT + 10 + run.nodes * (LANE + LANE_GAP) + ROW_GAP
         self.out = []
@@ -154,7 +154,7 @@ class Timeline:
     def flow(self, row, y):
         for part in (0, 0.5, 1):
             level = y + PLOT * (1 - part)
-            self.out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 8}" y1="{level:.1f}" '
+            self.out.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" '
                             f'y2="{level:.1f}"/><text x="{LEFT - 8}" y="{level + 4:.1f}" '
                             f'text-anchor="end">{self.top * part:,.0f}</text>')
         for begin, end in self.run.gaps:
@@ -163,14 +163,15 @@ class Timeline:
                 self.out.append(box('gap', x, y, self.x(row, end) - x, PLOT)
                                 + f'><title>nothing acknowledged for {end - begin:.2f} s'
                                   '</title></rect>')
-        path = [f'M{LEFT},{y + PLOT}']
+        path = []
         for at, rate in self.run.flow:
             if self.inside(row, at, at + self.run.flow_step):
+                path = path or [f'M{self.x(row, at):.1f},{y + PLOT}']
                 level = y + PLOT * (1 - min(rate / self.top, 1))
                 path.append(f'L{self.x(row, at):.1f},{level:.1f}'
                             f'L{self.x(row, at + self.run.flow_step):.1f},{level:.1f}')
-        last = self.x(row, min(self.run.seconds, (row + 1) * self.span))
-        self.out.append(f'<path class="flow" d="{"".join(path)}L{last:.1f},{y + PLOT}Z"/>')
+        if path:
+            self.out.append(f'<path class="flow" d="{"".join(path)}V{y + PLOT}Z"/>')
 
     def lanes(self, row, y):
         end_x = self.x(row, self.run.seconds)

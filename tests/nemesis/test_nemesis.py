@@ -9,7 +9,10 @@ FAIRSLOT_SEED=N repeats a schedule.
 import copy
 import os
 import random
+import shutil
 import sys
+import tempfile
+from xml.etree import ElementTree
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -25,6 +28,20 @@ SEED = os.environ.get('FAIRSLOT_SEED', str(random.SystemRandom().randrange(1 << 
 
 
 def campaign(nodes, count, *more):
+    """What happened; its report is drawn as a whole.  A run that failed is kept."""
+    folder = tempfile.mkdtemp(prefix='fairslot-nemesis-kept-')
+    tale = held(nodes, count, '--keep', folder, *more)
+    with open(os.path.join(folder, 'report.html'), encoding='utf-8') as file:
+        page = file.read()
+    picture = ElementTree.parse(os.path.join(folder, 'run.svg'))
+    blocks = picture.findall('.//{http://www.w3.org/2000/svg}rect[@class="fault"]')
+    assert len(blocks) >= len(tale['strikes']), f'{len(blocks)} drawn'
+    assert '>passed<' in page and page.rstrip().endswith('</html>')
+    shutil.rmtree(folder)
+    return tale
+
+
+def held(nodes, count, *more):
     options = run.parse(['--nodes', str(nodes), '--faults', str(count), '--minutes', '0', '--mib',
                          '700', '--rate', '1000', '--people', '120', '--slots', '16000',
                          '--acknowledged', '3000', '--seed', SEED, *more])
