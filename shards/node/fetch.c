@@ -6,8 +6,9 @@
  *          --> FETCH_E_READY --> fetch_install()
  *   has:   WANT --> a copy is made (a thread of the store's) --> ABOUT; READ --> CHUNK
  *
- * One READ is under way at a time: so the stream's other messages wait for one chunk at most, and a
- * slow disk sets the pace.  What is lost on the way is asked for again after RETRY_US; who does not
+ * READS_AHEAD READs are under way at a time, so that one side reads while the other writes: the
+ * stream's other messages wait for so many chunks at most, and a slow disk sets the pace.  What is
+ * lost on the way is asked for again after RETRY_US; who does not
  * answer RETRIES_MAX times is left for the next member: any replica's state will do that has the
  * index.  After a break the store says from where to go on.
  * Fails: a wrong digest or record throws the copy away and begins anew, and is logged. */
@@ -24,6 +25,7 @@
 
 #define RETRY_US    (2 * SECOND_US)
 #define RETRIES_MAX 5
+#define READS_AHEAD 3
 
 enum fetch_state { FETCH_IDLE, FETCH_ASKING, FETCH_READING, FETCH_CHECKING };
 
@@ -37,6 +39,7 @@ struct fetch {
     int64_t again_us;        /* when to ask again */
     struct snapshot_about about;
     uint64_t offset;         /* bytes here */
+    uint64_t asked;          /* bytes here and asked for */
     uint64_t asked_by, asked_index; /* a copy is being made for them; 0: none */
     uint8_t chunk[FETCH_BODY_MAX];
 };
@@ -130,16 +133,28 @@ static int hear_read(struct fetch *f, uint64_t from, struct reader *in)
 
 /* -- who wants it ------------------------------------------------------------------------------ */
 
+static void ask_chunks(struct fetch *f)
+{
+    while (f->asked < f->about.size && f->asked < f->offset + READS_AHEAD * SNAPSHOT_CHUNK_MAX) {
+        uint8_t bytes[16];
+        struct writer w = writer_of(bytes, sizeof bytes);
+        writer_u64(&w, f->about.id);
+        writer_u64(&w, f->asked);
+        send(f, f->from, FETCH_READ, &w);
+        f->asked += SNAPSHOT_CHUNK_MAX;
+    }
+}
+
+/* Anew: nothing is under way, or it is lost. */
 static void ask(struct fetch *f, int64_t now_us)
 {
-    uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
     f->again_us = now_us + RETRY_US;
     if (f->state == FETCH_READING) {
-        writer_u64(&w, f->about.id);
-        writer_u64(&w, f->offset);
-        send(f, f->from, FETCH_READ, &w);
+        f->asked = f->offset;
+        ask_chunks(f);
     } else {
+        uint8_t bytes[8];
+        struct writer w = writer_of(bytes, sizeof bytes);
         writer_u64(&w, f->want.index);
         send(f, f->from, FETCH_WANT, &w);
     }
@@ -170,15 +185,12 @@ static uint64_t next_member(const struct fetch *f, const struct replica_member *
     return f->from;
 }
 
-static int go_on(struct fetch *f, int64_t now_us)
+static void go_on(struct fetch *f, int64_t now_us)
 {
-    if (f->offset < f->about.size) {
-        f->state = FETCH_READING;
-        ask(f, now_us);
-    } else {
-        f->state = FETCH_CHECKING;
-    }
-    return 0;
+    f->state = f->offset < f->about.size ? FETCH_READING : FETCH_CHECKING;
+    f->retries = 0;
+    f->again_us = now_us + RETRY_US;
+    ask_chunks(f);
 }
 
 static int hear_about(struct fetch *f, struct reader *in, int64_t now_us)
@@ -201,9 +213,12 @@ static int hear_about(struct fetch *f, struct reader *in, int64_t now_us)
                                             : "an older one is being checked");
         return 0; /* asked again */
     }
-    f->about = a;
-    f->retries = 0;
-    return r ? err_trace(r) : go_on(f, now_us);
+    if (r == 0) {
+        f->about = a;
+        f->asked = f->offset;
+        go_on(f, now_us);
+    }
+    return err_fold(r);
 }
 
 static int hear_chunk(struct fetch *f, struct reader *in, int64_t now_us)
@@ -221,9 +236,11 @@ static int hear_chunk(struct fetch *f, struct reader *in, int64_t now_us)
         begin(f, f->from, now_us);
         return 0;
     }
-    f->offset += bytes.len;
-    f->retries = 0;
-    return r ? err_trace(r) : go_on(f, now_us);
+    if (r == 0) {
+        f->offset += bytes.len;
+        go_on(f, now_us);
+    }
+    return err_fold(r);
 }
 
 static int hear_gone(struct fetch *f, struct reader *in, int64_t now_us)

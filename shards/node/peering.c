@@ -33,6 +33,7 @@
 #define REACHED_US  SECOND_US
 #define OTHER_DISK_US (3 * SECOND_US)
 #define STRANGER_US (10 * SECOND_US) /* no member that we know of, and heard so lately: answered */
+#define NEEDS_US    (30 * SECOND_US) /* what a peer needs of the log counts so long after it spoke */
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1
@@ -72,6 +73,7 @@ struct peering {
     struct peers_member spoken[PEERS_MAX]; /* whom peers_set() was told of last */
     size_t spoken_count;
     int64_t status_at_us;
+    bool fetching;      /* as of the last turn */
     int64_t alone_us;   /* since when nobody was heard; 0: not looked yet */
     int64_t told_us;    /* when that was logged; 0: not since somebody was heard */
 };
@@ -301,6 +303,7 @@ static int hear_status(struct peer *peer, struct span body)
     text_in(&in, s.door);
     text_in(&in, s.program);
     s.repairs = !in.bad && reader_left(&in) > 0 && reader_u8(&in) == 1; /* older ones end before */
+    s.needs = !in.bad && reader_left(&in) > 0 ? reader_u64(&in) : 0;    /* or before this */
     if (in.bad || version != STATUS_VERSION) { /* a newer one may say more behind it */
         return REPLICA_E_MESSAGE;
     }
@@ -328,6 +331,7 @@ void peering_say_status(struct peering *p, const struct peering_status *s, int64
     writer_span16(&w, (struct span){(const uint8_t *)s->door, strlen(s->door)});
     writer_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
     writer_u8(&w, s->repairs);
+    writer_u64(&w, s->needs);
     CHECK(!w.bad);
     for (size_t i = 0; i < p->members_count; i++) {
         if (p->members[i].id != p->own.id) {
@@ -440,7 +444,13 @@ int peering_hear(struct peering *p, int64_t now_us)
         }
     }
     tell_alone(p, now_us);
+    struct replica_want want;
+    bool was_fetching = p->fetching;
     int r = replica_tick(p->options.replica, now_us / 1000);
+    p->fetching = replica_wants(p->options.replica, &want);
+    if (p->fetching && !was_fetching) {
+        p->status_at_us = 0; /* all must know what we shall need of their logs */
+    }
     r = r ? r : fetch_turn(p->fetch, p->members, p->members_count, now_us);
     return r == FETCH_E_READY ? PEERING_E_STATE : err_fold(r);
 }
@@ -559,6 +569,18 @@ uint32_t peering_rules(const struct peering *p)
         }
     }
     return p->members_count > 0 ? lowest : 0;
+}
+
+uint64_t peering_needs(const struct peering *p, int64_t now_us)
+{
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < p->members_count; i++) {
+        const struct peer *peer = peer_find(p, p->members[i].id);
+        uint64_t needs = peer && now_us - peer->view.heard_us < NEEDS_US ? peer->view.status.needs
+                                                                         : 0;
+        first = needs > 0 && needs < first ? needs : first;
+    }
+    return first;
 }
 
 const char *peering_door(const struct peering *p, uint64_t id)

@@ -22,6 +22,7 @@
 #include "base/err.h"
 
 #define ROUND_PASSES 8 /* commits in one round: a commit may ripen a change, that a next one */
+#define TOLD_MS   5000 /* by then a peer has said what it needs, or was not heard */
 
 int replica_error(int rv)
 {
@@ -472,6 +473,12 @@ bool replica_wants(const struct replica *r, struct replica_want *ret_want)
         *ret_want = r->want;
     }
     return r->is_wanting;
+}
+
+uint64_t replica_told(const struct replica *r)
+{
+    bool is_late = r->told_ms > 0 && r->now_ms - r->told_ms < TOLD_MS;
+    return is_late ? r->told_index : 0;
 }
 
 int replica_want_members(struct replica *r, uint64_t *ret_index, struct span *ret_members)

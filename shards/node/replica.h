@@ -138,6 +138,9 @@ struct replica_want {
     uint64_t index; /* at this index or later */
     uint64_t term;
 };
+/* A peer was told lately to fetch a state at that index: it has not said yet that it does, and will
+ * ask for the entries behind it.  0: none was. */
+uint64_t replica_told(const struct replica *r);
 /* The members that belong to the state that is wanted, as replica_log.members has them; borrowed
  * until replica_installed(). 0 or < 0. */
 int replica_want_members(struct replica *r, uint64_t *ret_index, struct span *ret_members);

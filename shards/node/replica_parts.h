@@ -55,6 +55,8 @@ struct replica {
     uint64_t committed;        /* the most that the core ever said */
     uint64_t durable;          /* last index that a commit has made durable */
     uint64_t trail_first;      /* first index that the core thinks the log has */
+    uint64_t told_index;       /* a peer was last told to fetch a state at this index ... */
+    int64_t told_ms;           /* ... then; 0: never */
     uint64_t base_index;       /* its newest snapshot */
     uint64_t base_term;
     struct replica_pending *changes; /* in the log, not yet told to be committed */

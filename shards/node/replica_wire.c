@@ -137,6 +137,24 @@ static int send_entries(struct replica *r, const struct raft_message *m)
     return 0;
 }
 
+/* The core says at which entry our log begins.  We say the newest one that is committed: another
+ * replica, which may lead when the state has arrived, has cut its log elsewhere, but never behind
+ * that one; and less of the log is left to send. */
+static void tell(struct replica *r, const struct raft_message *m, uint64_t *ret_index,
+                 uint64_t *ret_term)
+{
+    uint64_t index = replica_committed(r), word, before = replica_told(r);
+    struct span entry;
+    *ret_index = m->install_snapshot.last_index;
+    *ret_term = m->install_snapshot.last_term;
+    if (index > *ret_index && r->log.read(r->log.user, index, &word, &entry) == 0) {
+        *ret_index = index;
+        *ret_term = replica_word_term(word);
+    }
+    r->told_index = before > 0 && before < *ret_index ? before : *ret_index;
+    r->told_ms = r->now_ms;
+}
+
 static int send_short(struct replica *r, const struct raft_message *m)
 {
     size_t room = WIRE_HEAD + 64 + r->members_len;
@@ -145,6 +163,7 @@ static int send_short(struct replica *r, const struct raft_message *m)
         return err_trace(s);
     }
     struct writer w;
+    uint64_t index, term;
     switch (m->type) {
     case RAFT_APPEND_ENTRIES_RESULT:
         w = head(r, m, m->append_entries_result.term, room);
@@ -166,8 +185,9 @@ static int send_short(struct replica *r, const struct raft_message *m)
         break;
     case RAFT_INSTALL_SNAPSHOT:
         w = head(r, m, m->install_snapshot.term, room);
-        writer_u64(&w, m->install_snapshot.last_index);
-        writer_u64(&w, m->install_snapshot.last_term);
+        tell(r, m, &index, &term);
+        writer_u64(&w, index);
+        writer_u64(&w, term);
         writer_u64(&w, r->members_index);
         writer_bytes(&w, r->members_bytes, r->members_len);
         break;

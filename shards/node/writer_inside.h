@@ -39,6 +39,7 @@ struct writer {
     uint64_t led_term;
     int64_t own_after_us;                 /* monotonic: nothing expires before */
     int64_t heard_us;                     /* monotonic: when another leader's entry was applied */
+    int64_t installed_us;                 /* and a state of another replica's installed; 0: none */
     uint64_t own_index;                   /* of the last round with commands of the shard's own */
     bool is_leaving;                      /* another one shall lead; under the lock */
     bool has_left;                        /* ... and does, or cannot; under the lock */

@@ -28,6 +28,7 @@
 #define EXPIRY_PAUSE_US (3 * SECOND_US)
 #define REPLY_ARENA_MAX (64 * 1024)
 #define YIELD_US        (5 * SECOND_US)
+#define CATCH_UP_US     MINUTE_US       /* others keep the log for us so long after an install */
 #define LOG_KEPT        20000           /* entries, for whoever lags behind a leader to be */
 
 int64_t writer_wall_us(const struct writer *w, int64_t now_us)
@@ -139,7 +140,13 @@ static void say_status(struct writer *w, int64_t now_us)
                                  .rules = LEDGER_VERSION,
                                  .room = (uint8_t)store_room(w->store)};
     uint64_t wanted;
+    struct replica_want want;
     own.repairs = store_wants_state(w->store, &wanted);
+    if (replica_wants(w->replica, &want)) {
+        own.needs = want.index; /* with the one before: a leader must know its term */
+    } else if (w->installed_us > 0 && now_us - w->installed_us < CATCH_UP_US) {
+        own.needs = store_log_last(w->store);
+    }
     store_stats(w->store, &stats);
     own.disk_free_bytes = stats.disk_free_bytes;
     snprintf(own.program, sizeof own.program, "%s", program);
@@ -292,6 +299,7 @@ static int install(struct writer *w)
         w->why = "the state that it got was written by newer rules; use the newer program";
     }
     if (r == 0) {
+        w->installed_us = clock_mono_us();
         writer_follow(w);
     }
     return err_fold(r);
@@ -311,6 +319,9 @@ static void keep_log(struct writer *w)
         }
     }
     store_log_floor(w->store, from);
+    uint64_t needs = peering_needs(w->peering, clock_mono_us());
+    uint64_t told = replica_told(w->replica);
+    store_log_hold(w->store, told > 0 && told < needs ? told : needs);
 }
 
 int writer_hear(struct writer *w)

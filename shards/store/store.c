@@ -62,6 +62,7 @@ static int start(struct store *s, char *ret_text)
         .user = s->options.user};
     memcpy(snapshots.cluster_id, s->opened.cluster_id, sizeof snapshots.cluster_id);
     s->log_floor = UINT64_MAX;
+    s->log_hold = UINT64_MAX;
     int r = overlay_new(&s->live);
     if (r == 0) {
         r = overlay_new(&s->spare);
@@ -177,9 +178,15 @@ void store_log_vote(const struct store *s, uint64_t *ret_term, uint64_t *ret_vot
     *ret_vote = meta->vote;
 }
 
+static uint64_t lowest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The first entry that must stay. */
 static uint64_t log_keep(const struct store *s)
 {
+    const struct env_usage *log = &s->figures.log;
     uint64_t last = logenv_last(s->opened.log), floor = s->log_floor;
     uint64_t keep = s->applied_durable > LOG_TRAIL ? s->applied_durable - LOG_TRAIL + 1 : 0;
     if (s->opened.is_ahead || s->opened.is_blank) {
@@ -188,8 +195,12 @@ static uint64_t log_keep(const struct store *s)
     if (last > s->options.log_keep_entries && floor < last - s->options.log_keep_entries) {
         floor = last - s->options.log_keep_entries;
     }
-    bool is_big = s->figures.log.used_pages * s->figures.log.page_bytes > s->options.log_keep_bytes;
-    return floor < keep && !is_big ? floor : keep;
+    if (log->used_pages * log->page_bytes <= s->options.log_keep_bytes) {
+        keep = lowest(keep, floor);
+    }
+    bool is_tight = log->used_pages > log->map_pages / 2 ||
+                    room_judge(&s->figures) != STORE_ROOM_OK;
+    return is_tight ? keep : lowest(keep, s->log_hold);
 }
 
 int store_log_commit(struct store *s)
@@ -200,6 +211,11 @@ int store_log_commit(struct store *s)
 void store_log_floor(struct store *s, uint64_t index)
 {
     s->log_floor = index;
+}
+
+void store_log_hold(struct store *s, uint64_t index)
+{
+    s->log_hold = index;
 }
 
 void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret_term)

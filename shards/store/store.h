@@ -155,6 +155,11 @@ void store_log_durable(const struct store *s, uint64_t *ret_index, uint64_t *ret
  * every round.  A follower does well to give committed minus some thousands, so that it can serve
  * those who lag when it comes to lead. */
 void store_log_floor(struct store *s, uint64_t index);
+/* Entries from `index` on stay for a peer that is there and will ask for them: beyond those bounds,
+ * as long as the log fills no more than half of its map and store_room() is STORE_ROOM_OK.  Else
+ * who fetches a state finds the entries behind it gone, and fetches one state after another.
+ * UINT64_MAX (at first): nobody.  Cheap, as store_log_floor(). */
+void store_log_hold(struct store *s, uint64_t index);
 
 /* Our own state is damaged and an empty one stands in for it: nothing may be answered or applied
  * until another replica's is here, checked (fetched as for an install), and store_repair() was 0.

@@ -35,7 +35,8 @@ struct store {
     int64_t snapshot_at_us;           /* when the snapshot was renewed */
     bool hurried;                     /* the flush under way runs late and was told so */
     bool failed;                      /* a flush failed: no other one is tried */
-    uint64_t log_floor;               /* entries from here on stay for a peer */
+    uint64_t log_floor;               /* entries from here on stay for a peer, within bounds */
+    uint64_t log_hold;                /* and from here on for one that will ask for them soon */
     uint8_t members[SLIP_MAX];        /* its index in eight bytes, then the members */
     size_t members_len;               /* 0: there was no install */
     uint64_t flush_count;             /* adopted since open */

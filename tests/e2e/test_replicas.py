@@ -118,15 +118,20 @@ def test_a_rolling_restart_hands_over():
     check()
 
 
+def entries(count):
+    """So many entries and more, the first of them in the durable state: the log may go up to them."""
+    operator = TRIO.operator()
+    for wait_s in 2.5, 0:
+        for _ in range(count):
+            operator.make_pool(f'filler-{new_id()[:13]}')
+        time.sleep(wait_s)
+    operator.close()
+
+
 def test_too_far_behind_gets_the_state():
     away = TRIO.followers()[0]
     TRIO.shards[away].kill()
-    operator = TRIO.operator()
-    for number in range(150):  # an entry each, and more than shard.log_keep
-        operator.make_pool(f'filler-{number}')
-    time.sleep(2.5)  # the log goes up to the last durable state
-    for number in range(150, 300):
-        operator.make_pool(f'filler-{number}')
+    entries(150)
     shard = TRIO.start_shard(away)
     shard.wait_ready('shard')
     eventually(lambda: any('FS-3026' in line for line in shard.talk), seconds=60)
@@ -138,6 +143,56 @@ def test_too_far_behind_gets_the_state():
     check()
     TRIO.start_shard(leader).wait_ready('shard')
     TRIO.level()
+
+
+def stopped_while_fetching(away):
+    """Starts it, and stops it (SIGSTOP) while a state comes in; None: it needed none, or was too
+    quick."""
+    shard = TRIO.start_shard(away)
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        if any('FS-3025' in line for line in shard.talk):
+            time.sleep(0.02)  # the others have heard what it will need
+            os.kill(shard.pid, signal.SIGSTOP)
+            time.sleep(0.2)
+            if not any('FS-3026' in line for line in shard.talk):
+                return shard
+            os.kill(shard.pid, signal.SIGCONT)
+            break
+        time.sleep(0.001)
+    shard.wait_ready('shard')
+    TRIO.level()
+    return None
+
+
+def test_a_slow_fetch_needs_no_second_one():
+    """While a state travels the log grows by more than shard.log_keep: the others keep what it will
+    need, though their leader changes."""
+    operator = TRIO.operator()
+    big = patient(lambda: operator.make_pool('big')).name
+    operator.make_slots(big, 20000)
+    time.sleep(2)  # all of it is in the durable state
+    away = next(i for i in TRIO.followers()
+                if not any('FS-3026' in line for line in TRIO.shards[i].talk))
+    shard = None
+    for _ in range(8):  # the state on disk may still be behind; whoever has fetched is waited for
+        TRIO.shards[away].kill()
+        entries(150)
+        shard = stopped_while_fetching(away)
+        if shard:
+            break
+    assert shard, 'never seen while it fetched'
+    entries(150)
+    leader = TRIO.leader(but=away)
+    assert TRIO.shards[leader].stop() == 0
+    TRIO.start_shard(leader).wait_ready('shard')
+    entries(150)
+    os.kill(shard.pid, signal.SIGCONT)
+    shard.wait_ready('shard')
+    TRIO.level()
+    fetched = [line for line in shard.talk if 'FS-3025' in line]
+    assert len(fetched) == 1, fetched
+    check()
 
 
 def test_a_full_disk_does_not_lead():

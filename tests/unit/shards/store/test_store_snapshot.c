@@ -220,6 +220,49 @@ static void test_the_log_waits_for_a_peer(void)
     store_close(s);
 }
 
+/* Beyond the bound for one that lags: it is there and will ask. */
+static void test_the_log_is_held_for_a_fetcher(void)
+{
+    wipe();
+    struct store_options o = options_of(place_dir);
+    o.log_keep_entries = 200;
+    o.log_keep_bytes = 64 << 10;
+    o.log_map_bytes = 16 << 20;
+    struct store *s = place_open(&o);
+    store_log_floor(s, 300);
+    store_log_hold(s, 500);
+    for (int i = 0; i < 40; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+        (void)store_room(s);
+    }
+    OK(store_log_first(s) <= 500 && store_log_first(s) > 400);
+    store_log_hold(s, UINT64_MAX);
+    for (int i = 0; i < 80; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+    }
+    OK(store_log_last(s) - store_log_first(s) < 500);
+    store_close(s);
+}
+
+/* What nobody cuts fills the map, and then the fetcher must begin anew. */
+static void test_a_hold_ends_before_the_log_is_full(void)
+{
+    wipe();
+    struct store_options o = options_of(place_dir);
+    o.log_map_bytes = 512 << 10;
+    struct store *s = place_open(&o);
+    store_log_hold(s, 1);
+    for (int i = 0; i < 80; i++) {
+        fill(s, 100, 1);
+        EQ(store_flush(s), 0);
+        EQ(store_room(s), STORE_ROOM_OK);
+    }
+    OK(store_log_first(s) > 1000);
+    store_close(s);
+}
+
 static void test_a_big_log_does_not_wait(void)
 {
     wipe();
@@ -356,6 +399,8 @@ int main(void)
     TAP_RUN(test_what_is_refused);
     TAP_RUN(test_what_was_left_half_way_goes);
     TAP_RUN(test_the_log_waits_for_a_peer);
+    TAP_RUN(test_the_log_is_held_for_a_fetcher);
+    TAP_RUN(test_a_hold_ends_before_the_log_is_full);
     TAP_RUN(test_a_big_log_does_not_wait);
     TAP_RUN(test_a_damaged_state_comes_from_a_peer);
     place_remove();
