@@ -181,6 +181,11 @@ void store_log_floor(struct store *s, uint64_t index)
     node_of(s)->floor = index;
 }
 
+void store_log_hold(struct store *s, uint64_t index)
+{
+    node_of(s)->hold = index == UINT64_MAX ? 0 : index;
+}
+
 const char *store_damaged(struct store *s)
 {
     return shard_of(node_of(s))->is_damaged ? "a bit has flipped" : NULL;

@@ -50,6 +50,7 @@ struct node {
     int64_t back_ms;           /* when a crashed one comes back */
     bool is_ahead;             /* its state, of another one, says nothing of its log's entries */
     uint64_t floor;            /* entries from there on stay for who lags; 0: no such wish */
+    uint64_t hold;             /* and for who fetches a state, twice as many; 0: no such wish */
     int drift_ppm;             /* of its clock: thousandths of a per cent ... of 1,000,000 */
     enum { DISK_GOOD, DISK_FAILS, DISK_FAILS_LATE } disk_state; /* LATE: but it is durable */
 };
@@ -267,6 +268,9 @@ static int log_commit(void *user)
     uint64_t last = log_last(n);
     if (n->floor && keep >= n->floor && last - n->floor < w.mix.lag) {
         keep = n->floor - 1;
+    }
+    if (n->hold && keep >= n->hold && last - n->hold < 2 * w.mix.lag) {
+        keep = n->hold - 1;
     }
     if (keep > n->live.base && keep < last && !n->is_ahead) { /* forget, but never the last one */
         n->live.base_term = term_of(n->live.recs[keep - 1].word);
