@@ -33,7 +33,7 @@
 #define REACHED_US  SECOND_US
 #define OTHER_DISK_US (3 * SECOND_US)
 #define STRANGER_US (10 * SECOND_US) /* no member that we know of, and heard so lately: answered */
-#define NEEDS_US    (30 * SECOND_US) /* what a peer needs of the log counts so long after it spoke */
+#define NEEDS_US    (30 * SECOND_US) /* since it spoke: what it needs of the log counts so long */
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
 #define STATUS_VERSION 1

@@ -119,7 +119,7 @@ def test_a_rolling_restart_hands_over():
 
 
 def entries(count):
-    """So many entries and more, the first of them in the durable state: the log may go up to them."""
+    """So many and more, the first of them in the durable state: the log may go up to them."""
     operator = TRIO.operator()
     for wait_s in 2.5, 0:
         for _ in range(count):
