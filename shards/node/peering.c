@@ -494,17 +494,17 @@ static size_t speak_to(const struct peering *p, const struct replica_member *mem
 
 static void speak_members(struct peering *p)
 {
-    struct replica_member now[REPLICA_MEMBERS_MAX] = {0};
-    struct peers_member to[PEERS_MAX] = {0};
+    struct replica_member now[REPLICA_MEMBERS_MAX];
+    struct peers_member to[PEERS_MAX]; /* in every round: no more is touched than there are */
     size_t count = replica_members(p->options.replica, now);
     size_t n = speak_to(p, now, count, clock_mono_us(), to);
-    if (n != p->spoken_count || memcmp(to, p->spoken, sizeof to) != 0) {
+    if (n != p->spoken_count || memcmp(to, p->spoken, n * sizeof to[0]) != 0) {
         peers_set(p->peers, to, n);
-        memcpy(p->spoken, to, sizeof to);
+        memcpy(p->spoken, to, n * sizeof to[0]);
         p->spoken_count = n;
     }
     if (count != p->members_count || memcmp(now, p->members, count * sizeof now[0]) != 0) {
-        memcpy(p->members, now, sizeof now);
+        memcpy(p->members, now, count * sizeof now[0]);
         p->members_count = count;
         p->status_at_us = 0;
     }

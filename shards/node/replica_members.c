@@ -125,7 +125,8 @@ size_t replica_members(const struct replica *r, struct replica_member out[REPLIC
         const struct raft_server *s = &r->raft.configuration.servers[i];
         out[i] = (struct replica_member){
             .id = s->id, .role = s->role == RAFT_VOTER ? REPLICA_VOTER : REPLICA_LEARNER};
-        snprintf(out[i].address, sizeof out[i].address, "%s", s->address);
+        size_t len = strnlen(s->address, sizeof out[i].address - 1); /* asked for in every round */
+        memcpy(out[i].address, s->address, len);
     }
     return count;
 }

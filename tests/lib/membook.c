@@ -35,10 +35,24 @@ static void *membook_need(void *p)
     return p;
 }
 
+static uint64_t membook_word(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return __builtin_bswap64(word);
+}
+
+/* Most keys begin with a routing key of two words. */
 static int membook_compare(const struct membook_record *r, struct span key)
 {
-    size_t n = r->key_len < key.len ? r->key_len : key.len;
-    int order = memcmp(r->bytes, key.ptr, n);
+    size_t n = r->key_len < key.len ? r->key_len : key.len, same = 0;
+    for (; same < 16 && same + 8 <= n; same += 8) {
+        uint64_t own = membook_word(r->bytes + same), other = membook_word(key.ptr + same);
+        if (own != other) {
+            return own < other ? -1 : 1;
+        }
+    }
+    int order = memcmp(r->bytes + same, key.ptr + same, n - same);
     return order ? order : (r->key_len > key.len) - (r->key_len < key.len);
 }
 

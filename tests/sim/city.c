@@ -234,6 +234,7 @@ static void compare_all(void)
     }
     if (c.created) {
         model_compare(&c.shards[0], false);
+        see_draw(&c.shards[0]);
     }
 }
 
@@ -323,7 +324,7 @@ static void world_init(uint64_t seed)
     struct city old = {.effects = c.effects, .effects_cap = c.effects_cap, .log_us = c.log_us,
                        .items = c.items, .items_cap = c.items_cap, .acks = c.acks,
                        .answered = c.answered, .retries = c.retries, .lost = c.lost,
-                       .is_loud = c.is_loud};
+                       .is_loud = c.is_loud, .ranks = c.ranks};
     memset(&c, 0, sizeof c);
     c.effects = old.effects;
     c.effects_cap = old.effects_cap;
@@ -335,6 +336,7 @@ static void world_init(uint64_t seed)
     c.retries = old.retries;
     c.lost = old.lost;
     c.is_loud = old.is_loud;
+    c.ranks = old.ranks;
     c.verdicts = arenas[0];
     c.entries = arenas[1];
     c.packing = arenas[2];
@@ -401,11 +403,12 @@ static int run_many(const char *name, uint64_t from, uint64_t count)
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf("seeds %llu trace %016llx steps %llu faults %llu lost %llu entries %llu answers %llu "
-           "retries %llu virtual %llu s violations 0, %.2f s of CPU\n", (unsigned long long)count,
+           "retries %llu ranks %llu virtual %llu s violations 0, %.2f s of CPU\n", (unsigned long long)count,
            (unsigned long long)sum, (unsigned long long)steps, (unsigned long long)w.faults,
            (unsigned long long)c.lost,
            (unsigned long long)entries, (unsigned long long)c.acks,
-           (unsigned long long)c.retries, (unsigned long long)virtual_ms / 1000, seconds);
+           (unsigned long long)c.retries, (unsigned long long)c.ranks,
+           (unsigned long long)virtual_ms / 1000, seconds);
     return 0;
 }
 

@@ -180,7 +180,7 @@ struct city {
     bool is_loud;             /* log lines are shown */
     struct arena verdicts, entries, packing;
     uint32_t rules;           /* of the state, as they were raised */
-    uint64_t members_seen;    /* changes of nodes that were taken */
+    uint64_t ranks;           /* of tickets, looked at */
 };
 
 static struct city c;

@@ -4,6 +4,7 @@
 #ifndef FAIRSLOT_TESTS_SIM_CITY_PEOPLE_H
 #define FAIRSLOT_TESTS_SIM_CITY_PEOPLE_H
 
+#include "tests/sim/city_draw.h"
 #include "tests/sim/city_shard.h"
 
 #define BATCH_LOST_MS 400

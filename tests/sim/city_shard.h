@@ -39,7 +39,7 @@ int __wrap_ledger_apply(struct ledger *l, const struct command *command, uint64_
     bool is_first = index > c.effects_count;
     uint64_t writes = s->book.writes;
     if (command_is_read(command->kind)) {
-        if (house_leads(s->house)) {
+        if (replica_leader(here->replica)) { /* with none known, it says how old it is */
             see_read(command, index);
         }
         return __real_ledger_apply(l, command, index, place, log_us, arena, ret_verdict);

@@ -79,11 +79,6 @@ struct ledger *house_ledger(struct house *h)
     return h->writer.ledger;
 }
 
-bool house_leads(const struct house *h)
-{
-    return h->writer.leads;
-}
-
 const char *house_text(const struct house *h)
 {
     return h->writer.why ? h->writer.why : "a writer ended";

@@ -22,7 +22,6 @@ void house_push(struct house *h, struct rpc_batch *batch);
 int house_step(struct house *h);
 int64_t house_next_us(struct house *h);
 struct ledger *house_ledger(struct house *h);
-bool house_leads(const struct house *h);
 /* Why it cannot go on. */
 const char *house_text(const struct house *h);
 /* "n3" for a node's door and address. */
