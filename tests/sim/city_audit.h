@@ -367,7 +367,7 @@ static void hear_answer(const struct person *p, const struct told *a)
     }
 }
 
-/* A read that is answered where a leader is known: nobody who asked was told of anything newer before. */
+/* A read that is answered where a leader is known: nobody was told of anything newer before. */
 static void see_read(const struct command *k, uint64_t index)
 {
     uint32_t person = k->identity.bytes[0];
