@@ -403,7 +403,8 @@ static int run_many(const char *name, uint64_t from, uint64_t count)
     }
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf("seeds %llu trace %016llx steps %llu faults %llu lost %llu entries %llu answers %llu "
-           "retries %llu ranks %llu virtual %llu s violations 0, %.2f s of CPU\n", (unsigned long long)count,
+           "retries %llu ranks %llu virtual %llu s violations 0, %.2f s of CPU\n",
+           (unsigned long long)count,
            (unsigned long long)sum, (unsigned long long)steps, (unsigned long long)w.faults,
            (unsigned long long)c.lost,
            (unsigned long long)entries, (unsigned long long)c.acks,
