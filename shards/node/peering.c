@@ -36,7 +36,6 @@
 #define NEEDS_US    (30 * SECOND_US) /* since it spoke: what it needs of the log counts so long */
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
-#define STATUS_VERSION 1
 #define ALONE_US    (10 * SECOND_US) /* nobody was heard for so long: somebody should look */
 #define ALONE_AGAIN_US MINUTE_US
 
@@ -279,32 +278,10 @@ int peering_applied(struct peering *p, uint64_t index, uint64_t effects)
 
 /* -- statuses ---------------------------------------------------------------------------------- */
 
-static void text_in(struct reader *in, char out[PEERING_URL_MAX])
-{
-    struct span text = reader_span16(in);
-    in->bad = in->bad || text.len >= PEERING_URL_MAX;
-    if (!in->bad) {
-        memcpy(out, text.ptr, text.len);
-        out[text.len] = '\0';
-    }
-}
-
 static int hear_status(struct peer *peer, struct span body)
 {
-    struct reader in = reader_of(body.ptr, body.len);
-    struct peering_status s = {0};
-    uint8_t version = reader_u8(&in);
-    s.applied = reader_u64(&in);
-    s.durable = reader_u64(&in);
-    s.log_time_us = (int64_t)reader_u64(&in);
-    s.rules = reader_u32(&in);
-    s.room = reader_u8(&in);
-    s.disk_free_bytes = reader_u64(&in);
-    text_in(&in, s.door);
-    text_in(&in, s.program);
-    s.repairs = !in.bad && reader_left(&in) > 0 && reader_u8(&in) == 1; /* older ones end before */
-    s.needs = !in.bad && reader_left(&in) > 0 ? reader_u64(&in) : 0;    /* or before this */
-    if (in.bad || version != STATUS_VERSION) { /* a newer one may say more behind it */
+    struct peering_status s;
+    if (!peering_status_unpack(body, &s)) {
         return REPLICA_E_MESSAGE;
     }
     peer->view.status = s;
@@ -319,24 +296,11 @@ bool peering_status_is_due(const struct peering *p, int64_t now_us)
 void peering_say_status(struct peering *p, const struct peering_status *s, int64_t now_us)
 {
     p->status_at_us = now_us + STATUS_US;
-    uint8_t bytes[64 + 2 * PEERING_URL_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, STATUS_VERSION);
-    writer_u64(&w, s->applied);
-    writer_u64(&w, s->durable);
-    writer_u64(&w, (uint64_t)s->log_time_us);
-    writer_u32(&w, s->rules);
-    writer_u8(&w, s->room);
-    writer_u64(&w, s->disk_free_bytes);
-    writer_span16(&w, (struct span){(const uint8_t *)s->door, strlen(s->door)});
-    writer_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
-    writer_u8(&w, s->repairs);
-    writer_u64(&w, s->needs);
-    CHECK(!w.bad);
+    uint8_t bytes[PEERING_STATUS_MAX];
+    struct span body = {bytes, peering_status_pack(s, bytes)};
     for (size_t i = 0; i < p->members_count; i++) {
         if (p->members[i].id != p->own.id) {
-            peers_send(p->peers, p->members[i].id, KIND_STATUS,
-                       (struct span){bytes, writer_len(&w)});
+            peers_send(p->peers, p->members[i].id, KIND_STATUS, body);
         }
     }
 }

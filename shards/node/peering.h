@@ -47,6 +47,11 @@ struct peering_status {
     char program[PEERING_URL_MAX]; /* version of its program */
 };
 
+#define PEERING_STATUS_MAX (64 + 2 * PEERING_URL_MAX) /* its bytes */
+size_t peering_status_pack(const struct peering_status *s, uint8_t out[PEERING_STATUS_MAX]);
+/* False: no status. */
+bool peering_status_unpack(struct span bytes, struct peering_status *ret_status);
+
 /* What we know of a peer. */
 struct peering_view {
     uint64_t id;
