@@ -28,6 +28,8 @@ struct intake_batch {
     int64_t arrival_us;       /* monotonic */
     size_t bytes;             /* of its message */
     struct intake_refusal refusals[BATCH_ITEMS_MAX]; /* the writer's */
+    uint64_t held_index;      /* the writer's, as the next: no answer leaves before that entry */
+    struct span held_reply;
 };
 
 /* batches: as many as rpc can have out; items_max: what may wait, more is refused.  0 or < 0. */

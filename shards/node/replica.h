@@ -120,6 +120,8 @@ int replica_read(struct replica *r, uint64_t index, uint64_t *ret_term, struct s
 
 /* The newest members, committed or not. */
 size_t replica_members(const struct replica *r, struct replica_member out[REPLICA_MEMBERS_MAX]);
+/* The entry of a change that is not committed yet; 0: none. */
+uint64_t replica_changing(const struct replica *r);
 /* Leader: how far a member's log is known to be durable; 0: unknown. */
 uint64_t replica_match(const struct replica *r, uint64_t id);
 /* One change at a time, done when its entry is committed: add as learner, make a voter, remove.

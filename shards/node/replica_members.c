@@ -131,6 +131,12 @@ size_t replica_members(const struct replica *r, struct replica_member out[REPLIC
     return count;
 }
 
+uint64_t replica_changing(const struct replica *r)
+{
+    uint64_t index = r->raft.configuration_uncommitted_index;
+    return index > replica_committed(r) ? index : 0;
+}
+
 uint64_t replica_match(const struct replica *r, uint64_t id)
 {
     raft_index index;

@@ -98,7 +98,9 @@ static int writer_batch(struct writer *w, struct round *round, struct intake_bat
     if (r) {
         return err_trace(r);
     }
-    intake_reply(w->intake, b, reply);
+    if (!writer_hold(w, b, reply)) {
+        intake_reply(w->intake, b, reply);
+    }
     return 0;
 }
 
@@ -373,6 +375,11 @@ static int writer_round(struct writer *w)
     int64_t began_us = clock_mono_us();
     r = r ? err_fold(r) : err_trace(writer_commit(w));
     w->work_us += clock_mono_us() - began_us;
+    if (r == 0 && !list_empty(&w->held)) { /* what they wait for may begin with this round */
+        r = err_fold(replica_round(w->replica));
+        writer_speak(w);
+        writer_release(w);
+    }
     if (r == 0 && w->peering && w->leads && clock_mono_us() >= w->promote_at_us) {
         w->promote_at_us = clock_mono_us() + PROMOTE_US;
         r = writer_promote(w);
@@ -492,12 +499,16 @@ int writer_run(struct writer *w)
     }
     /* Nothing comes in any more: answer what waits.  Among others that takes them, for a while. */
     int64_t until_us = clock_mono_us() + END_US;
-    while (r == 0 && (intake_has_waiting(w->intake) || w->rounds_count > 0) &&
+    while (r == 0 && (intake_has_waiting(w->intake) || w->rounds_count > 0 ||
+                      !list_empty(&w->held)) &&
            !(w->peering && clock_mono_us() > until_us)) {
         r = writer_round(w);
         if (r == 0 && (store_overlay_full(w->store) || w->rounds_count > 0)) {
             writer_nap(w);
         }
+    }
+    if (r == 0) {
+        writer_release_none(w);
     }
     while (r == 0 && w->rounds_count > 0) {
         writer_turn_away(w, &writer_oldest(w)->batches);

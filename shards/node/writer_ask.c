@@ -10,6 +10,7 @@
  * The index is told only then: while things are written it would tell when somebody cancels.
  * Not while a leader is known: a follower's state may be older than what the same caller was just
  * answered.  Fails only where ledger and replica do. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -38,6 +39,55 @@ int writer_ask(struct writer *w, const struct command *command, struct verdict *
     char door[PEERING_URL_MAX];
     struct cluster c = writer_cluster(w, door);
     return err_trace(cluster_answer(&c, command, answers_scratch(w->answers), ret_verdict));
+}
+
+/* A change is made when its command is answered, so the answer waits: the next leader may know
+ * nothing of it.  So does whoever looks how far it is. */
+bool writer_hold(struct writer *w, struct intake_batch *b, struct span reply)
+{
+    uint64_t index = w->peering ? replica_changing(w->replica) : 0;
+    bool speaks = false;
+    for (size_t i = 0; i < b->view.items_count && index > 0; i++) {
+        speaks = speaks || command_is_cluster(b->view.items[i].command.kind);
+    }
+    uint8_t *copy = speaks ? malloc(reply.len) : NULL;
+    if (copy == NULL) {
+        return false; /* or out of memory: as true as it was */
+    }
+    memcpy(copy, reply.ptr, reply.len);
+    b->held_index = index;
+    b->held_reply = (struct span){copy, reply.len};
+    list_push(&w->held, &b->node);
+    return true;
+}
+
+void writer_release(struct writer *w)
+{
+    struct list *node, later;
+    list_init(&later);
+    while ((node = list_pull(&w->held)) != NULL) {
+        struct intake_batch *b = CONTAINER_OF(node, struct intake_batch, node);
+        if (b->held_index > replica_committed(w->replica)) {
+            list_push(&later, node);
+            continue;
+        }
+        struct span reply = b->held_reply;
+        intake_reply(w->intake, b, reply);
+        free((void *)(uintptr_t)reply.ptr);
+    }
+    while ((node = list_pull(&later)) != NULL) {
+        list_push(&w->held, node);
+    }
+}
+
+void writer_release_none(struct writer *w)
+{
+    for (struct list *l = w->held.next; l != &w->held; l = l->next) {
+        struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
+        free((void *)(uintptr_t)b->held_reply.ptr);
+        b->held_reply = (struct span){0};
+    }
+    writer_turn_away(w, &w->held);
 }
 
 int writer_promote(struct writer *w)

@@ -35,6 +35,7 @@ struct writer {
     struct feed *feed;
     struct peering *peering;              /* NULL: a voter alone */
     struct badge own;
+    struct list held;                     /* batches that speak of a change that may be lost yet */
     bool leads;                           /* rounds are taken; a voter alone always does */
     uint64_t led_term;
     int64_t own_after_us;                 /* monotonic: nothing expires before */
@@ -88,6 +89,12 @@ int64_t writer_wall_us(const struct writer *w, int64_t now_us);
 /* writer_ask.c: what is answered beside the log. */
 /* A command that command_is_cluster(); spans in the answers' scratch.  0 or < 0. */
 int writer_ask(struct writer *w, const struct command *command, struct verdict *ret_verdict);
+/* The batch waits with its reply until the change of members that it speaks of is committed.  True:
+ * taken.  False: there is none, it may leave. */
+bool writer_hold(struct writer *w, struct intake_batch *b, struct span reply);
+/* Those whose change is committed leave; the others turned away where they can no more. */
+void writer_release(struct writer *w);
+void writer_release_none(struct writer *w);
 /* COMMAND_MARK_NODE was applied: its answer shows the node.  0 or < 0. */
 int writer_mark(struct writer *w, const struct command *command, struct verdict *verdict);
 /* Learners that have caught up get their vote, a cordoned leader hands over.  0 or < 0. */

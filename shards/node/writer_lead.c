@@ -123,6 +123,7 @@ static void end(struct writer *w)
                          LOG_NUMBER("leader", replica_leader(w->replica))),
               "shard: node %llu leads no more; %zu rounds have no verdict here",
               (unsigned long long)w->own.id, w->rounds_count);
+    writer_release_none(w);
     while (w->rounds_count > 0) {
         struct round *round = w->rounds[w->rounds_first];
         METRIC_ADD(shard_rounds_unknown_total, 1);

@@ -204,6 +204,7 @@ static int writer_replay(struct writer *w)
 
 int writer_open(struct writer *w)
 {
+    list_init(&w->held);
     int r = signer_open(w->options->signing_key, &w->signer, w->text);
     r = r == SIGNER_E_KEY ? NODE_E_KEY : err_fold(r);
     r = r ? r : writer_open_badge(w);

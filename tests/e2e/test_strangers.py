@@ -36,6 +36,31 @@ def verb(*words):
     return run(*words, env=ENV).stdout
 
 
+def nodes():
+    """As the one that leads knows them; None while nobody does."""
+    said = run('cluster', 'status', '-o', 'json', check=None, env=ENV).stdout
+    view = json.loads(said) if said else {'shards': [{'leader': ''}]}
+    return view['shards'][0]['leader'] and {node['name'] for node in view['nodes']}
+
+
+def changed(words):
+    """It was answered that it is so; asked again where an election was in the way."""
+    done = run('node', *words, check=None, env=ENV)
+    return done.returncode == 0 or 'NODE_UNKNOWN' in done.stderr
+
+
+def test_what_was_answered_is_kept():
+    """The leader is killed as soon as it has said that a node is added, or removed."""
+    for words in (('add', '9', '--peer', f'tcp://127.0.0.1:{free_ports(1)[0]}'), ('remove', '9')):
+        eventually(nodes)
+        leader = TRIO.leader()
+        eventually(lambda change=words: changed(change))
+        TRIO.shards[leader].kill()
+        assert ('nodes/9' in eventually(nodes)) == (words[0] == 'add')
+        TRIO.start_shard(leader).wait_ready('shard')
+        TRIO.level()
+
+
 def test_the_others_are_replaced():
     name = json.loads(verb('cluster', 'status', '-o', 'json'))['name'].removeprefix('clusters/')
     TRIO.level()
