@@ -460,7 +460,7 @@ class People:
         assert self.child.poll() is None, f'people ended: {self.child.returncode}'
         return self.latest
 
-    def finish(self, seconds=300):
+    def finish(self, seconds=1200):
         os.set_blocking(self.child.stdout.fileno(), True)
         said, _ = self.child.communicate('end\n', timeout=seconds)
         assert self.child.returncode == 0, f'people: exit {self.child.returncode}\n{said[-500:]}'

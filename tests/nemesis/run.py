@@ -57,7 +57,7 @@ def judge(people, tale, folder):
                         f'{"leader" if one["leader"] else "node"} {one["node"]}\n'
                         for one in tale['strikes'])
     done = subprocess.run([os.path.join(town.BUILD, 'check'), people.history, people.final, times,
-                           out], capture_output=True, text=True, timeout=600)
+                           out], capture_output=True, text=True, timeout=1800)
     said = f'{done.stdout}{done.stderr}checker: exit {done.returncode}'
     if done.returncode not in (0, 1) or not os.path.exists(out):
         return said, None
