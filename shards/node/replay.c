@@ -13,13 +13,22 @@
 #include "store/store.h"
 
 #define EXPECT_AHEAD     2 /* commands: see ledger_expect() */
+#define REPLAY_ARENA_KEPT (2u * 1024 * 1024)
 #define REPLAY_ARENA_MAX (512u * 1024 * 1024) /* ROUND_ITEMS_MAX commands full of slots */
+
+/* A block of its own for usual entries, which stays; without it there is one all the same. */
+static void replay_warm(struct arena *a)
+{
+    (void)arena_alloc(a, REPLAY_ARENA_KEPT);
+    arena_reset(a);
+}
 
 void replay_init(struct replay *p, struct store *store, struct replica *replica,
                  struct ledger *ledger)
 {
     *p = (struct replay){.store = store, .replica = replica, .ledger = ledger};
     arena_init(&p->entry, REPLAY_ARENA_MAX);
+    replay_warm(&p->entry);
     arena_init(&p->verdict, REPLAY_ARENA_MAX);
 }
 
