@@ -24,6 +24,7 @@
 #include "verb.h"
 
 #define SLOTS_PER_COMMAND 500
+#define ARENA_KEPT (1u << 20)  /* the answers of a batch, unpacked */
 #define PENDING_MAX (1u << 20) /* holds that wait for their confirm, open loop */
 
 struct item {
@@ -51,6 +52,7 @@ struct shard_bench {
     pthread_mutex_t lock; /* is_done, reply, status of every context */
     pthread_cond_t wake;
     struct arena arena;
+    char (*pools)[64]; /* their ids: spelled once, not for every call */
     struct prng prng;
     uint64_t next_slot, end_slot;
     uint64_t done_count, failed_count, lost_count;
@@ -105,8 +107,7 @@ static int64_t shard_start_us(uint64_t slot)
 
 static struct span shard_pack(const struct item *item)
 {
-    char pool[64];
-    bench_pool_id(b.o, item->slot % b.o->pools, pool);
+    const char *pool = b.pools[item->slot % b.o->pools];
     struct slot_key key = {.start_us = shard_start_us(item->slot),
                            .slug = {(const uint8_t *)"d1", 2}};
     struct command c = {.kind = item->is_confirm ? COMMAND_CONFIRM_HOLD : COMMAND_CREATE_HOLD,
@@ -146,16 +147,26 @@ static int shard_send(unsigned context)
     return shard_send_calls(context, calls, c->count);
 }
 
+static void *shard_alloc(void *user, size_t n)
+{
+    (void)user;
+    return arena_alloc(&b.arena, n);
+}
+
+static void shard_free(void *user, void *p)
+{
+    (void)user;
+    (void)p; /* goes with the arena, when all answers of the reply are read */
+}
+
 /* The hold's id out of the packed public answer. */
 static bool shard_read_hold(const struct answer *a, struct item *item)
 {
-    Fairslot__V1__Hold *hold = fairslot__v1__hold__unpack(NULL, a->message.len, a->message.ptr);
+    ProtobufCAllocator allocator = {shard_alloc, shard_free, NULL};
+    Fairslot__V1__Hold *hold =
+        fairslot__v1__hold__unpack(&allocator, a->message.len, a->message.ptr);
     const char *id = hold ? strrchr(hold->name, '/') : NULL;
-    bool ok = id && codec_owned_id_parse(span_of(id + 1), 'h', &item->owner, &item->number);
-    if (hold) {
-        fairslot__v1__hold__free_unpacked(hold, NULL);
-    }
-    return ok;
+    return id && codec_owned_id_parse(span_of(id + 1), 'h', &item->owner, &item->number);
 }
 
 static void shard_answer(struct context *c, const struct answer *a, int64_t now)
@@ -368,8 +379,7 @@ static int shard_call(struct command *c)
 
 static int shard_setup_pool(uint64_t number, uint64_t slots)
 {
-    char id[64];
-    bench_pool_id(b.o, number, id);
+    const char *id = b.pools[number];
     struct pool_view pool = {.id = span_of(id), .service_class = span_of(id),
                              .time_zone = span_of("UTC"), .hold_ttl_us = DAY_US,
                              .max_live = LIVE_PER_IDENTITY_MAX};
@@ -399,6 +409,14 @@ static int shard_open(const struct bench_options *o)
     prng_init(&b.prng, (uint64_t)clock_wall_us());
     hist_init(&b.hist);
     arena_init(&b.arena, 8u << 20);
+    b.pools = calloc(o->pools, sizeof *b.pools);
+    if (b.pools == NULL || arena_alloc(&b.arena, ARENA_KEPT) == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    arena_reset(&b.arena); /* that first block stays */
+    for (uint64_t i = 0; i < o->pools; i++) {
+        bench_pool_id(o, i, b.pools[i]);
+    }
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -450,6 +468,7 @@ int bench_shard(const struct bench_options *o)
     }
     shard_report(o, start);
     rpc_client_close(b.client);
+    free(b.pools);
     if (r < 0) {
         fprintf(stderr, "bench: %s\n", strerror(-r));
         err_print(stderr);
