@@ -283,6 +283,7 @@ static void compacted(void)
     expect(NODE(3)->live.base > 10, "3 has compacted nothing");
     flow(300);
     join_all();
+    open_to[1][3] &= ~BIT(INSTALL); /* it has all but the newest: no state is needed for that */
     flow(300);
     uint64_t index = propose(1, 16);
     flow(200);
