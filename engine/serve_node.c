@@ -111,6 +111,7 @@ int serve_node_start(const struct serve_config *sc, const struct verb *verb, con
                                    .log_map_bytes = (size_t)c->shard_log_map,
                                    .log_keep_entries = (uint64_t)c->shard_log_keep,
                                    .lag_alarm_entries = (uint64_t)c->shard_lag_alarm,
+                                   .election_ms = (uint32_t)c->shard_election_timeout,
                                    .disk_reserve_bytes = (uint64_t)c->shard_disk_reserve,
                                    .scarce_reads = c->shard_scarce_reads,
                                    .scarce_burst = c->shard_scarce_burst,

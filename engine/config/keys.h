@@ -172,6 +172,9 @@
       "that gets the whole state.")                                                               \
     X(shard, lag_alarm, COUNT, "10000", RANGE(64, 100000000), RESTART,                            \
       "A replica that is more entries behind is told as a problem (NODE_LAGS).")                  \
+    X(shard, election_timeout, DURATION, "300ms", RANGE(100, 60000), RESTART,                     \
+      "So long a replica hears no leader before it wants to lead; the same on all.  Longer than " \
+      "a slow disk's syncs and than twice the way between nodes, or leaders change needlessly.")  \
     X(shard, disk_reserve, SIZE, "256MiB", RANGE(0, INT64_C(1) << 40), RESTART,                   \
       "Room on disk that is kept for confirm, drop and cancel.")                                  \
     X(shard, slow_round, DURATION, "250ms", RANGE(0, 60000), RESTART,                             \

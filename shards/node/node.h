@@ -43,6 +43,7 @@ struct node_options {
     size_t overlay_max_bytes;
     uint64_t log_keep_entries;
     uint64_t lag_alarm_entries; /* of a replica; more is told.  0: CLUSTER_LAG_MAX */
+    uint32_t election_ms;   /* without a leader, before a replica wants to lead; 0: 300 */
     uint64_t disk_reserve_bytes;
     int64_t scarce_reads;   /* of one identity a second, of scarce pools' slots; 0: any number */
     int64_t scarce_burst;   /* at once after a pause */

@@ -190,6 +190,8 @@ int replica_store_open(const struct replica_store_options *options,
     struct replica_options made = {.id = own->id,
                                    .members = own->is_alone ? &alone : options->members,
                                    .members_count = own->is_alone ? 1 : options->members_count,
+                                   .election_ms = options->election_ms,
+                                   .heartbeat_ms = options->election_ms / 6,
                                    .seed = (uint32_t)own->disk | 1,
                                    .now_ms = clock_mono_us() / 1000};
     int r = replica_store_new(options->store, options->dir, ret_store);

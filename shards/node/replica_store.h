@@ -21,6 +21,7 @@ struct replica_store_options {
     const struct badge *own;
     const struct replica_member *members; /* the first ones; count 0: alone, or joining */
     size_t members_count;
+    uint32_t election_ms; /* 0: replica.h's own; a heartbeat is a sixth of it */
 };
 
 /* Opens a replica over a store.  A new log begins with the members given; none and not joining: a

@@ -92,6 +92,7 @@ static int writer_open_replica(struct writer *w)
     }
     struct replica_store_options options = {.store = w->store, .dir = o->data_dir, .own = &w->own,
                                             .members = members,
+                                            .election_ms = o->election_ms,
                                             .members_count = w->own.joins ? 0 : o->members_count};
     int r = replica_store_open(&options, &w->log, &w->replica, w->text);
     return r == REPLICA_E_STATE ? NODE_E_STORE : err_trace(r);

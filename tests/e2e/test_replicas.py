@@ -256,9 +256,11 @@ def test_all_stop_and_start():
     left = [i for i in MEMBERS if TRIO.shards[i].alive()]
     for i in left:
         assert TRIO.shards[i].stop() == 0, TRIO.shards[i].talk[-10:]
+    began = time.monotonic()
     for i in left:
-        TRIO.start_shard(i).wait_ready('shard')
+        TRIO.start_shard(i, '--set', 'shard.election_timeout=3s').wait_ready('shard')
     TRIO.leader()
+    assert time.monotonic() - began > 3, 'nobody waited for a leader as long as told'
     book(4)
     check()
     TRIO.level(left)
