@@ -91,6 +91,9 @@ static int give(struct fetch *f)
     if (r == 0) {
         send_about(f, f->asked_by, &about);
     }
+    if (r == SNAPSHOT_E_BEHIND) {
+        store_want_durable(f->options.store, f->asked_index);
+    }
     f->asked_by = 0; /* no room, behind, busy: it asks again, or somebody else */
     return r < 0 ? err_trace(r) : 0;
 }

@@ -32,6 +32,7 @@
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
 #define LOG_TRAIL           64                   /* entries kept behind what is durable */
+#define LATE_US             (2 * SECOND_US)      /* over the time that a flush has */
 #define SPREAD_PERCENT      60                   /* of the interval, for a flush's slices */
 #define DENSE_INTERVALS     4                    /* that a flush which touches every page waits */
 #define DENSE_RECORDS       16384                /* fewer are soon written */
@@ -383,6 +384,7 @@ static void hand_over(struct store *s)
     s->frozen_meta = s->applied;
     s->waiting_since_us = 0;
     s->hurried = false;
+    s->late_at_us = clock_mono_us() + spread_us + LATE_US;
     flusher_push(s->flusher, s->frozen, &s->frozen_meta, spread_us);
 }
 
@@ -391,11 +393,28 @@ static bool flush_wanted(const struct store *s)
     return s->waiting_since_us != 0;
 }
 
+static bool is_waited_for(const struct store *s)
+{
+    return s->wanted_durable > s->applied_durable;
+}
+
+void store_want_durable(struct store *s, uint64_t index)
+{
+    s->wanted_durable = index < s->applied.applied_index ? index : s->applied.applied_index;
+}
+
 static bool flush_due(const struct store *s, int64_t now_us)
 {
     return flush_wanted(s) && !s->frozen &&
            (now_us - s->waiting_since_us >= flush_interval_us(s) ||
-            overlay_percent(s) >= 50);
+            overlay_percent(s) >= 50 || is_waited_for(s));
+}
+
+/* A flush stands back for everything else; on a machine that has no time left it would never end,
+ * and the log behind it could not be cut. */
+static bool is_late(const struct store *s, int64_t now_us)
+{
+    return overlay_percent(s) >= HURRY_PERCENT || now_us >= s->late_at_us || is_waited_for(s);
 }
 
 int store_turn(struct store *s)
@@ -415,7 +434,7 @@ int store_turn(struct store *s)
     }
     if (r == 0 && flush_due(s, now_us)) {
         hand_over(s);
-    } else if (s->frozen && !s->hurried && overlay_percent(s) >= HURRY_PERCENT) {
+    } else if (s->frozen && !s->hurried && is_late(s, now_us)) {
         flusher_hurry(s->flusher);
         s->hurried = true;
     }

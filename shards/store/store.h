@@ -161,6 +161,10 @@ void store_log_floor(struct store *s, uint64_t index);
  * UINT64_MAX (at first): nobody.  Cheap, as store_log_floor(). */
 void store_log_hold(struct store *s, uint64_t index);
 
+/* Somebody waits until the state that is durable has that index, where it is applied: a flush comes
+ * at once and does not stand back. */
+void store_want_durable(struct store *s, uint64_t index);
+
 /* Our own state is damaged and an empty one stands in for it: nothing may be answered or applied
  * until another replica's is here, checked (fetched as for an install), and store_repair() was 0.
  * *ret_index: at this index or later. */

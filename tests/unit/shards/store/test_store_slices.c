@@ -271,6 +271,24 @@ static void test_who_waits_for_a_flush_hurries_it(void)
     store_close(s);
 }
 
+/* It comes 400 s early, and takes none of the 240 s that it has. */
+static void test_a_flush_that_is_waited_for_comes_at_once(void)
+{
+    struct store *s = dense(100 * SECOND_US);
+    struct store_stats stats = {0};
+    int64_t begin_us = clock_mono_us();
+    EQ(store_turn(s), 0);
+    store_want_durable(s, store_applied_index(s) + 7); /* what is not applied, nobody waits for */
+    while (stats.flush_count == 0 && clock_mono_us() - begin_us < 60 * SECOND_US) {
+        usleep(2000);
+        EQ(store_turn(s), 0);
+        store_stats(s, &stats);
+    }
+    EQ(stats.flush_count, 1);
+    EQ(store_applied_durable(s), store_applied_index(s));
+    store_close(s);
+}
+
 int main(void)
 {
     place_make();
@@ -279,6 +297,7 @@ int main(void)
     TAP_RUN(test_the_file_stays_short);
     TAP_RUN(test_a_dense_flush_takes_its_time);
     TAP_RUN(test_who_waits_for_a_flush_hurries_it);
+    TAP_RUN(test_a_flush_that_is_waited_for_comes_at_once);
     place_remove();
     return tap_done();
 }
