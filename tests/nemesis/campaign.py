@@ -108,6 +108,8 @@ class Nemesis:
         until = time.monotonic() + 10
         while True:
             whole = [node for node in self.city.nodes if node not in self.hurt()]
+            for node in whole:
+                assert node.alive(), f'node {node.number} ended by itself: {node.talk_of_end()}'
             leader = self.city.leader()
             if leader in whole and (wants_leader or len(whole) == 1):
                 return leader, True

@@ -189,6 +189,9 @@ class Node:
     def alive(self):
         return self.process is not None and self.process.alive()
 
+    def talk_of_end(self):
+        return ' | '.join(self.process.talk[-3:])
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 

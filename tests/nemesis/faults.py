@@ -110,6 +110,9 @@ def full(node, dice):
     yield f'full, {left // MIB} MiB left', dice.uniform(1.5, 4.0)
     sees = free_bytes(node)
     node.disk.relieve()
+    until = time.monotonic() + 10
+    while sees is None and node.alive() and time.monotonic() < until:
+        time.sleep(0.02)  # it says nothing any more: it is about to end
     code = node.revive()
     assert code in (None, 1, 3, 4, -6), f'a full disk ended it with {code}'
     if code is not None:
