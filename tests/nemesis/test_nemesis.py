@@ -12,6 +12,7 @@ import random
 import shutil
 import sys
 import tempfile
+import unittest.mock
 from xml.etree import ElementTree
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -115,7 +116,7 @@ class Stage:
 
     def __init__(self, nodes):
         self.nodes, self.is_wounded, self.told_at = [self] * 0, False, 0.0
-        self.nodes = [type('Node', (), {'number': number})() for number in range(nodes)]
+        self.nodes = [unittest.mock.Mock(number=number) for number in range(nodes)]
 
     def leader(self):
         return self.nodes[0]
@@ -152,6 +153,18 @@ def test_a_fault_that_does_not_bite_does_not_count():
     assert nemesis.count == dict.fromkeys(faults.KINDS, 3), nemesis.count
     assert len([one for one in nemesis.strikes if not one.record()['bit']]) == 2
     assert nemesis.leader_hits >= 8, nemesis.leader_hits
+
+
+def test_a_node_that_ends_by_itself_is_told():
+    stage = Stage(3)
+    stage.nodes[1].alive.return_value = False
+    stage.nodes[1].talk_of_end.return_value = 'its last words'
+    try:
+        hunt.Nemesis(stage, stage, 1).pick(False)
+    except AssertionError as problem:
+        assert str(problem) == 'node 1 ended by itself: its last words', problem
+    else:
+        raise AssertionError('it was struck as if it lived')
 
 
 def test_one_node():
