@@ -50,8 +50,9 @@ void ledger_free(struct ledger *l);
 int ledger_apply(struct ledger *l, const struct command *command, uint64_t log_index, uint32_t item,
                  int64_t log_time_us, struct arena *arena, struct verdict *ret_verdict);
 
-/* The command will be applied soon, after one or two others: what it reads may be fetched meanwhile
- * (book.h hint).  Changes nothing. */
+/* The command will be applied soon, behind LEDGER_EXPECT_AHEAD others: what it reads may be fetched
+ * meanwhile (book.h hint).  Changes nothing. */
+#define LEDGER_EXPECT_AHEAD 2
 void ledger_expect(struct ledger *l, const struct command *command);
 
 /* Somebody whose ticket may look different now, or (identity all zero) whoever has a ticket in the

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "node/cluster.h"
+#include "node/logtime.h"
 
 #define CLOCK_US_MAX (SECOND_US) /* off: more is told */
 #define DISK_BYTES   (UINT64_C(1) << 30)
@@ -151,12 +152,6 @@ static void say_node(struct list_of *l, const struct cluster_view *v,
     }
 }
 
-static int by_clock(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Against the one in the middle: whoever answers may be the one that is off.  Two tell nothing of
  * which of them it is. */
 static void say_clocks(struct list_of *l, const struct cluster_view *v)
@@ -168,8 +163,7 @@ static void say_clocks(struct list_of *l, const struct cluster_view *v)
             clocks[count++] = v->nodes[i].clock_us;
         }
     }
-    qsort(clocks, count, sizeof clocks[0], by_clock);
-    int64_t middle_us = count > 2 ? clocks[(count - 1) / 2] : 0;
+    int64_t middle_us = count > 2 ? logtime_majority(clocks, count, count) : 0;
     for (size_t i = 0; i < v->nodes_count; i++) {
         const struct cluster_node_view *n = &v->nodes[i];
         int64_t off_us = n->has_clock ? n->clock_us - middle_us : 0;

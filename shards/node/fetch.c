@@ -8,9 +8,9 @@
  *
  * READS_AHEAD READs are under way at a time, so that one side reads while the other writes: the
  * stream's other messages wait for so many chunks at most, and a slow disk sets the pace.  What is
- * lost on the way is asked for again after RETRY_US; who does not
- * answer RETRIES_MAX times is left for the next member: any replica's state will do that has the
- * index.  After a break the store says from where to go on.
+ * lost on the way is asked for again after RETRY_US; who does not answer RETRIES_MAX times is left
+ * for the next member: any replica's state will do that has the index.  After a break the store
+ * says from where to go on.
  * Fails: a wrong digest or record throws the copy away and begins anew, and is logged. */
 #include "node/fetch.h"
 

@@ -42,7 +42,8 @@ struct peering_status {
     uint8_t room;           /* enum store_room */
     uint64_t disk_free_bytes;
     bool repairs;           /* its state is damaged, and it fetches another one's */
-    uint64_t needs;         /* it fetches a state, or did: the first entry that it asks for then */
+    uint64_t needs;         /* it fetches a state, or did: the entry that its log will begin behind;
+                             * who sends what follows must know its term, too */
     char door[PEERING_URL_MAX];    /* where gateways reach it */
     char program[PEERING_URL_MAX]; /* version of its program */
 };
@@ -101,8 +102,8 @@ bool peering_reaches(const struct peering *p, uint64_t id);
 uint8_t peering_room(const struct peering *p, uint64_t id);
 /* The lowest LEDGER_VERSION of all members' programs, ours among them; 0: somebody has not said. */
 uint32_t peering_rules(const struct peering *p);
-/* The first entry that a member who fetches a state will ask for, of those heard lately;
- * UINT64_MAX: none does. */
+/* The first entry that must stay for members who fetch a state (peering_status.needs), of those
+ * heard lately; UINT64_MAX: none does. */
 uint64_t peering_needs(const struct peering *p, int64_t now_us);
 /* Where gateways reach that replica; "": not known. */
 const char *peering_door(const struct peering *p, uint64_t id);

@@ -12,7 +12,6 @@
 #include "proto/codec.h"
 #include "store/store.h"
 
-#define EXPECT_AHEAD     2 /* commands: see ledger_expect() */
 #define REPLAY_ARENA_KEPT (2u * 1024 * 1024)
 #define REPLAY_ARENA_MAX (512u * 1024 * 1024) /* ROUND_ITEMS_MAX commands full of slots */
 
@@ -66,8 +65,8 @@ int replay_entry(struct replay *p, uint64_t index)
             continue;
         }
 #endif
-        if (i + EXPECT_AHEAD < count) {
-            ledger_expect(p->ledger, &commands[i + EXPECT_AHEAD]);
+        if (i + LEDGER_EXPECT_AHEAD < count) {
+            ledger_expect(p->ledger, &commands[i + LEDGER_EXPECT_AHEAD]);
         }
         arena_reset(&p->verdict);
         r = ledger_apply(p->ledger, &commands[i], index, (uint32_t)i, log_time_us, &p->verdict,

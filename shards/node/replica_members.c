@@ -123,9 +123,10 @@ size_t replica_members(const struct replica *r, struct replica_member out[REPLIC
     CHECK(count <= REPLICA_MEMBERS_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct raft_server *s = &r->raft.configuration.servers[i];
-        out[i] = (struct replica_member){
-            .id = s->id, .role = s->role == RAFT_VOTER ? REPLICA_VOTER : REPLICA_LEARNER};
         size_t len = strnlen(s->address, sizeof out[i].address - 1); /* asked for in every round */
+        memset(&out[i], 0, sizeof out[i]); /* between fields, too: callers compare bytes */
+        out[i].id = s->id;
+        out[i].role = s->role == RAFT_VOTER ? REPLICA_VOTER : REPLICA_LEARNER;
         memcpy(out[i].address, s->address, len);
     }
     return count;

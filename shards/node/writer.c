@@ -35,7 +35,6 @@
 
 #define WRITER_TRACES    8                  /* named in the line about a slow round */
 #define WAIT_MAX_US      SECOND_US          /* the store wants a turn, log time a step */
-#define EXPECT_AHEAD     2                  /* items: see ledger_expect() */
 #define COMMIT_ENTRIES_MAX 512              /* applied in one go */
 #define END_US           (2 * SECOND_US)    /* for rounds under way when the shard stops */
 #define SWEEP_US         SECOND_US          /* between two sweeps, when something was written */
@@ -83,8 +82,8 @@ static int writer_batch(struct writer *w, struct round *round, struct intake_bat
 {
     answers_begin(w->answers, b);
     for (size_t i = 0; i < b->view.items_count; i++) {
-        if (i + EXPECT_AHEAD < b->view.items_count) {
-            ledger_expect(w->ledger, &b->view.items[i + EXPECT_AHEAD].command);
+        if (i + LEDGER_EXPECT_AHEAD < b->view.items_count) {
+            ledger_expect(w->ledger, &b->view.items[i + LEDGER_EXPECT_AHEAD].command);
         }
         int r = writer_item(w, round, b, i, place);
         if (r) {

@@ -148,7 +148,7 @@ static void say_status(struct writer *w, int64_t now_us)
     struct replica_want want;
     own.repairs = store_wants_state(w->store, &wanted);
     if (replica_wants(w->replica, &want)) {
-        own.needs = want.index; /* with the one before: a leader must know its term */
+        own.needs = want.index;
     } else if (w->installed_us > 0 && now_us - w->installed_us < CATCH_UP_US) {
         own.needs = store_log_last(w->store);
     }

@@ -196,7 +196,7 @@ static uint64_t number_of(const char *found, const char *name)
 }
 
 int folder_keep_newest(const char *path, const char *name, uint64_t *ret_numbers, size_t max,
-                  size_t *ret_count)
+                       size_t *ret_count)
 {
     struct dirent *entry;
     size_t count = 0;

@@ -36,9 +36,9 @@ struct store {
     bool hurried;                     /* the flush under way runs late and was told so */
     bool failed;                      /* a flush failed: no other one is tried */
     uint64_t log_floor;               /* entries from here on stay for a peer, within bounds */
+    uint64_t log_hold;                /* and from here on for one that will ask for them soon */
     int64_t late_at_us;               /* the flush under way should have ended by then */
     uint64_t wanted_durable;          /* somebody waits until the state has that index on disk */
-    uint64_t log_hold;                /* and from here on for one that will ask for them soon */
     uint8_t members[SLIP_MAX];        /* its index in eight bytes, then the members */
     size_t members_len;               /* 0: there was no install */
     uint64_t flush_count;             /* adopted since open */

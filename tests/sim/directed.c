@@ -287,41 +287,17 @@ static void heal(int64_t bound_ms)
 
 static void begin(size_t nodes, size_t first)
 {
-    memset(&w.nodes, 0, sizeof w.nodes);
-    prng_init(&w.prng, 1);
+    world_begin(1);
     w.first_count = first;
     w.nodes_count = nodes;
     w.mix = (struct mix){.trail = 1u << 20};
-    w.now_ms = 1000;
-    w.order = w.number = 0;
-    w.heap_count = w.truths_count = 0;
     w.is_healed = true; /* states are fetched at once */
-    w.violation = unmet = NULL;
+    unmet = NULL;
     limit_index = 0;
     cut_all();
     memset(is_held, 0, sizeof is_held);
-    memset(w.leaders, 0, sizeof w.leaders);
-    memset(w.votes, 0, sizeof w.votes);
-    memset(w.table, 0, w.table_used * sizeof w.table[0]);
-    w.table_used = 0;
     for (size_t i = 0; i < nodes; i++) {
-        w.nodes[i].id = i + 1;
         node_begin(&w.nodes[i]);
-    }
-}
-
-static void end(void)
-{
-    for (size_t i = 0; i < w.nodes_count; i++) {
-        replica_free(w.nodes[i].replica);
-        free(w.nodes[i].live.recs);
-        free(w.nodes[i].disk.recs);
-    }
-    while (w.heap_count > 0) {
-        free(w.heap[--w.heap_count].bytes);
-    }
-    while (w.pool_count > 0) {
-        free(w.pool[--w.pool_count]);
     }
 }
 
@@ -353,7 +329,7 @@ int main(int argc, char **argv)
             err_print(stdout);
             failed = 1;
         }
-        end();
+        world_end();
     }
     printf("1..%d\n", only ? 1 : count);
     return failed;

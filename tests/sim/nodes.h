@@ -161,4 +161,42 @@ static void node_rebase(struct node *n, const struct replica_want *want)
     n->clean = want->index;
 }
 
+/* Nothing is known of any other seed. */
+static void world_begin(uint64_t seed)
+{
+    memset(&w.nodes, 0, sizeof w.nodes);
+    w.seed = seed;
+    prng_init(&w.prng, seed);
+    w.now_ms = 1000;
+    w.steps = w.order = w.number = 0;
+    w.heap_count = w.truths_count = 0;
+    w.trace = seed;
+    w.is_healed = w.had_members = false;
+    w.violation = NULL;
+    memset(w.link_ms, 0, sizeof w.link_ms);
+    memset(w.is_cut, 0, sizeof w.is_cut);
+    memset(w.leaders, 0, sizeof w.leaders);
+    memset(w.votes, 0, sizeof w.votes);
+    memset(w.table, 0, w.table_used * sizeof w.table[0]);
+    w.table_used = 0;
+    for (size_t i = 0; i < NODES_MAX; i++) {
+        w.nodes[i].id = i + 1;
+    }
+}
+
+static void world_end(void)
+{
+    for (size_t i = 0; i < w.nodes_count; i++) {
+        replica_free(w.nodes[i].replica);
+        free(w.nodes[i].live.recs);
+        free(w.nodes[i].disk.recs);
+    }
+    while (w.heap_count > 0) {
+        free(w.heap[--w.heap_count].bytes);
+    }
+    while (w.pool_count > 0) {
+        free(w.pool[--w.pool_count]);
+    }
+}
+
 #endif

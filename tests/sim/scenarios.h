@@ -88,7 +88,7 @@ static void alone(void)
         start(1);
     }
     heal(1000);
-    end();
+    world_end();
     begin(2, 2);
     elect(1, V(2));
     join_all();
@@ -162,7 +162,7 @@ static void vote_forgotten(void)
 {
     for (int keeps = 0; keeps < 2; keeps++) {
         if (keeps) {
-            end();
+            world_end();
         }
         begin(3, 3);
         uint64_t term = replica_term(NODE(1)->replica);
