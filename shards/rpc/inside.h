@@ -18,6 +18,7 @@ int rpc_error(int nng_error);
  * rpc_error(). */
 int rpc_dialer_make(nng_socket socket, const char *url, nng_dialer *ret_dialer);
 int rpc_stream_dialer_make(const char *url, nng_stream_dialer **ret_dialer); /* tcp only */
+void rpc_stream_dialer_free(nng_stream_dialer *dialer); /* NULL: nothing to do */
 int rpc_listener_start(nng_socket socket, const char *url, int *ret_port);
 /* Options that must stand before any endpoint or context is made. */
 int rpc_socket_prepare(nng_socket socket);

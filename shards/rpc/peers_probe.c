@@ -56,9 +56,6 @@ bool peers_probe(const char *url, int wait_ms)
     }
     nng_aio_free(aio);
 free_dialer:
-    if (dialer) {
-        nng_stream_dialer_close(dialer);
-        nng_stream_dialer_free(dialer);
-    }
+    rpc_stream_dialer_free(dialer);
     return answers;
 }

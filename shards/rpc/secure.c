@@ -133,6 +133,14 @@ int rpc_stream_dialer_make(const char *url, nng_stream_dialer **ret_dialer)
     return err_trace(r);
 }
 
+void rpc_stream_dialer_free(nng_stream_dialer *dialer)
+{
+    if (dialer) {
+        nng_stream_dialer_close(dialer);
+        nng_stream_dialer_free(dialer);
+    }
+}
+
 int rpc_listener_start(nng_socket socket, const char *url, int *ret_port)
 {
     char text[RPC_URL_MAX];
