@@ -116,6 +116,10 @@
     M(shard_round_commands, HISTOGRAM_OF, none, none, none, "Commands in a round's entry.")       \
     M(shard_commit_duration_seconds, HISTOGRAM, none, none, none,                                 \
       "Time to make a round's entry durable: one commit, one fsync.")                             \
+    M(shard_batch_duration_seconds, HISTOGRAM, none, none, none,                                  \
+      "Time from a batch's arrival at the shard to its answer.")                                  \
+    M(shard_flushes_hurried_total, COUNTER, none, none, none,                                     \
+      "Flushes of the state that did not stand back to their end: late, or waited for.")          \
     M(scarce_reads_refused_total, COUNTER, none, none, none,                                      \
       "Lists of scarce pools' slots that were over an identity's budget.")                        \
     M(ticket_polls_repeated_total, COUNTER, none, none, none,                                     \

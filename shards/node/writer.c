@@ -98,6 +98,7 @@ static int writer_batch(struct writer *w, struct round *round, struct intake_bat
         return err_trace(r);
     }
     if (!writer_hold(w, b, reply)) {
+        METRIC_TIME(shard_batch_duration_seconds, clock_mono_us() - b->arrival_us);
         intake_reply(w->intake, b, reply);
     }
     return 0;

@@ -49,6 +49,7 @@ struct flusher {
     struct flusher_result result;    /* DONE: how it went */
     atomic_uint_fast64_t slices;     /* committed that were not a flush's last */
     atomic_uint_fast64_t slices_seen; /* as the writer's snapshot has them */
+    atomic_uint_fast64_t done;       /* records of the flush under way that are in a slice */
     atomic_bool nobody_follows;      /* the end is near */
     atomic_bool is_late;             /* the flush under way shall end soon */
     sem_t followed;                  /* posted with slices_seen and nobody_follows */
@@ -109,6 +110,7 @@ static int write_slices(struct flusher *f, struct stateenv_flush *flush, int64_t
     int64_t begin_us = clock_mono_us();
     int r = stateenv_write(f->options.state, flush);
     while (r == STATEENV_E_MORE) {
+        f->done = overlay_count(flush->overlay) - flush->left;
         f->slices++;
         sem_post(&f->news);
         if (f->options.flushed) {
@@ -232,6 +234,7 @@ void flusher_push(struct flusher *f, const struct overlay *overlay,
     CHECK(f->step == FLUSHER_IDLE);
     f->spread_us = spread_us;
     f->is_late = false;
+    f->done = 0;
     f->overlay = overlay;
     f->meta = *meta;
     f->step = FLUSHER_WAITING;
@@ -244,6 +247,11 @@ void flusher_hurry(struct flusher *f)
     f->is_late = true;
     stand_back(f->thread, false);
     sem_post(&f->followed);
+}
+
+uint64_t flusher_done(const struct flusher *f)
+{
+    return f->done;
 }
 
 bool flusher_sliced(const struct flusher *f, uint64_t *ret_slices)

@@ -34,6 +34,8 @@ void flusher_push(struct flusher *f, const struct overlay *overlay,
                   const struct record_state_meta *meta, int64_t spread_us);
 /* The flush under way gets a normal share of the processor from now on, and rests no more. */
 void flusher_hurry(struct flusher *f);
+/* Records of the flush under way that are in a slice already. */
+uint64_t flusher_done(const struct flusher *f);
 /* Are there slices that the snapshot does not show?  Then renew it and say so with the number that
  * came out, so that the next slices can have the pages that these have left. */
 bool flusher_sliced(const struct flusher *f, uint64_t *ret_slices);

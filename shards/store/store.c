@@ -23,11 +23,13 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "store/room.h"
 
 #define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
 #define SLICE_PAGES       256                    /* 1 MiB: worth its two syncs */
-#define HURRY_PERCENT       60                   /* of the live overlay, while one is flushed */
+#define HURRY_PERCENT       60 /* of the live overlay; below it nobody looks at the flush beside */
+#define HURRY_END_PERCENT   90 /* that it may have when the flush has ended */
 #define SNAPSHOT_AGE_MAX_US SECOND_US
 #define ROOM_INTERVAL_US    INT64_C(100000)      /* between two measurings, at least */
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
@@ -410,11 +412,19 @@ static bool flush_due(const struct store *s, int64_t now_us)
             overlay_percent(s) >= 50 || is_waited_for(s));
 }
 
+/* At this pace the live overlay, which was empty when the flush began, is full before it ends. */
+static bool is_overtaken(const struct store *s)
+{
+    uint64_t percent = overlay_percent(s);
+    return percent >= HURRY_PERCENT &&
+           percent * overlay_count(s->frozen) > HURRY_END_PERCENT * flusher_done(s->flusher);
+}
+
 /* A flush stands back for everything else; on a machine that has no time left it would never end,
  * and the log behind it could not be cut. */
 static bool is_late(const struct store *s, int64_t now_us)
 {
-    return overlay_percent(s) >= HURRY_PERCENT || now_us >= s->late_at_us || is_waited_for(s);
+    return now_us >= s->late_at_us || is_waited_for(s) || is_overtaken(s);
 }
 
 int store_turn(struct store *s)
@@ -437,6 +447,7 @@ int store_turn(struct store *s)
     } else if (s->frozen && !s->hurried && is_late(s, now_us)) {
         flusher_hurry(s->flusher);
         s->hurried = true;
+        METRIC_ADD(shard_flushes_hurried_total, 1);
     }
     return err_trace(r);
 }
@@ -518,5 +529,7 @@ void store_stats(struct store *s, struct store_stats *ret_stats)
         .flush_count = s->flush_count,
         .flush_us_last = (uint64_t)s->flush_last.took_us,
         .flush_records_last = s->flush_last.records,
+        .flush_records_left = s->frozen ? overlay_count(s->frozen) - flusher_done(s->flusher) : 0,
+        .is_flush_hurried = s->frozen && s->hurried,
     };
 }

@@ -117,6 +117,8 @@ enum store_room store_room(struct store *s);
 struct store_stats {
     uint64_t log_bytes, log_map_bytes, state_bytes, state_map_bytes, disk_free_bytes;
     uint64_t overlay_bytes, flush_count, flush_us_last, flush_records_last;
+    uint64_t flush_records_left; /* of the flush under way, in no slice yet */
+    bool is_flush_hurried;       /* the flush under way does not stand back any more */
 };
 void store_stats(struct store *s, struct store_stats *ret_stats);
 

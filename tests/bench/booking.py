@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import kit
 
@@ -90,17 +91,37 @@ def synced_ms(folder):
     return sorted(took)[len(took) // 2]
 
 
+def batches(ops):
+    """Of a shard's metrics: batches that it answered, and the seconds that they were in it."""
+    with urllib.request.urlopen("http://%s/metrics" % ops, timeout=10) as answer:
+        lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines()
+                     if line.startswith("fairslot_shard_batch_duration_seconds_"))
+    return [float(lines["fairslot_shard_batch_duration_seconds_" + end])
+            for end in ("count", "sum")]
+
+
 def figure_commit(work):
-    """What an idle shard adds to the disk: one request at a time, nng both ways."""
-    over = []
+    """What an idle shard adds to the disk: one request at a time, 200 a second.  Inside it: from a
+    batch's arrival to its answer, by its own clock, the mean of all (which a few slow ones raise
+    over the median).  From outside there are the ways of nng beside it, and five threads on idle
+    cores to be woken."""
+    inside, outside, plain = [], [], []
     for run in range(kit.RUNS):
         data = os.path.join(work, "commit%d" % run)
-        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0",
+                            "--set", "ops.listen=127.0.0.1:0")
+        was = []
         result = kit.bench(server, "shard", "--identities", 10000, "--pools", 5, "--slots", 20000,
-                           "--batch", 1, "--rate", 200, "--seconds", kit.SECONDS)
+                           "--batch", 1, "--rate", 200, "--seconds", kit.SECONDS,
+                           begins=lambda: was.extend(batches(server.ops)))
+        count, seconds = (now - then for now, then in zip(batches(server.ops), was))
         server.stop()
-        over.append(result["p50_us"] / 1e3 - synced_ms(work))
-    kit.note("idle commit inside the shard, over the disk's own: p50", "ms", over, 0.4)
+        plain.append(synced_ms(work))
+        inside.append(seconds * 1e3 / count - plain[-1])
+        outside.append(result["p50_us"] / 1e3)
+    kit.note("idle commit inside the shard, over the disk's own: mean", "ms", inside, 0.4)
+    kit.show("  the disk's own: two synced writes, p50", "ms", plain)
+    kit.show("  a request and its answer, the client on the other core, p50", "ms", outside)
 
 
 def figure_shard(work):
@@ -127,8 +148,9 @@ def figure_stored(work):
                      *args)
     skip = warm["next_slot"]
     os.sync()  # what other figures and the filling left dirty is not this one's to write back
-    runs = []
+    runs, plain = [], []
     for _ in range(kit.RUNS):
+        plain.append(synced_ms(work))
         runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 2, "--rate", 20000,
                           "--skip", skip, *args))
         skip = runs[-1]["next_slot"]
@@ -136,6 +158,7 @@ def figure_stored(work):
          [r["p99_us"] / 1e3 for r in runs], 15)
     kit.note("  p99.9", "ms", [r["p999_us"] / 1e3 for r in runs], 40)
     kit.note("  p50", "ms", [r["p50_us"] / 1e3 for r in runs], 1)
+    kit.show("  the disk alone, idle: two synced writes, p50", "ms", plain)
     server.stop()
     figure_restart(work)
 

@@ -50,7 +50,8 @@ class Server:
         if not line.startswith("ready "):
             self.log.seek(0)
             sys.exit("figures: the server did not start: " + self.log.read().decode()[-2000:])
-        self.address = line.split()[1].split("=", 1)[1]
+        doors = dict(word.split("=", 1) for word in line.split()[1:])
+        self.address, self.ops = next(iter(doors.values())), doors.get("ops")
 
     def cpu_seconds(self):
         total = 0
@@ -72,8 +73,9 @@ class Server:
         self.process.wait(60)
 
 
-def bench(server, name, *args):
-    """Runs one bench on core 1; its JSON plus the server's CPU while it measured."""
+def bench(server, name, *args, begins=lambda: None):
+    """Runs one bench on core 1; its JSON plus the server's CPU while it measured.  `begins` is
+    called where that begins."""
     load = subprocess.Popen([FAIRSLOT, "bench", name, "--target", server.address, *map(str, args)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=pin(1))
     cpu = server.cpu_seconds()
@@ -82,6 +84,7 @@ def bench(server, name, *args):
         said += line
         if line.strip() == b"measuring":
             cpu = server.cpu_seconds()
+            begins()
     out = load.stdout.read()
     cpu = server.cpu_seconds() - cpu
     if load.wait() != 0:
@@ -97,6 +100,13 @@ def note(what, unit, values, target, higher_is_better=False):
     rows.append((what, middle, unit, ">=" if higher_is_better else "<=", target, met, values))
     print("%-64s %10.2f %-6s (%s %g) %s" % (what, middle, unit, rows[-1][3], target,
                                             "" if met else "MISSED"), flush=True)
+
+
+def show(what, unit, values):
+    """A figure that nobody set a target for: it says what stands behind another one."""
+    middle = statistics.median(values)
+    rows.append((what, middle, unit, "", None, True, values))
+    print("%-64s %10.2f %s" % (what, middle, unit), flush=True)
 
 
 def tokens(data, prefix, count):
