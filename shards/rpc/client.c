@@ -13,12 +13,15 @@
  * SEND_POLL_MS and gives up when nobody is there.  What waits only for a busy pipe goes on waiting:
  * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is
  * dead.
+ * nng 1.5.2 cancels what an aio does by then, not what had expired, when several expire at once; and
+ * whatever expires on an aio that has slept before ends with 0, as if done.  So what has a time limit
+ * (sending) has an aio of its own, and what has none (receiving) shares with the sleep.
  * The line is lost for good (line.c), or its dial hangs: nng waits 10 s for a handshake, TCP up to
  * minutes for an answer that was swallowed.  The keeper sees that it is away for longer than any
  * redial takes, opens a new line, moves the idle contexts over and closes the old one; each time in
  * a row it waits twice as long, to AWAY_US_MOST.  The caller can have that at once, too.
  *
- * Invariants: one operation per aio.  The context's lock is held around every operation and every
+ * Invariants: one operation per context.  The context's lock is held around every operation and every
  * abort, so an abort meets either the operation or the flag that stops the next one; nng completes
  * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
  * so nobody is inside its contexts then (server.c says why that matters), and freed with that:
@@ -52,7 +55,8 @@ enum context_state { CONTEXT_IDLE, CONTEXT_SENDING, CONTEXT_RECEIVING, CONTEXT_G
 struct client_context {
     struct rpc_client *client;
     unsigned number;          /* as the caller knows it */
-    nng_aio *aio;             /* owned */
+    nng_aio *sender;          /* owned; the one with a time limit */
+    nng_aio *aio;             /* owned; receives, and sleeps */
     pthread_mutex_t lock;     /* what follows, and every operation on the aio */
     struct line *line;        /* where it is */
     enum context_state state;
@@ -98,6 +102,12 @@ static nng_ctx rpc_client_context(const struct client_context *x)
     return x->line->contexts[x->number];
 }
 
+/* The one that works. */
+static nng_aio *rpc_client_at_work(const struct client_context *x)
+{
+    return x->state == CONTEXT_SENDING ? x->sender : x->aio;
+}
+
 static bool rpc_client_may_wait(struct client_context *x)
 {
     if (++x->polls >= SEND_POLLS_MAX) {
@@ -110,17 +120,16 @@ static bool rpc_client_may_wait(struct client_context *x)
  * with *ret_message owned by the caller, NULL for a peer that is gone. */
 static bool rpc_client_step(struct client_context *x, nng_msg **ret_message)
 {
-    int result = nng_aio_result(x->aio);
+    int result = nng_aio_result(rpc_client_at_work(x));
     if (x->state == CONTEXT_SENDING && !x->is_aborted) {
         if (result == 0) {
             x->state = CONTEXT_RECEIVING;
             x->add = atomic_load(&x->line->adds);
-            nng_aio_set_timeout(x->aio, NNG_DURATION_INFINITE);
             nng_ctx_recv(rpc_client_context(x), x->aio);
             return false;
         }
         if (result == NNG_ETIMEDOUT && rpc_client_may_wait(x)) {
-            nng_ctx_send(rpc_client_context(x), x->aio); /* the message came back with the aio */
+            nng_ctx_send(rpc_client_context(x), x->sender); /* the message came back with it */
             return false;
         }
     }
@@ -131,6 +140,7 @@ static bool rpc_client_step(struct client_context *x, nng_msg **ret_message)
         *ret_message = nng_aio_get_msg(x->aio);
         nng_aio_set_msg(x->aio, NULL);
     }
+    rpc_aio_drop(x->sender);
     rpc_aio_drop(x->aio);
     x->state = CONTEXT_IDLE;
     return true;
@@ -179,7 +189,7 @@ static bool rpc_client_move(struct rpc_client *c)
             x->line = line;
         } else if (x->line != line) {
             x->is_aborted = true; /* gone, whatever it waits for; moved next time */
-            nng_aio_abort(x->aio, NNG_ECANCELED);
+            nng_aio_abort(rpc_client_at_work(x), NNG_ECANCELED);
             all = false;
         }
         pthread_mutex_unlock(&x->lock);
@@ -269,6 +279,13 @@ static int rpc_client_contexts(struct rpc_client *c, unsigned contexts)
         if (r) {
             return err_fold(r);
         }
+        r = rpc_error(nng_aio_alloc(&x->sender, rpc_client_aio, x));
+        if (r) {
+            nng_aio_free(x->aio);
+            return err_fold(r);
+        }
+        nng_aio_set_timeout(x->sender, SEND_POLL_MS);
+        nng_aio_set_timeout(x->aio, NNG_DURATION_INFINITE);
         pthread_mutex_init(&x->lock, NULL);
         c->count++;
     }
@@ -337,13 +354,11 @@ int rpc_client_send(struct rpc_client *c, unsigned context, struct span bytes)
     x->polls = 0;
     if (line_is_connected(x->line)) {
         x->state = CONTEXT_SENDING;
-        nng_aio_set_msg(x->aio, message);
-        nng_aio_set_timeout(x->aio, SEND_POLL_MS);
-        nng_ctx_send(rpc_client_context(x), x->aio);
+        nng_aio_set_msg(x->sender, message);
+        nng_ctx_send(rpc_client_context(x), x->sender);
     } else {
         nng_msg_free(message);
         x->state = CONTEXT_GONE;
-        nng_aio_set_timeout(x->aio, NNG_DURATION_INFINITE);
         nng_sleep_aio(0, x->aio);
     }
     pthread_mutex_unlock(&x->lock);
@@ -357,7 +372,7 @@ void rpc_client_abort(struct rpc_client *c, unsigned context)
     pthread_mutex_lock(&x->lock);
     if (x->state != CONTEXT_IDLE) {
         x->is_aborted = true;
-        nng_aio_abort(x->aio, NNG_ECANCELED);
+        nng_aio_abort(rpc_client_at_work(x), NNG_ECANCELED);
     }
     pthread_mutex_unlock(&x->lock);
 }
@@ -392,6 +407,7 @@ void rpc_client_close(struct rpc_client *c)
         rpc_client_drain(c);
     }
     for (unsigned i = 0; i < c->count; i++) {
+        nng_aio_stop(c->contexts[i].sender); /* first: it starts the other one */
         nng_aio_stop(c->contexts[i].aio);
     }
     for (unsigned i = 0; i < c->count; i++) {
@@ -406,7 +422,9 @@ void rpc_client_close(struct rpc_client *c)
         line_close(line, RPC_CLOSE_MS);
     }
     for (unsigned i = 0; i < c->count; i++) {
+        rpc_aio_drop(c->contexts[i].sender);
         rpc_aio_drop(c->contexts[i].aio);
+        nng_aio_free(c->contexts[i].sender);
         nng_aio_free(c->contexts[i].aio);
         pthread_mutex_destroy(&c->contexts[i].lock);
     }

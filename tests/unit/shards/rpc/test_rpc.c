@@ -107,6 +107,39 @@ static void test_absent_then_there(void)
     shard_close(&s);
 }
 
+/* A shard that takes one batch at a time, each for longer than a send is looked at again. */
+static void slow_batch(void *user, struct rpc_batch *batch)
+{
+    (void)user;
+    pause_ms(120);
+    shard_answer(batch);
+}
+
+/* Slow is not gone: neither for contexts that had nobody before, nor when many wait at once. */
+static void test_absent_then_slow(void)
+{
+    char url[96];
+    struct rpc_server *server;
+    struct gateway g;
+    later_url(url);
+    gateway_open(&g, url);
+    for (unsigned i = 0; i < CONTEXTS; i++) {
+        EQ(gateway_send(&g, i, 1, 64), 0);
+    }
+    OK(gateway_wait_all(&g, 0xff));
+    EQ(gateway_sum(g.gone), CONTEXTS);
+    EQ(rpc_server_open(url, 1, slow_batch, NULL, &server), 0);
+    OK(gateway_connected(&g));
+    for (unsigned i = 0; i < CONTEXTS; i++) {
+        EQ(gateway_send(&g, i, i, 64), 0);
+    }
+    OK(gateway_wait_all(&g, 0xff));
+    EQ(gateway_sum(g.gone), CONTEXTS);
+    EQ(g.wrong, 0);
+    rpc_client_close(g.client);
+    rpc_server_close(server);
+}
+
 static void test_shard_closed_in_the_middle(void)
 {
     char url[96];
@@ -310,6 +343,7 @@ int main(void)
         TAP_RUN(test_answers_from_another_thread);
         TAP_RUN(test_two_gateways);
         TAP_RUN(test_absent_then_there);
+        TAP_RUN(test_absent_then_slow);
         TAP_RUN(test_shard_closed_in_the_middle);
         TAP_RUN(test_shard_comes_and_goes);
         TAP_RUN(test_abort_and_busy);
