@@ -13,15 +13,15 @@
  * SEND_POLL_MS and gives up when nobody is there.  What waits only for a busy pipe goes on waiting:
  * nothing was sent, so sending it again is no second sending; after SEND_POLLS_MAX the pipe is
  * dead.
- * nng 1.5.2 cancels what an aio does by then, not what had expired, when several expire at once; and
- * whatever expires on an aio that has slept before ends with 0, as if done.  So what has a time limit
- * (sending) has an aio of its own, and what has none (receiving) shares with the sleep.
+ * When several aios expire at once nng 1.5.2 cancels what each does by then, not what had expired;
+ * and whatever expires on an aio that has slept before ends with 0, as if done.  So what has a time
+ * limit (sending) has an aio of its own, and what has none (receiving) shares with the sleep.
  * The line is lost for good (line.c), or its dial hangs: nng waits 10 s for a handshake, TCP up to
  * minutes for an answer that was swallowed.  The keeper sees that it is away for longer than any
  * redial takes, opens a new line, moves the idle contexts over and closes the old one; each time in
  * a row it waits twice as long, to AWAY_US_MOST.  The caller can have that at once, too.
  *
- * Invariants: one operation per context.  The context's lock is held around every operation and every
+ * Invariants: one operation per context.  Its lock is held around every operation and every
  * abort, so an abort meets either the operation or the flag that stops the next one; nng completes
  * on threads of its own, never inside these calls.  A line is closed only when no context is on it,
  * so nobody is inside its contexts then (server.c says why that matters), and freed with that:
