@@ -90,7 +90,9 @@
     X(VOTER_NEEDED, 9, 0, "too few voters would be left: add another node first")                 \
     X(CHANGE_RUNNING, 14, 500, "another change of members or leader is under way: try again")     \
     X(CHANGE_REFUSED, 9, 0, "a shard that is alone has no peers: start it with --id and --peer")  \
-    X(ERASURES_FULL, 8, 1000, "as many identities as allowed are being erased")
+    X(ERASURES_FULL, 8, 1000, "as many identities as allowed are being erased")                    \
+    X(NODE_REMOVED, 9, 0, "a node of this number was removed: a number is never used again")       \
+    X(RULES_UNSETTLED, 14, 1000, "not every node has told yet which version it runs: ask again")
 
 enum reason {
 #define REASON_ENUM(name, status, retry_ms, text) REASON_##name,

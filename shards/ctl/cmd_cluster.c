@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "ctl/grid.h"
+#include "ctl/refusal.h"
 #include "ctl/render.h"
 #include "ctl/session.h"
 #include "ctl/talk.h"
@@ -56,12 +57,20 @@ const char cmd_node_show_help[] =
     "example:\n"
     "  fairslot node show 1 --token-file demo/operator.token\n";
 
-int cmd_cluster_get(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster)
+int cmd_cluster_try(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster,
+                    struct refusal *ret_refusal)
 {
     Fairslot__Admin__V1__GetClusterRequest request = FAIRSLOT__ADMIN__V1__GET_CLUSTER_REQUEST__INIT;
     const struct session_call get = {CMD_CLUSTER_ADMIN "GetCluster", &request.base,
                                      &fairslot__admin__v1__cluster__descriptor};
-    return session_call(session, &get, ret_cluster);
+    return session_try(session, &get, ret_cluster, ret_refusal);
+}
+
+int cmd_cluster_get(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster)
+{
+    struct refusal refusal;
+    int r = cmd_cluster_try(session, ret_cluster, &refusal);
+    return r == VERB_OK ? r : (int)refusal_tell(&refusal);
 }
 
 bool cmd_cluster_node(const char *typed, char out[CMD_NODE_MAX])
@@ -139,16 +148,20 @@ static void size_text(int64_t bytes, char out[32])
     }
 }
 
-void cmd_cluster_progress(const Fairslot__Admin__V1__Cluster *cluster, const char *node, bool done)
+void cmd_cluster_progress(const Fairslot__Admin__V1__Cluster *cluster, const char *node,
+                          unsigned asked, bool done)
 {
     const Fairslot__Admin__V1__Replica *r = cmd_cluster_replica(cluster, node);
-    char behind[32];
+    char behind[32], times[32] = "";
+    if (asked > 1) {
+        snprintf(times, sizeof(times), ", asked %u times", asked);
+    }
     if (r == NULL) {
         talk_progress(done, "%s is no member", node);
         return;
     }
-    talk_progress(done, "%s: %s, %s entries behind", node, role_word(r),
-                  talk_number((unsigned long long)r->entries_behind, behind));
+    talk_progress(done, "%s: %s, %s entries behind%s", node, role_word(r),
+                  talk_number((unsigned long long)r->entries_behind, behind), times);
 }
 
 /* -- what is shown ----------------------------------------------------------------------------- */

@@ -29,6 +29,10 @@ extern const char cmd_node_remove_help[], cmd_node_drain_help[], cmd_shard_leade
 
 /* The cluster as whoever answers sees it; to be freed with session_free().  An exit code. */
 int cmd_cluster_get(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster);
+/* The same, but a refusal is not told. */
+struct refusal;
+int cmd_cluster_try(struct session *session, Fairslot__Admin__V1__Cluster **ret_cluster,
+                    struct refusal *ret_refusal);
 /* "nodes/3" or "3" as "nodes/3"; false: told. */
 #define CMD_NODE_MAX 32
 bool cmd_cluster_node(const char *typed, char out[CMD_NODE_MAX]);
@@ -37,7 +41,8 @@ const Fairslot__Admin__V1__Node *cmd_cluster_find(const Fairslot__Admin__V1__Clu
                                                   const char *node);
 const Fairslot__Admin__V1__Replica *cmd_cluster_replica(const Fairslot__Admin__V1__Cluster *cluster,
                                                         const char *node);
-/* One line about a node on its way, that replaces itself. */
-void cmd_cluster_progress(const Fairslot__Admin__V1__Cluster *cluster, const char *node, bool done);
+/* One line about a node on its way, that replaces itself; how often it was asked for. */
+void cmd_cluster_progress(const Fairslot__Admin__V1__Cluster *cluster, const char *node,
+                          unsigned asked, bool done);
 
 #endif

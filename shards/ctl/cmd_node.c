@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "ctl/cmd_cluster.h"
+#include "ctl/refusal.h"
 #include "ctl/render.h"
 #include "ctl/session.h"
 #include "ctl/talk.h"
@@ -18,12 +19,16 @@
 #include "google/longrunning/operations.pb-c.h"
 
 #define WATCH_S_DEFAULT "10m"
+#define AGAIN_US        (2 * SECOND_US) /* a hand-over that is not done by then has timed out */
+#define PATIENCE_US     SECOND_US       /* for one answer while we wait */
+#define CANNOT_MAX      3               /* refusals in a row until it is believed */
 
 #define NODE_CHANGE_HELP                                                                          \
     "  --dry-run           check everything, say what would be done, change nothing\n"            \
     "  --watch             show how far it is, and wait until it is done; with -o json the\n"     \
     "                      answer is one line then\n"                                             \
-    "  --timeout TIME      with --watch: give up waiting; it goes on by itself (10m)\n"
+    "  --timeout TIME      with --watch: give up waiting (10m).  A change of members goes on\n"    \
+    "                      by itself; a hand-over is asked for again until then\n"
 
 const char cmd_node_add_help[] =
     "usage: fairslot node add NODE --peer URL [options]\n"
@@ -84,6 +89,7 @@ struct change {
     const char *timeout, *peer, *to;
     int64_t timeout_s;
     char node[CMD_NODE_MAX]; /* that it is about */
+    bool is_hand_over;       /* nothing remembers it: it may time out */
     /* Is it so? */
     bool (*is_done)(const Fairslot__Admin__V1__Cluster *cluster, const char *node);
 };
@@ -128,29 +134,76 @@ static bool change_of_node(const struct verb *verb, int argc, char **argv, struc
     return r == 0 && cmd_cluster_node(word, c->node);
 }
 
-/* Asks until it is so.  *ret_cluster is what is then. */
-static int change_wait(struct session *session, const struct change *c,
-                       Fairslot__Admin__V1__Cluster **ret_cluster)
+/* One wait. */
+struct wait {
+    struct session *session;
+    const struct change *c;
+    const struct session_call *ask; /* to be repeated */
+    int64_t again_us, until_us;     /* monotonic */
+    unsigned asked, cannot;         /* how often; refused in a row */
+    struct refusal refusal;         /* the last one, of whatever */
+};
+
+/* Asks for the hand-over again where it is time.  VERB_OK, or an exit code where it cannot be. */
+static int wait_again(struct wait *w)
+{
+    void *answer = NULL;
+    if (!w->c->is_hand_over || clock_mono_us() < w->again_us) {
+        return VERB_OK;
+    }
+    int r = session_try(w->session, w->ask, &answer, &w->refusal);
+    session_free(answer);
+    w->asked++;
+    w->again_us = clock_mono_us() + AGAIN_US;
+    /* Who has only just begun to lead has not heard everybody yet; who leads changes meanwhile. */
+    w->cannot = r == VERB_PRECONDITION ? w->cannot + 1 : 0;
+    return r == VERB_OK || r == VERB_UNREACHABLE || (w->cannot > 0 && w->cannot < CANNOT_MAX)
+               ? VERB_OK
+               : (int)refusal_tell(&w->refusal);
+}
+
+static int wait_over(const struct wait *w)
+{
+    talk_error("it is not done after %s%s", w->c->timeout,
+               w->refusal.reason[0] ? ", and was refused last:" : "");
+    if (w->refusal.reason[0]) {
+        talk_say("  %s (%s)", w->refusal.text, w->refusal.reason);
+    }
+    if (w->c->is_hand_over) {
+        talk_say("  asked %u times", w->asked);
+        talk_next("see what keeps it: fairslot cluster problems; then send the same command again");
+    } else {
+        talk_next("it goes on by itself; look again: fairslot cluster status");
+    }
+    return VERB_UNREACHABLE;
+}
+
+/* Looks until it is so, also through a time without an answer.  *ret_cluster is what is then. */
+static int change_wait(struct wait *w, Fairslot__Admin__V1__Cluster **ret_cluster)
 {
     const struct timespec pause = {0, 250000000};
-    int64_t until_us = clock_mono_us() + c->timeout_s * SECOND_US;
+    w->until_us = clock_mono_us() + w->c->timeout_s * SECOND_US;
+    w->again_us = clock_mono_us() + AGAIN_US;
+    session_set_patience(w->session, PATIENCE_US);
     for (;;) {
-        Fairslot__Admin__V1__Cluster *cluster;
-        int r = cmd_cluster_get(session, &cluster);
-        if (r != VERB_OK) {
-            return r;
+        Fairslot__Admin__V1__Cluster *cluster = NULL;
+        w->refusal.reason[0] = '\0';
+        int r = cmd_cluster_try(w->session, &cluster, &w->refusal);
+        bool done = r == VERB_OK && w->c->is_done(cluster, w->c->node);
+        if (r == VERB_OK) {
+            cmd_cluster_progress(cluster, w->c->node, w->asked, done);
         }
-        bool done = c->is_done(cluster, c->node);
-        cmd_cluster_progress(cluster, c->node, done);
         if (done) {
             *ret_cluster = cluster;
             return VERB_OK;
         }
         session_free(cluster);
-        if (clock_mono_us() > until_us) {
-            talk_error("it is not done after %s", c->timeout);
-            talk_next("it goes on by itself; look again: fairslot cluster status");
-            return VERB_UNREACHABLE;
+        if (r != VERB_OK && r != VERB_UNREACHABLE) {
+            return refusal_tell(&w->refusal);
+        }
+        r = wait_again(w);
+        if (r != VERB_OK || clock_mono_us() > w->until_us) {
+            return r != VERB_OK ? r : wait_over(w);
         }
         nanosleep(&pause, NULL);
     }
@@ -197,7 +250,8 @@ static int change_run(const struct change *c, const struct session_call *ask, co
         bool waits = c->watch && !c->dry_run, is_early = !waits || !options_json(&c->call);
         Fairslot__Admin__V1__Cluster *cluster = NULL;
         r = is_early ? change_say(c, answer, what) : VERB_OK;
-        r = r == VERB_OK && waits ? change_wait(session, c, &cluster) : r;
+        struct wait wait = {.session = session, .c = c, .ask = ask, .asked = 1};
+        r = r == VERB_OK && waits ? change_wait(&wait, &cluster) : r;
         r = r == VERB_OK && !is_early ? change_say(c, change_done(answer, cluster, c), what) : r;
         session_free(cluster);
         session_free(answer);
@@ -347,7 +401,7 @@ int cmd_node_uncordon(const struct verb *verb, int argc, char **argv)
 
 int cmd_node_drain(const struct verb *verb, int argc, char **argv)
 {
-    struct change c = {.is_done = is_drained};
+    struct change c = {.is_done = is_drained, .is_hand_over = true};
     char what[128];
     int r;
     if (!change_of_node(verb, argc, argv, &c, &r)) {
@@ -364,7 +418,7 @@ int cmd_node_drain(const struct verb *verb, int argc, char **argv)
 
 int cmd_shard_leader(const struct verb *verb, int argc, char **argv)
 {
-    struct change c = {.is_done = is_leader};
+    struct change c = {.is_done = is_leader, .is_hand_over = true};
     const char *word;
     char shard[64], what[128];
     int r = change_open(verb, argc, argv, &c, &word);

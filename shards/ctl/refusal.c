@@ -67,6 +67,10 @@ static const struct {
     {"SHARD_UNKNOWN", "this version has one: fairslot shard leader 1 --to NODE"},
     {"NODE_UNKNOWN", "see the nodes there are: fairslot node list"},
     {"NODE_EXISTS", "see the nodes there are: fairslot node list; take a new number and address"},
+    {"NODE_REMOVED", "take a new number, and an empty directory for it: fairslot node add NUMBER "
+                     "--peer URL"},
+    {"RULES_UNSETTLED", "ask again; where it stays so a node is away, and its program not known: "
+                        "fairslot node list"},
     {"NODE_LEADS", "hand over first: fairslot node drain NODE --watch"},
     {"NODE_NOT_READY", "see why: fairslot node list, fairslot cluster problems"},
     {"VOTER_NEEDED", "add one: start it with --join, then fairslot node add NODE --peer URL"},

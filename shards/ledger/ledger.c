@@ -469,6 +469,11 @@ void ledger_rules(struct ledger *l, uint32_t known)
 #endif
 }
 
+bool ledger_is_newest(const struct ledger *l)
+{
+    return l->version >= LEDGER_VERSION;
+}
+
 static bool ledger_wants_raise(const struct ledger *l)
 {
     return l->version < l->rules;

@@ -66,6 +66,8 @@ struct ledger_touch {
 /* What was applied since the last call; borrowed until the next ledger_apply().  The count. */
 size_t ledger_touched(struct ledger *l, const struct ledger_touch **ret_touches);
 
+/* The rules are as new as this program. */
+bool ledger_is_newest(const struct ledger *l);
 /* The lowest LEDGER_VERSION of all replicas' programs: up to there ledger_due() proposes newer
  * rules.  0, until told: none. */
 void ledger_rules(struct ledger *l, uint32_t known);

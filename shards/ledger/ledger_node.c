@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which nodes an operator has cordoned: part of the state, so that every leader knows.
  *   (0, 0) 'N' -> format, count, node numbers in ascending order
- * The ledger knows no members: whether the node is one is judged before the log.  Numbers of nodes
- * that were removed stay until they are uncordoned, which does no harm: they are never used again.
+ * The ledger knows no members: whether the node is one is judged before the log.  A node is
+ * cordoned when it is removed, and who is no member is not uncordoned: so a cordoned number of
+ * nobody is one that was removed, and is never used again.
  * Owns that record.  Fails by refusal when NODE_MARKS_MAX are cordoned; damage is < 0. */
 #include <errno.h>
 

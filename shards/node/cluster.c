@@ -2,6 +2,7 @@
 /* Operators' commands about the replicas.
  *
  *   add:     learner -> catches up -> cluster_turn() gives it a vote -> done
+ *            never under a number that was removed: the state has those among the cordoned ones
  *   remove:  never the leader, never so many that one voter is left of several (replica_guards.c)
  *            while a learner catches up no other node is added or removed; removing it ends that
  *   leader:  to a voter that is heard and has nearly all of the log
@@ -113,10 +114,15 @@ static int add(const struct cluster *c, const struct command *command,
     if (n || has_address(view, command->note)) {
         return refuse(v, REASON_NODE_EXISTS, NULL);
     }
+    bool was_member = false;
+    int r = ledger_is_cordoned(c->ledger, command->number, &was_member);
+    if (r || was_member) {
+        return r ? err_fold(r) : refuse(v, REASON_NODE_REMOVED, NULL);
+    }
     if (view->nodes_count == REPLICA_MEMBERS_MAX) {
         return refuse(v, REASON_FIELD_INVALID, "node");
     }
-    int r = refuse_second_change(view, command->number, arena, v);
+    r = refuse_second_change(view, command->number, arena, v);
     if (r || v->reason != REASON_OK || command->validate_only) {
         return err_trace(r);
     }

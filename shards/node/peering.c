@@ -522,6 +522,17 @@ uint8_t peering_room(const struct peering *p, uint64_t id)
     return is_fit ? peer->view.status.room : STORE_ROOM_NONE;
 }
 
+bool peering_has_older(const struct peering *p)
+{
+    bool has_older = false;
+    for (size_t i = 0; i < p->members_count; i++) {
+        const struct peer *peer = peer_find(p, p->members[i].id);
+        uint32_t known = peer ? peer->view.status.rules : 0;
+        has_older = has_older || (known > 0 && known < LEDGER_VERSION);
+    }
+    return has_older;
+}
+
 uint32_t peering_rules(const struct peering *p)
 {
     uint32_t lowest = LEDGER_VERSION;

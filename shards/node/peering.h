@@ -100,6 +100,8 @@ bool peering_reaches(const struct peering *p, uint64_t id);
 /* Its enum store_room as it last said; STORE_ROOM_NONE: not said, or it has no state to lead
  * with. */
 uint8_t peering_room(const struct peering *p, uint64_t id);
+/* Some member has said that its program has a lower LEDGER_VERSION than ours. */
+bool peering_has_older(const struct peering *p);
 /* The lowest LEDGER_VERSION of all members' programs, ours among them; 0: somebody has not said. */
 uint32_t peering_rules(const struct peering *p);
 /* The first entry that must stay for members who fetch a state (peering_status.needs), of those

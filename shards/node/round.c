@@ -85,7 +85,9 @@ static struct intake_refusal round_look(const struct batch_item *item, int64_t a
         return (struct intake_refusal){.reason = REASON_OK};
     }
     if (!ledger_knows(gate->ledger, &item->command)) {
-        return (struct intake_refusal){.reason = REASON_METHOD_PLANNED};
+        bool is_settled = gate->has_older || ledger_is_newest(gate->ledger);
+        return (struct intake_refusal){.reason = is_settled ? REASON_METHOD_PLANNED
+                                                            : REASON_RULES_UNSETTLED};
     }
     if (kind == COMMAND_MARK_NODE && !round_is_member(gate, item->command.number)) {
         return (struct intake_refusal){.reason = REASON_NODE_UNKNOWN};
@@ -140,6 +142,19 @@ int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t 
     }
     r->own_count = count;
     r->commands_count = count;
+    return 0;
+}
+
+int round_add(struct round *r, const struct command *command)
+{
+    CHECK(r->commands_count == r->own_count);
+    CHECK(r->own_count < ROUND_OWN_MAX);
+    int s = codec_command_pack(command, &r->arena, &r->commands[r->commands_count]);
+    if (s) {
+        return err_fold(s);
+    }
+    r->own[r->own_count++] = *command;
+    r->commands_count++;
     return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "store/store.h"
 
 #define ROUND_DUE_MAX 256                 /* expiries in one round */
-#define ROUND_OWN_MAX (ROUND_DUE_MAX + 2) /* a sweep, and a throw of the coin */
+#define ROUND_OWN_MAX (ROUND_DUE_MAX + 3) /* a sweep, a throw of the coin, a node's mark */
 #define ROUND_BYTES   BATCH_BYTES_MAX     /* a round takes no further batch after these bytes */
 
 struct round {
@@ -34,6 +34,7 @@ struct round_gate {
     const struct ledger *ledger;          /* whose rules know what may be written */
     const struct replica_member *members; /* whom operators may cordon */
     size_t members_count;
+    bool has_older;                       /* a member's program is known to be older than ours */
 };
 
 int round_new(struct round **ret_round);
@@ -42,6 +43,8 @@ void round_free(struct round *r);
 /* Empty again; its batches must be gone. */
 void round_reset(struct round *r);
 
+/* One more of the shard's own, between round_own() and round_judge().  0 or < 0. */
+int round_add(struct round *r, const struct command *command);
 /* Judges every item of every batch and collects the accepted mutations. */
 void round_judge(struct round *r, const struct round_gate *gate);
 /* The shard's own commands, before round_judge(): up to ROUND_DUE_MAX holds that are due, and a

@@ -312,7 +312,8 @@ static int writer_make(struct writer *w, struct round **ret_round)
     struct replica_member members[REPLICA_MEMBERS_MAX];
     struct round_gate gate = {.now_us = now_us, .room = store_room(w->store),
                               .ledger = w->ledger, .members = members,
-                              .members_count = replica_members(w->replica, members)};
+                              .members_count = replica_members(w->replica, members),
+                              .has_older = w->peering && peering_has_older(w->peering)};
     METRIC_SET(shard_storage_room, STORE_ROOM_NONE - gate.room);
     round->log_time_us = logtime_advance(&w->time, writer_wall_us(w, now_us), now_us);
     int r = writer_own(w, round, &gate);
@@ -322,6 +323,10 @@ static int writer_make(struct writer *w, struct round **ret_round)
     size_t batches = intake_take(w->intake, &round->batches, ROUND_ITEMS_MAX - ROUND_OWN_MAX,
                                  ROUND_BYTES);
     writer_observe(w, round, now_us);
+    r = writer_keep_number(w, round);
+    if (r) {
+        return err_trace(r);
+    }
     round_judge(round, &gate);
     if (batches == 0 && round->commands_count == 0) {
         round_reset(round);

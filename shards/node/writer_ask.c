@@ -97,6 +97,38 @@ int writer_promote(struct writer *w)
     return err_trace(cluster_turn(&c, answers_scratch(w->answers)));
 }
 
+/* Looks whether it would be done: a refused removal changes nothing.  One a round: the second
+ * one is CHANGE_RUNNING. */
+static int keep_number(struct writer *w, struct round *round, const struct command *remove)
+{
+    struct command plan = *remove;
+    struct verdict verdict = {0};
+    bool is_marked = false;
+    plan.validate_only = true;
+    int r = writer_ask(w, &plan, &verdict);
+    r = r ? r : ledger_is_cordoned(w->ledger, remove->number, &is_marked);
+    const struct command mark = {.kind = COMMAND_MARK_NODE, .number = remove->number,
+                                 .version = NODE_MARK_CORDON, .roles = ROLE_OPERATOR};
+    if (r || verdict.reason != REASON_OK || is_marked || !ledger_knows(w->ledger, &mark)) {
+        return err_fold(r);
+    }
+    return err_trace(round_add(round, &mark));
+}
+
+int writer_keep_number(struct writer *w, struct round *round)
+{
+    for (struct list *l = round->batches.next; l != &round->batches; l = l->next) {
+        struct intake_batch *b = CONTAINER_OF(l, struct intake_batch, node);
+        for (size_t i = 0; i < b->view.items_count; i++) {
+            const struct command *command = &b->view.items[i].command;
+            if (command->kind == COMMAND_REMOVE_NODE && !command->validate_only) {
+                return err_trace(keep_number(w, round, command));
+            }
+        }
+    }
+    return 0;
+}
+
 int writer_mark(struct writer *w, const struct command *command, struct verdict *verdict)
 {
     char door[PEERING_URL_MAX];

@@ -95,6 +95,9 @@ bool writer_hold(struct writer *w, struct intake_batch *b, struct span reply);
 /* Those whose change is committed leave; the others turned away where they can no more. */
 void writer_release(struct writer *w);
 void writer_release_none(struct writer *w);
+/* A node that the round is to remove is cordoned first, by a command in front: so the state keeps
+ * its number for as long as there is a cluster, and nobody is added under it.  0 or < 0. */
+int writer_keep_number(struct writer *w, struct round *round);
 /* COMMAND_MARK_NODE was applied: its answer shows the node.  0 or < 0. */
 int writer_mark(struct writer *w, const struct command *command, struct verdict *verdict);
 /* Learners that have caught up get their vote, a cordoned leader hands over.  0 or < 0. */

@@ -19,11 +19,28 @@ STATE = {}
 COLUMNS = ('NODE', 'STATE', 'ROLE', 'BEHIND', 'CLOCK', 'CHECK')
 
 
+def cordoned_early(operator):
+    """Asks as soon as somebody leads, until it is done; why it was not before."""
+    reasons = []
+    request = cluster.CordonNodeRequest(name=f'nodes/{TRIO.followers()[0]}')
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            operator.CordonNode(request)
+            operator.UncordonNode(cluster.UncordonNodeRequest(name=request.name))
+            return reasons
+        except Refused as refusal:
+            reasons.append((refusal.code, refusal.reason, refusal.retry_s))
+            time.sleep(0.02)
+    raise AssertionError(reasons[-1])
+
+
 def before():
     global TRIO
     TRIO = Trio().start()
     TRIO.leader()
     operator = TRIO.operator()
+    STATE['early'] = cordoned_early(operator)
     STATE['pool'] = patient(lambda: operator.make_pool('watched', max_live=16)).name
     STATE['slots'] = operator.make_slots(STATE['pool'], 8)
     scarce = operator.make_pool('scarce', scarce=True).name
@@ -95,6 +112,13 @@ def test_a_healthy_cluster():
     assert json.loads(verb('node', 'show', 'nodes/3', '-o', 'json').stdout)['name'] == 'nodes/3'
     assert len(verb('node', 'list', '--watch', '--limit', '2', '-o', 'json').stdout
                .splitlines()) == 2
+
+
+def test_a_node_is_cordoned_in_the_first_second():
+    """Newer rules wait until every node has told its version: come back, no other program."""
+    seen = {(code, reason) for code, reason, _ in STATE['early']}
+    print(f'# refused before: {sorted(seen)}')
+    assert all(code == 14 and retry > 0 for code, _, retry in STATE['early']), STATE['early']
 
 
 def test_pages():
@@ -245,6 +269,15 @@ def test_a_node_is_added():
     refused('NODE_EXISTS', 'node', 'add', '4', '--peer', peers)
 
 
+def number_is_gone(node):
+    """A number that was a member once is taken by nobody again."""
+    address = f'tcp://127.0.0.1:{free_ports(1)[0]}'
+    for more in ((), ('--dry-run',)):
+        done = answered('node', 'add', str(node), '--peer', address, *more)
+        assert done.returncode == 3 and 'NODE_REMOVED' in done.stderr, done
+        assert 'next: take a new number' in done.stderr, done.stderr
+
+
 def test_a_node_is_removed():
     gone = next(i for i in MEMBERS if i != leads())
     assert 'would be done' in verb('node', 'remove', str(gone), '--dry-run').stdout
@@ -253,6 +286,18 @@ def test_a_node_is_removed():
     assert operation(f'operations/remove-node-{gone}').done
     assert f'nodes/{gone}' not in [n['name'] for n in status()['nodes']]
     refused('NODE_UNKNOWN', 'node', 'remove', str(gone))
+    refused('NODE_UNKNOWN', 'node', 'uncordon', str(gone))
+    number_is_gone(gone)
+    leader = leads()
+    verb('node', 'drain', str(leader), '--watch', '--timeout', '30s')
+    number_is_gone(gone)  # whoever leads knows
+    if leader != 4:
+        assert TRIO.shards[leader].stop() == 0, TRIO.shards[leader].talk[-10:]
+        TRIO.start_shard(leader).wait_ready('shard')
+        patient(lambda: TRIO.operator().TransferLeader(cluster.TransferLeaderRequest(
+            name='shards/1', to_node=f'nodes/{leader}')), 30)
+        verb('shard', 'leader', '1', '--to', str(leader), '--watch', '--timeout', '30s')
+        number_is_gone(gone)  # and after a restart
     TRIO.shards[gone].kill()
     STATE['left'] = [i for i in MEMBERS if i != gone]
     eventually(lambda: not problems())

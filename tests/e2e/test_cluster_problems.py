@@ -9,10 +9,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
-from house import Process, Refused, cluster, eventually, new_id, run
+from house import BINARY, Process, Refused, cluster, eventually, new_id, run
 import tap
 from trio import MEMBERS, Trio, flip, free_ports, patient
 
@@ -27,6 +28,8 @@ class Gate:
     def __init__(self, to):
         self.to = ('127.0.0.1', int(to.rpartition(':')[2]))
         self.rate = None
+        self.is_shut = False  # what comes is thrown away, and nobody is let in
+        self.pairs = []
         self.door = socket.create_server(('127.0.0.1', free_ports(1)[0]))
         self.url = f'tcp://127.0.0.1:{self.door.getsockname()[1]}'
         threading.Thread(target=self.accept, daemon=True).start()
@@ -37,15 +40,29 @@ class Gate:
                 outer, _ = self.door.accept()
             except OSError:
                 return
+            if self.is_shut:
+                outer.close()
+                continue
             try:
                 inner = socket.create_connection(self.to, timeout=5)
                 inner.settimeout(None)
             except OSError:
                 outer.close()
                 continue
+            self.pairs.append((outer, inner))
             for source, sink, is_inward in ((outer, inner, True), (inner, outer, False)):
                 threading.Thread(target=self.pump, args=(source, sink, is_inward),
                                  daemon=True).start()
+
+    def shut(self):
+        self.is_shut = True
+        for pair in self.pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        self.pairs.clear()
 
     def pump(self, source, sink, is_inward):
         try:
@@ -151,6 +168,32 @@ def test_a_follower_lags():
     TRIO.gates[slow].rate = None
     all_well()
     TRIO.level()
+
+
+def hand_over(to, timeout):
+    """The verb at work, its words to be read when it ends."""
+    return subprocess.Popen(
+        [BINARY, 'shard', 'leader', '1', '--to', str(to), '--watch', '--timeout', timeout,
+         '--target', TRIO.target, '--token-file', os.path.join(TRIO.data, 'operator.token')],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_hand_over_is_asked_for_again():
+    all_well()
+    to = follower()
+    TRIO.gates[to].shut()  # it is heard, and hears nothing: no word of a hand-over reaches it
+    try:
+        child = hand_over(to, '3s')
+        _, said = child.communicate(timeout=60)
+        assert child.returncode == 4 and 'asked ' in said and 'next: ' in said, said
+        child = hand_over(to, '60s')
+        time.sleep(1)
+    finally:
+        TRIO.gates[to].is_shut = False
+    _, said = child.communicate(timeout=90)
+    assert child.returncode == 0, said
+    print('# ' + said.strip())
+    all_well()
 
 
 def test_a_damaged_state_is_repaired():

@@ -55,7 +55,7 @@ static bool is_undecided(enum reason reason)
 {
     return reason == REASON_STORAGE_FULL || reason == REASON_DEADLINE_EXCEEDED ||
            reason == REASON_STILL_QUEUED || reason == REASON_SHUTTING_DOWN ||
-           reason == REASON_NODE_UNKNOWN;
+           reason == REASON_NODE_UNKNOWN || reason == REASON_RULES_UNSETTLED;
 }
 
 static struct request_seen *request_of(uint32_t person, uint32_t op)

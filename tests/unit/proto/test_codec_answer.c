@@ -273,7 +273,7 @@ static void test_status_resources(void)
         protobuf_c_message_free_unpacked(&s->base, NULL);
     }
     EQ(found, sizeof all / sizeof all[0]);
-    EQ(failures, 22);
+    EQ(failures, 23);
 }
 
 static void test_status_details(void)
