@@ -76,6 +76,8 @@ static int writer_open_store(struct writer *w)
     int r = store_open(&options, &w->store, w->text);
     if (r == 0 && store_wants_state(w->store, &index)) {
         log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s: a peer's state is fetched", w->text);
+    } else if (r == 0 && store_log_repaired(w->store)) {
+        log_event(LOG_LOG_REPAIRED, NULL, "shard: %s", w->text);
     }
     return r > 0 ? NODE_E_STORE : err_trace(r);
 }

@@ -33,7 +33,7 @@ void damage_note(struct damage *d, const char *where, const char *what, bool is_
                  "%s%s: %s; %s; a node alone: move the directory aside and restore a backup",
                  len > WHERE_SHOWN ? "..." : "", len > WHERE_SHOWN ? where + len - WHERE_SHOWN
                                                                    : where, what,
-                 is_log ? "remove this node from its cluster and add a new number"
+                 is_log ? "start it again; where that refuses, remove it and add a new number"
                         : "peers give theirs");
     }
     pthread_mutex_unlock(&d->mutex);

@@ -328,25 +328,38 @@ static bool free_list_whole(const uint8_t *bytes, size_t len, uint64_t pages)
     return true;
 }
 
-static int scrub_free(MDB_env *env, MDB_txn *txn)
+/* Of one list that is whole. */
+static int each_of_list(const uint8_t *bytes, void *arg, int (*each)(void *arg, uint64_t page))
+{
+    size_t count, page;
+    int r = 0;
+    memcpy(&count, bytes, sizeof count);
+    for (size_t i = 1; r == 0 && i <= count; i++) {
+        memcpy(&page, bytes + i * sizeof page, sizeof page);
+        r = each(arg, page);
+    }
+    return r;
+}
+
+int env_free_pages(MDB_txn *txn, void *arg, int (*each)(void *arg, uint64_t page))
 {
     MDB_envinfo info;
     MDB_cursor *cursor;
     MDB_val key, value;
-    int rc = mdb_env_info(env, &info);
+    int r = 0, rc = mdb_env_info(mdb_txn_env(txn), &info);
     if (rc == 0) {
         rc = mdb_cursor_open(txn, 0, &cursor);
     }
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    bool is_whole = true;
-    while (is_whole && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        is_whole = key.mv_size == sizeof(size_t) && value.mv_size >= sizeof(size_t) &&
-                   free_list_whole(value.mv_data, value.mv_size, info.me_mapsize / 4096);
+    while (r == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        bool is_whole = key.mv_size == sizeof(size_t) && value.mv_size >= sizeof(size_t) &&
+                        free_list_whole(value.mv_data, value.mv_size, info.me_mapsize / 4096);
+        r = !is_whole ? ENV_E_DAMAGED : each ? each_of_list(value.mv_data, arg, each) : 0;
     }
     mdb_cursor_close(cursor);
-    return !is_whole ? ENV_E_DAMAGED : rc == MDB_NOTFOUND ? 0 : env_verdict(rc, ENV_E_DAMAGED);
+    return r ? r : rc == MDB_NOTFOUND ? 0 : env_verdict(rc, ENV_E_DAMAGED);
 }
 
 int env_scrub(MDB_env *env, MDB_txn *txn)
@@ -362,7 +375,7 @@ int env_scrub(MDB_env *env, MDB_txn *txn)
         struct meta_page metas[2];
         r = check_metas(path, metas);
     }
-    return r ? err_trace(r) : err_trace(scrub_free(env, txn));
+    return r ? err_trace(r) : err_trace(env_free_pages(txn, NULL, NULL));
 }
 
 int env_usage(MDB_txn *txn, struct env_usage *ret_usage)

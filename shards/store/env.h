@@ -31,6 +31,10 @@ int env_copy(MDB_env *env, const char *path);
  * 0, ENV_E_DAMAGED, < 0. */
 int env_scrub(MDB_env *env, MDB_txn *txn);
 
+/* Calls `each` for every page on the list of free pages, as `txn` sees it.
+ * 0, ENV_E_DAMAGED (the list is no list), < 0, or what `each` returned but 0. */
+int env_free_pages(MDB_txn *txn, void *arg, int (*each)(void *arg, uint64_t page));
+
 struct env_usage {
     uint64_t page_bytes;
     uint64_t map_pages;  /* all that the map has */

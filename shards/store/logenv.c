@@ -175,7 +175,7 @@ static int verify(struct logenv *l)
     return err_trace(r);
 }
 
-static int read_all(struct logenv *l, uint32_t *ret_format)
+static int read_all(struct logenv *l, bool is_damaged, uint32_t *ret_format)
 {
     MDB_cursor *cursor;
     int rc = mdb_txn_begin(l->env, NULL, MDB_RDONLY, &l->read);
@@ -192,16 +192,19 @@ static int read_all(struct logenv *l, uint32_t *ret_format)
     if (r == 0) {
         r = read_ends(l, cursor);
     }
-    if (r == 0) {
+    if (r == 0 && !is_damaged) {
         r = verify(l);
     }
     mdb_cursor_close(cursor);
-    mdb_txn_reset(l->read);
+    l->reading = is_damaged; /* all that is read of it is one and the same */
+    if (!is_damaged) {
+        mdb_txn_reset(l->read);
+    }
     return err_trace(r);
 }
 
-int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
-                uint32_t *ret_format)
+static int open_log(const char *path, size_t map_bytes, bool is_damaged, struct logenv **ret_log,
+                    uint32_t *ret_format)
 {
     struct logenv *l = calloc(1, sizeof *l);
     if (!l) {
@@ -212,7 +215,7 @@ int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
         r = LOGENV_E_DAMAGED;
     }
     if (r == 0) {
-        r = read_all(l, ret_format);
+        r = read_all(l, is_damaged, ret_format);
     }
     if (r != 0) {
         logenv_close(l);
@@ -220,6 +223,18 @@ int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
     }
     *ret_log = l;
     return 0;
+}
+
+int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
+                uint32_t *ret_format)
+{
+    return err_trace(open_log(path, map_bytes, false, ret_log, ret_format));
+}
+
+int logenv_open_damaged(const char *path, size_t map_bytes, struct logenv **ret_log,
+                        uint32_t *ret_format)
+{
+    return err_trace(open_log(path, map_bytes, true, ret_log, ret_format));
 }
 
 void logenv_close(struct logenv *l)
@@ -472,15 +487,77 @@ int logenv_usage(struct logenv *l, struct env_usage *ret_usage)
     return err_trace(r);
 }
 
-static int scrub_entry(void *arg, struct span key, struct span value)
+/* -- of one that is damaged -------------------------------------------------------------------- */
+
+static bool record_whole(uint64_t index, struct span value)
 {
     struct record_log_meta meta;
     uint32_t format;
+    return index ? entry_whole(index, value) : record_log_meta_read(value, &meta, &format) == 0;
+}
+
+int logenv_stored(struct logenv *l, uint64_t index, struct span *ret_value)
+{
+    struct key k = key_of(index);
+    MDB_val key = key_val(&k), value;
+    CHECK(l->reading);
+    *ret_value = (struct span){0};
+    int rc = mdb_get(l->read, l->dbi, &key, &value);
+    if (rc != 0) {
+        return env_verdict(rc, LOGENV_E_DAMAGED);
+    }
+    *ret_value = env_span(value);
+    return record_whole(index, *ret_value) ? 0 : LOGENV_E_DAMAGED;
+}
+
+uint64_t logenv_stored_term(struct span value)
+{
+    struct reader r = reader_of(value.ptr, value.len);
+    return reader_u64(&r);
+}
+
+int logenv_free_pages(struct logenv *l, void *arg, int (*each)(void *arg, uint64_t page))
+{
+    CHECK(l->reading);
+    int r = env_free_pages(l->read, arg, each);
+    return r == ENV_E_DAMAGED ? LOGENV_E_DAMAGED : err_trace(r);
+}
+
+struct behind {
+    struct logenv *from;
+    struct record_log_meta meta;
+};
+
+static int fill_behind(MDB_txn *txn, const void *arg)
+{
+    const struct behind *b = arg;
+    MDB_dbi dbi;
+    int rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+    int r = rc ? err_origin(env_error(rc)) : put_meta(txn, dbi, &b->meta);
+    for (uint64_t index = b->meta.base + 1; r == 0 && index <= b->from->last; index++) {
+        struct key k = key_of(index);
+        struct span stored;
+        r = err_fold(logenv_stored(b->from, index, &stored)); /* it was whole a moment ago */
+        MDB_val key = key_val(&k), value = env_val(stored);
+        rc = r ? 0 : mdb_put(txn, dbi, &key, &value, MDB_APPEND);
+        r = rc ? err_origin(env_error(rc)) : r;
+    }
+    return err_trace(r);
+}
+
+int logenv_make_behind(const char *path, size_t map_bytes, struct logenv *from, uint64_t base,
+                       uint64_t base_term)
+{
+    struct behind b = {from, from->meta};
+    b.meta.base = base;
+    b.meta.base_term = base_term;
+    return err_trace(env_make(path, map_bytes, &b, fill_behind));
+}
+
+static int scrub_entry(void *arg, struct span key, struct span value)
+{
     uint64_t index = key.len == KEY_SIZE ? key_index(env_val(key)) : 0;
-    bool is_whole = key.len == KEY_SIZE &&
-                    (index ? entry_whole(index, value)
-                           : record_log_meta_read(value, &meta, &format) == 0);
-    return is_whole ? 0 : WALK_E_DAMAGED;
+    return key.len == KEY_SIZE && record_whole(index, value) ? 0 : WALK_E_DAMAGED;
 }
 
 int logenv_scrub(struct logenv *l, struct walk_place *place)

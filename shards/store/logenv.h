@@ -21,6 +21,10 @@ int logenv_make(const char *path, size_t map_bytes, const uint8_t cluster_id[16]
 /* 0, LOGENV_E_FORMAT, LOGENV_E_DAMAGED, < 0. */
 int logenv_open(const char *path, size_t map_bytes, struct logenv **ret_log,
                 uint32_t *ret_format);
+/* The same, but only the meta record and the number of entries are looked at: for log_repair.c,
+ * which reads the rest one by one by logenv_stored(). */
+int logenv_open_damaged(const char *path, size_t map_bytes, struct logenv **ret_log,
+                        uint32_t *ret_format);
 /* What was not committed is gone.  Takes NULL. */
 void logenv_close(struct logenv *l);
 
@@ -44,6 +48,20 @@ int logenv_name_state(struct logenv *l, uint64_t number);
 /* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
  * next read. */
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);
+/* -- of one that is damaged -- */
+
+/* The record's bytes as they are stored, index 0: the meta record, borrowed until the close.
+ * 0, LOGENV_E_DAMAGED (*ret_value is what was found, empty: nothing), < 0. */
+int logenv_stored(struct logenv *l, uint64_t index, struct span *ret_value);
+/* The term of an entry that logenv_stored() found whole. */
+uint64_t logenv_stored_term(struct span value);
+/* As env_free_pages(): LOGENV_E_DAMAGED when there is no telling. */
+int logenv_free_pages(struct logenv *l, void *arg, int (*each)(void *arg, uint64_t page));
+/* A new log, as logenv_make(): cluster, term, vote and state of `from`, which stands behind `base`
+ * and has its entries behind that, byte for byte.  0 or < 0. */
+int logenv_make_behind(const char *path, size_t map_bytes, struct logenv *from, uint64_t base,
+                       uint64_t base_term);
+
 /* Any thread: the next part of reading everything, as stateenv_scrub(). */
 int logenv_scrub(struct logenv *l, struct walk_place *place);
 /* 0 or < 0.  Leaves borrowed entries alone. */

@@ -13,6 +13,7 @@
  * A state that is damaged while its log is not: with options.repairs an empty one stands in for it,
  * and nobody may be answered from that (store_repair()).  The damaged one is kept until then, so
  * that whatever ends the process in between, the next start finds it damaged again.
+ * A log that is damaged where the state has it all is made anew: log_repair.c.
  * Fails: a verdict with a text for a person: what was found, what was wanted, what to do next.
  * Invariant on success: every log entry after the applied index is there.  Only a received state
  * may be ahead of the log, for what it has is committed: its last entry is not in the log yet. */
@@ -27,14 +28,13 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "store/folder.h"
+#include "store/log_repair.h"
 #include "store/sums.h"
 
 #define BLANK     "/blank" /* the state that stands in for a damaged one */
 #define DIR_SHOWN 60 /* bytes of the directory's name in a text; the end of it says most */
-
-/* The top byte of an entry's term is the replica's. */
-#define TERM_OF(word) ((word) & ((UINT64_C(1) << 56) - 1))
 
 static const uint8_t no_id[16];
 
@@ -139,8 +139,8 @@ static int refuse_log(const struct store_options *options, char *ret_text)
                : opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
 }
 
-static int open_log(const struct store_options *options, const char *path, struct opening *o,
-                    char *ret_text)
+static int open_log_whole(const struct store_options *options, const char *path,
+                          struct opening *o, char *ret_text)
 {
     uint32_t format = 0;
     int r = check_sums(options, path, "log", ret_text);
@@ -205,6 +205,77 @@ static int find_state(const struct store_options *options, bool is_new, struct o
     return r ? err_trace(r) : err_trace(open_state(options, o->state_path, o, ret_text));
 }
 
+static int check_cluster(const struct store_options *options, const struct opening *o,
+                         char *ret_text)
+{
+    if (memcmp(options->cluster_id, no_id, 16) == 0 ||
+        memcmp(options->cluster_id, o->cluster_id, 16) == 0) {
+        return 0;
+    }
+    return refuse_cluster(options->dir, o->cluster_id, options->cluster_id, ret_text);
+}
+
+/* With the log open as a damaged one: the state that it names, and what both allow. */
+static int build_log(const struct store_options *options, struct opening *o)
+{
+    char text[OPENING_TEXT_MAX]; /* why not: for the caller the log is damaged, and that is it */
+    int r = find_state(options, false, o, text);
+    if (r == 0) {
+        memcpy(o->cluster_id, logenv_meta(o->log)->cluster_id, sizeof o->cluster_id);
+        r = check_cluster(options, o, text);
+    }
+    r = r ? r : log_repair_build(options->dir, options->log_map_bytes, o->log,
+                                 stateenv_meta(o->state));
+    stateenv_close(o->state);
+    o->state = NULL;
+    return err_trace(r);
+}
+
+static void note_repair(const char *dir, struct opening *o, char *ret_text)
+{
+    o->is_log_repaired = true;
+    METRIC_ADD(shard_damage_found_total, 1);
+    refuse(0, dir, ret_text,
+           "log/ was damaged where state/ has it all, and was made anew; the old one is "
+           LOG_REPAIR_ASIDE "/ until the next start");
+}
+
+/* Nothing but entries that the state has is damaged: without them, as after a trimming.  Else the
+ * text of open_log_whole() stays. */
+static int repair_log(const struct store_options *options, const char *path, struct opening *o,
+                      char *ret_text)
+{
+    uint32_t format;
+    int r = logenv_open_damaged(path, options->log_map_bytes, &o->log, &format);
+    r = r ? r : build_log(options, o);
+    logenv_close(o->log);
+    o->log = NULL;
+    if (r == 0) {
+        r = log_repair_switch(options->dir);
+    }
+    if (r) {
+        return r > 0 ? STORE_E_DAMAGED : err_trace(r);
+    }
+    r = open_log_whole(options, path, o, ret_text);
+    if (r == 0) {
+        note_repair(options->dir, o, ret_text);
+    }
+    return err_trace(r);
+}
+
+static int open_log(const struct store_options *options, const char *path, struct opening *o,
+                    char *ret_text)
+{
+    bool was_cut_off = o->is_log_repaired;
+    int r = open_log_whole(options, path, o, ret_text);
+    if (r == 0 && was_cut_off) {
+        note_repair(options->dir, o, ret_text);
+    }
+    return r == STORE_E_DAMAGED && options->repairs ? err_trace(repair_log(options, path, o,
+                                                                           ret_text))
+                                                    : err_trace(r);
+}
+
 static int take_state(const struct store_options *options, bool is_new, struct opening *o,
                       char *ret_text)
 {
@@ -241,7 +312,7 @@ int opening_note_ahead(struct opening *o)
         r = logenv_read(o->log, state->applied_index, &word, &entry);
     }
     o->is_ahead = log->state_number > 0 && (state->applied_index > logenv_last(o->log) ||
-                                            TERM_OF(word) != TERM_OF(state->applied_term));
+                                            record_term(word) != record_term(state->applied_term));
     return err_fold(r);
 }
 
@@ -265,16 +336,6 @@ static int check_together(const struct store_options *options, struct opening *o
     return 0;
 }
 
-static int check_cluster(const struct store_options *options, const struct opening *o,
-                         char *ret_text)
-{
-    if (memcmp(options->cluster_id, no_id, 16) == 0 ||
-        memcmp(options->cluster_id, o->cluster_id, 16) == 0) {
-        return 0;
-    }
-    return refuse_cluster(options->dir, o->cluster_id, options->cluster_id, ret_text);
-}
-
 /* What nobody names any more.  A state that is being received stays, to be gone on with, and copies
  * are snapshot.c's. */
 static int clear(const struct store_options *options, const struct opening *o)
@@ -287,14 +348,18 @@ static int clear(const struct store_options *options, const struct opening *o)
         r = r ? r : folder_join(blank, options->dir, BLANK);
         r = r ? r : folder_remove_env(blank);
     }
+    if (r == 0 && !o->is_log_repaired) {
+        r = log_repair_clear(options->dir);
+    }
     return err_trace(r);
 }
 
 static int take_both(const struct store_options *options, const char *log_path, struct opening *o,
                      char *ret_text)
 {
+    int r = log_repair_finish(options->dir, &o->is_log_repaired);
     bool is_new = !folder_exists(log_path);
-    int r = is_new ? 0 : open_log(options, log_path, o, ret_text);
+    r = r || is_new ? r : open_log(options, log_path, o, ret_text);
     r = r ? r : take_state(options, is_new, o, ret_text);
     r = r ? r : check_cluster(options, o, ret_text);
     if (r == 0 && is_new) {

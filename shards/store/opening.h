@@ -19,6 +19,7 @@ struct opening {
     char state_path[FOLDER_PATH_MAX]; /* the directory that the log environment names */
     bool is_blank; /* the named state is damaged, and an empty one stands in for it */
     char lost_path[FOLDER_PATH_MAX]; /* is_blank: the directory that the log names */
+    bool is_log_repaired; /* the log was damaged, and is a new one: the text says so */
     bool is_ahead; /* the state is a received one, and the log has not caught up with it */
 };
 

@@ -31,6 +31,12 @@ struct record_state_meta {
     uint64_t digest;  /* sum of their checksums, modulo 2^64: none is missing, none surplus */
 };
 
+/* The top byte of an entry's term is the replica's. */
+static inline uint64_t record_term(uint64_t word)
+{
+    return word & ((UINT64_C(1) << 56) - 1);
+}
+
 #define RECORD_LOG_META_SIZE   72
 #define RECORD_STATE_META_SIZE 80
 

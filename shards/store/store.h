@@ -32,7 +32,8 @@ struct store_options {
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
     uint64_t log_keep_entries; /* 0: 200,000; for a peer that lags: store_log_floor() */
     uint64_t log_keep_bytes;   /* 0: 256 MiB, in whole pages of the log environment */
-    bool repairs; /* there are peers: a damaged state may be theirs again, see store_repair() */
+    bool repairs; /* there are peers: a damaged state may be theirs again, see store_repair(), and
+                   * who lags behind a log made anew fetches a state from one of them */
     int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
     uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
     /* Called on another thread when a flush or a slice of it is durable, or a snapshot call is
@@ -56,7 +57,7 @@ enum {
 /* Opens or makes both environments and starts the flusher thread.  What they show then is durable,
  * also after a kill in the middle of a commit.
  * 0, a verdict above (then `ret_text`, 200 bytes, names directory, found and wanted), or < 0.
- * With 0 and store_wants_state() the text says what is damaged. */
+ * With 0 and store_wants_state() or store_log_repaired() the text says what was damaged. */
 int store_open(const struct store_options *options, struct store **ret_store, char *ret_text);
 /* Flushes what is applied, stops the flusher, closes.  Takes NULL. */
 void store_close(struct store *s);
@@ -178,6 +179,11 @@ int store_lose_state(struct store *s);
 /* As store_install(), but the log stays as it is: what this replica has promised is in it.
  * 0, STORE_E_MISSING (nothing checked, or too old), or < 0. */
 int store_repair(struct store *s);
+
+/* The log was found damaged at the start, where the durable state has all of it: it was made anew
+ * without those entries, and what this replica has promised is in it.  The text of store_open()
+ * says so.  Only with options.repairs. */
+bool store_log_repaired(const struct store *s);
 
 /* What a scrub, a read or a copy found wrong in our own files, a text with the next step; NULL:
  * nothing.  Nothing may be served from then on.  store_options.damaged() was called before. */

@@ -150,6 +150,11 @@ int store_install(struct store *s, const struct store_place *place)
     return err_trace(switch_state(s, path, number, place));
 }
 
+bool store_log_repaired(const struct store *s)
+{
+    return s->opened.is_log_repaired;
+}
+
 /* -- a damaged state --------------------------------------------------------------------------- */
 
 bool store_wants_state(const struct store *s, uint64_t *ret_index)

@@ -197,7 +197,9 @@ static int sums_read(const char *dir, size_t len, uint8_t **ret_bytes)
     return 0;
 }
 
-static int compare(const struct sums *now, const uint8_t *then, uint64_t *ret_page)
+/* Marks every page that changed, if there are marks; *ret_page is the first one.  The sums' own
+ * damage leaves it UINT64_MAX. */
+static int compare(const struct sums *now, const uint8_t *then, uint8_t *marks, uint64_t *ret_page)
 {
     size_t end = now->len - SUM_SIZE;
     struct reader r = reader_of(then + end, SUM_SIZE);
@@ -207,14 +209,18 @@ static int compare(const struct sums *now, const uint8_t *then, uint64_t *ret_pa
     }
     for (size_t at = HEAD_SIZE; at < end; at += SUM_SIZE) {
         if (memcmp(then + at, now->bytes + at, SUM_SIZE) != 0) {
-            *ret_page = (at - HEAD_SIZE) / SUM_SIZE;
-            return SUMS_E_DAMAGED;
+            uint64_t page = (at - HEAD_SIZE) / SUM_SIZE;
+            *ret_page = *ret_page == UINT64_MAX ? page : *ret_page;
+            if (marks == NULL) {
+                break;
+            }
+            marks[page] |= SUMS_MARK;
         }
     }
-    return 0;
+    return *ret_page == UINT64_MAX ? 0 : SUMS_E_DAMAGED;
 }
 
-int sums_check(const char *dir, uint64_t *ret_page)
+static int check(const char *dir, uint8_t *marks, size_t count, uint64_t *ret_page)
 {
     struct sums now;
     uint8_t *then = NULL;
@@ -229,12 +235,27 @@ int sums_check(const char *dir, uint64_t *ret_page)
         return err_trace(r);
     }
     r = sums_read(dir, now.len, &then);
+    if (r == 0 && marks && now.len != sums_size((uint64_t)count * PAGE_BYTES)) {
+        r = SUMS_E_DAMAGED; /* it was another length a moment ago */
+    }
     if (r == 0) {
-        r = compare(&now, then, ret_page);
+        r = compare(&now, then, marks, ret_page);
     }
     free(now.bytes);
     free(then);
     return err_trace(r);
+}
+
+int sums_check(const char *dir, uint64_t *ret_page)
+{
+    return err_trace(check(dir, NULL, 0, ret_page));
+}
+
+int sums_changed(const char *dir, uint8_t *marks, size_t count)
+{
+    uint64_t page;
+    int r = check(dir, marks, count, &page);
+    return r == SUMS_E_DAMAGED && page != UINT64_MAX ? 0 : err_trace(r);
 }
 
 int sums_forget(const char *dir)

@@ -246,13 +246,41 @@ def test_a_clock_is_an_hour_off():
     TRIO.level()
 
 
-def test_a_damaged_log():
-    """What it has promised is damaged with it: it does not start, and another number comes."""
-    sick = TRIO.followers()[0]
-    patient(lambda: TRIO.operator().make_pool('logged', display_name='Just written'))
+def test_an_old_entry_of_a_log_is_damaged():
+    """The state has it, so it was committed: the log is made anew without it, at the start; what
+    the scrubber finds ends the process first."""
+    for number in range(44):  # not the newest, nor on the page that term and vote are on
+        name = 'Long written' if number == 40 else 'Another'
+        patient(lambda: TRIO.operator().make_pool(f'more-{number}', display_name=name))
     TRIO.level()
+    for finds in ('start', 'scrubber'):
+        sick = TRIO.followers()[0]
+        process = TRIO.shards[sick]
+        if finds == 'start':
+            assert process.stop() == 0  # with all of it in the state
+        flip(TRIO.folder(sick), 'log', b'Long written', records=True)
+        if finds == 'scrubber':
+            assert process.wait(seconds=60) != 0
+            said = '\n'.join(process.talk)
+            assert 'FS-3004' in said and 'start it again' in said, said
+        process = TRIO.start_shard(sick)
+        process.wait_ready('shard')
+        assert says(process, 'FS-3005') and TRIO.metric(sick, 'shard_damage_found_total') == 1
+        book()
+        TRIO.level()
+        lead(sick)  # others who want what it dropped fetch a state
+    aside = f'{glob.escape(TRIO.folder(sick))}/**/log.damaged'  # kept until the next start
+    assert TRIO.shards[sick].stop() == 0 and len(glob.glob(aside, recursive=True)) == 1
+    TRIO.start_shard(sick).wait_ready('shard')
+    assert not glob.glob(aside, recursive=True)
+    TRIO.level()
+
+
+def test_a_damaged_log():
+    """What it has promised is damaged: it does not start, and another number comes."""
+    sick = TRIO.followers()[0]
     TRIO.shards[sick].kill()
-    flip(TRIO.folder(sick), 'log', b'Just written')
+    flip(TRIO.folder(sick), 'log', b'fslg')  # term and vote
     told = refused(sick, 'log/ is damaged')
     assert 'remove this node' in told and 'add a new number' in told, told
     verb('node', 'remove', str(sick), '--watch', '--timeout', '30s')

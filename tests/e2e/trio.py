@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 import time
 
 from house import BINARY, Process, Server, eventually, run
@@ -142,19 +143,29 @@ def patient(call, seconds=20):
 def data_file(folder, which):
     """The data file of that half, `log` or `state`: a node that was mended has state.N."""
     found = [path for path in glob.glob(f'{glob.escape(folder)}/**/data.mdb', recursive=True)
-             if os.path.basename(os.path.dirname(path)).split('.')[0] == which]
+             if os.path.basename(os.path.dirname(path)).split('.')[0] == which and
+             not os.path.dirname(path).endswith('.damaged')]
     assert len(found) == 1, found
     return found[0]
 
 
-def flip(folder, which, words):
-    """A bit of every copy of these bytes, wherever LMDB has them; waits until they are there."""
+def is_record(text, at):
+    """In a leaf of LMDB, where records are: before them pages keep bytes of what they once were."""
+    page = at // 4096 * 4096
+    flags, _, upper = struct.unpack_from('<HHH', text, page + 10)
+    return flags == 2 and at - page >= upper
+
+
+def flip(folder, which, words, records=False):
+    """A bit of every copy of these bytes, wherever LMDB has them, or of `records` alone; waits
+    until they are there."""
     def places():
         with open(data_file(folder, which), 'rb') as file:
             text = file.read()
         found, at = [], text.find(words)
         while at >= 0:
-            found.append(at)
+            if not records or is_record(text, at):
+                found.append(at)
             at = text.find(words, at + 1)
         return found
     found = eventually(places)
