@@ -66,7 +66,8 @@ def all_of(options, tale, verdict):
         return made + [Demand('the checker has judged', 'yes', 'no', False)]
     made += of_history(options, verdict)
     sick = len(tale['sick'])
-    return made + [exactly('nodes: failed checks, states that differ', 0, sick)]
+    return made + [exactly('nodes: failed checks, states that differ', 0, sick),
+                   exactly('nodes: scrubs before their day', 0, tale['scrubs'])]
 
 
 def shortcomings(made):

@@ -62,7 +62,8 @@ struct people {
     uint64_t rate; /* new calls a second, all together */
     struct prng prng;
     FILE *history;
-    uint64_t picked, calls, acknowledged, unknown;
+    uint64_t picked, acknowledged, unknown;
+    uint64_t calls, retries; /* all that were sent; those of them that asked for the same again */
     int64_t start_us, answered_us, gap_us; /* longest time without an acknowledgement */
     bool is_ending;
 };

@@ -86,6 +86,12 @@ def sick_words(city):
     return sick
 
 
+def early_scrubs(city):
+    """Whole readings of a store that its scrubber has made already: it has a day for each, so a
+    node that made one does not sleep when it should, and the figures say nothing."""
+    return sum(int(node.metrics().get('shard_scrubs_total', 0)) for node in city.nodes)
+
+
 def tell(city, nemesis, options):
     """What happened, as the report reads it."""
     return {
@@ -95,7 +101,7 @@ def tell(city, nemesis, options):
         'machine': f'{os.cpu_count()} cores, {platform.system()} {platform.release()}',
         'began_us': nemesis.began_us, 'ended_us': town.now_us(), 'in_time': nemesis.in_time,
         'strikes': [one.record() for one in nemesis.strikes], 'leaders': leaders(city),
-        'without': nemesis.without, 'sick': sick_words(city),
+        'without': nemesis.without, 'sick': sick_words(city), 'scrubs': early_scrubs(city),
     }
 
 

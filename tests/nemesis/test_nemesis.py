@@ -62,7 +62,7 @@ def enough():
     plants += [{'name': loss, 'caught': True} for loss in demands.LOSSES]
     laws = ('I1 two holders', 'I2 lost', 'I3 real time', 'I4 entitlement', 'I5 ended', 'I6 once',
             'I9 stale read')
-    tale = {'strikes': strikes, 'began_us': 0, 'sick': []}
+    tale = {'strikes': strikes, 'began_us': 0, 'sick': [], 'scrubs': 0}
     verdict = {'acknowledged': 1000000, 'present': 1000000, 'wrong': dict.fromkeys(laws, 0),
                'gaps': [{'from_us': 0, 'to_us': 700000}], 'plants': plants,
                'together': {'told': 3, 'missing': 3}}
@@ -107,6 +107,7 @@ def test_a_campaign_is_held_to_what_it_is_for():
     assert lacks(lambda tale, verdict: verdict['together'].update(told=2)) == [
         'the three planted at once']
     assert len(lacks(lambda tale, verdict: tale['sick'].append('CHECK'))) == 1
+    assert lacks(lambda tale, verdict: tale.update(scrubs=1)) == ['nodes: scrubs before their day']
     tale, _ = enough()
     assert not demands.all_of(options, tale, None)[-1].met
 
