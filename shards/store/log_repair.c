@@ -146,7 +146,8 @@ static int mark_kept(struct pages *p, struct logenv *log, uint64_t applied)
         }
         bytes += NODE_BYTES + (value.len <= INLINE_MAX ? value.len : value.len + PAGE_BYTES);
         if (r > 0 || bytes > (uint64_t)KEPT_MAX * PAGE_BYTES ||
-            !mark_value(p, value, MARK_KEPT)) {
+            !mark_value(p, value, MARK_KEPT) ||
+            !logenv_stored_whole(index == applied ? 0 : index, value)) {
             return LOG_REPAIR_E_REFUSED;
         }
     }
@@ -200,6 +201,7 @@ static int judge_place(struct logenv *log, const struct record_state_meta *state
     }
     if (applied >= logenv_first(log)) {
         r = logenv_stored(log, applied, &value);
+        r = r ? r : logenv_stored_whole(applied, value) ? 0 : LOGENV_E_DAMAGED;
         term = r ? 0 : logenv_stored_term(value);
     }
     bool is_met = r == 0 && record_term(term) == record_term(state->applied_term);

@@ -489,7 +489,7 @@ int logenv_usage(struct logenv *l, struct env_usage *ret_usage)
 
 /* -- of one that is damaged -------------------------------------------------------------------- */
 
-static bool record_whole(uint64_t index, struct span value)
+bool logenv_stored_whole(uint64_t index, struct span value)
 {
     struct record_log_meta meta;
     uint32_t format;
@@ -507,7 +507,7 @@ int logenv_stored(struct logenv *l, uint64_t index, struct span *ret_value)
         return env_verdict(rc, LOGENV_E_DAMAGED);
     }
     *ret_value = env_span(value);
-    return record_whole(index, *ret_value) ? 0 : LOGENV_E_DAMAGED;
+    return 0;
 }
 
 uint64_t logenv_stored_term(struct span value)
@@ -537,7 +537,7 @@ static int fill_behind(MDB_txn *txn, const void *arg)
     for (uint64_t index = b->meta.base + 1; r == 0 && index <= b->from->last; index++) {
         struct key k = key_of(index);
         struct span stored;
-        r = err_fold(logenv_stored(b->from, index, &stored)); /* it was whole a moment ago */
+        r = err_fold(logenv_stored(b->from, index, &stored)); /* it was there a moment ago */
         MDB_val key = key_val(&k), value = env_val(stored);
         rc = r ? 0 : mdb_put(txn, dbi, &key, &value, MDB_APPEND);
         r = rc ? err_origin(env_error(rc)) : r;
@@ -557,7 +557,7 @@ int logenv_make_behind(const char *path, size_t map_bytes, struct logenv *from, 
 static int scrub_entry(void *arg, struct span key, struct span value)
 {
     uint64_t index = key.len == KEY_SIZE ? key_index(env_val(key)) : 0;
-    return key.len == KEY_SIZE && record_whole(index, value) ? 0 : WALK_E_DAMAGED;
+    return key.len == KEY_SIZE && logenv_stored_whole(index, value) ? 0 : WALK_E_DAMAGED;
 }
 
 int logenv_scrub(struct logenv *l, struct walk_place *place)

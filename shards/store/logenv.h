@@ -50,10 +50,13 @@ int logenv_name_state(struct logenv *l, uint64_t number);
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);
 /* -- of one that is damaged -- */
 
-/* The record's bytes as they are stored, index 0: the meta record, borrowed until the close.
- * 0, LOGENV_E_DAMAGED (*ret_value is what was found, empty: nothing), < 0. */
+/* The record's bytes as they are stored, index 0: the meta record, borrowed until the close.  They
+ * may be wrong, their length too, which may reach behind the file: look before reading them.
+ * 0, LOGENV_E_DAMAGED (there is no such record), < 0. */
 int logenv_stored(struct logenv *l, uint64_t index, struct span *ret_value);
-/* The term of an entry that logenv_stored() found whole. */
+/* By its sum. */
+bool logenv_stored_whole(uint64_t index, struct span value);
+/* The term of an entry that is whole. */
 uint64_t logenv_stored_term(struct span value);
 /* As env_free_pages(): LOGENV_E_DAMAGED when there is no telling. */
 int logenv_free_pages(struct logenv *l, void *arg, int (*each)(void *arg, uint64_t page));
