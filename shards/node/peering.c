@@ -31,8 +31,9 @@
 #define STATUS_US   SECOND_US
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
 #define REACHED_US  SECOND_US
+#define GONE_US     (SECOND_US / 10) /* two heartbeats */
 #define OTHER_DISK_US (3 * SECOND_US)
-#define STRANGER_US (10 * SECOND_US) /* no member that we know of, and heard so lately: answered */
+#define STRANGER_US (10 * SECOND_US) /* no member that we know of, heard so lately: answered */
 #define NEEDS_US    (30 * SECOND_US) /* since it spoke: what it needs of the log counts so long */
 #define HASHES_KEPT 8                /* newest of each replica */
 #define HEAR_MAX    256              /* messages taken at once: then the disk has its turn */
@@ -372,8 +373,7 @@ static int hear(struct peering *p, const struct peers_message *m)
 }
 
 /* Who is not heard by the others is not told, where they cannot speak with it at all: another
- * authority's certificate, another cluster, a member no more.  So it says itself that it is alone.
- */
+ * authority's certificate, another cluster, a member no more.  So it says that it is alone. */
 static void tell_alone(struct peering *p, int64_t now_us)
 {
     int64_t heard_us = p->alone_us ? p->alone_us : now_us;
@@ -513,6 +513,12 @@ bool peering_reaches(const struct peering *p, uint64_t id)
     const struct peer *peer = peer_find(p, id);
     return peer && clock_mono_us() - peer->view.heard_us < REACHED_US &&
            peers_connected(p->peers, id);
+}
+
+bool peering_is_gone(const struct peering *p, uint64_t id, int64_t now_us)
+{
+    const struct peer *peer = peer_find(p, id);
+    return peer && now_us - peer->view.heard_us >= GONE_US && !peers_connected(p->peers, id);
 }
 
 uint8_t peering_room(const struct peering *p, uint64_t id)

@@ -274,6 +274,34 @@ int replica_tick(struct replica *r, int64_t now_ms)
     return err_fold(replica_step(r, &event));
 }
 
+void replica_doubt(struct replica *r, int64_t now_ms, uint32_t wait_ms)
+{
+    r->now_ms = now_ms > r->now_ms ? now_ms : r->now_ms;
+    int64_t due_ms = r->now_ms - (int64_t)r->raft.election_timer_start + wait_ms;
+    if (raft_state(&r->raft) != RAFT_FOLLOWER || raft_role(&r->raft) != RAFT_VOTER ||
+        r->is_wanting || due_ms < 0 ||
+        r->raft.follower_state.current_leader.id == 0) {
+        return;
+    }
+    r->raft.follower_state.current_leader.id = 0;
+    unsigned *timeout = &r->raft.follower_state.randomized_election_timeout;
+    if (due_ms < *timeout) {
+        r->undoubted_ms = r->undoubted_ms ? r->undoubted_ms : *timeout;
+        *timeout = (unsigned)due_ms;
+    }
+}
+
+/* It speaks after all. */
+void replica_undoubt(struct replica *r)
+{
+#ifndef PLANT_KEEP_DOUBT /* never defined but by tests/sim */
+    if (r->undoubted_ms && raft_state(&r->raft) == RAFT_FOLLOWER) {
+        r->raft.follower_state.randomized_election_timeout = r->undoubted_ms;
+    }
+    r->undoubted_ms = 0;
+#endif
+}
+
 int64_t replica_next_ms(const struct replica *r)
 {
     int64_t next_ms = (int64_t)raft_timeout(&r->raft);

@@ -93,6 +93,11 @@ int64_t replica_next_ms(const struct replica *r);
 /* One message that `from` has pulled for us.  0, REPLICA_E_MESSAGE, REPLICA_E_BUSY (it offers a
  * state while one is wanted: dropped), or < 0. */
 int replica_receive(struct replica *r, uint64_t from, struct span message);
+/* The leader is gone, as its connection says, long before its silence would: it is forgotten, so
+ * that whoever asks for a vote may have ours, and unless somebody has done so we ask in `wait_ms`.
+ * A question of speed only: an election is right at any time, and takes a pre-vote that those who
+ * hear the leader deny.  Nothing happens while none is followed. */
+void replica_doubt(struct replica *r, int64_t now_ms, uint32_t wait_ms);
 /* Proposes one entry (not empty); *ret_index is where it stands if it is ever committed: compare
  * the term that replica_read() then shows.  0, REPLICA_E_NOT_LEADER, or < 0. */
 int replica_propose(struct replica *r, struct span entry, uint64_t *ret_index);

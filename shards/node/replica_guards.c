@@ -149,6 +149,7 @@ void replica_guards_before(struct replica *r, struct raft_message *m,
     }
     if (!ret_seen->is_stale) {
         r->leader_ms = r->now_ms;
+        replica_undoubt(r);
     }
 }
 

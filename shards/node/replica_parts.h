@@ -47,6 +47,7 @@ struct replica {
     int64_t now_ms;
     int64_t fired_ms;          /* of the last RAFT_TIMEOUT: one an instant */
     int64_t leader_ms;         /* when a leader of our term last spoke to us */
+    unsigned undoubted_ms;     /* election timeout before a doubt made it shorter; 0: none did */
     bool is_dirty;             /* something waits for the log's commit */
     bool is_leading;           /* as of the last step */
     bool wants_barrier;        /* G3: leader of a new term that has no entry yet */
@@ -111,6 +112,7 @@ struct replica_seen {
     struct raft_request_vote vote;
 };
 /* False: the core must not see it, and need not. */
+void replica_undoubt(struct replica *r);
 bool replica_guards_wanted(struct replica *r, const struct raft_message *m);
 void replica_guards_before(struct replica *r, struct raft_message *m,
                            struct replica_seen *ret_seen);

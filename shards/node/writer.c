@@ -34,6 +34,7 @@
 #include "node/writer_inside.h"
 
 #define WRITER_TRACES    8                  /* named in the line about a slow round */
+#define DOUBT_US         INT64_C(50000)     /* a heartbeat */
 #define WAIT_MAX_US      SECOND_US          /* the store wants a turn, log time a step */
 #define COMMIT_ENTRIES_MAX 512              /* applied in one go */
 #define END_US           (2 * SECOND_US)    /* for rounds under way when the shard stops */
@@ -409,6 +410,9 @@ static int64_t writer_peers_in_us(const struct writer *w, int64_t now_us)
         return 0;
     }
     int64_t in_us = peering_next_us(w->peering) - now_us;
+    if (!w->leads) { /* is the leader still there? */
+        in_us = writer_min(in_us, DOUBT_US);
+    }
     return in_us > 0 ? in_us : 0;
 }
 

@@ -29,6 +29,7 @@
 #define REPLY_ARENA_MAX (64 * 1024)
 #define YIELD_US        (5 * SECOND_US)
 #define CATCH_UP_US     MINUTE_US       /* others keep the log for us so long after an install */
+#define DOUBT_APART_MS  100             /* between two who ask for votes, their leader gone */
 #define LOG_KEPT        20000           /* entries, for whoever lags behind a leader to be */
 
 int64_t writer_wall_us(const struct writer *w, int64_t now_us)
@@ -329,12 +330,32 @@ static void keep_log(struct writer *w)
     store_log_hold(w->store, told > 0 && told < needs ? told : needs);
 }
 
+/* A leader whose process ended is known to be gone as soon as its connections are; its silence is
+ * believed after 300 to 600 ms only, for it may be a slow disk's.  The others see it, too: they ask
+ * one after another, in the order of their numbers, so that votes are not split. */
+static void doubt_leader(struct writer *w, int64_t now_us)
+{
+    struct replica_member members[REPLICA_MEMBERS_MAX];
+    uint64_t leader = replica_leader(w->replica);
+    if (w->leads || leader == 0 || !peering_is_gone(w->peering, leader, now_us)) {
+        return;
+    }
+    uint32_t before = 0;
+    size_t count = replica_members(w->replica, members);
+    for (size_t i = 0; i < count; i++) {
+        before += members[i].id < w->own.id && members[i].id != leader &&
+                  members[i].role == REPLICA_VOTER;
+    }
+    replica_doubt(w->replica, now_us / 1000, before * DOUBT_APART_MS);
+}
+
 int writer_hear(struct writer *w)
 {
     if (w->peering == NULL) {
         return 0;
     }
     keep_log(w);
+    doubt_leader(w, clock_mono_us()); /* before a vote is asked for: it may be ours to give */
     int r = peering_hear(w->peering, clock_mono_us());
     if (r == PEERING_E_STATE) {
         return err_trace(install(w));

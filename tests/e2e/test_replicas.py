@@ -66,6 +66,30 @@ def test_a_follower_is_killed_and_comes_back():
     check()
 
 
+def restart_all(*more):
+    """One after another; whoever leads hands over first."""
+    for i in MEMBERS:
+        assert TRIO.shards[i].stop() == 0, TRIO.shards[i].talk[-10:]
+        TRIO.start_shard(i, *more).wait_ready('shard')
+        TRIO.leader()
+        TRIO.level()
+
+
+def test_a_leader_that_ended_has_a_successor_at_once():
+    """A process that ends closes its connections: nobody waits for its silence to be long enough,
+    which would be 15 s here."""
+    restart_all('--set', 'shard.election_timeout=15s')
+    leader = TRIO.leader()
+    began = time.monotonic()
+    TRIO.shards[leader].kill()
+    TRIO.leader(but=leader)
+    assert time.monotonic() - began < 12, 'the leader was believed to be there'
+    TRIO.start_shard(leader).wait_ready('shard')
+    TRIO.level()
+    restart_all()
+    check()
+
+
 def test_the_leader_is_killed():
     for _ in range(2):
         leader = TRIO.leader()

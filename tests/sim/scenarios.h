@@ -363,6 +363,37 @@ static void late_answer(void)
     heal(5000);
 }
 
+/* Whose connection to the leader ended asks at once; the other one, who saw the same, agrees. */
+static void doubted_rightly(void)
+{
+    begin(3, 3);
+    settle();
+    part(1);
+    replica_doubt(NODE(2)->replica, w.now_ms, 0);
+    replica_doubt(NODE(3)->replica, w.now_ms, 100);
+    flow(50);
+    expect(leader_id() == 2, "nobody leads where all knew that the leader is gone");
+    heal(5000);
+}
+
+/* Only a connection ended: the leader speaks on; its next silence is believed as late as ever. */
+static void doubted_wrongly(void)
+{
+    begin(3, 3);
+    settle();
+    uint64_t term = replica_term(NODE(1)->replica);
+    replica_doubt(NODE(2)->replica, w.now_ms, 0);
+    flow(400);
+    expect(replica_term(NODE(2)->replica) == term, "a leader whom one other hears had to go");
+    replica_doubt(NODE(2)->replica, w.now_ms, 60);
+    flow(200);
+    expect(replica_leader(NODE(2)->replica) == 1, "2 does not follow");
+    part(1);
+    flow(200);
+    expect(replica_leader(NODE(2)->replica) == 1, "an old doubt makes a silence shorter");
+    heal(5000);
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(void);
@@ -379,6 +410,8 @@ static const struct scenario {
     {"D6: who lags in terms learns of them when a pre-vote is denied", pre_vote_echo},
     {"D7: who has no vote in its own configuration grants one", no_vote_of_its_own},
     {"a late answer to a pre-vote changes nothing for who is no candidate", late_answer},
+    {"a leader that all know to be gone has a successor at once", doubted_rightly},
+    {"a leader that is doubted wrongly stays, and the doubt ends", doubted_wrongly},
 };
 
 #endif

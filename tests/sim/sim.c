@@ -179,6 +179,8 @@ static void nemesis(void)
             if (acts) {
                 node_after(n);
             }
+        } else if (n->is_up && chance(w.mix.doubt)) { /* rightly or not, it must harm nobody */
+            replica_doubt(n->replica, w.now_ms, (uint32_t)prng_below(&w.prng, 300));
         }
     }
 }
@@ -227,7 +229,7 @@ static void heal(int64_t *nemesis_ms)
 {
     w.is_healed = true;
     memset(w.is_cut, 0, sizeof w.is_cut);
-    w.mix.crash = w.mix.cut = w.mix.members = w.mix.transfer = w.mix.early = 0;
+    w.mix.crash = w.mix.cut = w.mix.members = w.mix.transfer = w.mix.early = w.mix.doubt = 0;
     w.mix.propose = 1000;
     uint64_t dead = 0; /* a minority stays away: the others must do without */
     if (w.first_count >= 3 && !w.had_members && chance(300)) {
@@ -274,6 +276,7 @@ static void world_init(uint64_t seed)
         .propose = 100 + (unsigned)prng_below(&w.prng, 900),
         .trail = 1 + (unsigned)prng_below(&w.prng, 40),
         .members = chance(500) ? (unsigned)prng_below(&w.prng, 60) : 0,
+        .doubt = chance(500) ? (unsigned)prng_below(&w.prng, 40) : 0,
         .transfer = chance(300) ? (unsigned)prng_below(&w.prng, 20) : 0,
         .early = chance(500) ? 20 : 0, .keep = (unsigned)prng_below(&w.prng, 1000),
         .is_ordered = chance(700)};

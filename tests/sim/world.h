@@ -79,7 +79,7 @@ struct entry_seen {
 };
 
 struct mix {
-    unsigned loss, delay_ms, crash, cut, propose, trail, members, transfer, early, keep;
+    unsigned loss, delay_ms, crash, cut, propose, trail, members, transfer, doubt, early, keep;
     unsigned lag; /* entries at most that stay for who lags */
     bool is_ordered;
 };
