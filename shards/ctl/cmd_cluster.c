@@ -318,7 +318,7 @@ static int show(const struct verb *verb, int argc, char **argv, enum part part)
     struct options_words words;
     struct session *session;
     struct ask ask = {.call = &call, .part = part};
-    const char *limit = "0";
+    const char *limit = NULL;
     char node[CMD_NODE_MAX];
     long times = 0;
     const struct options_spec specs[] = {
@@ -331,7 +331,9 @@ static int show(const struct verb *verb, int argc, char **argv, enum part part)
         return options_exit(r);
     }
     r = options_call_check(verb, &call);
-    if (r == VERB_OK && !value_count(limit, 0, 1000000, &times)) {
+    if (r == VERB_OK && limit && !ask.is_watch) {
+        r = options_wrong(verb, "limit", limit, "goes with --watch: all are shown at once");
+    } else if (r == VERB_OK && limit && !value_count(limit, 1, 1000000, &times)) {
         r = options_wrong(verb, "limit", limit, "write 1 to 1000000, or leave it away");
     }
     if (r == VERB_OK && part == PART_NODE) {

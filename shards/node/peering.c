@@ -57,6 +57,7 @@ struct peer {
     int64_t wall_at_us;  /* ... at our monotonic instant */
     char address[PEERS_ADDRESS_MAX]; /* where it says it is reached */
     struct hash hashes[HASHES_KEPT];
+    int64_t status_us;   /* when its status came: only members are told */
     int64_t refused_us;  /* when it was last told that its disk is another one */
 };
 
@@ -328,6 +329,7 @@ static int hear_one(struct peering *p, struct peer *peer, const struct peers_mes
         break;
     case KIND_STATUS:
         r = hear_status(peer, m->body);
+        peer->status_us = r ? peer->status_us : m->arrival_us;
         break;
     case KIND_HASH:
         r = hear_hash(p, peer, m->body);
@@ -373,12 +375,13 @@ static int hear(struct peering *p, const struct peers_message *m)
 }
 
 /* Who is not heard by the others is not told, where they cannot speak with it at all: another
- * authority's certificate, another cluster, a member no more.  So it says that it is alone. */
+ * authority's certificate, another cluster.  So it says itself that it is alone.  A member no more
+ * gets an answer to what it asks, but nobody's status. */
 static void tell_alone(struct peering *p, int64_t now_us)
 {
     int64_t heard_us = p->alone_us ? p->alone_us : now_us;
     for (size_t i = 0; i < p->heard_count; i++) {
-        int64_t at_us = p->heard[i].view.heard_us;
+        int64_t at_us = p->heard[i].status_us;
         if (at_us > heard_us) {
             heard_us = at_us;
             p->told_us = 0;
@@ -391,9 +394,9 @@ static void tell_alone(struct peering *p, int64_t now_us)
     }
     p->told_us = now_us;
     log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
-              "none of %zu other nodes was heard for %lld s: see whether they run, the network, "
-              "the certificates ([inside]), that all have the same --peer list, that no other node "
-              "has its number, and that it is still a member (fairslot node list)",
+              "none of %zu other nodes has spoken to it as to a member for %lld s: see whether they "
+              "run, the network, the certificates ([inside]), that all have the same --peer list, "
+              "that no other node has its number, and that it is still a member (fairslot node list)",
               p->members_count - 1, (long long)((now_us - heard_us) / SECOND_US));
 }
 

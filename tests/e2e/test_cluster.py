@@ -166,7 +166,8 @@ def test_what_is_refused():
     for word in ('x', '0', 'shards/', 'nodes/1', '9' * 30):
         refused('is no shard', 'shard', 'leader', word, '--to', '1', code=2)
     refused('--timeout', 'node', 'drain', '1', '--timeout', 'soon', code=2)
-    refused('--limit', 'node', 'list', '--limit', '-1', code=2)
+    refused('--limit', 'node', 'list', '--watch', '--limit', '-1', code=2)
+    refused('goes with --watch', 'node', 'list', '--limit', '3', code=2)
     try:
         TRIO.operator().GetCluster(cluster.GetClusterRequest(name='clusters/' + '0' * 32))
         raise AssertionError('another cluster answered')
@@ -299,6 +300,9 @@ def test_a_node_is_removed():
         verb('shard', 'leader', '1', '--to', str(leader), '--watch', '--timeout', '30s')
         number_is_gone(gone)  # and after a restart
     TRIO.shards[gone].kill()
+    words = TRIO.words(gone)  # it comes back, where no gateway looks for it
+    words[words.index(TRIO.doors[gone])] = f'tcp://127.0.0.1:{free_ports(1)[0]}'
+    STATE['gone'] = Process(*words)
     STATE['left'] = [i for i in MEMBERS if i != gone]
     eventually(lambda: not problems())
     patient(lambda: TRIO.person('bob').hold(STATE['slots'][1]))
@@ -361,6 +365,14 @@ def test_without_a_quorum():
     pool = patient(lambda: reader.GetPool(api.GetPoolRequest(name=STATE['pool'])), 30)
     assert pool.as_of_index == 0 and not pool.HasField('as_of_time'), pool  # current again
     assert hold.name and leads()
+
+
+def test_a_removed_node_says_so():
+    """It is answered that it does not win, and by nobody as a member."""
+    gone = STATE.pop('gone')
+    eventually(lambda: any('FS-3029' in line for line in gone.talk), seconds=40)
+    assert gone.alive()
+    assert gone.stop() == 0, gone.talk[-10:]
 
 
 def test_a_shard_alone():
