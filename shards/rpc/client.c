@@ -71,7 +71,7 @@ struct rpc_client {
     void *user;
     struct line *lines;   /* newest first, the current one; changed by the keeper, under the lock */
     pthread_t keeper;
-    pthread_mutex_t lock; /* the current line, is_ending, wants_line */
+    pthread_mutex_t lock; /* the current line, is_ending, wants_line; inside a context's lock */
     pthread_cond_t wake;
     bool is_ending;
     bool wants_line;      /* rpc_client_renew() was called */
@@ -336,6 +336,15 @@ int rpc_client_open(const char *url, unsigned contexts, rpc_client_done_cb *done
     return 0;
 }
 
+/* A context that is idle goes to the current line without the keeper, who comes by later: else what
+ * is sent as soon as the new line is connected would be gone with the old one.  Its lock is held. */
+static void rpc_client_follow(struct client_context *x)
+{
+    pthread_mutex_lock(&x->client->lock);
+    x->line = x->client->lines;
+    pthread_mutex_unlock(&x->client->lock);
+}
+
 int rpc_client_send(struct rpc_client *c, unsigned context, struct span bytes)
 {
     CHECK(context < c->count);
@@ -352,6 +361,7 @@ int rpc_client_send(struct rpc_client *c, unsigned context, struct span bytes)
     }
     x->is_aborted = false;
     x->polls = 0;
+    rpc_client_follow(x);
     if (line_is_connected(x->line)) {
         x->state = CONTEXT_SENDING;
         nng_aio_set_msg(x->sender, message);
