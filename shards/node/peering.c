@@ -394,9 +394,10 @@ static void tell_alone(struct peering *p, int64_t now_us)
     }
     p->told_us = now_us;
     log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
-              "none of %zu other nodes has spoken to it as to a member for %lld s: see whether they "
-              "run, the network, the certificates ([inside]), that all have the same --peer list, "
-              "that no other node has its number, and that it is still a member (fairslot node list)",
+              "none of %zu other nodes was heard to count it a member for %lld s: see whether they "
+              "run, the network, the certificates ([inside]), that all have the same --peer "
+              "list, that no other node has its number, and that it is still a member (fairslot "
+              "node list)",
               p->members_count - 1, (long long)((now_us - heard_us) / SECOND_US));
 }
 

@@ -336,8 +336,8 @@ int rpc_client_open(const char *url, unsigned contexts, rpc_client_done_cb *done
     return 0;
 }
 
-/* A context that is idle goes to the current line without the keeper, who comes by later: else what
- * is sent as soon as the new line is connected would be gone with the old one.  Its lock is held. */
+/* An idle context goes to the current line without the keeper, who comes by later: else what is
+ * sent as soon as the new line is connected would be gone with the old one.  Its lock is held. */
 static void rpc_client_follow(struct client_context *x)
 {
     pthread_mutex_lock(&x->client->lock);
