@@ -374,16 +374,14 @@ static int hear(struct peering *p, const struct peers_message *m)
     return hear_one(p, peer, m);
 }
 
-/* Who is not heard by the others is not told, where they cannot speak with it at all: another
- * authority's certificate, another cluster.  So it says itself that it is alone.  A member no more
- * gets an answer to what it asks, but nobody's status. */
+/* Whom the others do not count is not told: another authority's certificate, another cluster; or
+ * removed, which is answered but gets nobody's status.  So it says itself that it is alone. */
 static void tell_alone(struct peering *p, int64_t now_us)
 {
     int64_t heard_us = p->alone_us ? p->alone_us : now_us;
     for (size_t i = 0; i < p->heard_count; i++) {
-        int64_t at_us = p->heard[i].status_us;
-        if (at_us > heard_us) {
-            heard_us = at_us;
+        if (p->heard[i].status_us > heard_us) {
+            heard_us = p->heard[i].status_us;
             p->told_us = 0;
         }
     }
@@ -395,9 +393,8 @@ static void tell_alone(struct peering *p, int64_t now_us)
     p->told_us = now_us;
     log_event(LOG_PEERS_SILENT, LOG_FIELDS(LOG_NUMBER("peers", p->members_count - 1)),
               "none of %zu other nodes was heard to count it a member for %lld s: see whether they "
-              "run, the network, the certificates ([inside]), that all have the same --peer "
-              "list, that no other node has its number, and that it is still a member (fairslot "
-              "node list)",
+              "run, the network, the certificates ([inside]), that all have the same --peer list, "
+              "no other node its number, and that it is a member still (fairslot node list)",
               p->members_count - 1, (long long)((now_us - heard_us) / SECOND_US));
 }
 
@@ -535,10 +532,9 @@ uint8_t peering_room(const struct peering *p, uint64_t id)
 bool peering_has_older(const struct peering *p)
 {
     bool has_older = false;
-    for (size_t i = 0; i < p->members_count; i++) {
+    for (size_t i = 0; i < p->members_count && !has_older; i++) {
         const struct peer *peer = peer_find(p, p->members[i].id);
-        uint32_t known = peer ? peer->view.status.rules : 0;
-        has_older = has_older || (known > 0 && known < LEDGER_VERSION);
+        has_older = peer && peer->view.status.rules && peer->view.status.rules < LEDGER_VERSION;
     }
     return has_older;
 }
