@@ -36,6 +36,17 @@ def pin_first(core):
     return begin
 
 
+def cpu_seconds(pid):
+    """Of all threads that it has now."""
+    total = 0
+    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+        try:
+            total += int(open(path).read().split()[0])
+        except OSError:
+            pass
+    return total / 1e9
+
+
 class Server:
     """A fairslot process on core 0; ready when it says so on stdout."""
 
@@ -54,13 +65,7 @@ class Server:
         self.address, self.ops = next(iter(doors.values())), doors.get("ops")
 
     def cpu_seconds(self):
-        total = 0
-        for path in glob.glob("/proc/%d/task/*/schedstat" % self.process.pid):
-            try:
-                total += int(open(path).read().split()[0])
-            except OSError:
-                pass
-        return total / 1e9
+        return cpu_seconds(self.process.pid)
 
     def rss_bytes(self):
         for line in open("/proc/%d/status" % self.process.pid):

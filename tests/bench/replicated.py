@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Replicas: what three voters decide a second beside one, how long nobody can write when the leader
 is killed and when all three are restarted one by one, and what others do on the same machine."""
+import json
 import os
 import shutil
 import signal
@@ -32,16 +33,25 @@ def trio(options=()):
     return Trio(options)
 
 
-def bench_shard(target):
-    """`fairslot bench shard` against a door; its JSON."""
-    import json
-    done = subprocess.run([kit.FAIRSLOT, "bench", "shard", "--target", target, "--identities",
-                           str(IDENTITIES), "--pools", "50", "--slots", str(SLOTS), "--batch",
-                           str(BATCH), "--seconds", str(kit.SECONDS)],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        sys.exit("figures: bench shard failed: " + done.stderr.decode()[-1000:])
-    return json.loads(done.stdout)
+def bench_shard(target, nodes=()):
+    """`fairslot bench shard` against a door: mutations a second, and microseconds of CPU that each
+    cost the nodes, by process id."""
+    load = subprocess.Popen([kit.FAIRSLOT, "bench", "shard", "--target", target, "--identities",
+                             str(IDENTITIES), "--pools", "50", "--slots", str(SLOTS), "--batch",
+                             str(BATCH), "--seconds", str(kit.SECONDS)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said, was = [], {}
+    for line in load.stderr:
+        said.append(line.decode())
+        if line.strip() == b"measuring":
+            was = {pid: kit.cpu_seconds(pid) for pid in nodes}
+    out = load.stdout.read()
+    cost = {pid: kit.cpu_seconds(pid) - was.get(pid, 0) for pid in nodes}
+    if load.wait() != 0:
+        sys.exit("figures: bench shard failed: " + "".join(said)[-1000:])
+    result = json.loads(out)
+    return (result["mutations_per_s"],
+            {pid: seconds * 1e6 / result["mutations"] for pid, seconds in cost.items()})
 
 
 def free_cores(server):
@@ -51,22 +61,30 @@ def free_cores(server):
 
 
 def figure_replicated(work):
-    one, three = [], []
+    one, three, leads, follows = [], [], [], []
     for run in range(kit.RUNS):
         data = os.path.join(work, "one%d" % run)
         server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
         free_cores(server)
-        one.append(bench_shard(server.address)["mutations_per_s"])
+        one.append(bench_shard(server.address)[0])
         server.stop()
         shutil.rmtree(data)
         city = trio().start()
         try:
-            three.append(bench_shard(city.doors[city.leader()])["mutations_per_s"])
+            leader = city.leader()
+            pids = {i: city.shards[i].child.pid for i in city.shards}
+            rate, cost = bench_shard(city.doors[leader], pids.values())
+            three.append(rate)
+            leads.append(cost[pids[leader]])
+            follows.append(sum(cost[pid] for i, pid in pids.items() if i != leader) / 2)
+            city.level()  # who follows has applied all of it, too
         finally:
             city.close()
     measured["three"] = statistics.median(three)
     kit.note("one voter, shard alone, nng batches of 256, nobody pinned", "/s", one, 120000, True)
     kit.note("three voters, three processes on this machine", "/s", three, 60000, True)
+    kit.show("  CPU of the leader for each mutation", "us", leads)
+    kit.show("  of each follower", "us", follows)
 
 
 class Stage:
