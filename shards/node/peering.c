@@ -31,7 +31,7 @@
 #define STATUS_US   SECOND_US
 #define CLOCK_US    (10 * SECOND_US) /* a clock heard longer ago does not count */
 #define REACHED_US  SECOND_US
-#define GONE_US     (SECOND_US / 10) /* two heartbeats */
+#define GONE_US     (SECOND_US / 10) /* two heartbeats, as they are by default */
 #define OTHER_DISK_US (3 * SECOND_US)
 #define STRANGER_US (10 * SECOND_US) /* no member that we know of, heard so lately: answered */
 #define NEEDS_US    (30 * SECOND_US) /* since it spoke: what it needs of the log counts so long */

@@ -97,7 +97,7 @@ int64_t peering_wall_us(const struct peering *p, int64_t now_us, int64_t own_wal
 int peering_applied(struct peering *p, uint64_t index, uint64_t effects);
 /* Our stream to it stands, and it spoke a moment ago. */
 /* Its process has ended, as far as can be seen from here: no connection to it stands, and it said
- * nothing for longer than a leader ever is silent. */
+ * nothing for two heartbeats of the usual length. */
 bool peering_is_gone(const struct peering *p, uint64_t id, int64_t now_us);
 bool peering_reaches(const struct peering *p, uint64_t id);
 /* Its enum store_room as it last said; STORE_ROOM_NONE: not said, or it has no state to lead

@@ -59,6 +59,33 @@ static inline struct store *place_open(const struct store_options *o)
     return s;
 }
 
+/* Of a name in the test's directory; until the next call. */
+static inline char *place_path(const char *name)
+{
+    static char out[512];
+    snprintf(out, sizeof out, "%s/%s", place_dir, name);
+    return out;
+}
+
+/* Runs `command` in the test's directory. */
+static inline void place_shell(const char *command)
+{
+    char line[1200];
+    snprintf(line, sizeof line, "cd '%s' && %s", place_dir, command);
+    EQ(system(line), 0);
+}
+
+/* Bytes of number n that stand nowhere else. */
+static inline struct span place_bytes(uint8_t *out, size_t len, uint64_t n)
+{
+    struct prng p;
+    prng_init(&p, n + 1);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (uint8_t)prng_next(&p);
+    }
+    return (struct span){out, len};
+}
+
 /* One entry, durable and applied. */
 static inline void place_entry(struct store *s, struct span entry)
 {

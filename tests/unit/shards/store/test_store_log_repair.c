@@ -58,34 +58,15 @@ static struct store_options options(void)
     return o;
 }
 
-static char *path(const char *name)
-{
-    static char out[512];
-    snprintf(out, sizeof out, "%s/%s", place_dir, name);
-    return out;
-}
-
 static bool is_there(const char *name)
 {
-    return access(path(name), F_OK) == 0;
-}
-
-static void shell(const char *command)
-{
-    char line[1200];
-    snprintf(line, sizeof line, "cd '%s' && %s", place_dir, command);
-    EQ(system(line), 0);
+    return access(place_path(name), F_OK) == 0;
 }
 
 /* Bytes that stand nowhere else. */
 static struct span entry_of(uint8_t out[LEN], uint64_t n)
 {
-    struct prng p;
-    prng_init(&p, n + 1);
-    for (int i = 0; i < LEN; i++) {
-        out[i] = (uint8_t)prng_next(&p);
-    }
-    return (struct span){out, LEN};
+    return place_bytes(out, LEN, n);
 }
 
 static void append(struct store *s, uint64_t n)
@@ -99,7 +80,7 @@ static void append(struct store *s, uint64_t n)
 static void make(bool is_clean)
 {
     struct store_options o = options();
-    shell("rm -rf * .good");
+    place_shell("rm -rf * .good");
     struct store *s = place_open(&o);
     uint8_t bytes[LEN];
     store_log_floor(s, 1);
@@ -120,17 +101,17 @@ static void make(bool is_clean)
     } else {
         store_abandon(s);
     }
-    shell("mkdir .good && cp -r log state .good/");
+    place_shell("mkdir .good && cp -r log state .good/");
 }
 
 static void restore(void)
 {
-    shell("rm -rf log* state* && cp -r .good/* .");
+    place_shell("rm -rf log* state* && cp -r .good/* .");
 }
 
 static uint8_t *read_log(size_t *ret_len)
 {
-    FILE *f = fopen(path("log/data.mdb"), "rb");
+    FILE *f = fopen(place_path("log/data.mdb"), "rb");
     fseek(f, 0, SEEK_END);
     *ret_len = (size_t)ftell(f);
     rewind(f);
@@ -142,7 +123,7 @@ static uint8_t *read_log(size_t *ret_len)
 
 static void write_log(size_t at, const void *bytes, size_t len)
 {
-    int fd = open(path("log/data.mdb"), O_WRONLY);
+    int fd = open(place_path("log/data.mdb"), O_WRONLY);
     EQ(pwrite(fd, bytes, len, (off_t)at), (ssize_t)len);
     close(fd);
 }
@@ -299,13 +280,14 @@ static void test_what_was_promised_is_damaged(void)
     }
     restore();
     flip_entry(150);
-    shell("dd if=/dev/zero of=state/data.mdb bs=4096 seek=2 conv=notrunc count=40 2>/dev/null");
+    place_shell("dd if=/dev/zero of=state/data.mdb bs=4096 seek=2 conv=notrunc count=40 "
+                "2>/dev/null");
     is_refused();
     restore();
     flip_entry(150);
-    shell("mv state elsewhere");
+    place_shell("mv state elsewhere");
     is_refused();
-    shell("rm -r elsewhere");
+    place_shell("rm -r elsewhere");
 }
 
 /* An entry that no search finds any more, and a tail that is cut off: the counts disagree. */
@@ -348,7 +330,7 @@ static void test_after_a_clean_stop(void)
     }
     free(bytes);
     restore();
-    shell("printf x | dd of=log/sums bs=1 seek=40 conv=notrunc 2>/dev/null");
+    place_shell("printf x | dd of=log/sums bs=1 seek=40 conv=notrunc 2>/dev/null");
     is_refused();
 }
 
@@ -404,10 +386,10 @@ static void test_a_received_state(void)
     struct logenv *log;
     uint32_t format;
     make(false);
-    EQ(logenv_open(path("log"), 64 << 20, &log, &format), 0);
+    EQ(logenv_open(place_path("log"), 64 << 20, &log, &format), 0);
     EQ(logenv_name_state(log, 1), 0);
     logenv_close(log);
-    shell("mv state state.1; rm -rf .good; mkdir .good; cp -r log state.1 .good/");
+    place_shell("mv state state.1; rm -rf .good; mkdir .good; cp -r log state.1 .good/");
     flip_entry(150);
     store_abandon(is_repaired(APPLIED));
     restore();
@@ -465,16 +447,16 @@ static void test_leftovers(void)
 {
     struct store_options o = options();
     restore();
-    shell("mkdir log.repaired log.repaired.new; echo no environment | tee log.repaired/data.mdb "
-          "log.repaired.new/data.mdb >log.out; rm log.out");
+    place_shell("mkdir log.repaired log.repaired.new; echo no environment | "
+                "tee log.repaired/data.mdb log.repaired.new/data.mdb >log.out; rm log.out");
     EQ(try_open(&o), 0);
     OK(!is_there("log.repaired") && !is_there("log.repaired.new"));
     restore();
-    shell("mkdir log.damaged log.repaired; echo old | tee log.damaged/data.mdb "
+    place_shell("mkdir log.damaged log.repaired; echo old | tee log.damaged/data.mdb "
           "log.repaired/data.mdb >log.out; rm log.out");
     flip_entry(150);
     store_abandon(is_repaired(APPLIED));
-    shell("rm -rf log log.damaged state; cp -r .good/state .; cp -r .good/log log.repaired");
+    place_shell("rm -rf log log.damaged state; cp -r .good/state .; cp -r .good/log log.repaired");
     EQ(try_open(&o), STORE_E_DAMAGED); /* no log/, and it was not a switch */
     OK(strstr(place_text, "log/ is missing"));
 }
@@ -517,7 +499,7 @@ static void any_bit(bool is_clean)
         if (r == ANY_REPAIRED) {
             restore();
         } else {
-            shell("rm -rf log && cp -r .good/log .");
+            place_shell("rm -rf log && cp -r .good/log .");
         }
     }
     printf("# %s: %d flips: %d refused, %d repaired, %d hit nothing in use, %d ended it\n",

@@ -22,21 +22,6 @@ static int try_open(const struct store_options *o)
     return r;
 }
 
-static char *path(const char *name)
-{
-    static char out[512];
-    snprintf(out, sizeof out, "%s/%s", place_dir, name);
-    return out;
-}
-
-/* Runs `command` in the test's directory. */
-static void shell(const char *command)
-{
-    char line[1200];
-    snprintf(line, sizeof line, "cd '%s' && %s", place_dir, command);
-    EQ(system(line), 0);
-}
-
 static void test_first_creation(void)
 {
     struct store_options o = place_options();
@@ -45,11 +30,11 @@ static void test_first_creation(void)
     snprintf(dir, sizeof dir, "%s/deep/er", place_dir);
     o.dir = dir;
     EQ(try_open(&o), 0);
-    EQ(stat(path("deep/er"), &st), 0);
+    EQ(stat(place_path("deep/er"), &st), 0);
     EQ(st.st_mode & 0777, 0700);
-    EQ(stat(path("deep/er/log/data.mdb"), &st), 0);
+    EQ(stat(place_path("deep/er/log/data.mdb"), &st), 0);
     EQ(st.st_mode & 0777, 0600);
-    EQ(stat(path("deep/er/state/data.mdb"), &st), 0);
+    EQ(stat(place_path("deep/er/state/data.mdb"), &st), 0);
     EQ(st.st_mode & 0777, 0600);
     EQ(try_open(&o), 0);
 }
@@ -96,12 +81,12 @@ static void test_lock(void)
 /* Writes `bytes` as the meta record of log/ or state/. */
 static void put_meta(const char *env_name, const char *tree, struct span key, struct span bytes)
 {
-    EQ(sums_forget(path(env_name)), 0);
+    EQ(sums_forget(place_path(env_name)), 0);
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
     MDB_val k = env_val(key), v = env_val(bytes);
-    EQ(env_open(path(env_name), 64 << 20, &env), 0);
+    EQ(env_open(place_path(env_name), 64 << 20, &env), 0);
     EQ(mdb_txn_begin(env, NULL, 0, &txn), 0);
     EQ(mdb_dbi_open(txn, tree, 0, &dbi), 0);
     EQ(mdb_put(txn, dbi, &k, &v, 0), 0);
@@ -133,7 +118,7 @@ static void test_other_format(void)
     bytes[40] ^= 4; /* right format, wrong sum */
     put_meta("state", "meta", span_of("meta"), (struct span){bytes, sizeof bytes});
     EQ(try_open(&o), STORE_E_DAMAGED);
-    shell("rm -rf log state");
+    place_shell("rm -rf log state");
 }
 
 static void test_half_made_is_taken_up(void)
@@ -143,15 +128,15 @@ static void test_half_made_is_taken_up(void)
     struct store *s = place_open(&o);
     store_cluster_id(s, id);
     store_close(s);
-    shell("rm -rf log");
+    place_shell("rm -rf log");
     s = place_open(&o); /* state/ with nothing applied: the log was never made */
     store_cluster_id(s, again);
     OK(memcmp(id, again, 16) == 0);
     store_close(s);
-    shell("rm -rf log state");
-    shell("mkdir state.new && echo torn > state.new/data.mdb");
+    place_shell("rm -rf log state");
+    place_shell("mkdir state.new && echo torn > state.new/data.mdb");
     EQ(try_open(&o), 0);
-    OK(access(path("state.new"), F_OK) != 0);
+    OK(access(place_path("state.new"), F_OK) != 0);
 }
 
 static void test_missing_half_is_damage(void)
@@ -160,42 +145,42 @@ static void test_missing_half_is_damage(void)
     struct store *s = place_open(&o);
     place_entry(s, span_of("x"));
     store_close(s); /* flushes: the state is at 1 */
-    shell("mv log log.away");
+    place_shell("mv log log.away");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "log/ is missing"));
-    shell("mv log.away log");
-    shell("mv state state.away");
+    place_shell("mv log.away log");
+    place_shell("mv state state.away");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "state/ is missing"));
-    shell("mv state.away state");
+    place_shell("mv state.away state");
     EQ(try_open(&o), 0);
 }
 
 static void test_halves_of_two_stores(void)
 {
     struct store_options o = place_options();
-    shell("mv log log.away");
-    shell("mv state state.away");
+    place_shell("mv log log.away");
+    place_shell("mv state state.away");
     EQ(try_open(&o), 0);
-    shell("rm -rf log && mv log.away log");
+    place_shell("rm -rf log && mv log.away log");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "two clusters"));
-    shell("rm -rf state && mv state.away state");
+    place_shell("rm -rf state && mv state.away state");
     EQ(try_open(&o), 0);
 }
 
 static void test_an_older_log_does_not_meet_the_state(void)
 {
     struct store_options o = place_options();
-    shell("cp -r log log.old");
+    place_shell("cp -r log log.old");
     struct store *s = place_open(&o);
     place_entry(s, span_of("x"));
     store_close(s);
-    shell("mv log log.away");
-    shell("cp -r log.old log");
+    place_shell("mv log log.away");
+    place_shell("cp -r log.old log");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "do not meet"));
-    shell("rm -rf log state");
+    place_shell("rm -rf log state");
 }
 
 static void test_broken_files(void)
@@ -204,21 +189,21 @@ static void test_broken_files(void)
     struct store *s = place_open(&o);
     place_entry(s, span_of("x"));
     store_close(s);
-    shell("cp state/data.mdb good");
-    shell("dd if=/dev/zero of=state/data.mdb bs=8192 count=1 conv=notrunc 2>/dev/null");
+    place_shell("cp state/data.mdb good");
+    place_shell("dd if=/dev/zero of=state/data.mdb bs=8192 count=1 conv=notrunc 2>/dev/null");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "state/data.mdb: page 0 changed since it was closed"));
-    shell("mv state/sums sums");
+    place_shell("mv state/sums sums");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "state/ is damaged"));
-    shell(": > state/data.mdb");
+    place_shell(": > state/data.mdb");
     EQ(try_open(&o), STORE_E_DAMAGED);
-    shell("mv sums state/sums");
+    place_shell("mv sums state/sums");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "state/ is not as it was closed"));
-    shell("cp good state/data.mdb");
+    place_shell("cp good state/data.mdb");
     EQ(try_open(&o), 0);
-    shell("echo no environment > log/data.mdb; rm log/sums");
+    place_shell("echo no environment > log/data.mdb; rm log/sums");
     EQ(try_open(&o), STORE_E_DAMAGED);
     OK(strstr(place_text, "log/ is damaged"));
 }
