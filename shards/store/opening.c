@@ -117,7 +117,7 @@ static int open_state(const struct store_options *options, const char *path, str
         r = stateenv_verify(o->state);
     }
     if (r == 0) {
-        r = stateenv_undo(o->state);
+        r = stateenv_undo(o->state, options->slice_pages);
     }
     switch (r) {
     case STATEENV_E_FORMAT:

@@ -84,7 +84,7 @@ static int read_whole(const struct snapshots *n, const char *path,
     int r = stateenv_open(path, n->options.map_bytes, &state, &format);
     if (r == 0) {
         r = stateenv_verify(state);
-        r = r ? r : stateenv_undo(state);
+        r = r ? r : stateenv_undo(state, 0);
         *ret_meta = *stateenv_meta(state);
         stateenv_close(state);
     }

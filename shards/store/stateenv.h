@@ -28,8 +28,9 @@ int stateenv_open(const char *path, size_t map_bytes, struct stateenv **ret_stat
 int stateenv_verify(struct stateenv *s);
 /* A flush that a crash cut in two is undone, durably, so that the records are those of the applied
  * index again.  After stateenv_verify(), before the first flush; most often there is nothing to do.
- * 0, STATEENV_E_DAMAGED, < 0. */
-int stateenv_undo(struct stateenv *s);
+ * In parts, one transaction each, of `part_pages` pages of notes (0: 512, never more); of a crash
+ * between two of them the next call makes the same.  0, STATEENV_E_DAMAGED, < 0. */
+int stateenv_undo(struct stateenv *s, uint64_t part_pages);
 /* No flush may be under way.  Takes NULL. */
 void stateenv_close(struct stateenv *s);
 

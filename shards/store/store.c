@@ -12,8 +12,9 @@
  * Fails: < 0 from any disk error; the process must end, and the next one replays the log.
  * Invariants: what is applied is durable in the log; one frozen overlay at most; the log keeps
  * every entry after the durable applied index.
- * How big an overlay may grow: by its bytes, and by the pages that its flush may dirty, because one
- * LMDB transaction tracks 131,071, and that which undoes half a flush is one. */
+ * When a flush begins: the longer it waits the fewer pages are written twice, and the more a start
+ * after a crash has to decide again.  So: soon while it is small, else when an overlay has cost as
+ * much work as a start may take, or is half full. */
 #include "store/store_parts.h"
 
 #include <errno.h>
@@ -26,7 +27,6 @@
 #include "base/metrics.h"
 #include "store/room.h"
 
-#define FLUSH_PAGES_MAX     100000               /* of LMDB's 131,071 dirty pages */
 #define SLICE_PAGES       256                    /* 1 MiB: worth its two syncs */
 #define HURRY_PERCENT       60 /* of the live overlay; below it nobody looks at the flush beside */
 #define HURRY_END_PERCENT   90 /* that it may have when the flush has ended */
@@ -35,9 +35,10 @@
 #define LATE_PAGES_MAX      32                   /* more of them are worth an empty flush */
 #define LOG_TRAIL           64                   /* entries kept behind what is durable */
 #define LATE_US             (2 * SECOND_US)      /* over the time that a flush has */
-#define SPREAD_PERCENT      60                   /* of the interval, for a flush's slices */
-#define DENSE_INTERVALS     4                    /* that a flush which touches every page waits */
-#define DENSE_RECORDS       16384                /* fewer are soon written */
+#define SPREAD_PERCENT      85 /* of the time in which the overlay filled, for its flush's slices */
+#define BIG_RECORDS         16384                /* fewer are soon written */
+#define BIG_INTERVALS       15                   /* that a big flush may wait */
+#define WORK_RECORDS        1000000              /* a second and a half of deciding, about */
 #define ROOM_SHARE          100                  /* measuring takes at most 1 in so many us */
 
 /* -- opening and closing ----------------------------------------------------------------------- */
@@ -46,7 +47,7 @@ static void options_fill(struct store_options *o)
 {
     o->log_map_bytes = o->log_map_bytes ? o->log_map_bytes : (size_t)4 << 30;
     o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
-    o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)256 << 20;
+    o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)512 << 20;
     o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;
     o->slice_pages = o->slice_pages ? o->slice_pages : SLICE_PAGES;
     o->disk_reserve_bytes = o->disk_reserve_bytes ? o->disk_reserve_bytes : (uint64_t)256 << 20;
@@ -302,15 +303,10 @@ uint64_t store_applied_durable_term(const struct store *s)
     return s->durable_term;
 }
 
-/* How full the live overlay is, of 100: the fuller of its two limits. */
+/* How full the live overlay is, of 100. */
 static unsigned overlay_percent(const struct store *s)
 {
-    uint64_t bytes = overlay_bytes(s->live);
-    uint64_t pages = room_flush_pages(overlay_places(s->live), bytes,
-                                      stateenv_leaf_pages(s->opened.state));
-    uint64_t by_bytes = bytes * 100 / s->options.overlay_max_bytes;
-    uint64_t by_pages = pages * 100 / FLUSH_PAGES_MAX;
-    uint64_t percent = by_bytes > by_pages ? by_bytes : by_pages;
+    uint64_t percent = overlay_bytes(s->live) * 100 / s->options.overlay_max_bytes;
     return percent > 1000 ? 1000 : (unsigned)percent;
 }
 
@@ -363,18 +359,24 @@ static int follow(struct store *s, bool *ret_is_news)
     return err_trace(r);
 }
 
-/* Of more records than the tree has leaves nearly each touches a page that another one touches too:
- * in four seconds such a flush writes hardly more pages than in one. */
+/* People's records lie anywhere in the tree: a flush writes a leaf for nearly each of them, and the
+ * more of them wait the more share one. */
 static int64_t flush_interval_us(const struct store *s)
 {
-    uint64_t count = overlay_count(s->live);
-    bool is_dense = count > DENSE_RECORDS && count > stateenv_leaf_pages(s->opened.state);
-    return s->options.flush_interval_us * (is_dense ? DENSE_INTERVALS : 1);
+    bool is_big = overlay_count(s->live) > BIG_RECORDS;
+    return s->options.flush_interval_us * (is_big ? BIG_INTERVALS : 1);
+}
+
+/* The overlay beside it fills in about the time in which this one did. */
+static int64_t flush_spread_us(const struct store *s, int64_t now_us)
+{
+    int64_t took_us = now_us - s->waiting_since_us, max_us = flush_interval_us(s);
+    return (took_us < max_us ? took_us : max_us) * SPREAD_PERCENT / 100;
 }
 
 static void hand_over(struct store *s)
 {
-    int64_t spread_us = flush_interval_us(s) * SPREAD_PERCENT / 100;
+    int64_t now_us = clock_mono_us(), spread_us = flush_spread_us(s, now_us);
     CHECK(!s->frozen);
     CHECK(s->spare);
     CHECK(!s->view.between); /* half an entry under the index of the one before could not replay */
@@ -386,7 +388,7 @@ static void hand_over(struct store *s)
     s->frozen_meta = s->applied;
     s->waiting_since_us = 0;
     s->hurried = false;
-    s->late_at_us = clock_mono_us() + spread_us + LATE_US;
+    s->late_at_us = now_us + spread_us + LATE_US;
     flusher_push(s->flusher, s->frozen, &s->frozen_meta, spread_us);
 }
 
@@ -409,7 +411,8 @@ static bool flush_due(const struct store *s, int64_t now_us)
 {
     return flush_wanted(s) && !s->frozen &&
            (now_us - s->waiting_since_us >= flush_interval_us(s) ||
-            overlay_percent(s) >= 50 || is_waited_for(s));
+            overlay_percent(s) >= 50 || overlay_count(s->live) >= WORK_RECORDS ||
+            is_waited_for(s));
 }
 
 /* At this pace the live overlay, which was empty when the flush began, is full before it ends. */

@@ -26,8 +26,8 @@ struct store_options {
     uint8_t cluster_id[16];   /* all zero: take what the directory says, make one when it is new */
     size_t log_map_bytes;     /* 0: 4 GiB */
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
-    size_t overlay_max_bytes; /* 0: 256 MiB; over it store_overlay_full() */
-    int64_t flush_interval_us; /* 0: 1 s: the longer, the fewer pages are written twice */
+    size_t overlay_max_bytes; /* 0: 512 MiB; over it store_overlay_full() */
+    int64_t flush_interval_us; /* 0: 1 s; a big flush may wait fifteen */
     uint64_t slice_pages;      /* 0: 256; pages that one commit of a flush may touch at least */
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */
     uint64_t log_keep_entries; /* 0: 200,000; for a peer that lags: store_log_floor() */

@@ -114,7 +114,7 @@ static int switch_state(struct store *s, const char *path, uint64_t number,
     int r = place ? logenv_install(s->opened.log, place->base, place->base_term, number)
                   : logenv_name_state(s->opened.log, number);
     r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
-    r = r ? r : stateenv_undo(s->opened.state); /* it was checked, so there is nothing to undo */
+    r = r ? r : stateenv_undo(s->opened.state, 0); /* it was checked: there is none */
     if (r != 0) {
         return err_fold(r > 0 ? -EBADMSG : r); /* it was read whole a moment ago */
     }

@@ -8,7 +8,8 @@
  * Owns: the keys "undo" (the head) and "undo" + number (the pages) in the tree of the meta record.
  * A note: key length u8, stored length u16 (0xffff: nothing stood there), key, stored bytes.  Notes
  * are gathered in pages of half an LMDB page and appended, so they cost little beside the leaves.
- * Each key of a flush is noted once, so the order in which they are put back is no matter.
+ * Each key of a flush is noted once, so the order in which they are put back is no matter, and a
+ * note may be put back twice: that is done in parts, and the head stays until the last of them.
  * Fails: < 0; damage is a verdict: sums and number of pages, and what they make again, are known.
  * Roads not taken: a journal of the new values (needs all of them on disk before the first slice,
  * and twice the bytes: most records of a peak are new, and of those only the key is kept). */
@@ -127,6 +128,27 @@ static int get(MDB_txn *txn, MDB_dbi dbi, struct span key, struct span *ret_valu
     return record_value_read(key, env_span(v), ret_value) ? UNDO_E_DAMAGED : 0;
 }
 
+static int page_get(MDB_txn *txn, MDB_dbi dbi, uint64_t number, struct span *ret_page,
+                    uint64_t *ret_sum)
+{
+    uint8_t key[PAGE_KEY];
+    int r = get(txn, dbi, page_key(number, key), ret_page, ret_sum);
+    return r == UNDO_E_NONE ? UNDO_E_DAMAGED : err_trace(r);
+}
+
+/* Are they the pages that the head means?  Asked before the first is put back. */
+static int pages_check(MDB_txn *txn, MDB_dbi dbi, const struct undo_head *head)
+{
+    uint64_t digest = 0, sum;
+    struct span page;
+    int r = 0;
+    for (uint64_t i = 0; r == 0 && i < head->pages; i++) {
+        r = page_get(txn, dbi, i, &page, &sum);
+        digest += r == 0 ? sum : 0;
+    }
+    return r ? err_trace(r) : digest == head->digest ? 0 : UNDO_E_DAMAGED;
+}
+
 int undo_find(MDB_txn *txn, MDB_dbi dbi, struct undo_head *ret_head)
 {
     struct span value;
@@ -144,7 +166,7 @@ int undo_find(MDB_txn *txn, MDB_dbi dbi, struct undo_head *ret_head)
         return UNDO_E_DAMAGED;
     }
     *ret_head = head;
-    return 0;
+    return err_trace(pages_check(txn, dbi, &head));
 }
 
 static int page_each(struct span page, void *arg,
@@ -167,20 +189,15 @@ static int page_each(struct span page, void *arg,
     return err_trace(r);
 }
 
-int undo_each(MDB_txn *txn, MDB_dbi dbi, const struct undo_head *head, void *arg,
+int undo_each(MDB_txn *txn, MDB_dbi dbi, struct undo_pages pages, void *arg,
               int (*each)(void *arg, struct span key, struct span stored))
 {
-    uint64_t digest = 0, sum;
     int r = 0;
-    for (uint64_t i = 0; r == 0 && i < head->pages; i++) {
-        uint8_t key[PAGE_KEY];
+    for (uint64_t i = pages.from; r == 0 && i < pages.to; i++) {
         struct span page;
-        r = get(txn, dbi, page_key(i, key), &page, &sum);
-        r = r == UNDO_E_NONE ? UNDO_E_DAMAGED : r;
-        if (r == 0) {
-            digest += sum;
-            r = page_each(page, arg, each);
-        }
+        uint64_t sum;
+        r = page_get(txn, dbi, i, &page, &sum);
+        r = r ? r : page_each(page, arg, each);
     }
-    return r ? err_trace(r) : digest == head->digest ? 0 : UNDO_E_DAMAGED;
+    return err_trace(r);
 }

@@ -20,6 +20,11 @@ struct undo_head {
     uint64_t digest_before;
 };
 
+/* Some of them. */
+struct undo_pages {
+    uint64_t from, to; /* the first one, the one behind the last */
+};
+
 /* All zero: nothing is noted. */
 struct undo {
     struct undo_head head;
@@ -40,11 +45,12 @@ int undo_save(struct undo *u, MDB_txn *txn, MDB_dbi dbi);
 /* Removes all of it, for the flush is whole with this transaction.  0 or < 0. */
 int undo_clear(struct undo *u, MDB_txn *txn, MDB_dbi dbi);
 
-/* 0 and the head, UNDO_E_NONE, UNDO_E_DAMAGED, < 0.  Any transaction. */
+/* 0 and the head, UNDO_E_NONE, UNDO_E_DAMAGED, < 0.  Any transaction.  All pages were read. */
 int undo_find(MDB_txn *txn, MDB_dbi dbi, struct undo_head *ret_head);
-/* Calls `each` for every note, in no promised order, as it was given to undo_note(); what it
- * returns other than 0 ends it.  0, UNDO_E_DAMAGED (then nothing of this may be committed), < 0. */
-int undo_each(MDB_txn *txn, MDB_dbi dbi, const struct undo_head *head, void *arg,
+/* Calls `each` for every note of the pages given, in no promised order, as it was given to
+ * undo_note(); what it returns other than 0 ends it.
+ * 0, UNDO_E_DAMAGED (then nothing of this may be committed), < 0. */
+int undo_each(MDB_txn *txn, MDB_dbi dbi, struct undo_pages pages, void *arg,
               int (*each)(void *arg, struct span key, struct span stored));
 
 #endif
