@@ -141,7 +141,7 @@ def figure_shard(work):
 def figure_stored(work):
     data = os.path.join(work, "stored")
     server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
-    spare = 30000 * kit.SECONDS * (kit.RUNS + 1)
+    spare = 10000 * kit.SECONDS * (4 * kit.RUNS + 2)
     args = ["--identities", STORED, "--pools", 50, "--slots", STORED + spare]
     kit.bench(server, "shard", "--seconds", 0, "--batch", 256, *args)
     warm = kit.bench(server, "shard", "--seconds", kit.SECONDS, "--rate", 20000, "--skip", STORED,
@@ -151,7 +151,7 @@ def figure_stored(work):
     runs, plain = [], []
     for _ in range(kit.RUNS):
         plain.append(synced_ms(work))
-        runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 2, "--rate", 20000,
+        runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 4, "--rate", 20000,
                           "--skip", skip, *args))
         skip = runs[-1]["next_slot"]
     kit.note("shard with %s slots and identities stored, 20,000/s: p99" % format(STORED, ","), "ms",

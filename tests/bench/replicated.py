@@ -33,12 +33,12 @@ def trio(options=()):
     return Trio(options)
 
 
-def bench_shard(target, nodes=()):
-    """`fairslot bench shard` against a door: mutations a second, and microseconds of CPU that each
-    cost the nodes, by process id."""
+def bench_shard(target, nodes=(), seconds=kit.SECONDS, skip=0):
+    """`fairslot bench shard` against a door: mutations a second, microseconds of CPU that each
+    cost the nodes, by process id, and the next free slot, where another run may go on."""
     load = subprocess.Popen([kit.FAIRSLOT, "bench", "shard", "--target", target, "--identities",
                              str(IDENTITIES), "--pools", "50", "--slots", str(SLOTS), "--batch",
-                             str(BATCH), "--seconds", str(kit.SECONDS)],
+                             str(BATCH), "--seconds", str(seconds), "--skip", str(skip)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     said, was = [], {}
     for line in load.stderr:
@@ -51,7 +51,8 @@ def bench_shard(target, nodes=()):
         sys.exit("figures: bench shard failed: " + "".join(said)[-1000:])
     result = json.loads(out)
     return (result["mutations_per_s"],
-            {pid: seconds * 1e6 / result["mutations"] for pid, seconds in cost.items()})
+            {pid: spent * 1e6 / result["mutations"] for pid, spent in cost.items()},
+            result["next_slot"])
 
 
 def free_cores(server):
@@ -61,7 +62,7 @@ def free_cores(server):
 
 
 def figure_replicated(work):
-    one, three, leads, follows = [], [], [], []
+    one, three, longer, leads, follows = [], [], [], [], []
     for run in range(kit.RUNS):
         data = os.path.join(work, "one%d" % run)
         server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
@@ -73,16 +74,18 @@ def figure_replicated(work):
         try:
             leader = city.leader()
             pids = {i: city.shards[i].child.pid for i in city.shards}
-            rate, cost = bench_shard(city.doors[leader], pids.values())
+            rate, cost, skip = bench_shard(city.doors[leader], pids.values())
             three.append(rate)
             leads.append(cost[pids[leader]])
             follows.append(sum(cost[pid] for i, pid in pids.items() if i != leader) / 2)
             city.level()  # who follows has applied all of it, too
+            longer.append(bench_shard(city.doors[leader], (), kit.SECONDS * 4, skip)[0])
         finally:
             city.close()
     measured["three"] = statistics.median(three)
     kit.note("one voter, shard alone, nng batches of 256, nobody pinned", "/s", one, 120000, True)
     kit.note("three voters, three processes on this machine", "/s", three, 60000, True)
+    kit.show("  for four times as long, on what is stored by then", "/s", longer)
     kit.show("  CPU of the leader for each mutation", "us", leads)
     kit.show("  of each follower", "us", follows)
 
@@ -213,23 +216,60 @@ def ended(process):
     process.wait(30)
 
 
-def redis(work):
-    """(64 connections, the same pipelined 16 deep): SET a second, fsync always."""
-    port = 18379
+# What a hold is: the request known, the slot free, the entitlement not used up; three records.
+HOLD = """
+local known = redis.call('GET', KEYS[3])
+if known then return known end
+if redis.call('EXISTS', KEYS[1]) == 1 then return 'taken' end
+local live = tonumber(redis.call('HGET', KEYS[2], 'live') or '0')
+if live >= 16 then return 'quota' end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], 'live', live + 1, KEYS[1], ARGV[1])
+redis.call('SET', KEYS[3], ARGV[1], 'EX', 86400)
+return 'ok'
+"""
+REDIS = 18379
+
+
+def redis_server(work, port, *more):
+    folder = os.path.join(work, str(port))
+    os.mkdir(folder)
     server = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save",
-                               "", "--appendonly", "yes", "--appendfsync", "always", "--dir", work],
-                              stdout=subprocess.DEVNULL)
+                               "", "--appendonly", "yes", "--appendfsync", "always", "--dir",
+                               folder, *more], stdout=subprocess.DEVNULL)
+    wait_port(port)
+    return server
+
+
+def redis_says(*words):
+    return subprocess.run(["redis-cli", "-p", str(REDIS), *words], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def redis(work, depth, is_hold=False, replicas=0):
+    """SETs, or holds by a script, a second, fsync always, from 64 connections with `depth` commands
+    under way on each.  Redis answers before its replicas have it."""
+    servers = [redis_server(work, REDIS)]
     try:
-        wait_port(port)
-        rates = []
-        for more in ([], ["-P", "16"]):
-            words = ["redis-benchmark", "-p", str(port), "-t", "set", "-c", "64", "-r", "1000000",
-                     "-d", "120", "-n", "50000" if kit.QUICK else "300000", "--csv", *more]
-            said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-            rates.append(float(said.strip().splitlines()[-1].split(",")[1].strip('"')))
-        return rates
+        for port in range(REDIS + 1, REDIS + 1 + replicas):
+            servers.append(redis_server(work, port, "--replicaof", "127.0.0.1 %d" % REDIS))
+        until = time.monotonic() + 60
+        while redis_says("info", "replication").count("state=online") < replicas:
+            if time.monotonic() > until:
+                sys.exit("figures: Redis' replicas do not follow")
+            time.sleep(0.2)
+        what = ["-t", "set", "-d", "120", "-r", "1000000"]
+        if is_hold:
+            what = ["-r", "100000000", "evalsha", redis_says("script", "load", HOLD), "3",
+                    *("%s:__rand_int__" % of for of in ("slot", "who", "request")), "x" * 120]
+        count = "50000" if kit.QUICK else "300000" if depth > 1 else "150000"
+        said = subprocess.run(["redis-benchmark", "-p", str(REDIS), "-c", "64", "-n", count, "-P",
+                               str(depth), "--csv", *what], capture_output=True, text=True,
+                              check=True).stdout
+        return float(said.strip().splitlines()[-1].split('","')[1])
     finally:
-        ended(server)
+        for server in servers:
+            ended(server)
 
 
 def postgresql(work):
@@ -304,8 +344,14 @@ def figure_compare(work):
     if "three" not in measured:
         figure_replicated(work)
     ours = measured["three"]
-    rows = (("Redis, fsync always, 64 connections", "redis-server", lambda w: redis(w)[0]),
-            ("Redis, the same, 16 commands pipelined", "redis-server", lambda w: redis(w)[1]),
+    rows = (("Redis, fsync always, 64 connections, SET", "redis-server", lambda w: redis(w, 1)),
+            ("Redis, the same, 16 commands pipelined", "redis-server", lambda w: redis(w, 16)),
+            ("  and two replicas, which it does not wait for", "redis-server",
+             lambda w: redis(w, 16, replicas=2)),
+            ("  a hold as a script instead of a SET", "redis-server",
+             lambda w: redis(w, 16, is_hold=True)),
+            ("  a hold as a script, two replicas", "redis-server",
+             lambda w: redis(w, 16, is_hold=True, replicas=2)),
             ("PostgreSQL, 64 clients, one insert a transaction", "pgbench", postgresql),
             ("etcd, three nodes, 64 connections", "etcd", etcd))
     for what, program, measure in rows:
