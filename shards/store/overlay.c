@@ -12,7 +12,7 @@
  * are kept in the node as two integers, so a search touches an entry only where records share a
  * routing key.
  * Happy path: one slot, one entry.  A key that is not here, the usual case, costs one slot.  Only a
- * new key goes down the tree, three nodes and a binary search in each.
+ * new key goes down the tree, three nodes and a binary search in each, its memory asked for before.
  * Fails: out of memory only, and then nothing has changed.
  * Invariants: keys in a leaf ascend strictly; entries never move, so a span into a key lives until
  * reset; a full node is split on the way down, so the parent of a split always has a place free.
@@ -41,6 +41,7 @@
 #define BLOCK_UNITS (BLOCK_SIZE / UNIT)
 #define VALUE_STEP 16            /* bytes that a first value's room is rounded up to */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
+#define LINE       64            /* bytes that come from memory together */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
 
 struct prefix {
@@ -101,12 +102,8 @@ static int block_push(struct overlay *o)
     CHECK(next < BLOCK_MAX);
     if (next == o->block_count) {
         uint8_t **blocks = realloc(o->blocks, (next + 1) * sizeof *blocks);
-        if (!blocks) {
-            return err_origin(-ENOMEM);
-        }
-        o->blocks = blocks;
-        blocks[next] = big_alloc(BLOCK_SIZE);
-        if (!blocks[next]) {
+        o->blocks = blocks ? blocks : o->blocks;
+        if (!blocks || !(blocks[next] = big_alloc(BLOCK_SIZE))) {
             return err_origin(-ENOMEM);
         }
         o->block_count++;
@@ -196,11 +193,8 @@ void overlay_reset(struct overlay *o)
     if (o->count) {
         memset(o->slots, 0, sizeof *o->slots << o->slot_bits);
     }
-    o->block_at = 0;
-    o->block_used = 0;
-    o->bytes = 0;
-    o->count = 0;
-    o->places = 0;
+    o->block_at = o->block_used = 0;
+    o->bytes = o->count = o->places = 0;
     o->root = node_new(o, true);
 }
 
@@ -260,11 +254,21 @@ static unsigned child_of(const struct overlay_node *n, const struct target *t)
     return equal || i == 0 ? i : i - 1;
 }
 
+/* Asks for all that a search looks at, which would wait for one line after the other. */
+static void node_fetch(const struct overlay_node *n)
+{
+    __builtin_prefetch(n);
+    for (unsigned i = 0; i < NODE_MAX; i += LINE / sizeof n->prefix[0]) {
+        __builtin_prefetch(&n->prefix[i]);
+    }
+}
+
 static const struct overlay_node *leaf_of(const struct overlay *o, const struct target *t)
 {
     const struct overlay_node *n = o->root;
     while (!n->is_leaf) {
         n = n->child[child_of(n, t)];
+        node_fetch(n);
     }
     return n;
 }
@@ -478,19 +482,16 @@ static int root_grow(struct overlay *o)
 static int leaf_for_insert(struct overlay *o, const struct target *t,
                            struct overlay_node **ret_leaf)
 {
-    if (o->root->count == NODE_MAX) {
-        int r = root_grow(o);
-        if (r < 0) {
-            return err_trace(r);
-        }
+    if (o->root->count == NODE_MAX && root_grow(o) < 0) {
+        return err_trace(-ENOMEM);
     }
     struct overlay_node *n = o->root;
     while (!n->is_leaf) {
         unsigned i = child_of(n, t);
+        node_fetch(n->child[i]);
         if (n->child[i]->count == NODE_MAX) {
-            int r = split(o, n, i);
-            if (r < 0) {
-                return err_trace(r);
+            if (split(o, n, i) < 0) {
+                return err_trace(-ENOMEM);
             }
             i = order(t, n, i + 1) >= 0 ? i + 1 : i;
         }
@@ -570,9 +571,8 @@ static int entry_get(struct overlay *o, struct span key, size_t value_len,
     CHECK(key.len > 0);
     CHECK(key.len <= BOOK_KEY_MAX);
     CHECK(value_len <= BOOK_VALUE_MAX);
-    int r = slots_grow(o);
-    if (r < 0) {
-        return err_trace(r);
+    if (slots_grow(o) < 0) {
+        return err_trace(-ENOMEM);
     }
     uint32_t tag = overlay_tag(key);
     if (slots_find(o, key, tag, ret_entry) == SLOT_HERE) {

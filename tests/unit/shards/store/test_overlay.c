@@ -2,6 +2,9 @@
 /* Does the overlay keep its contract?  Against a sorted array that cannot be wrong. */
 #include "store/overlay.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "base/bytes.h"
 #include "base/prng.h"
 #include "ledger/book.h"
@@ -16,6 +19,19 @@ struct model_entry {
     size_t value_len;
     bool tombstone;
 };
+
+static int blocks_left = -1; /* that the overlay may have; < 0: any number */
+
+/* In place of the library's: what the overlay takes its blocks from. */
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    void *p = NULL;
+    if (blocks_left == 0) {
+        return NULL;
+    }
+    blocks_left -= blocks_left > 0;
+    return posix_memalign(&p, alignment, size) == 0 ? p : NULL;
+}
 
 static struct model_entry model[MODEL_MAX];
 static size_t model_count;
@@ -216,11 +232,75 @@ static void test_reset_forgets_and_bytes_count(void)
     overlay_free(NULL);
 }
 
+/* How many keys below n are not as they should be, by order and by find. */
+static uint64_t wrong_with(const struct overlay *o, const bool *known, uint64_t n)
+{
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    uint8_t key[8];
+    uint64_t wrong = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        const struct overlay_entry *e = overlay_find(o, number_key(key, i));
+        wrong += known[i] != !!e;
+        if (known[i]) {
+            wrong += overlay_at(&c) != e || memcmp(e->value, &i, 8) != 0;
+            overlay_step(&c);
+        }
+    }
+    return wrong + !!overlay_at(&c);
+}
+
+/* Puts random keys below n, more often than there is memory for new ones. */
+static void put_until_refused(struct overlay *o, struct prng *p, bool *known, uint64_t n)
+{
+    uint64_t refused = 0, taken = 0, taken_after = 0;
+    uint8_t key[8];
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t k = prng_below(p, n);
+        int r = overlay_put(o, number_key(key, k), (struct span){(uint8_t *)&k, 8});
+        OK(r == 0 || (r == -ENOMEM && !known[k])); /* what is known needs no memory */
+        taken += r == 0 && !known[k];
+        taken_after += r == 0 && !known[k] && refused > 0;
+        refused += r != 0;
+        known[k] = r == 0;
+    }
+    OK(refused > 0);
+    OK(taken_after > 0); /* a node was refused; entries that needed none still had a place */
+    EQ(overlay_count(o), taken);
+    EQ(overlay_places(o), taken);
+}
+
+/* What was refused has changed nothing, and goes in when there is memory again. */
+static void test_without_memory_a_put_changes_nothing(void)
+{
+    enum { N = 100000 };
+    static bool known[N];
+    uint8_t key[8];
+    struct prng p;
+    for (int blocks = 0; blocks < 2; blocks++) {
+        struct overlay *o;
+        memset(known, 0, sizeof known);
+        prng_init(&p, 1);
+        EQ(overlay_new(&o), 0);
+        blocks_left = blocks;
+        put_until_refused(o, &p, known, N);
+        EQ(wrong_with(o, known, N), 0);
+        blocks_left = -1;
+        for (uint64_t n = 0; n < N; n++) {
+            OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+            known[n] = true;
+        }
+        EQ(overlay_count(o), N);
+        EQ(wrong_with(o, known, N), 0);
+        overlay_free(o);
+    }
+}
+
 int main(void)
 {
     TAP_RUN(test_random_steps_match_a_sorted_array);
     TAP_RUN(test_many_entries_in_three_orders);
     TAP_RUN(test_a_value_may_come_from_the_overlay);
+    TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
     return tap_done();
 }
