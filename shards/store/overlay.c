@@ -39,7 +39,8 @@
 #define BLOCK_MAX  65536         /* so that a unit fits 32 bits */
 #define UNIT       16            /* bytes; entries and nodes start at multiples of it */
 #define BLOCK_UNITS (BLOCK_SIZE / UNIT)
-#define VALUE_STEP 16            /* bytes that a first value's room is rounded up to */
+#define VALUE_STEP 16            /* bytes that a value's room is rounded up to */
+#define GROWTH_SHARE 3           /* a value that has grown will grow again: by a third, at once */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
 #define LINE       64            /* bytes that come from memory together */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
@@ -501,9 +502,14 @@ static int leaf_for_insert(struct overlay *o, const struct target *t,
     return 0;
 }
 
+static size_t value_room(size_t len)
+{
+    return (len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
+}
+
 static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_t value_len)
 {
-    size_t cap = (value_len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
+    size_t cap = value_room(value_len);
     struct overlay_entry *e = take(o, sizeof *e + key.len + cap);
     if (e) {
         e->unit = o->block_at * BLOCK_UNITS +
@@ -521,7 +527,7 @@ static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_
 static int entry_set(struct overlay *o, struct overlay_entry *e, struct span value)
 {
     if (value.len > e->value_cap) {
-        size_t cap = (value.len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
+        size_t cap = value_room(value.len + value.len / GROWTH_SHARE);
         uint8_t *room = take(o, cap);
         if (!room) {
             return err_trace(-ENOMEM);
