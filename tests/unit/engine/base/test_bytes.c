@@ -52,10 +52,35 @@ static void test_bytes_sort_as_numbers(void)
     OK(memcmp(a, b, 8) < 0);
 }
 
+/* Every width, against the plainest way to say it, and nothing beside it touched. */
+static void test_every_width(void)
+{
+    const uint64_t value = UINT64_C(0xf1e2d3c4b5a69788);
+    for (size_t n = 1; n <= 8; n++) {
+        uint8_t buf[10];
+        memset(buf, 0x55, sizeof buf);
+        struct writer w = writer_of(buf + 1, n);
+        writer_be(&w, value, n);
+        OK(!w.bad && writer_len(&w) == n && buf[0] == 0x55 && buf[n + 1] == 0x55);
+        for (size_t i = 0; i < n; i++) {
+            EQ(buf[1 + i], (uint8_t)(value >> 8 * (n - 1 - i)));
+        }
+        struct reader r = reader_of(buf + 1, n);
+        OK(reader_be(&r, n) == (n < 8 ? value & ((UINT64_C(1) << 8 * n) - 1) : value));
+        OK(!r.bad && reader_left(&r) == 0);
+        r = reader_of(buf, n - 1);
+        OK(reader_be(&r, n) == 0 && r.bad);
+        w = writer_of(buf, n - 1);
+        writer_be(&w, value, n);
+        OK(w.bad && writer_len(&w) == 0 && buf[0] == 0x55);
+    }
+}
+
 int main(void)
 {
     TAP_RUN(test_round_trip);
     TAP_RUN(test_off_the_end);
     TAP_RUN(test_bytes_sort_as_numbers);
+    TAP_RUN(test_every_width);
     return tap_done();
 }
