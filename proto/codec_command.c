@@ -321,14 +321,14 @@ static bool codec_command_release_ok(const struct command *c, unsigned needs)
 }
 
 /* What the kind needs is there, and within its bounds. */
-static bool codec_command_ok(const Shard__V1__Command *m, const struct command *c)
+static bool codec_command_ok(const struct command *c, size_t identity_len, size_t request_len)
 {
     unsigned needs = codec_command_needs(c->kind);
     bool may_all = c->kind == COMMAND_LIST_RESERVATIONS || c->kind == COMMAND_LIST_EVENTS;
     bool is_all = may_all && c->pool.len == 1 && c->pool.ptr[0] == '-';
     bool has_pool = c->pool.len == 0 ? !(needs & NEEDS_POOL) : is_all || codec_pool_id_ok(c->pool);
-    bool has_request = m->request_id.len == (needs & NEEDS_REQUEST ? 16 : 0);
-    bool has_identity = m->identity.len == 16 || (m->identity.len == 0 && !(needs & NEEDS_REQUEST));
+    bool has_request = request_len == (needs & NEEDS_REQUEST ? 16 : 0);
+    bool has_identity = identity_len == 16 || (identity_len == 0 && !(needs & NEEDS_REQUEST));
     bool has_slots = codec_command_slots_ok(c, needs);
     bool has_page = needs & NEEDS_PAGE ? c->page_size >= 1 && c->page_size <= PAGE_SIZE_MAX
                                        : c->page_size == 0;
@@ -345,7 +345,7 @@ static bool codec_command_ok(const Shard__V1__Command *m, const struct command *
                     (c->kind == COMMAND_CREATE_SLOTS) == (c->new_slots_count > 0);
     return needs != 0 && has_random && has_pool && has_request && has_identity && has_slots &&
            has_page && has_made && has_node && codec_command_release_ok(c, needs) &&
-           m->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
+           (uint32_t)c->assurance <= ASSURANCE_HIGH && c->etag.len <= ETAG_MAX &&
            c->page_token.len <= PAGE_TOKEN_MAX && c->note.len <= NOTE_MAX &&
            codec_text_ok(c->note);
 }
@@ -387,7 +387,7 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
     if (r) {
         return r;
     }
-    if (!codec_command_ok(m, c)) {
+    if (!codec_command_ok(c, m->identity.len, m->request_id.len)) {
         return REASON_MESSAGE_MALFORMED;
     }
     if (m->identity.len) {
@@ -399,7 +399,7 @@ static int codec_command_read(const Shard__V1__Command *m, struct arena *arena,
     return 0;
 }
 
-int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command)
+int codec_command_unpack_any(struct span bytes, struct arena *arena, struct command *ret_command)
 {
     Shard__V1__Command *m;
     struct command command;
@@ -411,4 +411,23 @@ int codec_command_unpack(struct span bytes, struct arena *arena, struct command 
         *ret_command = command;
     }
     return r;
+}
+
+bool codec_command_unpack_plain(struct span bytes, struct arena *arena,
+                                struct command *ret_command)
+{
+    struct codec_plain plain;
+    if (!codec_plain_read(bytes, arena, &plain) ||
+        !codec_command_ok(&plain.command, plain.identity_len, plain.request_len)) {
+        return false;
+    }
+    *ret_command = plain.command;
+    return true;
+}
+
+int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command)
+{
+    return codec_command_unpack_plain(bytes, arena, ret_command)
+               ? 0
+               : codec_command_unpack_any(bytes, arena, ret_command);
 }

@@ -38,6 +38,21 @@ bool codec_text_ok(struct span text);
 /* Every string field of the packed message is; its structure can be walked. */
 bool codec_utf8_scan(const ProtobufCMessageDescriptor *descriptor, struct span bytes);
 
+/* -- codec_plain.c, codec_command.c: two ways into a command --------------------------------- */
+
+/* What codec_plain_read() found. */
+struct codec_plain {
+    struct command command;
+    size_t identity_len, request_len; /* 16; 0: not said */
+};
+/* False for whatever is not as codec_command_pack() writes it, or rare; not judged any further. */
+bool codec_plain_read(struct span bytes, struct arena *arena, struct codec_plain *ret_plain);
+/* The short way alone, judged: false says nothing about the bytes. */
+bool codec_command_unpack_plain(struct span bytes, struct arena *arena,
+                                struct command *ret_command);
+/* The general way alone; as codec_command_unpack(). */
+int codec_command_unpack_any(struct span bytes, struct arena *arena, struct command *ret_command);
+
 /* -- codec_names.c ------------------------------------------------------------------------- */
 
 bool codec_pool_id_ok(struct span id);
