@@ -29,16 +29,26 @@ struct routing_key ledger_pool_key(struct span pool_id)
     return (struct routing_key){LEDGER_SPACE_POOLS | (h & SPACE_BITS), 0};
 }
 
-struct routing_key ledger_identity_key(struct span service_class, const struct identity *identity)
+static uint64_t ledger_key_owner(struct span service_class, const struct identity *identity)
 {
     uint8_t both[CLASS_MAX + sizeof identity->bytes];
     CHECK(service_class.len <= CLASS_MAX);
     memcpy(both, identity->bytes, sizeof identity->bytes);
     memcpy(both + sizeof identity->bytes, service_class.ptr, service_class.len);
+    return ledger_key_hash("fairslot.owner.1", both, sizeof identity->bytes + service_class.len);
+}
+
+struct routing_key ledger_identity_key(struct span service_class, const struct identity *identity)
+{
     uint64_t h = ledger_key_hash("fairslot.class.1", service_class.ptr, service_class.len);
-    return (struct routing_key){
-        LEDGER_SPACE_CLASSES | (h & SPACE_BITS),
-        ledger_key_hash("fairslot.owner.1", both, sizeof identity->bytes + service_class.len)};
+    return (struct routing_key){LEDGER_SPACE_CLASSES | (h & SPACE_BITS),
+                                ledger_key_owner(service_class, identity)};
+}
+
+struct routing_key ledger_pool_at(const struct ledger_pool *pool, const struct identity *identity)
+{
+    return (struct routing_key){pool->class_space,
+                                ledger_key_owner(ledger_pool_class(pool), identity)};
 }
 
 struct ledger_key ledger_key_make(struct routing_key at, uint8_t tag, struct span suffix)

@@ -48,6 +48,7 @@
 #define LEDGER_SLOT_BYTES 128 /* a slot's record, at most */
 #define LEDGER_ENDED_US  (30 * DAY_US) /* after its slot's end an ended item is still known */
 #define LEDGER_POOLS     256 /* decoded pools kept; a power of two */
+#define LEDGER_LATELY    64  /* of them found by name, without its hash; a power of two */
 #define LEDGER_ITEM_BITS 12  /* of an item's number: its place in the log entry */
 #define LEDGER_MACS      8   /* keys whose hash states are kept; a power of two */
 #define LEDGER_HINTS     64  /* searches for free neighbours per log entry */
@@ -251,15 +252,13 @@ size_t ledger_expiry_due(const struct ledger_expiry *e, int64_t now_us, struct a
 /* What of a pool every hold needs, decoded once. */
 struct ledger_pool {
     uint64_t space; /* 0: empty */
-    size_t id_len;
-    size_t class_len;
+    uint64_t class_space; /* ledger_identity_key() of its class */
+    size_t id_len, class_len;
     uint8_t id[POOL_ID_MAX];
     uint8_t service_class[CLASS_MAX];
     enum assurance min_assurance;
     int64_t hold_ttl_us;
-    uint32_t max_live;
-    uint32_t max_slots;
-    uint32_t max_changes;
+    uint32_t max_live, max_slots, max_changes;
     int64_t cool_down_us;
     int64_t reconfirm_open_us;
     int64_t reconfirm_by_us;
@@ -302,6 +301,7 @@ struct ledger {
         struct draw_mac mac;
     } macs[LEDGER_MACS];
     struct ledger_pool pools[LEDGER_POOLS]; /* cache, by space */
+    struct ledger_pool *lately[LEDGER_LATELY]; /* places in it, by the end of the id */
     size_t touches_count; /* not of the state: whoever answers wants to know */
     struct ledger_touch touches[LEDGER_TOUCH_MAX];
 };
@@ -380,6 +380,8 @@ static inline struct span ledger_pool_class(const struct ledger_pool *p)
 {
     return (struct span){p->service_class, p->class_len};
 }
+
+struct routing_key ledger_pool_at(const struct ledger_pool *pool, const struct identity *identity);
 
 /* -- ledger_account.c -------------------------------------------------------------------------- */
 

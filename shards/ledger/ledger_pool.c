@@ -31,6 +31,23 @@ static struct ledger_pool *ledger_pool_cached(struct ledger *l, uint64_t space)
     return empty ? empty : &l->pools[home];
 }
 
+/* Where a pool of that name was found last.  Every command asks two or three times, and the hash of
+ * a name costs more than to compare it; ids of many pools differ in their last characters. */
+static struct ledger_pool **ledger_pool_lately(struct ledger *l, struct span id)
+{
+    unsigned last = id.len > 0 ? id.ptr[id.len - 1] : 0;
+    unsigned before = id.len > 1 ? id.ptr[id.len - 2] : 0;
+    return &l->lately[(10 * before + last) & (LEDGER_LATELY - 1)];
+}
+
+/* The pool, if it still is where it was; NULL says nothing. */
+static struct ledger_pool *ledger_pool_again(struct ledger *l, struct span id)
+{
+    struct ledger_pool *p = *ledger_pool_lately(l, id);
+    bool is_it = p && p->space != 0 && span_equal((struct span){p->id, p->id_len}, id);
+    return is_it ? p : NULL;
+}
+
 /* The whole record; spans borrow from the book. */
 static int ledger_pool_record(struct ledger *l, uint64_t space, struct pool_view *ret_view)
 {
@@ -42,6 +59,10 @@ static int ledger_pool_record(struct ledger *l, uint64_t space, struct pool_view
 
 const struct ledger_pool *ledger_pool_peek(struct ledger *l, struct span id)
 {
+    const struct ledger_pool *again = ledger_pool_again(l, id);
+    if (again) {
+        return again;
+    }
     uint64_t space = ledger_pool_key(id).space;
     const struct ledger_pool *p = ledger_pool_cached(l, space);
     return p->space == space ? p : NULL;
@@ -49,6 +70,10 @@ const struct ledger_pool *ledger_pool_peek(struct ledger *l, struct span id)
 
 int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool **ret_pool)
 {
+    *ret_pool = ledger_pool_again(l, id);
+    if (*ret_pool) {
+        return 0;
+    }
     uint64_t space = ledger_pool_key(id).space;
     struct ledger_pool *p = ledger_pool_cached(l, space);
     if (p->space != space) {
@@ -57,7 +82,10 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
         if (r) {
             return r == LEDGER_NONE ? r : err_trace(r);
         }
+        static const struct identity nobody;
+        uint64_t class_space = ledger_identity_key(view.service_class, &nobody).space;
         *p = (struct ledger_pool){.space = space,
+                                  .class_space = class_space,
                                   .id_len = view.id.len,
                                   .class_len = view.service_class.len,
                                   .min_assurance = view.min_assurance,
@@ -82,6 +110,7 @@ int ledger_pool_find(struct ledger *l, struct span id, const struct ledger_pool 
     if (!span_equal((struct span){p->id, p->id_len}, id)) {
         return LEDGER_NONE;
     }
+    *ledger_pool_lately(l, id) = p;
     *ret_pool = p;
     return 0;
 }

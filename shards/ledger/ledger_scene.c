@@ -86,7 +86,7 @@ void ledger_expect(struct ledger *l, const struct command *c)
     if (pool == NULL) {
         return;
     }
-    struct routing_key at = ledger_identity_key(ledger_pool_class(pool), &c->identity);
+    struct routing_key at = ledger_pool_at(pool, &c->identity);
     struct ledger_key key = ledger_key_account(at, &c->identity);
     ledger_hint(l, &key);
     key = ledger_key_request(at, &c->identity, &c->request_id);
@@ -118,7 +118,7 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
     if (r) {
         return err_trace(r);
     }
-    scene->at = ledger_identity_key(ledger_pool_class(scene->pool), &s->c->identity);
+    scene->at = ledger_pool_at(scene->pool, &s->c->identity);
     scene->request = ledger_key_request(scene->at, &s->c->identity, &s->c->request_id);
     r = ledger_account_load(s, scene->at, &scene->account);
     if (r < 0) {

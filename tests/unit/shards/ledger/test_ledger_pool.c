@@ -336,6 +336,36 @@ static void test_pool_cache(void)
     kit_fini(&k);
 }
 
+/* Found by its name's end lately, and then another one of the same end: each keeps its own; a policy
+ * that has changed counts at once, and a name that does not exist is not found beside them. */
+static void test_pool_lately(void)
+{
+    static const char *names[] = {"a-17", "b-17", "c-17"};
+    struct kit k;
+    kit_init(&k);
+    for (size_t i = 0; i < 3; i++) {
+        struct pool_view p = kit_policy(names[i], names[i]);
+        p.hold_ttl_us = (int64_t)(10 + i) * SECOND_US;
+        EQ(kit_pool_of(&k, &p), REASON_OK);
+        EQ(kit_slots(&k, names[i], 0, 9), REASON_OK);
+    }
+    for (unsigned i = 0; i < 9; i++) {
+        EQ(kit_hold(&k, names[i % 3], 100 + i, i / 3), REASON_OK);
+        EQ(k.v.holds[0].expire_us - k.now_us, (10 + i % 3) * SECOND_US);
+        EQ(kit_hold(&k, "d-17", 100 + i, 0), REASON_POOL_UNKNOWN);
+    }
+    struct pool_view p = kit_policy(names[2], names[2]);
+    struct command c = kit_command(&k, COMMAND_UPDATE_POOL, names[2], 9999);
+    c.roles = ROLE_OPERATOR;
+    p.hold_ttl_us = 77 * SECOND_US;
+    c.new_pool = &p;
+    c.pool_mask = POOL_FIELD_HOLD_TTL;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    EQ(kit_hold(&k, names[2], 300, 5), REASON_OK);
+    EQ(k.v.holds[0].expire_us - k.now_us, 77 * SECOND_US);
+    kit_fini(&k);
+}
+
 int main(void)
 {
     TAP_RUN(test_create_pool);
@@ -346,5 +376,6 @@ int main(void)
     TAP_RUN(test_page_tokens);
     TAP_RUN(test_list_reservations);
     TAP_RUN(test_pool_cache);
+    TAP_RUN(test_pool_lately);
     return tap_done();
 }
