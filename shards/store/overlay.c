@@ -26,19 +26,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <xxhash.h>
 
 #include "base/check.h"
 #include "base/err.h"
 #include "ledger/book.h"
+#include "store/blocks.h"
 
 #define NODE_MAX   64            /* entries or children of one node */
-#define BLOCK_SIZE (2048 * 1024) /* bytes: one huge page, where the kernel gives them */
-#define BLOCK_KEEP 32            /* blocks that a reset keeps in any case; see overlay_reset() */
-#define BLOCK_MAX  65536         /* so that a unit fits 32 bits */
-#define UNIT       16            /* bytes; entries and nodes start at multiples of it */
-#define BLOCK_UNITS (BLOCK_SIZE / UNIT)
 #define VALUE_STEP 16            /* bytes that a value's room is rounded up to */
 #define GROWTH_SHARE 3           /* a value that has grown will grow again: by a third, at once */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
@@ -67,14 +62,9 @@ struct slot {
 
 struct overlay {
     struct overlay_node *root; /* never NULL after overlay_new() */
-    uint8_t **blocks;          /* BLOCK_SIZE each */
-    uint32_t block_count;      /* allocated */
-    uint32_t block_at;         /* the one being filled */
-    uint32_t block_used;       /* bytes of it handed out */
-    uint32_t block_keep;       /* as many were wanted lately */
+    struct blocks blocks;      /* nodes, entries, values that have grown */
     struct slot *slots;
     uint32_t slot_bits;        /* 1 << this many slots */
-    uint64_t bytes;            /* handed out */
     uint64_t count;            /* entries */
     uint64_t places;           /* different routing keys, or a few more */
 };
@@ -87,50 +77,10 @@ struct target {
 
 /* -- memory ------------------------------------------------------------------------------------ */
 
-/* Random access to small pages pays a table walk each time; a huge page is one entry. */
-static void *big_alloc(size_t n)
-{
-    void *p = aligned_alloc(BLOCK_SIZE, (n + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE);
-    if (p) {
-        (void)madvise(p, n, MADV_HUGEPAGE); /* a wish: nothing depends on it */
-    }
-    return p;
-}
-
-static int block_push(struct overlay *o)
-{
-    uint32_t next = o->block_at + 1;
-    CHECK(next < BLOCK_MAX);
-    if (next == o->block_count) {
-        uint8_t **blocks = realloc(o->blocks, (next + 1) * sizeof *blocks);
-        o->blocks = blocks ? blocks : o->blocks;
-        if (!blocks || !(blocks[next] = big_alloc(BLOCK_SIZE))) {
-            return err_origin(-ENOMEM);
-        }
-        o->block_count++;
-    }
-    o->block_at = next;
-    o->block_used = 0;
-    return 0;
-}
-
-static void *take(struct overlay *o, size_t n)
-{
-    n = (n + UNIT - 1) / UNIT * UNIT;
-    CHECK(n <= BLOCK_SIZE);
-    if (BLOCK_SIZE - o->block_used < n && block_push(o) < 0) {
-        return NULL;
-    }
-    void *p = o->blocks[o->block_at] + o->block_used;
-    o->block_used += (uint32_t)n;
-    o->bytes += n;
-    return p;
-}
-
 static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
 {
     size_t children = is_leaf ? 0 : NODE_MAX * sizeof(struct overlay_node *);
-    struct overlay_node *n = take(o, sizeof *n + children);
+    struct overlay_node *n = blocks_take(&o->blocks, sizeof *n + children);
     if (n) {
         n->count = 0;
         n->is_leaf = is_leaf;
@@ -145,7 +95,7 @@ static struct slot *slots_new(uint32_t bits)
     if (n < BLOCK_SIZE) {
         return calloc(1, n);
     }
-    struct slot *slots = big_alloc(n);
+    struct slot *slots = blocks_big(n);
     return slots ? memset(slots, 0, n) : NULL;
 }
 
@@ -157,15 +107,10 @@ int overlay_new(struct overlay **ret_overlay)
     }
     o->slot_bits = (uint32_t)__builtin_ctz(SLOTS_MIN);
     o->slots = slots_new(o->slot_bits);
-    o->blocks = calloc(1, sizeof *o->blocks);
-    uint8_t *block = malloc(BLOCK_SIZE); /* small pages: a store with little to do touches few */
-    if (!o->slots || !o->blocks || !block) {
-        free(block);
+    if (blocks_init(&o->blocks) < 0 || !o->slots) {
         overlay_free(o);
         return err_origin(-ENOMEM);
     }
-    o->blocks[0] = block;
-    o->block_count = 1;
     o->root = node_new(o, true);
     *ret_overlay = o;
     return 0;
@@ -174,28 +119,20 @@ int overlay_new(struct overlay **ret_overlay)
 void overlay_free(struct overlay *o)
 {
     if (o) {
-        for (uint32_t i = 0; i < o->block_count; i++) {
-            free(o->blocks[i]);
-        }
-        free(o->blocks);
+        blocks_fini(&o->blocks);
         free(o->slots);
         free(o);
     }
 }
 
-/* Blocks wanted lately stay: clearing new ones took the kernel a tenth of the writer's time. */
 void overlay_reset(struct overlay *o)
 {
-    uint32_t least = o->block_keep - o->block_keep / 8; /* so they go slowly */
-    o->block_keep = o->block_at >= least ? o->block_at + 1 : least;
-    while (o->block_count > BLOCK_KEEP && o->block_count > o->block_keep) {
-        free(o->blocks[--o->block_count]);
-    }
+    blocks_reset(&o->blocks);
     if (o->count) {
         memset(o->slots, 0, sizeof *o->slots << o->slot_bits);
     }
-    o->block_at = o->block_used = 0;
-    o->bytes = o->count = o->places = 0;
+    o->count = 0;
+    o->places = 0;
     o->root = node_new(o, true);
 }
 
@@ -289,7 +226,7 @@ void overlay_fetch(const struct overlay *o, uint32_t tag)
 
 static struct overlay_entry *unit_entry(const struct overlay *o, uint32_t unit)
 {
-    return (void *)(o->blocks[unit / BLOCK_UNITS] + (size_t)(unit % BLOCK_UNITS) * UNIT);
+    return blocks_piece(&o->blocks, unit);
 }
 
 enum slot_answer { SLOT_HERE, SLOT_NOT_HERE, SLOT_ASK_TREE };
@@ -423,7 +360,7 @@ uint64_t overlay_places(const struct overlay *o)
 
 uint64_t overlay_bytes(const struct overlay *o)
 {
-    return o->bytes;
+    return o->blocks.bytes;
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */
@@ -483,16 +420,20 @@ static int root_grow(struct overlay *o)
 static int leaf_for_insert(struct overlay *o, const struct target *t,
                            struct overlay_node **ret_leaf)
 {
-    if (o->root->count == NODE_MAX && root_grow(o) < 0) {
-        return err_trace(-ENOMEM);
+    if (o->root->count == NODE_MAX) {
+        int r = root_grow(o);
+        if (r < 0) {
+            return err_trace(r);
+        }
     }
     struct overlay_node *n = o->root;
     while (!n->is_leaf) {
         unsigned i = child_of(n, t);
         node_fetch(n->child[i]);
         if (n->child[i]->count == NODE_MAX) {
-            if (split(o, n, i) < 0) {
-                return err_trace(-ENOMEM);
+            int r = split(o, n, i);
+            if (r < 0) {
+                return err_trace(r);
             }
             i = order(t, n, i + 1) >= 0 ? i + 1 : i;
         }
@@ -510,10 +451,9 @@ static size_t value_room(size_t len)
 static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_t value_len)
 {
     size_t cap = value_room(value_len);
-    struct overlay_entry *e = take(o, sizeof *e + key.len + cap);
+    struct overlay_entry *e = blocks_take(&o->blocks, sizeof *e + key.len + cap);
     if (e) {
-        e->unit = o->block_at * BLOCK_UNITS +
-                  (uint32_t)(((uint8_t *)e - o->blocks[o->block_at]) / UNIT);
+        e->unit = blocks_unit(&o->blocks, e);
         e->value = e->key + key.len;
         e->value_len = 0;
         e->value_cap = (uint16_t)cap;
@@ -528,7 +468,7 @@ static int entry_set(struct overlay *o, struct overlay_entry *e, struct span val
 {
     if (value.len > e->value_cap) {
         size_t cap = value_room(value.len + value.len / GROWTH_SHARE);
-        uint8_t *room = take(o, cap);
+        uint8_t *room = blocks_take(&o->blocks, cap);
         if (!room) {
             return err_trace(-ENOMEM);
         }
@@ -577,8 +517,9 @@ static int entry_get(struct overlay *o, struct span key, size_t value_len,
     CHECK(key.len > 0);
     CHECK(key.len <= BOOK_KEY_MAX);
     CHECK(value_len <= BOOK_VALUE_MAX);
-    if (slots_grow(o) < 0) {
-        return err_trace(-ENOMEM);
+    int r = slots_grow(o);
+    if (r < 0) {
+        return err_trace(r);
     }
     uint32_t tag = overlay_tag(key);
     if (slots_find(o, key, tag, ret_entry) == SLOT_HERE) {

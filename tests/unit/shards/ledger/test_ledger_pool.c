@@ -336,8 +336,9 @@ static void test_pool_cache(void)
     kit_fini(&k);
 }
 
-/* Found by its name's end lately, and then another one of the same end: each keeps its own; a policy
- * that has changed counts at once, and a name that does not exist is not found beside them. */
+/* Found by its name's end lately, and then another one of the same end: each keeps its own; a
+ * policy that has changed counts at once, and a name that does not exist is not found beside
+ * them. */
 static void test_pool_lately(void)
 {
     static const char *names[] = {"a-17", "b-17", "c-17"};
