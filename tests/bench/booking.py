@@ -15,7 +15,7 @@ import urllib.request
 
 import kit
 
-NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "disk", "idle", "restart")
+NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "disk", "idle", "restart", "crash")
 IDENTITIES = 20000 if kit.QUICK else 100000
 STORED = 100000 if kit.QUICK else 1000000
 
@@ -216,6 +216,32 @@ def figure_restart(work):
             server.stop(number)
     kit.note("restart with %s slots" % format(STORED, ","), "s", clean, 2)
     kit.note("  after kill -9", "s", killed, 2)
+
+
+def figure_crash(work):
+    """A start after kill -9 in the middle of as much load as one voter takes: what the overlays had
+    is decided again, and half a flush is undone."""
+    seconds = []
+    for run in range(kit.RUNS):
+        data = os.path.join(work, "crash%d" % run)
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        load = subprocess.Popen(
+            [kit.FAIRSLOT, "bench", "shard", "--target", server.address, "--identities",
+             str(IDENTITIES), "--pools", "50", "--slots", "2000000", "--batch", "256",
+             "--seconds", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            preexec_fn=kit.pin(1))
+        for line in load.stderr:
+            if line.strip() == b"measuring":
+                break
+        time.sleep(kit.SECONDS + run)  # not thrice in the same place of a flush
+        server.stop(signal.SIGKILL)
+        load.kill()
+        load.wait()
+        server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
+        seconds.append(server.ready_seconds)
+        server.stop()
+        shutil.rmtree(data)
+    kit.show("restart after kill -9 at full load", "s", seconds)
 
 
 def figure_idle(work):

@@ -24,6 +24,8 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get('FAIRSLOT_BINARY', os.path.join(ROOT, 'build', 'fairslot'))
 SANITIZED = bool(os.environ.get('FAIRSLOT_SANITIZED'))  # slower, and no strace
+os.environ.setdefault('LSAN_OPTIONS', 'print_suppressions=0:suppressions=' + "'%s'" %
+                      os.path.join(ROOT, 'tests', 'lib', 'lsan.txt'))
 READY_SECONDS = 30
 STOP_SECONDS = 20
 SICK = ('ERROR: AddressSanitizer', 'ERROR: LeakSanitizer', 'WARNING: ThreadSanitizer',
