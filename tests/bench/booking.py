@@ -15,7 +15,8 @@ import urllib.request
 
 import kit
 
-NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "disk", "idle", "restart", "crash")
+NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "disk", "idle", "restart",
+         "crash")
 IDENTITIES = 20000 if kit.QUICK else 100000
 STORED = 100000 if kit.QUICK else 1000000
 
