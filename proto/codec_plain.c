@@ -54,10 +54,9 @@ static bool codec_plain_fixed(struct reader *r, uint64_t *ret_value)
     if (!reader_take(r, 8, &p)) {
         return false;
     }
-    uint64_t v = 0;
-    for (size_t i = 8; i-- > 0;) {
-        v = v << 8 | p[i];
-    }
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    v = le64toh(v);
     *ret_value = v;
     return true;
 }
