@@ -10,13 +10,25 @@
  * Owns nothing.  Invariants: items ordered by number; a value never over BOOK_VALUE_MAX. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define OWNERS_MAX 8 /* identities of a class at one 64-bit position: never two in practice */
 #define HEADER_BYTES 19
 #define TAIL_BYTES   20 /* counts of marks and of the memory, and its id */
 #define ITEM_BYTES   64 /* of an item with one slot, without its texts, in the newest format */
 #define PART_BYTES   12 /* of every further slot */
+
+/* The record's bytes are the arena's or the book's; what older rules wrote is as newer have it. */
+static int ledger_account_read(struct ledger_step *s, struct span value,
+                               struct ledger_account *ret_account)
+{
+    int r = ledger_read_account(value, ret_account);
+    if (r == 0 && ret_account->beside_us == LEDGER_BESIDE_UNKNOWN) {
+        ret_account->beside_us = 0;
+        r = s->l->version >= 6 ? ledger_memory_renew(s, ret_account) : 0;
+    }
+    return err_trace(r);
+}
 
 int ledger_account_load(struct ledger_step *s, struct routing_key at,
                         struct ledger_account *ret_account)
@@ -31,13 +43,13 @@ int ledger_account_load(struct ledger_step *s, struct routing_key at,
         ret_account->freed_us = 0;
         ret_account->items_count = 0;
         ret_account->marks_count = 0;
-        ret_account->has_memory = false;
+        ledger_account_no_memory(ret_account);
         return LEDGER_NONE;
     }
-    if (r == 0) { /* a copy: the newest verdict and the items' texts outlive the puts to come */
+    if (r == 0) { /* a copy: verdicts and the items' texts outlive the puts to come */
         r = ledger_keep(s->arena, value, &value);
     }
-    return r ? err_trace(r) : err_trace(ledger_read_account(value, ret_account));
+    return r ? err_trace(r) : err_trace(ledger_account_read(s, value, ret_account));
 }
 
 struct ledger_item *ledger_account_item(struct ledger_account *account, uint64_t number,
@@ -93,6 +105,7 @@ static size_t ledger_account_bytes(const struct ledger_account *account)
 {
     size_t n = HEADER_BYTES + TAIL_BYTES + 8 * account->marks_count;
     n += account->has_memory ? LEDGER_MEMORY_INLINE : 0;
+    n += account->memories_count > 0 || account->beside_us > 0 ? LEDGER_MEMORIES_BYTES : 0;
     for (size_t i = 0; i < account->items_count; i++) {
         const struct ledger_item *item = &account->items[i];
         n += ITEM_BYTES + item->pool.len + item->slot.slug.len + item->desk.len +
@@ -116,15 +129,16 @@ static void ledger_account_spill(struct ledger_spill *spill, const struct ledger
     spill->items[spill->count++].len = writer_len(&w);
 }
 
-void ledger_account_trim(struct ledger_account *account, int64_t now_us,
-                         struct ledger_spill *ret_spill)
+int ledger_account_trim(struct ledger_step *s, struct ledger_account *account,
+                        struct ledger_spill *ret_spill)
 {
+    int64_t now_us = s->now_us;
     ret_spill->count = 0;
     for (;;) {
         size_t ended = account->items_count - ledger_account_live(account, now_us);
         bool is_long = ended > ENDED_PER_IDENTITY || account->items_count >= LEDGER_ITEMS_MAX;
         if (ended == 0 || (!is_long && ledger_account_bytes(account) <= BOOK_VALUE_MAX)) {
-            return;
+            return 0;
         }
         size_t oldest = account->items_count;
         for (size_t i = 0; i < account->items_count; i++) {
@@ -135,6 +149,10 @@ void ledger_account_trim(struct ledger_account *account, int64_t now_us,
             }
         }
         CHECK(oldest < account->items_count);
+        int r = ledger_memory_settle(s, account, account->items[oldest].number);
+        if (r) {
+            return err_trace(r);
+        }
         if (ledger_item_is_known(&account->items[oldest], now_us)) {
             ledger_account_spill(ret_spill, &account->items[oldest]);
         }
@@ -225,7 +243,7 @@ int ledger_account_owner(struct ledger_step *s, uint64_t class_space, struct led
         if (parts.at.space != at.space || parts.at.position != at.position || parts.tag != 'I') {
             return LEDGER_NONE;
         }
-        r = ledger_read_account(value, ret_account);
+        r = ledger_account_read(s, value, ret_account);
         if (r) {
             return err_trace(r);
         }

@@ -16,7 +16,7 @@
  * write for every request of everybody). */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define CLASSES_ASKED 64
 
@@ -60,17 +60,25 @@ static int ledger_class_other(struct ledger_step *s, struct span own, struct led
     return r == LEDGER_NONE ? r : err_trace(r);
 }
 
-/* Is it the newest request of the account there?  0, LEDGER_NONE, < 0. */
-static int ledger_class_newest(struct ledger_step *s, struct routing_key at)
+/* Does the account there remember the request, in it or beside it?  0, LEDGER_NONE, < 0. */
+static int ledger_class_knows(struct ledger_step *s, struct routing_key at)
 {
     struct ledger_account account;
+    struct ledger_memory m;
     int r = ledger_account_load(s, at, &account);
-    if (r) {
+    if (r) { /* none: it is being erased */
         return r == LEDGER_NONE ? r : err_trace(r);
     }
-    bool is_known = account.has_memory && !ledger_memory_is_over(&account.memory, s->now_us) &&
-                    memcmp(&account.memory_id, &s->c->request_id, sizeof account.memory_id) == 0;
-    return is_known ? 0 : LEDGER_NONE;
+    if (account.has_memory && !ledger_memory_is_over(&account.memory, s->now_us) &&
+        memcmp(&account.memory_id, &s->c->request_id, sizeof account.memory_id) == 0) {
+        return 0;
+    }
+    r = ledger_memory_find(s, &account, &m);
+    if (r == LEDGER_NONE && ledger_memory_may_lie_beside(s, &account)) {
+        struct ledger_key key = ledger_key_request(at, &s->c->identity, &s->c->request_id);
+        r = ledger_request_is_known(s, &key);
+    }
+    return r == LEDGER_NONE ? r : err_trace(r);
 }
 
 int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_others)
@@ -87,11 +95,7 @@ int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_ot
         }
         has_others = true;
         struct routing_key at = ledger_identity_key(ledger_class_name(&c), &s->c->identity);
-        struct ledger_key key = ledger_key_request(at, &s->c->identity, &s->c->request_id);
-        r = ledger_request_is_known(s, &key);
-        if (r == LEDGER_NONE) {
-            r = ledger_class_newest(s, at);
-        }
+        r = ledger_class_knows(s, at);
         if (r != LEDGER_NONE) {
             return r ? err_trace(r) : ledger_refuse(s, REASON_REQUEST_ID_REUSED);
         }

@@ -24,6 +24,7 @@
  * Owns: the list of jobs in struct ledger, derived from the book.  Fails by the book. */
 #include <errno.h>
 
+#include "ledger/ledger_memory.h"
 #include "ledger/ledger_release.h"
 
 #define ERASE_COST         256 /* records that one command looks at or changes */

@@ -463,7 +463,10 @@ int ledger_hold_end(struct ledger_step *s)
     ledger_hold_freed(s, pool, &account);
     struct ledger_event e = ledger_hold_event(item, c->owner);
     ledger_expiry_remove(&s->l->expiry, c->number);
-    ledger_account_trim(&account, s->now_us, &spill);
+    r = ledger_account_trim(s, &account, &spill);
+    if (r) {
+        return err_trace(r);
+    }
     ledger_record_account(&w, &account);
     bool is_scarce = pool->scarce;
     r = ledger_outcome_put(s, &o);

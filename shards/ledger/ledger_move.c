@@ -17,6 +17,7 @@
  *               SLOT_PAST, SLOT_TAKEN
  *   reconfirm   RECONFIRM_EARLY (not remembered) */
 #include "ledger/ledger_event.h"
+#include "ledger/ledger_memory.h"
 
 /* 0: the scene with the caller's reservation; LEDGER_ANSWERED; < 0. */
 static int ledger_move_open(struct ledger_step *s, struct ledger_scene *scene,
@@ -76,7 +77,8 @@ static int ledger_move_slots(struct ledger_step *s, struct ledger_scene *scene,
     item->version++;
     item->lapse_us = 0;
     struct ledger_owned owned = {scene->pool, scene->at.position, item};
-    int r = ledger_hold_move(s, &owned, SLOT_TAKEN, SLOT_RETURNED, o);
+    int r = ledger_memory_settle(s, &scene->account, item->number); /* they tell the old slots */
+    r = r ? r : ledger_hold_move(s, &owned, SLOT_TAKEN, SLOT_RETURNED, o);
     if (r) {
         return err_trace(r);
     }

@@ -16,7 +16,7 @@
  *                           (pool, 2^63 + second)    'S' slug                slot
  *   10  a service class     (class, hash)            'E' identity number     ended, off the account
  *                           (class, hash)            'I' identity            account: holds, the
- *                                                                            newest verdict, ...
+ *                                                                            newest verdicts, ...
  *                           (class, hash)            'R' identity request    clients' older ones
  *   11  identities          (3 << 62, hash)          'C' identity class      where accounts are
  *                           (3 << 62 | 1, hash)      'R' identity request    operators' verdicts
@@ -39,9 +39,13 @@
 #define LEDGER_FORMAT_1  1
 #define LEDGER_FORMAT    2  /* holds of several slots, changes, lapses, limits of a pool */
 #define LEDGER_FORMAT_3  3  /* an account with marks of releases, or the newest request in it */
+#define LEDGER_FORMAT_4  4  /* an account with its newest requests in it */
 #define LEDGER_MARKS_MAX 16 /* of an account; those of ended releases are struck before */
 #define LEDGER_MEMORY_HEAD 20 /* of a remembered verdict, before its snapshot */
-#define LEDGER_MEMORY_INLINE 160 /* a remembered verdict of at most so many bytes is kept inside */
+#define LEDGER_MEMORY_INLINE 160 /* before rules 6: one verdict of at most so many is kept inside */
+#define LEDGER_MEMORIES_MAX   8    /* since rules 6: verdicts inside an account */
+#define LEDGER_MEMORIES_BYTES 1024 /* all of them, encoded */
+#define LEDGER_MEMORY_BYTES   256  /* one of them; a longer one lies beside the account */
 #define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
 #define LEDGER_ITEM_BYTES \
     (65 + POOL_ID_MAX + SLOT_DESK_MAX + 64 + 12 * (SLOTS_PER_HOLD - 1)) /* its record, at most */
@@ -173,6 +177,8 @@ struct ledger_memory {
     struct span snapshot;
 };
 
+#define LEDGER_BESIDE_UNKNOWN INT64_MAX
+
 /* What one identity has in one service class. */
 struct ledger_account {
     bool has_others; /* this identity has accounts in other classes too */
@@ -184,9 +190,15 @@ struct ledger_account {
     struct ledger_item ended; /* not of the record: room for one that lies beside it */
     uint64_t marks[LEDGER_MARKS_MAX]; /* spaces of releases in which there is a ticket */
     size_t marks_count;
-    bool has_memory; /* the newest request is remembered here; older ones beside the account */
+    bool has_memory; /* before rules 6: the newest request is here; older ones beside the account */
     struct request_id memory_id;
     struct ledger_memory memory; /* snapshot borrowed as the items' texts */
+    struct span memories;        /* since rules 6 (ledger_memory.c); borrowed too */
+    size_t memories_count;
+    int64_t beside_us; /* log time until which a request may be remembered beside the account;
+                          LEDGER_BESIDE_UNKNOWN: of a record that does not say it */
+    size_t newest_len; /* of a verdict behind those, 0: none */
+    uint8_t newest[LEDGER_MEMORY_BYTES];
 };
 
 /* Ended items that leave an account, encoded. */
@@ -397,9 +409,9 @@ bool ledger_item_is_live(const struct ledger_item *item, int64_t now_us);
 size_t ledger_account_live(const struct ledger_account *account, int64_t now_us);
 /* An ended item is known until LEDGER_ENDED_US after its slot's end. */
 bool ledger_item_is_known(const struct ledger_item *item, int64_t now_us);
-/* Takes the oldest ended items out until the account keeps its bounds. */
-void ledger_account_trim(struct ledger_account *account, int64_t now_us,
-                         struct ledger_spill *ret_spill);
+/* Takes the oldest ended items out until the account keeps its bounds.  0 or < 0. */
+int ledger_account_trim(struct ledger_step *s, struct ledger_account *account,
+                        struct ledger_spill *ret_spill);
 /* Puts the account's record and what left it. */
 int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
                        const struct writer *account, const struct ledger_spill *spill);
@@ -446,37 +458,12 @@ int ledger_class_recall(struct ledger_step *s, struct span own, bool *ret_has_ot
 /* Before the first account in `own` is written: its only other account gets the mark. 0 or < 0. */
 int ledger_class_mark(struct ledger_step *s, struct span own);
 
-/* -- ledger_request.c: exactly once ------------------------------------------------------------ */
-
-/* 0: answered from memory, the step is done; LEDGER_NONE: it must be decided; < 0. */
-int ledger_request_recall(struct ledger_step *s, const struct ledger_key *key, uint64_t owner);
-/* A verdict stands there that is not forgotten yet. 0, LEDGER_NONE, < 0. */
-int ledger_request_is_known(struct ledger_step *s, const struct ledger_key *key);
-/* The same for a verdict that was found: 0 answered, LEDGER_NONE when it is forgotten, < 0. */
-int ledger_request_recall_from(struct ledger_step *s, const struct ledger_memory *m,
-                               uint64_t owner);
-static inline bool ledger_memory_is_over(const struct ledger_memory *m, int64_t now_us)
-{
-    return m->log_time_us + DAY_US <= now_us;
-}
-#define LEDGER_META_BYTES 512 /* five slot ids are the most that is said beside a reason */
-/* The verdict in s->v as it is remembered; `meta_bytes` (LEDGER_META_BYTES) has a refusal's. */
-struct ledger_memory ledger_request_memory(struct ledger_step *s, uint8_t format,
-                                           struct span snapshot, uint8_t *meta_bytes);
-/* Remembers the verdict in s->v, with the snapshot of what was done (of a refusal empty). */
-int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key, uint8_t format,
-                            struct span snapshot);
-/* Sets RESULT_SLOTS_CHANGED with count and log index, and their snapshot (12 bytes into `w`). */
-void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_index,
-                            struct writer *w);
-
 /* -- ledger_scene.c: the frame of a client's mutation ------------------------------------------ */
 
 /* Where it takes place. */
 struct ledger_scene {
     const struct ledger_pool *pool;
     struct routing_key at; /* of the caller in the pool's class */
-    struct ledger_key request;
     bool is_new; /* the caller has no account in this class yet */
     struct ledger_account account;
 };

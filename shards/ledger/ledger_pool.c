@@ -6,7 +6,7 @@
  * compares the name in full. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define POOL_VALUE_MAX 1024
 

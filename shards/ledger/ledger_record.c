@@ -8,7 +8,7 @@
  * the format byte gives). */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define POOL_FORMAT 3 /* of a pool with an appeal period or a way of return of its own */
 
@@ -238,6 +238,9 @@ int ledger_read_ended(struct span value, struct ledger_item *ret_item)
 
 static uint8_t ledger_account_format(const struct ledger_account *account)
 {
+    if (account->memories_count > 0 || account->newest_len > 0 || account->beside_us > 0) {
+        return LEDGER_FORMAT_4;
+    }
     if (account->marks_count > 0 || account->has_memory) {
         return LEDGER_FORMAT_3;
     }
@@ -248,13 +251,43 @@ static uint8_t ledger_account_format(const struct ledger_account *account)
     return format;
 }
 
-/* Marks, and the newest request. */
-static void ledger_record_tail(struct writer *w, const struct ledger_account *account)
+/* The newest requests. */
+static void ledger_record_memories(struct writer *w, const struct ledger_account *account)
+{
+    CHECK(account->beside_us != LEDGER_BESIDE_UNKNOWN && !account->has_memory);
+    writer_varint(w, (uint64_t)(account->beside_us + SECOND_US - 1) / SECOND_US);
+    writer_u8(w, (uint8_t)(account->memories_count + (account->newest_len > 0)));
+    writer_bytes(w, account->memories.ptr, account->memories.len);
+    writer_bytes(w, account->newest, account->newest_len);
+}
+
+static int ledger_read_memories(struct reader *r, struct ledger_account *ret_account)
+{
+    uint64_t beside = reader_varint(r);
+    size_t count = reader_u8(r);
+    struct span entries = {r->at, reader_left(r)};
+    if (r->bad || beside > LEDGER_SECOND_MAX || count > LEDGER_MEMORIES_MAX ||
+        !ledger_memories_are_whole(entries, count)) {
+        return err_origin(-EBADMSG);
+    }
+    ret_account->beside_us = (int64_t)beside * SECOND_US;
+    ret_account->memories = entries;
+    ret_account->memories_count = count;
+    return 0;
+}
+
+/* Marks, and the newest request or requests. */
+static void ledger_record_tail(struct writer *w, const struct ledger_account *account,
+                               uint8_t format)
 {
     CHECK(account->marks_count <= LEDGER_MARKS_MAX);
     writer_u8(w, (uint8_t)account->marks_count);
     for (size_t i = 0; i < account->marks_count; i++) {
         writer_u64(w, account->marks[i]);
+    }
+    if (format == LEDGER_FORMAT_4) {
+        ledger_record_memories(w, account);
+        return;
     }
     writer_u8(w, account->has_memory);
     if (account->has_memory) {
@@ -263,7 +296,7 @@ static void ledger_record_tail(struct writer *w, const struct ledger_account *ac
     }
 }
 
-static int ledger_read_tail(struct reader *r, struct ledger_account *ret_account)
+static int ledger_read_tail(struct reader *r, uint8_t format, struct ledger_account *ret_account)
 {
     ret_account->marks_count = reader_u8(r);
     if (ret_account->marks_count > LEDGER_MARKS_MAX) {
@@ -271,6 +304,9 @@ static int ledger_read_tail(struct reader *r, struct ledger_account *ret_account
     }
     for (size_t i = 0; i < ret_account->marks_count; i++) {
         ret_account->marks[i] = reader_u64(r);
+    }
+    if (format == LEDGER_FORMAT_4) {
+        return err_trace(ledger_read_memories(r, ret_account));
     }
     uint8_t has_memory = reader_u8(r);
     r->bad |= has_memory > 1;
@@ -286,9 +322,10 @@ static int ledger_read_tail(struct reader *r, struct ledger_account *ret_account
 void ledger_record_account(struct writer *w, const struct ledger_account *account)
 {
     uint8_t format = ledger_account_format(account);
-    uint8_t items = format == LEDGER_FORMAT_3 ? LEDGER_FORMAT : format;
+    bool has_tail = format >= LEDGER_FORMAT_3;
+    uint8_t items = has_tail ? LEDGER_FORMAT : format;
     writer_u8(w, format);
-    if (format == LEDGER_FORMAT_3) {
+    if (has_tail) {
         writer_varint(w, account->day);
         writer_varint(w, account->requests);
         writer_u8(w, account->has_others);
@@ -305,19 +342,19 @@ void ledger_record_account(struct writer *w, const struct ledger_account *accoun
     for (size_t i = 0; i < account->items_count; i++) {
         ledger_record_item(w, &account->items[i], items);
     }
-    if (format == LEDGER_FORMAT_3) {
-        ledger_record_tail(w, account);
+    if (has_tail) {
+        ledger_record_tail(w, account, format);
     }
 }
 
 /* Format and what stands before the items. */
 static uint8_t ledger_read_account_head(struct reader *r, struct ledger_account *ret_account)
 {
-    bool is_third = reader_left(r) > 0 && r->at[0] == LEDGER_FORMAT_3;
-    uint8_t format = LEDGER_FORMAT_3;
-    uint8_t has_others;
-    if (is_third) {
-        reader_u8(r);
+    bool has_tail = reader_left(r) > 0 &&
+                    (r->at[0] == LEDGER_FORMAT_3 || r->at[0] == LEDGER_FORMAT_4);
+    uint8_t format, has_others;
+    if (has_tail) {
+        format = reader_u8(r);
         uint64_t day = reader_varint(r), requests = reader_varint(r);
         r->bad |= day > UINT32_MAX || requests > UINT32_MAX;
         ret_account->day = (uint32_t)day;
@@ -340,9 +377,11 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account)
 {
     struct reader r = reader_of(value.ptr, value.len);
     uint8_t format = ledger_read_account_head(&r, ret_account);
-    uint8_t items = format == LEDGER_FORMAT_3 ? LEDGER_FORMAT : format;
+    bool has_tail = format >= LEDGER_FORMAT_3;
+    uint8_t items = has_tail ? LEDGER_FORMAT : format;
     ret_account->marks_count = 0;
-    ret_account->has_memory = false;
+    ledger_account_no_memory(ret_account);
+    ret_account->beside_us = LEDGER_BESIDE_UNKNOWN;
     ret_account->items_count = reader_u8(&r);
     if (ret_account->items_count > LEDGER_ITEMS_MAX - 1) {
         return err_origin(-EBADMSG);
@@ -351,8 +390,7 @@ int ledger_read_account(struct span value, struct ledger_account *ret_account)
         ledger_read_one_item(&r, items, &ret_account->items[i]);
         r.bad |= i > 0 && ret_account->items[i].number <= ret_account->items[i - 1].number;
     }
-    return format == LEDGER_FORMAT_3 && !r.bad ? ledger_read_tail(&r, ret_account)
-                                               : ledger_read_end(&r);
+    return has_tail && !r.bad ? ledger_read_tail(&r, format, ret_account) : ledger_read_end(&r);
 }
 
 /* -- pools ------------------------------------------------------------------------------------- */

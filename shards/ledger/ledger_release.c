@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "ledger/ledger_event.h"
+#include "ledger/ledger_memory.h"
 
 struct span ledger_release_pool(const struct ledger_release *r)
 {

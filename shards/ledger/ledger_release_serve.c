@@ -126,7 +126,10 @@ static int serve_hold(struct ledger_step *s, struct serve_winner *w, struct ledg
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
     struct ledger_spill spill;
-    ledger_account_trim(&scene.account, s->now_us, &spill);
+    r = ledger_account_trim(s, &scene.account, &spill);
+    if (r) {
+        return err_trace(r);
+    }
     CHECK(scene.account.items_count < LEDGER_ITEMS_MAX);
     struct ledger_item *item = &scene.account.items[scene.account.items_count++];
     *item = (struct ledger_item){.state = ITEM_LIVE,

@@ -10,6 +10,7 @@
  * An older record counts as absent whether the sweep has met it or not.  Owns nothing. */
 #include <errno.h>
 
+#include "ledger/ledger_memory.h"
 #include "ledger/ledger_release.h"
 
 static int ledger_request_pool(struct ledger_step *s, struct span snapshot)

@@ -15,7 +15,7 @@
  * Owns: the list of those pools in struct ledger. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define FREED_MAX 256  /* slots changed by one command */
 #define LOOK_MAX  1024 /* records looked at by one command */

@@ -10,6 +10,7 @@
  * Not remembered: what is refused by ledger_scene_wait(), since its answer changes by waiting. */
 #include <errno.h>
 
+#include "ledger/ledger_memory.h"
 #include "ledger/ledger_release.h"
 
 void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
@@ -69,12 +70,16 @@ static bool ledger_scene_count(struct ledger_step *s, struct ledger_account *acc
 static int ledger_scene_recall(struct ledger_step *s, struct ledger_scene *scene)
 {
     const struct ledger_account *a = &scene->account;
-    int r;
-    if (a->has_memory &&
-        memcmp(&a->memory_id, &s->c->request_id, sizeof a->memory_id) == 0) {
+    struct ledger_memory m;
+    int r = ledger_memory_find(s, a, &m);
+    if (r == 0) {
+        r = ledger_request_recall_from(s, &m, scene->at.position);
+    } else if (a->has_memory &&
+               memcmp(&a->memory_id, &s->c->request_id, sizeof a->memory_id) == 0) {
         r = ledger_request_recall_from(s, &a->memory, scene->at.position);
-    } else {
-        r = ledger_request_recall(s, &scene->request, scene->at.position);
+    } else if (r == LEDGER_NONE && ledger_memory_may_lie_beside(s, a)) {
+        struct ledger_key key = ledger_key_request(scene->at, &s->c->identity, &s->c->request_id);
+        r = ledger_request_recall(s, &key, scene->at.position);
     }
     return r == LEDGER_NONE ? r : err_trace(r);
 }
@@ -89,8 +94,10 @@ void ledger_expect(struct ledger *l, const struct command *c)
     struct routing_key at = ledger_pool_at(pool, &c->identity);
     struct ledger_key key = ledger_key_account(at, &c->identity);
     ledger_hint(l, &key);
-    key = ledger_key_request(at, &c->identity, &c->request_id);
-    ledger_hint(l, &key);
+    if (l->version < 6) {
+        key = ledger_key_request(at, &c->identity, &c->request_id);
+        ledger_hint(l, &key);
+    }
     if (c->slots_count > 0) {
         key = ledger_key_slot(pool->space, &c->slots[0]);
         ledger_hint(l, &key);
@@ -119,7 +126,6 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
         return err_trace(r);
     }
     scene->at = ledger_pool_at(scene->pool, &s->c->identity);
-    scene->request = ledger_key_request(scene->at, &s->c->identity, &s->c->request_id);
     r = ledger_account_load(s, scene->at, &scene->account);
     if (r < 0) {
         return err_trace(r);
@@ -161,33 +167,22 @@ static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
-/* A remembered verdict that has no room in the account any more, encoded. */
-struct ledger_beside {
-    struct ledger_key key;
-    size_t len; /* 0: there is none */
-    uint8_t bytes[BOOK_VALUE_MAX];
-};
-
-static void ledger_scene_beside(struct ledger_beside *b, const struct ledger_key *key,
+static void ledger_scene_beside(struct ledger_besides *b, const struct request_id *request,
                                 const struct ledger_memory *m)
 {
-    struct writer w = writer_of(b->bytes, sizeof b->bytes);
-    ledger_record_memory(&w, m);
-    CHECK(!w.bad);
-    b->key = *key;
-    b->len = writer_len(&w);
+    b->verdicts[b->count].request = *request;
+    b->verdicts[b->count++].memory = *m;
 }
 
-/* The newest verdict into the account, if it is small; the one that stood there beside it. */
-static void ledger_scene_remember(struct ledger_step *s, struct ledger_scene *scene,
-                                  const struct ledger_memory *m, struct ledger_beside *before,
-                                  struct ledger_beside *now)
+/* By rules before 6: the newest verdict into the account, if it is small; the one that stood there
+ * beside it. */
+static void ledger_scene_remember_one(struct ledger_step *s, struct ledger_account *a,
+                                      const struct ledger_memory *m,
+                                      struct ledger_besides *besides)
 {
-    struct ledger_account *a = &scene->account;
-    before->len = now->len = 0;
+    besides->count = 0;
     if (a->has_memory && !ledger_memory_is_over(&a->memory, s->now_us)) {
-        struct ledger_key key = ledger_key_request(scene->at, &s->c->identity, &a->memory_id);
-        ledger_scene_beside(before, &key, &a->memory);
+        ledger_scene_beside(besides, &a->memory_id, &a->memory);
     }
     a->has_memory = s->l->version >= 2 && /* the rules of 1 knew no such place */
                     m->snapshot.len + LEDGER_MEMORY_HEAD <= LEDGER_MEMORY_INLINE;
@@ -195,35 +190,50 @@ static void ledger_scene_remember(struct ledger_step *s, struct ledger_scene *sc
         a->memory = *m;
         a->memory_id = s->c->request_id;
     } else {
-        ledger_scene_beside(now, &scene->request, m);
+        ledger_scene_beside(besides, &s->c->request_id, m);
     }
 }
 
-static int ledger_scene_put_beside(struct ledger_step *s, const struct ledger_beside *b)
+static int ledger_scene_put_besides(struct ledger_step *s, struct routing_key at,
+                                    const struct ledger_besides *besides)
 {
-    uint8_t *bytes = (uint8_t *)b->bytes;
-    struct writer w = {.start = bytes, .at = bytes + b->len};
-    return b->len ? err_trace(ledger_put(s->l, &b->key, &w)) : 0;
+    int r = 0;
+    for (size_t i = 0; i < besides->count && r == 0; i++) {
+        uint8_t bytes[BOOK_VALUE_MAX];
+        struct writer w = writer_of(bytes, sizeof bytes);
+        struct ledger_key key =
+            ledger_key_request(at, &s->c->identity, &besides->verdicts[i].request);
+        ledger_record_memory(&w, &besides->verdicts[i].memory);
+        r = ledger_put(s->l, &key, &w);
+    }
+    return err_trace(r);
 }
 
-/* What was decided, with the snapshot that the verdict is remembered by. */
+/* What was decided, with the snapshot that the verdict is remembered by: of the item with that
+ * number, if it is not 0. */
 static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
-                              const struct ledger_outcome *o, uint8_t format, struct span snapshot)
+                              const struct ledger_outcome *o, struct ledger_memory *memory,
+                              uint64_t number)
 {
-    uint8_t account_bytes[BOOK_VALUE_MAX], meta[LEDGER_META_BYTES];
+    uint8_t account_bytes[BOOK_VALUE_MAX];
     struct writer account = writer_of(account_bytes, sizeof account_bytes);
-    struct ledger_memory memory = ledger_request_memory(s, format, snapshot, meta);
-    struct ledger_beside before, now;
+    struct ledger_besides besides;
     struct ledger_spill spill;
-    ledger_scene_remember(s, scene, &memory, &before, &now);
-    ledger_account_trim(&scene->account, s->now_us, &spill); /* moves items: the last to look */
-    ledger_record_account(&account, &scene->account);
-    int r = ledger_outcome_put(s, o);
-    if (r == 0) {
-        r = ledger_scene_put_account(s, scene, &account, &spill);
+    int r;
+    if (s->l->version < 6) {
+        ledger_scene_remember_one(s, &scene->account, memory, &besides);
+        r = ledger_account_trim(s, &scene->account, &spill); /* moves items: the last to look */
+    } else {
+        r = ledger_account_trim(s, &scene->account, &spill);
+        r = r ? r : ledger_memory_add(s, &scene->account, number, memory, &besides);
     }
-    r = r ? r : ledger_scene_put_beside(s, &before);
-    return r ? err_trace(r) : err_trace(ledger_scene_put_beside(s, &now));
+    if (r) {
+        return err_trace(r);
+    }
+    ledger_record_account(&account, &scene->account);
+    r = ledger_outcome_put(s, o);
+    r = r ? r : ledger_scene_put_account(s, scene, &account, &spill);
+    return r ? err_trace(r) : err_trace(ledger_scene_put_besides(s, scene->at, &besides));
 }
 
 int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
@@ -236,14 +246,18 @@ int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
         ledger_record_item(&snapshot, item, format);
     }
     CHECK(!snapshot.bad);
-    return err_trace(ledger_scene_write(s, scene, o, format,
-                                        (struct span){bytes, writer_len(&snapshot)}));
+    uint8_t meta[LEDGER_META_BYTES];
+    struct ledger_memory memory = ledger_request_memory(
+        s, format, (struct span){bytes, writer_len(&snapshot)}, meta);
+    return err_trace(ledger_scene_write(s, scene, o, &memory, item ? item->number : 0));
 }
 
 int ledger_scene_close_with(struct ledger_step *s, struct ledger_scene *scene,
                             const struct ledger_outcome *o, struct span snapshot)
 {
-    return err_trace(ledger_scene_write(s, scene, o, LEDGER_FORMAT_1, snapshot));
+    uint8_t meta[LEDGER_META_BYTES];
+    struct ledger_memory memory = ledger_request_memory(s, LEDGER_FORMAT_1, snapshot, meta);
+    return err_trace(ledger_scene_write(s, scene, o, &memory, 0));
 }
 
 int ledger_scene_refuse(struct ledger_step *s, struct ledger_scene *scene, enum reason reason)

@@ -7,7 +7,7 @@
  * when somebody gives a slot back, and who is not known by a token sees nothing.  Owns nothing. */
 #include <errno.h>
 
-#include "ledger/ledger_parts.h"
+#include "ledger/ledger_memory.h"
 
 #define SCAN_MAX   (4 * PAGE_SIZE_MAX)
 #define ID_BYTES   48

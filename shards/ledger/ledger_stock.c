@@ -9,6 +9,7 @@
  * twice: first whether all may, then each is read, changed and put.  Owns nothing. */
 #include <errno.h>
 
+#include "ledger/ledger_memory.h"
 #include "ledger/ledger_release.h"
 
 #define IN_USE_IDS 5

@@ -235,11 +235,11 @@ static void test_small_arena(void)
 
 int main(void)
 {
-    TAP_RUN(test_damaged_values);
-    TAP_RUN(test_slot_and_item_disagree);
-    TAP_RUN(test_foreign_records);
-    TAP_RUN(test_newer_rules);
-    TAP_RUN(test_failing_book);
-    TAP_RUN(test_small_arena);
+    KIT_RUN(test_damaged_values);
+    KIT_RUN(test_slot_and_item_disagree);
+    KIT_RUN(test_foreign_records);
+    KIT_RUN(test_newer_rules);
+    KIT_RUN(test_failing_book);
+    KIT_RUN(test_small_arena);
     return tap_done();
 }

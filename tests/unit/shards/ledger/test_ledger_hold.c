@@ -550,18 +550,18 @@ static void test_history_of_long_names(void)
 
 int main(void)
 {
-    TAP_RUN(test_happy_path);
-    TAP_RUN(test_expected);
-    TAP_RUN(test_transition_table);
-    TAP_RUN(test_past);
-    TAP_RUN(test_create_refusals_in_order);
-    TAP_RUN(test_hints);
-    TAP_RUN(test_etags);
-    TAP_RUN(test_foreign_and_unknown);
-    TAP_RUN(test_quota_is_per_class);
-    TAP_RUN(test_expiry_that_does_not_fit);
-    TAP_RUN(test_history_is_bounded);
-    TAP_RUN(test_ended_are_known_for_a_month);
-    TAP_RUN(test_history_of_long_names);
+    KIT_RUN(test_happy_path);
+    KIT_RUN(test_expected);
+    KIT_RUN(test_transition_table);
+    KIT_RUN(test_past);
+    KIT_RUN(test_create_refusals_in_order);
+    KIT_RUN(test_hints);
+    KIT_RUN(test_etags);
+    KIT_RUN(test_foreign_and_unknown);
+    KIT_RUN(test_quota_is_per_class);
+    KIT_RUN(test_expiry_that_does_not_fit);
+    KIT_RUN(test_history_is_bounded);
+    KIT_RUN(test_ended_are_known_for_a_month);
+    KIT_RUN(test_history_of_long_names);
     return tap_done();
 }

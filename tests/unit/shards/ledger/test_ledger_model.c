@@ -444,6 +444,6 @@ static void test_against_the_model(void)
 
 int main(void)
 {
-    TAP_RUN(test_against_the_model);
+    KIT_RUN(test_against_the_model);
     return tap_done();
 }

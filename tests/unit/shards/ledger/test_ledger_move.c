@@ -361,14 +361,14 @@ static void test_quota_counts_appointments(void)
 
 int main(void)
 {
-    TAP_RUN(test_move_after_restarts);
-    TAP_RUN(test_lapse_after_the_appointment);
-    TAP_RUN(test_reconfirm_takes_the_lapse_off);
-    TAP_RUN(test_the_largest_account_fits);
-    TAP_RUN(test_plain_records_are_of_format_1);
-    TAP_RUN(test_restock_by_steps);
-    TAP_RUN(test_restocks_are_few);
-    TAP_RUN(test_choices_spread);
-    TAP_RUN(test_quota_counts_appointments);
+    KIT_RUN(test_move_after_restarts);
+    KIT_RUN(test_lapse_after_the_appointment);
+    KIT_RUN(test_reconfirm_takes_the_lapse_off);
+    KIT_RUN(test_the_largest_account_fits);
+    KIT_RUN(test_plain_records_are_of_format_1);
+    KIT_RUN(test_restock_by_steps);
+    KIT_RUN(test_restocks_are_few);
+    KIT_RUN(test_choices_spread);
+    KIT_RUN(test_quota_counts_appointments);
     return tap_done();
 }

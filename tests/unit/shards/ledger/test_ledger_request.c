@@ -3,6 +3,8 @@
  * the record is as good as gone, and the sweep takes it. */
 #include "tests/unit/shards/ledger/ledger_kit.h"
 
+#define LEDGER_MEMORIES 8 /* verdicts that have room in an account */
+
 static struct slot_key key;
 
 static struct command hold_command(struct kit *k, unsigned person, unsigned slot)
@@ -298,9 +300,12 @@ static void test_sweep(void)
     for (unsigned i = 0; i < 700; i++) {
         struct command c = hold_command(&k, i, 0);
         EQ(kit_apply(&k, &c), i == 0 ? REASON_OK : REASON_SLOT_TAKEN);
-        EQ(count_tag(&k.m, 'R'), 2 + i); /* the newest is in the account */
-        struct command next = hold_command(&k, i, 0);
-        EQ(kit_apply(&k, &next), REASON_SLOT_TAKEN);
+        EQ(count_tag(&k.m, 'R'), 2 + i); /* the newest are in the account */
+        for (int n = kit_rules < 6 ? 1 : LEDGER_MEMORIES; n-- > 0;) {
+            struct command next = hold_command(&k, i, 0);
+            EQ(count_tag(&k.m, 'R'), 2 + i);
+            EQ(kit_apply(&k, &next), REASON_SLOT_TAKEN);
+        }
         EQ(kit_apply(&k, &c), i == 0 ? REASON_OK : REASON_SLOT_TAKEN); /* known, beside it */
     }
     size_t before = count_tag(&k.m, 'R'); /* two of the operator's too */
@@ -356,16 +361,16 @@ static void test_requests_of_a_day(void)
 
 int main(void)
 {
-    TAP_RUN(test_same_answer_for_every_kind);
-    TAP_RUN(test_slots_again);
-    TAP_RUN(test_refusals_are_remembered);
-    TAP_RUN(test_metadata_is_remembered);
-    TAP_RUN(test_another_body);
-    TAP_RUN(test_other_classes);
-    TAP_RUN(test_one_class_costs_nothing);
-    TAP_RUN(test_operators_ids);
-    TAP_RUN(test_after_a_day);
-    TAP_RUN(test_sweep);
-    TAP_RUN(test_requests_of_a_day);
+    KIT_RUN(test_same_answer_for_every_kind);
+    KIT_RUN(test_slots_again);
+    KIT_RUN(test_refusals_are_remembered);
+    KIT_RUN(test_metadata_is_remembered);
+    KIT_RUN(test_another_body);
+    KIT_RUN(test_other_classes);
+    KIT_RUN(test_one_class_costs_nothing);
+    KIT_RUN(test_operators_ids);
+    KIT_RUN(test_after_a_day);
+    KIT_RUN(test_sweep);
+    KIT_RUN(test_requests_of_a_day);
     return tap_done();
 }

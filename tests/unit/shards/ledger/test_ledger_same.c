@@ -3,15 +3,17 @@
  * the middle, by a ledger built at -O2 and one built at -O0 (this file is linked with both, and
  * both must come to one hash).  A change of a record format or of a rule changes the hash: then
  * LEDGER_VERSION must be thought about before the number is renewed.
- * A state of version 1 keeps the bytes that the program of version 1 gave it (its own hash, as that
- * program's test had it), and is read and raised by this one. */
+ * A state of older rules keeps the bytes that the program of those rules gave it (its own hash, as
+ * that program's test had it), and is read and raised by this one. */
 #include "base/prng.h"
 #include "tests/unit/shards/ledger/ledger_kit.h"
 
 #define COMMANDS  20000
 #define PER_ENTRY 7
 #define BOOK_HASH_1 UINT64_C(0x5c2f4ae6abaea4ed) /* rules of version 1: never changes again */
-#define BOOK_HASH_2 UINT64_C(0xae5971715a23125e)
+#define BOOK_HASH_2 UINT64_C(0xae5971715a23125e) /* nor do these */
+#define BOOK_HASH_5 UINT64_C(0x88dd4a26a88ff78d)
+#define BOOK_HASH_6 UINT64_C(0x3999941766de5751)
 
 static struct arena log_arena;
 static struct span entries[COMMANDS / PER_ENTRY + 300];
@@ -205,7 +207,7 @@ static void replay(struct kit *k, size_t reopen_every)
 static void begin(struct kit *k, uint32_t rules)
 {
     static const uint8_t key[17] = {[16] = 'M'};
-    uint8_t first[5] = {(uint8_t)rules, 0, 0, 0, (uint8_t)rules}; /* format, version */
+    uint8_t first[5] = {rules < 2 ? 1 : 2, 0, 0, 0, (uint8_t)rules}; /* format, version */
     kit_init(k);
     EQ(k->m.book.put(&k->m, (struct span){key, 17}, (struct span){first, 5}), 0);
     EQ(kit_reopen(k), 0);
@@ -238,12 +240,14 @@ static void same_bytes(uint32_t rules, uint64_t expected)
 
 static void test_same_log_same_bytes(void)
 {
-    same_bytes(2, BOOK_HASH_2);
+    same_bytes(6, BOOK_HASH_6);
 }
 
-static void test_rules_of_version_1(void)
+static void test_rules_of_before(void)
 {
     same_bytes(1, BOOK_HASH_1);
+    same_bytes(2, BOOK_HASH_2);
+    same_bytes(5, BOOK_HASH_5);
 }
 
 /* A state as the program of version 1 left it: newer wishes are told to wait, the shard raises it,
@@ -312,7 +316,7 @@ static void test_raise(void)
 int main(void)
 {
     TAP_RUN(test_same_log_same_bytes);
-    TAP_RUN(test_rules_of_version_1);
+    TAP_RUN(test_rules_of_before);
     TAP_RUN(test_raise);
     return tap_done();
 }

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* The newest verdicts of an account, inside it: most people never ask for more in a day, so what
+ * they did is remembered without a record, and a key to be looked for, of its own.
+ *
+ *   oldest | .. | newest      each: request id, length u16, and
+ *                             log time u64 | body hash u64 | kind u8 | reason u16 | form u8 | rest
+ *   form  STAND    rest: a number, and what of that item of this account changes with its states
+ *         1, 2     rest: the snapshot, items in that format (as in a record of its own)
+ *
+ *   add: what is over goes -> the new one -> over COUNT or BYTES the oldest go beside, as records
+ *
+ * A STAND says nothing of an item's slots and texts; so before those change, or the item leaves the
+ * account, its verdicts get their snapshots (ledger_memory_settle).  What lies beside is asked for
+ * until it is all over (beside_us), so a new request of most people is looked for nowhere else.
+ * Since rules 6; those before keep one verdict inside (ledger_scene.c).
+ * Owns nothing.  Fails by memory, or -EBADMSG for bytes that nobody here made. */
+#include <errno.h>
+
+#include "ledger/ledger_memory.h"
+
+#define MEMORY_STAND 0  /* a form; the others are formats of items */
+#define MEMORY_ID    16
+#define MEMORY_HEAD  (MEMORY_ID + 2)
+
+/* The entry at the reader, stepped over: its id and its body. */
+static bool memory_next(struct reader *r, const uint8_t **ret_id, struct span *ret_body)
+{
+    if (!reader_take(r, MEMORY_ID, ret_id)) {
+        return false;
+    }
+    *ret_body = reader_span16(r);
+    return !r->bad;
+}
+
+bool ledger_memories_are_whole(struct span entries, size_t count)
+{
+    struct reader r = reader_of(entries.ptr, entries.len);
+    const uint8_t *id;
+    struct span body;
+    size_t n = 0;
+    while (n <= count && reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
+        n++;
+    }
+    return !r.bad && r.at == r.end && n == count;
+}
+
+/* -- an item as it stood ----------------------------------------------------------------------- */
+
+/* An instant by its distance from the verdict's, before or behind: few bytes. */
+static void memory_write_time(struct writer *w, int64_t us, int64_t at_us)
+{
+    uint64_t v = (uint64_t)us - (uint64_t)at_us;
+    writer_varint(w, v << 1 ^ (v >> 63 ? UINT64_MAX : 0));
+}
+
+static int64_t memory_read_time(struct reader *r, int64_t at_us)
+{
+    uint64_t v = reader_varint(r);
+    return (int64_t)((uint64_t)at_us + (v >> 1 ^ (v & 1 ? UINT64_MAX : 0)));
+}
+
+static void memory_write_stand(struct writer *w, const struct ledger_item *item, int64_t at_us)
+{
+    writer_varint(w, item->number);
+    writer_u8(w, item->state);
+    writer_varint(w, item->version);
+    writer_u8(w, item->create_us != 0);
+    if (item->create_us != 0) {
+        memory_write_time(w, item->create_us, at_us);
+    }
+    memory_write_time(w, item->expire_us, at_us);
+    writer_varint(w, (uint64_t)(item->lapse_us / SECOND_US));
+    writer_u8(w, item->changes_left);
+    writer_varint(w, item->log_index);
+    for (size_t i = 0; i < item->parts_count; i++) {
+        writer_varint(w, item->parts[i].version);
+    }
+}
+
+static const struct ledger_item *memory_item(const struct ledger_account *account, uint64_t number)
+{
+    for (size_t i = account->items_count; i-- > 0;) { /* most often the newest */
+        if (account->items[i].number == number) {
+            return &account->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* The item's record as it was, into the arena. */
+static int memory_read_stand(struct ledger_step *s, const struct ledger_account *account,
+                             struct reader *r, struct ledger_memory *m)
+{
+    const struct ledger_item *now = memory_item(account, reader_varint(r));
+    struct ledger_item item;
+    if (r->bad || now == NULL) {
+        return err_origin(-EBADMSG);
+    }
+    item = *now;
+    item.state = (enum ledger_item_state)reader_u8(r);
+    uint64_t version = reader_varint(r);
+    uint8_t is_made = reader_u8(r);
+    item.create_us = is_made ? memory_read_time(r, m->log_time_us) : 0;
+    item.expire_us = memory_read_time(r, m->log_time_us);
+    uint64_t lapse = reader_varint(r);
+    item.changes_left = reader_u8(r);
+    item.log_index = reader_varint(r);
+    for (size_t i = 0; i < item.parts_count; i++) {
+        item.parts[i].version = reader_varint(r);
+    }
+    if (r->bad || r->at != r->end || is_made > 1 || item.state < ITEM_LIVE ||
+        item.state > ITEM_LAPSED || item.changes_left > POOL_CHANGES_MAX ||
+        version > UINT32_MAX || lapse > LEDGER_SECOND_MAX) {
+        return err_origin(-EBADMSG);
+    }
+    item.version = (uint32_t)version;
+    item.lapse_us = (int64_t)lapse * SECOND_US;
+    uint8_t *bytes = arena_alloc(s->arena, LEDGER_ITEM_BYTES);
+    if (bytes == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    struct writer w = writer_of(bytes, LEDGER_ITEM_BYTES);
+    m->format = ledger_item_format(&item);
+    ledger_record_item(&w, &item, m->format);
+    CHECK(!w.bad);
+    m->snapshot = (struct span){bytes, writer_len(&w)};
+    return 0;
+}
+
+/* -- entries ----------------------------------------------------------------------------------- */
+
+/* item: NULL when the snapshot is to be kept as it is. */
+static void memory_write(struct writer *w, const void *id, const struct ledger_memory *m,
+                         const struct ledger_item *item)
+{
+    writer_bytes(w, id, MEMORY_ID);
+    uint8_t *len = writer_take(w, 2);
+    const uint8_t *body = w->at;
+    writer_u64(w, (uint64_t)m->log_time_us);
+    writer_u64(w, m->body_hash);
+    writer_u8(w, (uint8_t)m->kind);
+    writer_u16(w, (uint16_t)m->reason);
+    if (item) {
+        writer_u8(w, MEMORY_STAND);
+        memory_write_stand(w, item, m->log_time_us);
+    } else {
+        writer_u8(w, m->format);
+        writer_bytes(w, m->snapshot.ptr, m->snapshot.len);
+    }
+    if (!w->bad) {
+        len[0] = (uint8_t)((w->at - body) >> 8);
+        len[1] = (uint8_t)(w->at - body);
+    }
+}
+
+/* The head of a body; its form is at the reader then. */
+static int memory_read_head(struct reader *r, struct ledger_memory *ret_memory)
+{
+    ret_memory->log_time_us = (int64_t)reader_u64(r);
+    ret_memory->body_hash = reader_u64(r);
+    ret_memory->kind = (enum command_kind)reader_u8(r);
+    unsigned reason = reader_u16(r);
+    ret_memory->reason = (enum reason)reason;
+    return r->bad || reason >= REASON_COUNT ? err_origin(-EBADMSG) : 0;
+}
+
+/* The whole verdict; its snapshot borrows from the account or the arena.
+ * *ret_number: of the item that it is a stand of, else 0. */
+static int memory_read(struct ledger_step *s, const struct ledger_account *account,
+                       struct span body, struct ledger_memory *ret_memory, uint64_t *ret_number)
+{
+    struct reader r = reader_of(body.ptr, body.len);
+    int status = memory_read_head(&r, ret_memory);
+    uint8_t form = reader_u8(&r);
+    *ret_number = 0;
+    if (status || r.bad || form > LEDGER_FORMAT) {
+        return status ? err_trace(status) : err_origin(-EBADMSG);
+    }
+    if (form == MEMORY_STAND) {
+        struct reader number = r;
+        *ret_number = reader_varint(&number);
+        return err_trace(memory_read_stand(s, account, &r, ret_memory));
+    }
+    ret_memory->format = form;
+    ret_memory->snapshot = (struct span){r.at, reader_left(&r)};
+    return 0;
+}
+
+int ledger_memory_find(struct ledger_step *s, const struct ledger_account *account,
+                       struct ledger_memory *ret_memory)
+{
+    struct reader r = reader_of(account->memories.ptr, account->memories.len);
+    const uint8_t *id;
+    struct span body;
+    uint64_t number;
+    while (reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
+        if (memcmp(id, s->c->request_id.bytes, MEMORY_ID) == 0) {
+            int status = memory_read(s, account, body, ret_memory, &number);
+            return status                                          ? err_trace(status)
+                   : ledger_memory_is_over(ret_memory, s->now_us) ? LEDGER_NONE
+                                                                   : 0;
+        }
+    }
+    return r.bad ? err_origin(-EBADMSG) : LEDGER_NONE;
+}
+
+int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, uint64_t number)
+{
+    struct reader r = reader_of(account->memories.ptr, account->memories.len);
+    size_t most = account->memories.len + account->memories_count * LEDGER_ITEM_BYTES;
+    const uint8_t *id;
+    struct span body;
+    if (account->memories_count == 0) {
+        return 0;
+    }
+    uint8_t *bytes = arena_alloc(s->arena, most);
+    if (bytes == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    struct writer w = writer_of(bytes, most);
+    while (reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
+        struct ledger_memory m;
+        uint64_t of;
+        int status = memory_read(s, account, body, &m, &of);
+        if (status) {
+            return err_trace(status);
+        }
+        if (of == number) {
+            memory_write(&w, id, &m, NULL);
+        } else {
+            writer_bytes(&w, id, MEMORY_HEAD + body.len);
+        }
+    }
+    if (r.bad) {
+        return err_origin(-EBADMSG);
+    }
+    CHECK(!w.bad);
+    account->memories = (struct span){bytes, writer_len(&w)};
+    return 0;
+}
+
+/* -- the newest one in, the oldest ones out ---------------------------------------------------- */
+
+static void memory_set_beside(struct ledger_account *account, const struct ledger_memory *m)
+{
+    int64_t until_us = m->log_time_us + DAY_US;
+    account->beside_us = until_us > account->beside_us ? until_us : account->beside_us;
+}
+
+/* The oldest one out of the account: over, or on the list of those that go beside it. */
+static int memory_take(struct ledger_step *s, struct ledger_account *account,
+                       struct ledger_besides *besides)
+{
+    struct reader r = reader_of(account->memories.ptr, account->memories.len);
+    struct ledger_memory m;
+    const uint8_t *id;
+    struct span body;
+    uint64_t number;
+    if (!memory_next(&r, &id, &body)) {
+        return err_origin(-EBADMSG);
+    }
+    int status = memory_read(s, account, body, &m, &number);
+    if (status) {
+        return err_trace(status);
+    }
+    account->memories = (struct span){r.at, reader_left(&r)};
+    account->memories_count--;
+    if (ledger_memory_is_over(&m, s->now_us)) {
+        return 0;
+    }
+    CHECK(besides->count < ARRAY_COUNT(besides->verdicts));
+    memcpy(besides->verdicts[besides->count].request.bytes, id, MEMORY_ID);
+    besides->verdicts[besides->count++].memory = m;
+    memory_set_beside(account, &m);
+    return 0;
+}
+
+/* Those in front that are over. */
+static int memory_forget(struct ledger_account *account, int64_t now_us)
+{
+    while (account->memories_count > 0) {
+        struct reader r = reader_of(account->memories.ptr, account->memories.len);
+        const uint8_t *id;
+        struct span body;
+        struct ledger_memory m;
+        if (!memory_next(&r, &id, &body)) {
+            return err_origin(-EBADMSG);
+        }
+        struct reader head = reader_of(body.ptr, body.len);
+        int status = memory_read_head(&head, &m);
+        if (status || !ledger_memory_is_over(&m, now_us)) {
+            return err_trace(status);
+        }
+        account->memories = (struct span){r.at, reader_left(&r)};
+        account->memories_count--;
+    }
+    return 0;
+}
+
+int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uint64_t number,
+                      const struct ledger_memory *m, struct ledger_besides *ret_besides)
+{
+    struct writer w = writer_of(account->newest, sizeof account->newest);
+    memory_write(&w, s->c->request_id.bytes, m, number ? memory_item(account, number) : NULL);
+    ret_besides->count = 0;
+    int r = memory_forget(account, s->now_us);
+    account->newest_len = w.bad ? 0 : writer_len(&w);
+    if (w.bad) { /* too long */
+        ret_besides->verdicts[0].request = s->c->request_id;
+        ret_besides->verdicts[ret_besides->count++].memory = *m;
+        memory_set_beside(account, m);
+    }
+    while (r == 0 && account->memories_count > 0 &&
+           (account->memories_count + !w.bad > LEDGER_MEMORIES_MAX ||
+            account->memories.len + account->newest_len > LEDGER_MEMORIES_BYTES)) {
+        r = memory_take(s, account, ret_besides);
+    }
+    return err_trace(r);
+}
+
+int ledger_memory_renew(struct ledger_step *s, struct ledger_account *account)
+{
+    if (account->has_memory) {
+        size_t most = MEMORY_HEAD + LEDGER_MEMORY_HEAD + account->memory.snapshot.len;
+        uint8_t *bytes = arena_alloc(s->arena, most);
+        if (bytes == NULL) {
+            return err_origin(-ENOMEM);
+        }
+        struct writer w = writer_of(bytes, most);
+        memory_write(&w, account->memory_id.bytes, &account->memory, NULL);
+        CHECK(!w.bad);
+        account->memories = (struct span){bytes, writer_len(&w)};
+        account->memories_count = 1;
+        account->has_memory = false;
+    }
+    account->beside_us = s->now_us + DAY_US; /* whatever lies there is older than now */
+    return 0;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/* Verdicts remembered inside an account: whatever happens to the items that they tell of, to how
+ * many there are, and to the rules, every request of the last day gets its first answer again, and
+ * the book does not change by it.  And what is damaged is refused. */
+#include "base/prng.h"
+#include "ledger/ledger_memory.h"
+#include "tests/unit/shards/ledger/ledger_kit.h"
+
+#define PEOPLE 4
+#define STEPS  6000
+#define SLOTS  3000
+#define LONG   "a-pool-whose-name-is-as-long-as-a-name-of-a-pool-may-be-and-more" /* cut at 63 */
+
+static char names[3][64];
+
+/* What was asked, and the answer that it got. */
+struct asked {
+    struct command c;
+    struct slot_key slot;
+    int64_t at_us;
+    int reason;
+    uint64_t answer;
+};
+static struct asked asked[STEPS];
+static size_t asked_count, again_count, beside_most;
+
+struct owned {
+    unsigned person, pool;
+    uint64_t id[2];
+};
+static struct owned owned[STEPS];
+static size_t owned_count;
+
+static uint64_t mix(uint64_t h, const void *ptr, size_t len)
+{
+    const uint8_t *p = ptr;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+/* Everything that the verdict says. */
+static uint64_t digest(struct kit *k)
+{
+    static uint8_t bytes[65536];
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    if (k->v.reason == REASON_OK) {
+        h = mix(h, bytes, kit_answer(k, bytes, sizeof bytes));
+    }
+    for (size_t i = 0; i < k->v.meta_count; i++) {
+        h = mix(h, k->v.meta[i].key, strlen(k->v.meta[i].key));
+        h = mix(h, k->v.meta[i].value.ptr, k->v.meta[i].value.len);
+    }
+    return h;
+}
+
+static size_t count_tag(const struct membook *m, char tag)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct span k, v;
+        membook_at(m, i, &k, &v);
+        n += k.ptr[16] == (uint8_t)tag;
+    }
+    return n;
+}
+
+static void furnish(struct kit *k)
+{
+    static const char *const ids[3] = {"city", "cars", LONG};
+    kit_init(k);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(names[i], sizeof names[i], "%s", ids[i]);
+        struct pool_view p = kit_policy(names[i], i == 1 ? "cars" : "passport");
+        p.max_live = i == 1 ? 2 : 12;
+        p.max_slots = 4;
+        p.max_changes = 5;
+        p.reconfirm_by_us = i == 2 ? HOUR_US : 0;
+        EQ(kit_pool_of(k, &p), REASON_OK);
+        EQ(kit_slots(k, names[i], 0, SLOTS), REASON_OK);
+    }
+    asked_count = owned_count = again_count = beside_most = 0;
+}
+
+static void invent(struct kit *k, struct prng *p, struct asked *a)
+{
+    static const enum command_kind kinds[] = {
+        COMMAND_CREATE_HOLD, COMMAND_CREATE_HOLD, COMMAND_CREATE_HOLD, COMMAND_CONFIRM_HOLD,
+        COMMAND_CONFIRM_HOLD, COMMAND_DROP_HOLD, COMMAND_CANCEL_RESERVATION, COMMAND_RESCHEDULE,
+        COMMAND_RESCHEDULE, COMMAND_RECONFIRM};
+    enum command_kind kind = kinds[prng_below(p, ARRAY_COUNT(kinds))];
+    const struct owned *o = NULL;
+    if (kind != COMMAND_CREATE_HOLD && owned_count > 0) {
+        size_t back = owned_count < 24 ? owned_count : 24;
+        o = &owned[owned_count - 1 - prng_below(p, back)];
+    }
+    kind = o ? kind : COMMAND_CREATE_HOLD;
+    unsigned pool = o ? o->pool : (unsigned)prng_below(p, 3);
+    a->c = kit_command(k, kind, names[pool], o ? o->person : 1 + (unsigned)prng_below(p, PEOPLE));
+    a->slot = kit_slot((unsigned)prng_below(p, SLOTS));
+    if (o) {
+        a->c.owner = o->id[0];
+        a->c.number = o->id[1];
+    }
+    if (kind == COMMAND_RESCHEDULE || (kind == COMMAND_CREATE_HOLD && prng_below(p, 2))) {
+        a->c.select_us = a->slot.start_us;
+        a->c.select_count = 1 + (uint32_t)prng_below(p, 3);
+    } else if (kind == COMMAND_CREATE_HOLD) {
+        a->c.slots = &a->slot;
+        a->c.slots_count = 1;
+    }
+}
+
+static bool is_remembered(int reason)
+{
+    return reason != REASON_RATE_LIMITED && reason != REASON_COOL_DOWN &&
+           reason != REASON_RECONFIRM_EARLY;
+}
+
+static void ask(struct kit *k, struct prng *p)
+{
+    struct asked *a = &asked[asked_count++];
+    invent(k, p, a);
+    a->at_us = k->now_us;
+    a->reason = kit_apply(k, &a->c);
+    OK(a->reason >= 0);
+    a->answer = a->reason < 0 ? 0 : digest(k);
+    if (a->c.kind == COMMAND_CREATE_HOLD && a->reason == REASON_OK) {
+        struct owned *o = &owned[owned_count++];
+        *o = (struct owned){.person = a->c.identity.bytes[0],
+                            .id = {k->v.holds[0].owner, k->v.holds[0].number}};
+        while (!span_equal(a->c.pool, span_of(names[o->pool]))) {
+            o->pool++;
+        }
+    }
+}
+
+/* One of the last ones: the same answer while it is young, and nothing is written. */
+static void ask_again(struct kit *k, struct prng *p)
+{
+    size_t back = asked_count < 60 ? asked_count : 60;
+    const struct asked *a = &asked[asked_count - 1 - prng_below(p, back)];
+    if (a->reason < 0 || !is_remembered(a->reason) || k->now_us >= a->at_us + DAY_US) {
+        return;
+    }
+    bool is_hashed = again_count++ % 64 == 0; /* it takes its time */
+    uint64_t before = is_hashed ? membook_hash(&k->m) : 0;
+    int reason = kit_apply(k, &a->c);
+    if (reason != a->reason || (reason >= 0 && digest(k) != a->answer)) {
+        printf("# after %zu: %s, not %s\n", asked_count,
+               reason < 0 ? "damaged" : reason_name((enum reason)reason),
+               reason_name((enum reason)a->reason));
+        OK(false);
+    }
+    OK(!is_hashed || membook_hash(&k->m) == before);
+}
+
+static void live(struct kit *k, uint64_t seed, uint32_t raised_to)
+{
+    struct prng p;
+    prng_init(&p, seed);
+    while (asked_count < STEPS / 4 * (raised_to ? 4u : 2u)) {
+        uint64_t what = prng_below(&p, 1000);
+        k->now_us += what < 5 ? (int64_t)prng_below(&p, 9) * HOUR_US
+                              : (int64_t)prng_below(&p, 90) * SECOND_US;
+        if (what < 100) {
+            kit_expire(k);
+        } else if (what < 110) {
+            EQ(kit_reopen(k), 0);
+        } else if (what < 120) {
+            struct command sweep = {.kind = COMMAND_SWEEP};
+            EQ(kit_apply(k, &sweep), REASON_OK);
+            size_t beside = count_tag(&k->m, 'R');
+            beside_most = beside > beside_most ? beside : beside_most;
+        } else {
+            ask(k, &p);
+        }
+        for (int i = 0; i < 3 && asked_count > 0; i++) {
+            ask_again(k, &p);
+        }
+    }
+    if (raised_to) {
+        return;
+    }
+    struct command raise = {.kind = COMMAND_RAISE, .version = LEDGER_VERSION};
+    EQ(kit_apply(k, &raise), REASON_OK);
+    live(k, seed + 1, LEDGER_VERSION);
+}
+
+/* By the rules of before, raised half way, and by the newest from the beginning. */
+static void test_every_answer_again(void)
+{
+    size_t again = 0, beside = 0, moved = 0;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct kit k;
+        furnish(&k);
+        live(&k, seed * 100, kit_rules);
+        for (size_t i = 0; i < asked_count; i++) {
+            moved += asked[i].c.kind == COMMAND_RESCHEDULE && asked[i].reason == REASON_OK;
+        }
+        again += again_count;
+        beside = beside_most > beside ? beside_most : beside;
+        kit_fini(&k);
+    }
+    printf("# %zu asked again, %zu moved, at most %zu verdicts beside\n", again, moved, beside);
+    OK(again > 30000);
+    OK(moved > 100);
+    OK(beside > 50);
+}
+
+static struct command refused(struct kit *k)
+{
+    static struct slot_key unknown;
+    struct command c = kit_command(k, COMMAND_CREATE_HOLD, "city", 1);
+    unknown = kit_slot(5000);
+    c.slots = &unknown;
+    c.slots_count = 1;
+    return c;
+}
+
+/* Most people's new request is looked for nowhere but in the account; a ninth one's costs a record,
+ * and from then on for a day what lies beside is asked too. */
+static void test_where_it_is_looked_for(void)
+{
+    struct kit k;
+    kit_rules = LEDGER_VERSION;
+    furnish(&k);
+    size_t operators = count_tag(&k.m, 'R');
+    for (int i = 0; i < LEDGER_MEMORIES_MAX + 3; i++) {
+        struct command c = refused(&k);
+        k.m.gets = k.m.puts = 0;
+        EQ(kit_apply(&k, &c), REASON_SLOT_UNKNOWN);
+        bool is_beside = i >= LEDGER_MEMORIES_MAX;
+        EQ(count_tag(&k.m, 'R'), operators + (is_beside ? (size_t)i - LEDGER_MEMORIES_MAX + 1 : 0));
+        EQ(k.m.gets, 2 + (i > LEDGER_MEMORIES_MAX)); /* account, slot */
+        EQ(k.m.puts, i == 0 ? 2 : 1 + is_beside);
+    }
+    k.now_us += DAY_US + SECOND_US; /* they are over: so is looking for them */
+    struct command c = refused(&k);
+    k.m.gets = 0;
+    EQ(kit_apply(&k, &c), REASON_SLOT_UNKNOWN);
+    EQ(k.m.gets, 2);
+    kit_fini(&k);
+}
+
+/* The account's record with `len` bytes. */
+static void put_account(struct kit *k, const struct ledger_key *key, const uint8_t *bytes,
+                        size_t len)
+{
+    EQ(k->m.book.put(&k->m, ledger_key_span(key), (struct span){bytes, len}), 0);
+}
+
+/* An entry that is cut, one too many, a stand of an item that is not there: damage, never an
+ * answer. */
+static void test_damage(void)
+{
+    struct kit k;
+    uint64_t id[2];
+    uint8_t bytes[BOOK_VALUE_MAX], other[BOOK_VALUE_MAX];
+    struct span value;
+    kit_rules = LEDGER_VERSION;
+    furnish(&k);
+    kit_held(&k, "city", 1, 0, id);
+    struct command hold = kit_command(&k, COMMAND_CREATE_HOLD, "city", 1);
+    hold.request_id = kit_request(k.next_request - 1);
+    hold.body_hash = (k.next_request - 1) * 7919;
+    struct identity who = kit_person(1);
+    struct ledger_key key =
+        ledger_key_account(ledger_identity_key(span_of("passport"), &who), &who);
+    EQ(k.m.book.get(&k.m, ledger_key_span(&key), &value), 0);
+    size_t len = value.len;
+    memcpy(bytes, value.ptr, len);
+    EQ(kit_apply(&k, &hold), REASON_OK);
+    for (size_t cut = 1; cut < len; cut++) {
+        put_account(&k, &key, bytes, len - cut);
+        OK(kit_apply(&k, &hold) < 0);
+    }
+    bytes[len] = 0;
+    put_account(&k, &key, bytes, len + 1);
+    OK(kit_apply(&k, &hold) < 0);
+    struct ledger_account account;
+    EQ(ledger_read_account((struct span){bytes, len}, &account), 0);
+    account.items_count = 0;
+    struct writer w = writer_of(other, sizeof other);
+    ledger_record_account(&w, &account);
+    put_account(&k, &key, other, writer_len(&w));
+    OK(kit_apply(&k, &hold) < 0);
+    put_account(&k, &key, bytes, len);
+    EQ(kit_apply(&k, &hold), REASON_OK);
+    kit_fini(&k);
+}
+
+int main(void)
+{
+    KIT_RUN(test_every_answer_again);
+    TAP_RUN(test_where_it_is_looked_for);
+    TAP_RUN(test_damage);
+    return tap_done();
+}
