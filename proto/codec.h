@@ -4,7 +4,7 @@
  * Everything returned is borrowed from `arena` (or from the input bytes, which must live as long).
  * Returns follow the error law; hostile bytes are a verdict, never an assert.
  * Arena: 64 KiB of slots need 1.2 MB at the gateway (CALL_ARENA_MAX); a command about 1 KiB, or
- * 20 times its bytes, to unpack; an answer of 1,000 slots 250 KB to pack. */
+ * 20 times its bytes, to unpack; an answer of 1,000 slots 300 KB to pack. */
 #ifndef FAIRSLOT_PROTO_CODEC_H
 #define FAIRSLOT_PROTO_CODEC_H
 
