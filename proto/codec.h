@@ -79,7 +79,7 @@ struct answer {
 int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes);
 /* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED; over the arena's cap
  * REASON_MESSAGE_TOO_LARGE.  What comes out keeps every bound that the ledger relies on, and may
- * borrow from `bytes` and the arena. */
+ * borrow from `bytes` and the arena; what is in *ret_command after a verdict says nothing. */
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command);
 
 struct batch_view {

@@ -416,13 +416,9 @@ int codec_command_unpack_any(struct span bytes, struct arena *arena, struct comm
 bool codec_command_unpack_plain(struct span bytes, struct arena *arena,
                                 struct command *ret_command)
 {
-    struct codec_plain plain;
-    if (!codec_plain_read(bytes, arena, &plain) ||
-        !codec_command_ok(&plain.command, plain.identity_len, plain.request_len)) {
-        return false;
-    }
-    *ret_command = plain.command;
-    return true;
+    struct codec_plain plain = {.command = ret_command}; /* where it belongs: it is not small */
+    return codec_plain_read(bytes, arena, &plain) &&
+           codec_command_ok(ret_command, plain.identity_len, plain.request_len);
 }
 
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command)

@@ -30,6 +30,10 @@ enum { WIRE_VARINT = 0, WIRE_FIXED = 1, WIRE_BYTES = 2 };
 /* In its shortest form, at most `max` and at most 63 bits. */
 static inline bool codec_in_varint(struct reader *r, uint64_t max, uint64_t *ret_value)
 {
+    if (r->at < r->end && *r->at < 0x80) {
+        *ret_value = *r->at++;
+        return *ret_value <= max;
+    }
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 63 && r->at < r->end; shift += 7) {
         uint8_t b = *r->at++;
@@ -194,6 +198,16 @@ static inline void codec_out_bytes(struct codec_out *o, unsigned number, struct 
         codec_out_raw(o, bytes.ptr, bytes.len);
         codec_out_close(o, number, end);
     }
+}
+
+/* By protobuf-c, of protobuf_c_message_get_packed_size() bytes. */
+static inline void codec_out_message(struct codec_out *o, unsigned number,
+                                     const ProtobufCMessage *message)
+{
+    const uint8_t *end = o->at;
+    uint8_t *p = codec_out_take(o, protobuf_c_message_get_packed_size(message));
+    protobuf_c_message_pack(message, p);
+    codec_out_close(o, number, end);
 }
 
 #endif

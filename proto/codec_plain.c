@@ -45,7 +45,7 @@ static bool codec_plain_slot(struct reader *r, struct arena *arena, struct comma
 static bool codec_plain_field(struct reader *r, uint64_t tag, struct arena *arena,
                               struct codec_plain *p)
 {
-    struct command *c = &p->command;
+    struct command *c = p->command;
     uint32_t small = 0;
     bool is_ok;
     switch (tag) {
@@ -90,16 +90,16 @@ static bool codec_plain_field(struct reader *r, uint64_t tag, struct arena *aren
     }
 }
 
-bool codec_plain_read(struct span bytes, struct arena *arena, struct codec_plain *ret_plain)
+bool codec_plain_read(struct span bytes, struct arena *arena, struct codec_plain *plain)
 {
     struct span none = span_of("");
     struct reader r = reader_of(bytes.ptr, bytes.len);
     uint64_t tag = 0, before = 0;
-    *ret_plain = (struct codec_plain){
-        .command = {.pool = none, .etag = none, .page_token = none, .note = none}};
+    *plain->command =
+        (struct command){.pool = none, .etag = none, .page_token = none, .note = none};
     while (reader_left(&r) > 0) {
         if (!codec_in_varint(&r, UINT32_MAX, &tag) || tag >> 3 <= before >> 3 ||
-            !codec_plain_field(&r, tag, arena, ret_plain)) {
+            !codec_plain_field(&r, tag, arena, plain)) {
             return false;
         }
         before = tag;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is written without protobuf-c is what protobuf-c writes, byte for byte: over every
- * combination of nothing, one and the largest values, and over random ones. */
+/* What is written without protobuf-c is what protobuf-c writes, byte for byte, over random values
+ * with the smallest and largest among them; what is read without it is what the general way reads,
+ * on what we write ourselves and on random damage of it. */
 #include "base/check.h"
 #include "base/prng.h"
 #include "fairslot/v1/services.pb-c.h"
@@ -205,6 +206,230 @@ static void test_pages(void)
     }
 }
 
+/* -- batches, replies, entries ----------------------------------------------------------------- */
+
+#define SOME 5
+
+static ProtobufCBinaryData data_of(struct span s)
+{
+    return (ProtobufCBinaryData){s.len, (uint8_t *)s.ptr};
+}
+
+static struct span any_batch(void)
+{
+    struct batch_call calls[SOME];
+    Shard__V1__Request items[SOME], *pointers[SOME];
+    Shard__V1__Batch m = SHARD__V1__BATCH__INIT;
+    struct span is = {0};
+    m.n_requests = prng_below(&p, SOME + 1);
+    m.requests = pointers;
+    m.map_epoch = any_u64();
+    m.gateway = any_u64();
+    m.waiting_identities = (uint32_t)any_u64();
+    for (size_t i = 0; i < m.n_requests; i++) {
+        calls[i] = (struct batch_call){(uint32_t)any_u64(), (uint32_t)any_u64(), any_text(80),
+                                       any_text(25)};
+        shard__v1__request__init(pointers[i] = &items[i]);
+        items[i].call = calls[i].call;
+        items[i].deadline_ms = calls[i].deadline_ms;
+        items[i].command = data_of(calls[i].command);
+        items[i].trace = data_of(calls[i].trace);
+    }
+    arena_reset(&arena);
+    arena_reset(&model);
+    EQ(codec_batch_pack(m.map_epoch, m.gateway, m.waiting_identities, calls, m.n_requests, &arena,
+                        &is), 0);
+    OK(span_equal(is, model_pack(&m.base)));
+    return is;
+}
+
+static struct answer any_answer(void)
+{
+    static const char *const keys[] = {"", "slot", "next_free"};
+    struct answer a = {(uint32_t)any_u64(), (enum reason)prng_below(&p, REASON_COUNT),
+                       (uint32_t)any_u64(), any_text(20)};
+    a.message = any_text(80);
+    a.meta_count = prng_below(&p, VERDICT_META_MAX + 1);
+    for (size_t i = 0; i < a.meta_count; i++) {
+        a.meta[i] = (struct verdict_meta){keys[prng_below(&p, 8) ? 1 + i % 2 : 0], any_text(30)};
+    }
+    return a;
+}
+
+static Shard__V1__Answer *model_answer(const struct answer *a)
+{
+    Shard__V1__Answer *m = arena_alloc(&model, sizeof *m);
+    Shard__V1__Meta *metas = arena_alloc(&model, a->meta_count * sizeof *metas);
+    shard__v1__answer__init(m);
+    m->call = a->call;
+    m->reason = a->reason;
+    m->retry_ms = a->retry_ms;
+    m->field = codec_text(&model, a->field);
+    m->message = data_of(a->message);
+    m->n_metadata = a->meta_count;
+    m->metadata = arena_alloc(&model, a->meta_count * sizeof *m->metadata);
+    for (size_t i = 0; i < a->meta_count; i++) {
+        shard__v1__meta__init(m->metadata[i] = &metas[i]);
+        metas[i].key = (char *)a->meta[i].key;
+        metas[i].value = codec_text(&model, a->meta[i].value);
+    }
+    return m;
+}
+
+static struct span any_reply(bool with_feed)
+{
+    struct answer answers[SOME];
+    Shard__V1__Answer *pointers[SOME];
+    uint64_t releases[SOME] = {any_u64(), any_u64(), any_u64()};
+    struct feed_news news = {any_u64(), any_u64(), prng_below(&p, 2), {texts, 32}, releases,
+                             prng_below(&p, SOME + 1)};
+    struct reply_view v = {any_u64(), (uint32_t)any_u64(), answers, prng_below(&p, SOME + 1),
+                           (uint32_t)any_u64(), with_feed ? &news : NULL, prng_below(&p, 2),
+                           any_text(40)};
+    Shard__V1__BatchReply m = SHARD__V1__BATCH_REPLY__INIT;
+    Shard__V1__FeedNews feed = SHARD__V1__FEED_NEWS__INIT;
+    struct span is = {0};
+    arena_reset(&arena);
+    arena_reset(&model);
+    for (size_t i = 0; i < v.answers_count; i++) {
+        answers[i] = any_answer();
+        pointers[i] = model_answer(&answers[i]);
+    }
+    m.map_epoch = v.map_epoch;
+    m.credit = v.credit;
+    m.n_answers = v.answers_count;
+    m.answers = pointers;
+    m.pause_us = v.pause_us;
+    m.turned_away = v.is_turned_away;
+    m.leader = codec_text(&model, v.leader);
+    feed.epoch = news.epoch;
+    feed.next = news.next;
+    feed.missed = news.missed;
+    feed.identities = data_of(news.identities);
+    feed.releases = releases;
+    feed.n_releases = news.releases_count;
+    m.feed = with_feed ? &feed : NULL;
+    EQ(codec_reply_pack(&v, &arena, &is), 0);
+    OK(span_equal(is, model_pack(&m.base)));
+    return is;
+}
+
+static struct span any_entry(void)
+{
+    struct span commands[SOME], is = {0};
+    ProtobufCBinaryData all[SOME];
+    Shard__V1__Entry m = SHARD__V1__ENTRY__INIT;
+    m.log_time_us = any_i64();
+    m.n_commands = prng_below(&p, SOME + 1);
+    m.commands = all;
+    for (size_t i = 0; i < m.n_commands; i++) {
+        commands[i] = any_text(80);
+        all[i] = data_of(commands[i]);
+    }
+    arena_reset(&arena);
+    arena_reset(&model);
+    EQ(codec_entry_pack(m.log_time_us, commands, m.n_commands, &arena, &is), 0);
+    OK(span_equal(is, model_pack(&m.base)));
+    return is;
+}
+
+static bool same_batches(const struct batch_view *a, const struct batch_view *b)
+{
+    bool same = a->map_epoch == b->map_epoch && a->gateway == b->gateway && !b->is_feed &&
+                a->waiting_identities == b->waiting_identities &&
+                a->items_count == b->items_count;
+    for (size_t i = 0; same && i < a->items_count; i++) {
+        const struct batch_item *x = &a->items[i], *y = &b->items[i];
+        same = x->call == y->call && x->deadline_ms == y->deadline_ms &&
+               span_equal(x->trace, y->trace) && span_equal(a->commands[i], b->commands[i]);
+    }
+    return same;
+}
+
+static bool same_answers(const struct answer *a, const struct answer *b)
+{
+    bool same = a->call == b->call && a->reason == b->reason && a->retry_ms == b->retry_ms &&
+                span_equal(a->field, b->field) && span_equal(a->message, b->message) &&
+                a->meta_count == b->meta_count;
+    for (size_t i = 0; same && i < a->meta_count; i++) {
+        same = strcmp(a->meta[i].key, b->meta[i].key) == 0 &&
+               span_equal(a->meta[i].value, b->meta[i].value);
+    }
+    return same;
+}
+
+static bool same_replies(const struct reply_view *a, const struct reply_view *b)
+{
+    bool same = a->map_epoch == b->map_epoch && a->credit == b->credit &&
+                a->pause_us == b->pause_us && !b->feed &&
+                a->is_turned_away == b->is_turned_away && span_equal(a->leader, b->leader) &&
+                a->answers_count == b->answers_count;
+    for (size_t i = 0; same && i < a->answers_count; i++) {
+        same = same_answers(&a->answers[i], &b->answers[i]);
+    }
+    return same;
+}
+
+static bool same_entries(const struct codec_entry *a, const struct codec_entry *b)
+{
+    bool same = a->log_time_us == b->log_time_us && a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        same = span_equal(a->commands[i], b->commands[i]);
+    }
+    return same;
+}
+
+/* Whether the short way took it; then the general way took the same. */
+static bool agree(int which, struct span bytes)
+{
+    static struct batch_view b[2];
+    static struct reply_view r[2];
+    static struct codec_entry e[2];
+    arena_reset(&arena);
+    bool is_taken = which == 0   ? codec_batch_read_plain(bytes, &arena, &b[0])
+                    : which == 1 ? codec_reply_read_plain(bytes, &arena, &r[0])
+                                 : codec_entry_read_plain(bytes, &arena, &e[0]);
+    if (!is_taken) {
+        return false;
+    }
+    int verdict = which == 0   ? codec_batch_read_any(bytes, &arena, &b[1])
+                  : which == 1 ? codec_reply_read_any(bytes, &arena, &r[1])
+                               : codec_entry_read_any(bytes, &arena, &e[1]);
+    bool same = which == 0   ? same_batches(&b[0], &b[1])
+                : which == 1 ? same_replies(&r[0], &r[1])
+                             : same_entries(&e[0], &e[1]);
+    if (verdict != 0 || !same) {
+        OK(!"the two ways agree");
+    }
+    return true;
+}
+
+static struct span any_message(int which)
+{
+    return which == 0 ? any_batch() : which == 1 ? any_reply(prng_below(&p, 9) == 0) : any_entry();
+}
+
+static void test_envelopes(void)
+{
+    static uint8_t copy[2048];
+    for (int which = 0; which < 3; which++) {
+        size_t whole = 0, damaged = 0;
+        for (int i = 0; i < 2 * ROUNDS; i++) {
+            struct span is = any_message(which);
+            CHECK(is.len <= sizeof copy);
+            memcpy(copy, is.ptr, is.len); /* the arena is used again */
+            whole += agree(which, (struct span){copy, is.len});
+            for (uint64_t k = 1 + prng_below(&p, 3); is.len > 0 && k-- > 0;) {
+                copy[prng_below(&p, is.len)] = (uint8_t)(prng_next(&p) >> prng_below(&p, 64));
+            }
+            size_t cut = prng_below(&p, 4) ? is.len : prng_below(&p, is.len + 1);
+            damaged += agree(which, (struct span){copy, cut});
+        }
+        OK(whole > ROUNDS / 4 && damaged > 1000); /* it is there to be used */
+        printf("# %d: %zu of %d whole, %zu damaged taken\n", which, whole, 2 * ROUNDS, damaged);
+    }
+}
+
 int main(void)
 {
     memset(texts, 'a', sizeof texts);
@@ -214,6 +439,7 @@ int main(void)
     TAP_RUN(test_holds);
     TAP_RUN(test_reservations);
     TAP_RUN(test_pages);
+    TAP_RUN(test_envelopes);
     arena_fini(&arena);
     arena_fini(&model);
     return kit_done();
