@@ -24,8 +24,6 @@ int codec_unpack(const ProtobufCMessageDescriptor *descriptor, struct span bytes
                  struct arena *arena, void *ret_message);
 /* 0, or -ENOMEM over the arena's cap. */
 int codec_pack(const ProtobufCMessage *message, struct arena *arena, struct span *ret_bytes);
-/* XXH3-64 of what codec_pack() would make, without making it. */
-uint64_t codec_hash(const ProtobufCMessage *message);
 /* A terminated copy; the shared empty text for an empty span; NULL over the cap. */
 char *codec_text(struct arena *arena, struct span text);
 
