@@ -34,8 +34,6 @@
 #include "store/blocks.h"
 
 #define NODE_MAX   64            /* entries or children of one node */
-#define VALUE_STEP 16            /* bytes that a value's room is rounded up to */
-#define GROWTH_SHARE 3           /* a value that has grown will grow again: by a third, at once */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
 #define LINE       64            /* bytes that come from memory together */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
@@ -443,14 +441,9 @@ static int leaf_for_insert(struct overlay *o, const struct target *t,
     return 0;
 }
 
-static size_t value_room(size_t len)
-{
-    return (len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
-}
-
 static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_t value_len)
 {
-    size_t cap = value_room(value_len);
+    size_t cap = blocks_room_size(value_len);
     struct overlay_entry *e = blocks_take(&o->blocks, sizeof *e + key.len + cap);
     if (e) {
         e->unit = blocks_unit(&o->blocks, e);
@@ -464,19 +457,21 @@ static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_
     return e;
 }
 
+/* The value may be borrowed from this very entry. */
 static int entry_set(struct overlay *o, struct overlay_entry *e, struct span value)
 {
     if (value.len > e->value_cap) {
-        size_t cap = value_room(value.len + value.len / GROWTH_SHARE);
-        uint8_t *room = blocks_take(&o->blocks, cap);
+        size_t cap = blocks_room_size(value.len);
+        uint8_t *room = blocks_room_take(&o->blocks, cap);
         if (!room) {
             return err_trace(-ENOMEM);
         }
+        memcpy(room, value.ptr, value.len);
+        blocks_room_give(&o->blocks, e->value, e->value_cap);
         e->value = room;
         e->value_cap = (uint16_t)cap;
-    }
-    if (value.len) {
-        memmove(e->value, value.ptr, value.len); /* may be borrowed from this very entry */
+    } else if (value.len) {
+        memmove(e->value, value.ptr, value.len);
     }
     e->value_len = (uint32_t)value.len;
     e->tombstone = false;

@@ -232,6 +232,63 @@ static void test_reset_forgets_and_bytes_count(void)
     overlay_free(NULL);
 }
 
+/* Of any length, and like no other key's value nor the same key's of another length. */
+static struct span long_value(uint8_t out[BOOK_VALUE_MAX], uint64_t n, size_t len)
+{
+    struct prng p;
+    prng_init(&p, n * 10000 + len);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (uint8_t)prng_next(&p);
+    }
+    return (struct span){out, len};
+}
+
+/* A room that one value has outgrown is another's: never two values' at once. */
+static void test_values_grow_into_rooms_that_others_left(void)
+{
+    enum { N = 300 };
+    static size_t len[N];
+    static uint8_t bytes[BOOK_VALUE_MAX];
+    struct overlay *o;
+    struct prng p;
+    uint8_t key[8];
+    uint64_t wrong = 0;
+    EQ(overlay_new(&o), 0);
+    prng_init(&p, 3);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t n = prng_below(&p, N), max = prng_below(&p, 20) ? 600 : BOOK_VALUE_MAX + 1;
+        if (prng_below(&p, 10) == 0) {
+            OK(overlay_del(o, number_key(key, n)) == 0);
+            len[n] = 0;
+            continue;
+        }
+        len[n] = prng_below(&p, max);
+        OK(overlay_put(o, number_key(key, n), long_value(bytes, n, len[n])) == 0);
+    }
+    for (uint64_t n = 0; n < N; n++) {
+        const struct overlay_entry *e = overlay_find(o, number_key(key, n));
+        wrong += e == NULL || !span_equal(overlay_value(e), long_value(bytes, n, len[n]));
+    }
+    EQ(wrong, 0);
+    overlay_free(o);
+}
+
+static void test_what_values_leave_is_used_again(void)
+{
+    enum { N = 1000, LEN = 500, STEP = 25 };
+    struct overlay *o;
+    uint8_t key[8];
+    static uint8_t bytes[BOOK_VALUE_MAX];
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = 0; n < N; n++) {
+        for (size_t len = STEP; len <= LEN; len += STEP) {
+            OK(overlay_put(o, number_key(key, n), long_value(bytes, n, len)) == 0);
+        }
+    }
+    OK(overlay_bytes(o) < N * (LEN + 150)); /* 16 + 32 + 64 .. would be twice the last */
+    overlay_free(o);
+}
+
 /* How many keys below n are not as they should be, by order and by find. */
 static uint64_t wrong_with(const struct overlay *o, const bool *known, uint64_t n)
 {
@@ -300,6 +357,8 @@ int main(void)
     TAP_RUN(test_random_steps_match_a_sorted_array);
     TAP_RUN(test_many_entries_in_three_orders);
     TAP_RUN(test_a_value_may_come_from_the_overlay);
+    TAP_RUN(test_values_grow_into_rooms_that_others_left);
+    TAP_RUN(test_what_values_leave_is_used_again);
     TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
     return tap_done();
