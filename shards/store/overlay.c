@@ -34,6 +34,7 @@
 #include "store/blocks.h"
 
 #define NODE_MAX   64            /* entries or children of one node */
+#define RUN_MIN    16            /* keys that came one behind the other: more of them will come */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
 #define LINE       64            /* bytes that come from memory together */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
@@ -45,6 +46,8 @@ struct prefix {
 
 struct overlay_node {
     uint32_t count;                           /* of entries (leaf) or children (inner) */
+    uint16_t newest;                          /* place of the newest one */
+    uint16_t run;                             /* so many came one behind the other, it the last */
     bool is_leaf;
     struct overlay_node *next;                /* leaf: the one to the right */
     struct prefix prefix[NODE_MAX];           /* of entry[i]->key */
@@ -81,6 +84,8 @@ static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
     struct overlay_node *n = blocks_take(&o->blocks, sizeof *n + children);
     if (n) {
         n->count = 0;
+        n->newest = NODE_MAX;
+        n->run = 0;
         n->is_leaf = is_leaf;
         n->next = NULL;
     }
@@ -375,19 +380,32 @@ static void node_insert(struct overlay_node *n, unsigned i, struct prefix prefix
     }
     n->prefix[i] = prefix;
     n->entry[i] = e;
+    n->run = i == n->newest + 1u ? n->run + 1 : 0;
+    n->newest = (uint16_t)i;
     n->count++;
 }
 
-/* Moves the right part of the full child i of `parent` to a new child i + 1.  In ascending load
- * the rightmost leaf keeps nearly all, so that such leaves end up full. */
-static int split(struct overlay *o, struct overlay_node *parent, unsigned i)
+/* How many stay in a full node.  Where keys ascend, as those of a pool's slots do, all before the
+ * next of them: so such leaves end up full, and their pools' neighbours go to the right. */
+static unsigned split_place(const struct overlay_node *n, const struct target *t)
+{
+    bool equal;
+    if (!n->is_leaf || n->run < RUN_MIN || lower_bound(n, t, &equal) != n->newest + 1u) {
+        return NODE_MAX / 2;
+    }
+    return n->newest + 1u < NODE_MAX ? n->newest + 1u : NODE_MAX - 1;
+}
+
+/* Moves the right part of the full child i of `parent` to a new child i + 1; t comes next. */
+static int split(struct overlay *o, struct overlay_node *parent, unsigned i,
+                 const struct target *t)
 {
     struct overlay_node *left = parent->child[i];
     struct overlay_node *right = node_new(o, left->is_leaf);
     if (!right) {
         return err_trace(-ENOMEM);
     }
-    unsigned keep = left->is_leaf && !left->next ? NODE_MAX - 4 : NODE_MAX / 2;
+    unsigned keep = split_place(left, t);
     right->count = left->count - keep;
     memcpy(right->prefix, &left->prefix[keep], right->count * sizeof left->prefix[0]);
     memcpy(right->entry, &left->entry[keep], right->count * sizeof left->entry[0]);
@@ -429,7 +447,7 @@ static int leaf_for_insert(struct overlay *o, const struct target *t,
         unsigned i = child_of(n, t);
         node_fetch(n->child[i]);
         if (n->child[i]->count == NODE_MAX) {
-            int r = split(o, n, i);
+            int r = split(o, n, i, t);
             if (r < 0) {
                 return err_trace(r);
             }

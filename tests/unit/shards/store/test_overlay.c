@@ -289,6 +289,26 @@ static void test_what_values_leave_is_used_again(void)
     overlay_free(o);
 }
 
+/* As slots come: each pool's ascend, and many pools' turn by turn. */
+static void test_runs_fill_their_leaves(void)
+{
+    enum { RUNS = 50, N = 2000 };
+    struct overlay *o;
+    uint8_t key[16];
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = 0; n < N; n++) {
+        for (uint64_t run = 0; run < RUNS; run++) {
+            struct writer w = writer_of(key, sizeof key);
+            writer_u64(&w, run);
+            writer_u64(&w, n);
+            OK(overlay_put(o, (struct span){key, 16}, (struct span){key, 16}) == 0);
+        }
+    }
+    /* An entry takes 64 bytes, a place in a node 24; leaves half full would take 48. */
+    OK(overlay_bytes(o) < (uint64_t)RUNS * N * (64 + 24 + 8));
+    overlay_free(o);
+}
+
 /* How many keys below n are not as they should be, by order and by find. */
 static uint64_t wrong_with(const struct overlay *o, const bool *known, uint64_t n)
 {
@@ -359,6 +379,7 @@ int main(void)
     TAP_RUN(test_a_value_may_come_from_the_overlay);
     TAP_RUN(test_values_grow_into_rooms_that_others_left);
     TAP_RUN(test_what_values_leave_is_used_again);
+    TAP_RUN(test_runs_fill_their_leaves);
     TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
     return tap_done();
