@@ -66,6 +66,7 @@ struct overlay {
     struct blocks blocks;      /* nodes, entries, values that have grown */
     struct slot *slots;
     uint32_t slot_bits;        /* 1 << this many slots */
+    bool has_slotless;         /* some entry found no slot */
     uint64_t count;            /* entries */
     uint64_t places;           /* different routing keys, or a few more */
 };
@@ -134,6 +135,7 @@ void overlay_reset(struct overlay *o)
     if (o->count) {
         memset(o->slots, 0, sizeof *o->slots << o->slot_bits);
     }
+    o->has_slotless = false;
     o->count = 0;
     o->places = 0;
     o->root = node_new(o, true);
@@ -269,7 +271,7 @@ bool overlay_fetch_entry(const struct overlay *o, uint32_t tag)
     return false;
 }
 
-/* Does nothing when all its slots are taken: then searches for this key ask the tree. */
+/* Only notes it when all its slots are taken: then searches for this key ask the tree. */
 static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
 {
     uint32_t mask = (1u << o->slot_bits) - 1, at = tag >> (32 - o->slot_bits);
@@ -278,6 +280,29 @@ static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
             o->slots[at] = (struct slot){.tag = tag, .unit = unit};
             return;
         }
+    }
+    o->has_slotless = true;
+}
+
+/* Into twice as many slots, in the order of the old ones, which is that of the tags: nobody waits
+ * for an entry. */
+static void slots_move(struct overlay *o, const struct slot *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (from[i].unit) {
+            slots_add(o, from[i].tag, from[i].unit);
+        }
+    }
+}
+
+/* Entries that had found no slot are not among the old ones. */
+static void slots_fill(struct overlay *o)
+{
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    o->has_slotless = false;
+    for (; c.leaf; overlay_step(&c)) {
+        const struct overlay_entry *e = overlay_at(&c);
+        slots_add(o, overlay_tag(overlay_key(e)), e->unit);
     }
 }
 
@@ -288,18 +313,18 @@ static int slots_grow(struct overlay *o)
     if (o->count < 1u << (o->slot_bits - 1)) {
         return 0;
     }
-    struct slot *slots = slots_new(o->slot_bits + 1);
+    struct slot *slots = slots_new(o->slot_bits + 1), *before = o->slots;
     if (!slots) {
         return err_origin(-ENOMEM);
     }
-    free(o->slots);
     o->slots = slots;
     o->slot_bits++;
-    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
-    for (; c.leaf; overlay_step(&c)) {
-        const struct overlay_entry *e = overlay_at(&c);
-        slots_add(o, overlay_tag(overlay_key(e)), e->unit);
+    if (o->has_slotless) {
+        slots_fill(o);
+    } else {
+        slots_move(o, before, 1u << (o->slot_bits - 1));
     }
+    free(before);
     return 0;
 }
 

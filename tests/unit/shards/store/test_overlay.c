@@ -309,6 +309,36 @@ static void test_runs_fill_their_leaves(void)
     overlay_free(o);
 }
 
+/* More keys of one slot than slots are looked at: who found none must get one as they grow, or
+ * stay in the tree alone; and all are found at each moment. */
+static void test_keys_without_a_slot_are_found(void)
+{
+    enum { SAME = 60, SHIFT = 32 - 12, N = 20000 };
+    struct overlay *o;
+    uint8_t key[8];
+    uint64_t same[SAME], count = 0, wrong = 0;
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = N; count < SAME; n++) {
+        if (overlay_tag(number_key(key, n)) >> SHIFT == 77) {
+            same[count++] = n;
+            OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+        }
+    }
+    for (uint64_t n = 0; n < N; n++) {
+        OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+        for (uint64_t i = 0; i < SAME && (n & (n + 1)) == 0; i++) {
+            const struct overlay_entry *e = overlay_find(o, number_key(key, same[i]));
+            wrong += e == NULL || memcmp(e->value, &same[i], 8) != 0;
+        }
+    }
+    for (uint64_t i = 0; i < SAME; i++) {
+        wrong += overlay_find(o, number_key(key, same[i])) == NULL;
+    }
+    EQ(wrong, 0);
+    EQ(overlay_count(o), N + SAME);
+    overlay_free(o);
+}
+
 /* How many keys below n are not as they should be, by order and by find. */
 static uint64_t wrong_with(const struct overlay *o, const bool *known, uint64_t n)
 {
@@ -380,6 +410,7 @@ int main(void)
     TAP_RUN(test_values_grow_into_rooms_that_others_left);
     TAP_RUN(test_what_values_leave_is_used_again);
     TAP_RUN(test_runs_fill_their_leaves);
+    TAP_RUN(test_keys_without_a_slot_are_found);
     TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
     return tap_done();
