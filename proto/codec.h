@@ -4,7 +4,7 @@
  * Everything returned is borrowed from `arena` (or from the input bytes, which must live as long).
  * Returns follow the error law; hostile bytes are a verdict, never an assert.
  * Arena: 64 KiB of slots need 1.2 MB at the gateway (CALL_ARENA_MAX); a command about 1 KiB, or
- * 20 times its bytes, to unpack; an answer of 1,000 slots 250 KB to pack. */
+ * 20 times its bytes, to unpack; an answer of 1,000 slots 300 KB to pack. */
 #ifndef FAIRSLOT_PROTO_CODEC_H
 #define FAIRSLOT_PROTO_CODEC_H
 
@@ -79,7 +79,7 @@ struct answer {
 int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes);
 /* Hostile or damaged bytes: REASON_MESSAGE_MALFORMED; over the arena's cap
  * REASON_MESSAGE_TOO_LARGE.  What comes out keeps every bound that the ledger relies on, and may
- * borrow from `bytes` and the arena. */
+ * borrow from `bytes` and the arena; what is in *ret_command after a verdict says nothing. */
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command);
 
 struct batch_view {

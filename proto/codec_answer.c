@@ -2,18 +2,26 @@
 /* A done verdict -> the public message that the client gets.
  * Pure: the same verdict gives the same bytes, which is what makes a repeated request's answer
  * equal to the first one byte for byte.  Owns nothing; -ENOMEM over the arena's cap.
- * Output-only values that the words do not carry (names, etags, display codes) are made here. */
-#include <errno.h>
+ * Output-only values that the words do not carry (names, etags, display codes) are made here.
+ * Slots, holds and reservations are written directly (codec_direct.h), field by field from the last
+ * to the first, because every mutation pays for one; the rest is rare and goes through protobuf-c.
+ * tests/unit/proto/test_codec_direct.c holds the bytes against protobuf-c's. */
 #include <stdio.h>
 
-#include "base/check.h"
-#include "base/err.h"
 #include "fairslot/admin/v1/pools.pb-c.h"
 #include "fairslot/v1/services.pb-c.h"
 #include "google/longrunning/operations.pb-c.h"
-#include "proto/codec_parts.h"
+#include "proto/codec_direct.h"
 
 #define DISPLAY_CODE_LEN 6
+
+/* Enough for everything but the pool's id and the desk in it. */
+#define SLOT_BYTES \
+    (2 * CODEC_OUT_FRAME + CODEC_OUT_NAME + 2 * CODEC_OUT_NUMBER + 2 * CODEC_OUT_TIME)
+#define HOLD_BYTES (2 * CODEC_OUT_NAME + 2 * CODEC_OUT_NUMBER + CODEC_OUT_TIME + CODEC_OUT_ETAG)
+#define RESERVATION_BYTES                                                                    \
+    (CODEC_OUT_FRAME + CODEC_OUT_NAME + 3 * CODEC_OUT_NUMBER + 2 * CODEC_OUT_TIME +          \
+     CODEC_OUT_ETAG + CODEC_OUT_FRAME + DISPLAY_CODE_LEN)
 
 /* Every bit of x reaches every bit of the result (the finalizer of MurmurHash3). */
 static uint64_t codec_answer_mix(uint64_t x)
@@ -27,95 +35,136 @@ static uint64_t codec_answer_mix(uint64_t x)
  * a hash of the person, and the number: read out at the counter beside the time of the appointment,
  * unique enough for one office day.  The number alone would give every installation the same codes
  * in the same order. */
-static char *codec_answer_code(struct arena *arena, uint64_t owner, uint64_t number)
+static void codec_answer_code(struct codec_out *o, unsigned field, uint64_t owner, uint64_t number)
 {
     static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    char *out = arena_alloc(arena, DISPLAY_CODE_LEN + 1);
-    if (out == NULL) {
-        return NULL;
-    }
+    char code[DISPLAY_CODE_LEN];
     uint64_t x = codec_answer_mix(owner ^ codec_answer_mix(number));
     for (int i = 0; i < DISPLAY_CODE_LEN; i++) {
-        out[i] = alphabet[x >> 59];
+        code[i] = alphabet[x >> 59];
         x <<= 5;
     }
-    out[DISPLAY_CODE_LEN] = 0;
-    return out;
+    codec_out_bytes(o, field, (struct span){(uint8_t *)code, sizeof code});
 }
 
-static char *codec_answer_etag(struct arena *arena, uint64_t version)
+static void codec_answer_etag(struct codec_out *o, unsigned field, uint64_t version)
 {
-    char *out = arena_alloc(arena, ETAG_MAX);
-    if (out) {
-        codec_etag(version, out);
+    char etag[ETAG_MAX];
+    size_t n = codec_etag(version, etag);
+    codec_out_bytes(o, field, (struct span){(uint8_t *)etag, n});
+}
+
+/* As codec_timestamp(): there even with nothing in it. */
+static void codec_answer_time(struct codec_out *o, unsigned field, int64_t us)
+{
+    const uint8_t *end = o->at;
+    int64_t seconds = us / SECOND_US - (us % SECOND_US < 0);
+    codec_out_i64(o, 2, (us - seconds * SECOND_US) * 1000);
+    codec_out_i64(o, 1, seconds);
+    codec_out_close(o, field, end);
+}
+
+/* As codec_duration(). */
+static void codec_answer_duration(struct codec_out *o, unsigned field, int64_t us)
+{
+    const uint8_t *end = o->at;
+    codec_out_i64(o, 2, us % SECOND_US * 1000);
+    codec_out_i64(o, 1, us / SECOND_US);
+    codec_out_close(o, field, end);
+}
+
+/* "pools/{pool}{part}{id}", to be closed. */
+static void codec_answer_name(struct codec_out *o, struct span pool, const char *part,
+                              struct span id)
+{
+    codec_out_raw(o, id.ptr, id.len);
+    codec_out_raw(o, part, strlen(part));
+    codec_out_raw(o, pool.ptr, pool.len);
+    codec_out_raw(o, "pools/", strlen("pools/"));
+}
+
+/* The name of a hold ('h') or a reservation ('r'), to be closed. */
+static void codec_answer_owned(struct codec_out *o, struct span pool, char letter, uint64_t owner,
+                               uint64_t number)
+{
+    char id[CODEC_ID_BYTES];
+    size_t n = codec_owned_id(letter, owner, number, id);
+    codec_answer_name(o, pool, letter == 'h' ? "/holds/" : "/reservations/",
+                      (struct span){(uint8_t *)id, n});
+}
+
+static void codec_answer_slot(struct codec_out *o, struct span pool, const struct slot_view *v)
+{
+    char id[CODEC_ID_BYTES];
+    size_t n = codec_slot_id(&v->key, id);
+    codec_out_u64(o, 6, v->version);
+    codec_out_bytes(o, 5, v->desk);
+    codec_answer_duration(o, 4, v->duration_us);
+    codec_answer_time(o, 3, v->key.start_us);
+    codec_out_i64(o, 2, v->state);
+    const uint8_t *end = o->at;
+    codec_answer_name(o, pool, "/slots/", (struct span){(uint8_t *)id, n});
+    codec_out_close(o, 1, end);
+}
+
+/* A repeated field. */
+static void codec_answer_slots(struct codec_out *o, unsigned field, struct span pool,
+                               const struct slot_view *views, size_t count)
+{
+    while (count-- > 0) {
+        const uint8_t *end = o->at;
+        codec_answer_slot(o, pool, &views[count]);
+        codec_out_close(o, field, end);
     }
-    return out;
 }
 
-static bool codec_answer_slot(struct arena *arena, struct span pool, const struct slot_view *v,
-                              Fairslot__V1__Slot *m)
+static size_t codec_answer_slots_max(struct span pool, const struct slot_view *views, size_t count)
 {
-    fairslot__v1__slot__init(m);
-    m->name = codec_name_slot(arena, pool, &v->key);
-    m->state = (Fairslot__V1__Slot__State)v->state;
-    m->start_time = codec_timestamp(arena, v->key.start_us);
-    m->duration = codec_duration(arena, v->duration_us);
-    m->desk = codec_text(arena, v->desk);
-    m->version = v->version;
-    return m->name && m->start_time && m->duration && m->desk;
-}
-
-/* NULL over the cap, else an array of `count` pointers. */
-static Fairslot__V1__Slot **codec_answer_slots(struct arena *arena, struct span pool,
-                                               const struct slot_view *views, size_t count)
-{
-    Fairslot__V1__Slot **pointers = arena_alloc(arena, count * sizeof(void *));
-    Fairslot__V1__Slot *slots = arena_alloc(arena, count * sizeof *slots);
-    bool ok = pointers && slots;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = codec_answer_slot(arena, pool, &views[i], &slots[i]);
-        pointers[i] = &slots[i];
+    size_t max = count * (SLOT_BYTES + pool.len);
+    for (size_t i = 0; i < count; i++) {
+        max += views[i].desk.len;
     }
-    return ok ? pointers : NULL;
+    return max;
 }
 
-static bool codec_answer_hold(struct arena *arena, const struct hold_view *v,
-                              Fairslot__V1__Hold *m)
+static void codec_answer_hold(struct codec_out *o, const struct hold_view *v)
 {
-    fairslot__v1__hold__init(m);
-    m->name = codec_name_owned(arena, v->pool, 'h', v->owner, v->number);
-    m->state = (Fairslot__V1__Hold__State)v->state;
-    m->n_slots = v->slots_count;
-    m->slots = codec_answer_slots(arena, v->pool, v->slots, v->slots_count);
-    m->expire_time = codec_timestamp(arena, v->expire_us);
-    m->log_index = v->log_index;
-    m->etag = codec_answer_etag(arena, v->version);
+    codec_answer_etag(o, 15, v->version);
+    codec_out_u64(o, 14, v->log_index);
+    const uint8_t *end = o->at;
     if (v->state == HOLD_CONFIRMED) {
-        m->reservation = codec_name_owned(arena, v->pool, 'r', v->owner, v->number);
+        codec_answer_owned(o, v->pool, 'r', v->owner, v->number);
+        codec_out_close(o, 5, end);
     }
-    return m->name && m->slots && m->expire_time && m->etag && m->reservation;
+    codec_answer_time(o, 4, v->expire_us);
+    codec_answer_slots(o, 3, v->pool, v->slots, v->slots_count);
+    codec_out_i64(o, 2, v->state);
+    end = o->at;
+    codec_answer_owned(o, v->pool, 'h', v->owner, v->number);
+    codec_out_close(o, 1, end);
 }
 
-static bool codec_answer_reservation(struct arena *arena, const struct reservation_view *v,
-                                     Fairslot__V1__Reservation *m)
+static void codec_answer_reservation(struct codec_out *o, const struct reservation_view *v)
 {
-    fairslot__v1__reservation__init(m);
-    m->name = codec_name_owned(arena, v->pool, 'r', v->owner, v->number);
-    m->state = (Fairslot__V1__Reservation__State)v->state;
-    m->n_slots = v->slots_count;
-    m->slots = codec_answer_slots(arena, v->pool, v->slots, v->slots_count);
-    m->create_time = codec_timestamp(arena, v->create_us);
-    m->display_code = codec_answer_code(arena, v->owner, v->number);
-    m->changes_left = v->changes_left;
+    codec_answer_etag(o, 15, v->version);
+    codec_out_u64(o, 14, v->log_index);
     if (v->reconfirm_us != 0) {
-        m->reconfirm_by_time = codec_timestamp(arena, v->reconfirm_us);
-        if (m->reconfirm_by_time == NULL) {
-            return false;
-        }
+        codec_answer_time(o, 7, v->reconfirm_us);
     }
-    m->log_index = v->log_index;
-    m->etag = codec_answer_etag(arena, v->version);
-    return m->name && m->slots && m->create_time && m->display_code && m->etag;
+    codec_out_i64(o, 6, v->changes_left);
+    codec_answer_code(o, 5, v->owner, v->number);
+    codec_answer_time(o, 4, v->create_us);
+    codec_answer_slots(o, 3, v->pool, v->slots, v->slots_count);
+    codec_out_i64(o, 2, v->state);
+    const uint8_t *end = o->at;
+    codec_answer_owned(o, v->pool, 'r', v->owner, v->number);
+    codec_out_close(o, 1, end);
+}
+
+static size_t codec_answer_reservation_max(const struct reservation_view *v)
+{
+    return RESERVATION_BYTES + v->pool.len +
+           codec_answer_slots_max(v->pool, v->slots, v->slots_count);
 }
 
 static int codec_answer_pools(const struct verdict *v, struct arena *arena,
@@ -138,31 +187,41 @@ static int codec_answer_pools(const struct verdict *v, struct arena *arena,
 static int codec_answer_list_slots(const struct verdict *v, struct arena *arena,
                                    struct span *ret_message)
 {
-    Fairslot__V1__ListSlotsResponse m = FAIRSLOT__V1__LIST_SLOTS_RESPONSE__INIT;
-    m.n_slots = v->slots_count;
-    m.slots = codec_answer_slots(arena, v->pool, v->slots, v->slots_count);
-    m.next_page_token = codec_text(arena, v->next_page_token);
-    m.as_of_time = codec_timestamp(arena, v->as_of_us);
-    m.as_of_index = (int64_t)v->as_of_index;
-    bool ok = m.slots && m.next_page_token && m.as_of_time;
-    return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
+    struct codec_out o;
+    size_t max = codec_answer_slots_max(v->pool, v->slots, v->slots_count) + CODEC_OUT_FRAME +
+                 v->next_page_token.len + CODEC_OUT_TIME + CODEC_OUT_NUMBER;
+    int r = codec_out_init(&o, arena, max);
+    if (r) {
+        return err_trace(r);
+    }
+    codec_out_i64(&o, 4, (int64_t)v->as_of_index);
+    codec_answer_time(&o, 3, v->as_of_us);
+    codec_out_bytes(&o, 2, v->next_page_token);
+    codec_answer_slots(&o, 1, v->pool, v->slots, v->slots_count);
+    *ret_message = codec_out_span(&o);
+    return 0;
 }
 
 static int codec_answer_reservations(const struct verdict *v, struct arena *arena,
                                      struct span *ret_message)
 {
-    Fairslot__V1__ListReservationsResponse m = FAIRSLOT__V1__LIST_RESERVATIONS_RESPONSE__INIT;
-    size_t count = v->reservations_count;
-    Fairslot__V1__Reservation *items = arena_alloc(arena, count * sizeof *items);
-    m.n_reservations = count;
-    m.reservations = arena_alloc(arena, count * sizeof(void *));
-    m.next_page_token = codec_text(arena, v->next_page_token);
-    bool ok = items && m.reservations && m.next_page_token;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = codec_answer_reservation(arena, &v->reservations[i], &items[i]);
-        m.reservations[i] = &items[i];
+    struct codec_out o;
+    size_t max = CODEC_OUT_FRAME + v->next_page_token.len;
+    for (size_t i = 0; i < v->reservations_count; i++) {
+        max += codec_answer_reservation_max(&v->reservations[i]);
     }
-    return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
+    int r = codec_out_init(&o, arena, max);
+    if (r) {
+        return err_trace(r);
+    }
+    codec_out_bytes(&o, 2, v->next_page_token);
+    for (size_t i = v->reservations_count; i-- > 0;) {
+        const uint8_t *end = o.at;
+        codec_answer_reservation(&o, &v->reservations[i]);
+        codec_out_close(&o, 1, end);
+    }
+    *ret_message = codec_out_span(&o);
+    return 0;
 }
 
 static int codec_answer_pool(const struct verdict *v, struct arena *arena,
@@ -180,17 +239,30 @@ static int codec_answer_pool(const struct verdict *v, struct arena *arena,
 static int codec_answer_one_hold(const struct verdict *v, struct arena *arena,
                                  struct span *ret_message)
 {
-    Fairslot__V1__Hold m;
-    bool ok = codec_answer_hold(arena, &v->holds[0], &m);
-    return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
+    const struct hold_view *h = &v->holds[0];
+    struct codec_out o;
+    int r = codec_out_init(&o, arena,
+                           HOLD_BYTES + 2 * h->pool.len +
+                               codec_answer_slots_max(h->pool, h->slots, h->slots_count));
+    if (r) {
+        return err_trace(r);
+    }
+    codec_answer_hold(&o, h);
+    *ret_message = codec_out_span(&o);
+    return 0;
 }
 
 static int codec_answer_one_reservation(const struct verdict *v, struct arena *arena,
                                         struct span *ret_message)
 {
-    Fairslot__V1__Reservation m;
-    bool ok = codec_answer_reservation(arena, &v->reservations[0], &m);
-    return ok ? err_trace(codec_pack(&m.base, arena, ret_message)) : err_origin(-ENOMEM);
+    struct codec_out o;
+    int r = codec_out_init(&o, arena, codec_answer_reservation_max(&v->reservations[0]));
+    if (r) {
+        return err_trace(r);
+    }
+    codec_answer_reservation(&o, &v->reservations[0]);
+    *ret_message = codec_out_span(&o);
+    return 0;
 }
 
 /* BlockSlotsResponse and RestockPoolResponse have the same two fields under the same numbers, so

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Batches from a gateway to a shard, replies back, and log entries: many commands in one message.
  * A packed command goes through unchanged: its bytes are made once, at the gateway, and are what
- * the log keeps.  Owns nothing; what is unpacked borrows from the arena.
+ * the log keeps.  Owns nothing; what is unpacked borrows from the arena and the bytes.
+ *
+ *   out: written directly (codec_direct.h)
+ *   in:  codec_plain_batch.c reads what is written here; what it declines, the general way judges
+ *
  * Fails by verdict for bytes (a batch that is too large counts as malformed: our own gateways
  * close theirs long before), by -ENOMEM when packing over the arena's cap.
  * Needs, unpacked: about 1 KiB of arena a command, and 20 times its bytes for one full of slots. */
-#include <errno.h>
+#include "proto/codec_direct.h"
 
-#include "base/check.h"
-#include "base/err.h"
-#include "proto/codec_parts.h"
+#define REQUEST_BYTES (3 * CODEC_OUT_FRAME + 2 * CODEC_OUT_NUMBER) /* without command and trace */
+#define ANSWER_BYTES  (3 * CODEC_OUT_FRAME + 3 * CODEC_OUT_NUMBER) /* without texts, metadata */
 
 static ProtobufCBinaryData codec_batch_data(struct span s)
 {
@@ -21,26 +24,31 @@ int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_iden
                      struct span *ret_bytes)
 {
     CHECK(count <= BATCH_ITEMS_MAX);
-    Shard__V1__Request items[BATCH_ITEMS_MAX];
-    Shard__V1__Request *pointers[BATCH_ITEMS_MAX];
+    struct codec_out o;
+    size_t max = 3 * CODEC_OUT_NUMBER + count * REQUEST_BYTES;
     for (size_t i = 0; i < count; i++) {
-        shard__v1__request__init(&items[i]);
-        items[i].call = calls[i].call;
-        items[i].deadline_ms = calls[i].deadline_ms;
-        items[i].command = codec_batch_data(calls[i].command);
-        items[i].trace = codec_batch_data(calls[i].trace);
-        pointers[i] = &items[i];
+        max += calls[i].command.len + calls[i].trace.len;
     }
-    Shard__V1__Batch m = SHARD__V1__BATCH__INIT;
-    m.map_epoch = map_epoch;
-    m.gateway = gateway;
-    m.waiting_identities = waiting_identities;
-    m.n_requests = count;
-    m.requests = pointers;
-    return err_trace(codec_pack(&m.base, arena, ret_bytes));
+    int r = codec_out_init(&o, arena, max);
+    if (r) {
+        return err_trace(r);
+    }
+    for (size_t i = count; i-- > 0;) {
+        const uint8_t *end = o.at;
+        codec_out_bytes(&o, 4, calls[i].trace);
+        codec_out_bytes(&o, 3, calls[i].command);
+        codec_out_u64(&o, 2, calls[i].deadline_ms);
+        codec_out_u64(&o, 1, calls[i].call);
+        codec_out_close(&o, 4, end);
+    }
+    codec_out_u64(&o, 3, waiting_identities);
+    codec_out_fixed(&o, 2, gateway);
+    codec_out_u64(&o, 1, map_epoch);
+    *ret_bytes = codec_out_span(&o);
+    return 0;
 }
 
-int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch)
+int codec_batch_read_any(struct span bytes, struct arena *arena, struct batch_view *ret_batch)
 {
     Shard__V1__Batch *m;
     int r = codec_unpack(&shard__v1__batch__descriptor, bytes, arena, &m);
@@ -58,10 +66,6 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
         items[i].deadline_ms = q->deadline_ms;
         items[i].trace = (struct span){q->trace.data, q->trace.len};
         commands[i] = (struct span){q->command.data, q->command.len};
-        if (codec_command_unpack(commands[i], arena, &items[i].command) ||
-            command_is_own(items[i].command.kind)) {
-            return REASON_MESSAGE_MALFORMED;
-        }
     }
     *ret_batch = (struct batch_view){m->map_epoch, m->gateway, m->waiting_identities,
                                      items,        commands,   m->n_requests};
@@ -71,6 +75,22 @@ int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view
         ret_batch->feed_after = m->feed->after;
         return m->n_requests ? REASON_MESSAGE_MALFORMED : 0;
     }
+    return 0;
+}
+
+int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch)
+{
+    struct batch_view b;
+    if (!codec_batch_read_plain(bytes, arena, &b) && codec_batch_read_any(bytes, arena, &b)) {
+        return REASON_MESSAGE_MALFORMED;
+    }
+    for (size_t i = 0; i < b.items_count; i++) {
+        struct command *c = &b.items[i].command;
+        if (codec_command_unpack(b.commands[i], arena, c) || command_is_own(c->kind)) {
+            return REASON_MESSAGE_MALFORMED;
+        }
+    }
+    *ret_batch = b;
     return 0;
 }
 
@@ -88,74 +108,75 @@ int codec_feed_pack(uint64_t gateway, uint64_t epoch, uint64_t after, struct are
 
 /* -- replies ----------------------------------------------------------------------------------- */
 
-static int codec_batch_meta(const struct answer *a, struct arena *arena, Shard__V1__Answer *m)
+static size_t codec_batch_answer_max(const struct answer *a)
 {
-    if (a->meta_count == 0) {
-        return 0;
-    }
     CHECK(a->meta_count <= VERDICT_META_MAX);
-    m->metadata = arena_alloc(arena, a->meta_count * sizeof *m->metadata);
-    Shard__V1__Meta *metas = arena_alloc(arena, a->meta_count * sizeof *metas);
-    if (m->metadata == NULL || metas == NULL) {
-        return err_origin(-ENOMEM);
-    }
+    size_t max = ANSWER_BYTES + a->field.len + a->message.len;
     for (size_t i = 0; i < a->meta_count; i++) {
-        shard__v1__meta__init(&metas[i]);
-        metas[i].key = (char *)a->meta[i].key;
-        metas[i].value = codec_text(arena, a->meta[i].value);
-        m->metadata[i] = &metas[i];
-        if (metas[i].value == NULL) {
-            return err_origin(-ENOMEM);
-        }
+        max += 3 * CODEC_OUT_FRAME + strlen(a->meta[i].key) + a->meta[i].value.len;
     }
-    m->n_metadata = a->meta_count;
-    return 0;
+    return max;
+}
+
+static void codec_batch_put_answer(struct codec_out *o, const struct answer *a)
+{
+    codec_out_bytes(o, 6, a->message);
+    for (size_t i = a->meta_count; i-- > 0;) {
+        const uint8_t *end = o->at;
+        codec_out_bytes(o, 2, a->meta[i].value);
+        codec_out_bytes(o, 1, span_of(a->meta[i].key));
+        codec_out_close(o, 5, end);
+    }
+    codec_out_bytes(o, 4, a->field);
+    codec_out_u64(o, 3, a->retry_ms);
+    codec_out_u64(o, 2, a->reason);
+    codec_out_u64(o, 1, a->call);
+}
+
+/* News are rare: protobuf-c's. */
+static Shard__V1__FeedNews codec_batch_feed(const struct feed_news *news)
+{
+    Shard__V1__FeedNews m = SHARD__V1__FEED_NEWS__INIT;
+    m.epoch = news->epoch;
+    m.next = news->next;
+    m.missed = news->missed;
+    m.identities = codec_batch_data(news->identities);
+    m.releases = (uint64_t *)(uintptr_t)news->releases;
+    m.n_releases = news->releases_count;
+    return m;
 }
 
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes)
 {
-    size_t count = reply->answers_count;
-    Shard__V1__Answer *answers = arena_alloc(arena, count * sizeof *answers);
-    Shard__V1__Answer **pointers = arena_alloc(arena, count * sizeof(void *));
-    if (answers == NULL || pointers == NULL) {
-        return err_origin(-ENOMEM);
+    struct codec_out o;
+    Shard__V1__FeedNews feed;
+    size_t max = 4 * CODEC_OUT_NUMBER + CODEC_OUT_FRAME + reply->leader.len;
+    for (size_t i = 0; i < reply->answers_count; i++) {
+        max += codec_batch_answer_max(&reply->answers[i]);
     }
-    for (size_t i = 0; i < count; i++) {
-        const struct answer *a = &reply->answers[i];
-        Shard__V1__Answer *m = pointers[i] = &answers[i];
-        shard__v1__answer__init(m);
-        m->call = a->call;
-        m->reason = a->reason;
-        m->retry_ms = a->retry_ms;
-        m->message = codec_batch_data(a->message);
-        m->field = codec_text(arena, a->field);
-        int r = m->field ? codec_batch_meta(a, arena, m) : err_origin(-ENOMEM);
-        if (r) {
-            return err_trace(r);
-        }
-    }
-    Shard__V1__BatchReply m = SHARD__V1__BATCH_REPLY__INIT;
-    m.map_epoch = reply->map_epoch;
-    m.credit = reply->credit;
-    m.pause_us = reply->pause_us;
-    m.turned_away = reply->is_turned_away;
-    m.leader = codec_text(arena, reply->leader);
-    if (m.leader == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    m.n_answers = count;
-    m.answers = pointers;
-    Shard__V1__FeedNews feed = SHARD__V1__FEED_NEWS__INIT;
     if (reply->feed) {
-        feed.epoch = reply->feed->epoch;
-        feed.next = reply->feed->next;
-        feed.missed = reply->feed->missed;
-        feed.identities = codec_batch_data(reply->feed->identities);
-        feed.releases = (uint64_t *)(uintptr_t)reply->feed->releases;
-        feed.n_releases = reply->feed->releases_count;
-        m.feed = &feed;
+        feed = codec_batch_feed(reply->feed);
+        max += CODEC_OUT_FRAME + protobuf_c_message_get_packed_size(&feed.base);
     }
-    return err_trace(codec_pack(&m.base, arena, ret_bytes));
+    int r = codec_out_init(&o, arena, max);
+    if (r) {
+        return err_trace(r);
+    }
+    codec_out_bytes(&o, 7, reply->leader);
+    codec_out_u64(&o, 6, reply->is_turned_away);
+    if (reply->feed) {
+        codec_out_message(&o, 5, &feed.base);
+    }
+    codec_out_u64(&o, 4, reply->pause_us);
+    for (size_t i = reply->answers_count; i-- > 0;) {
+        const uint8_t *end = o.at;
+        codec_batch_put_answer(&o, &reply->answers[i]);
+        codec_out_close(&o, 3, end);
+    }
+    codec_out_u64(&o, 2, reply->credit);
+    codec_out_u64(&o, 1, reply->map_epoch);
+    *ret_bytes = codec_out_span(&o);
+    return 0;
 }
 
 static bool codec_batch_answer(const Shard__V1__Answer *m, struct answer *a)
@@ -194,7 +215,7 @@ static const struct feed_news *codec_batch_news(const Shard__V1__FeedNews *m, st
     return news;
 }
 
-int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply)
+int codec_reply_read_any(struct span bytes, struct arena *arena, struct reply_view *ret_reply)
 {
     Shard__V1__BatchReply *m;
     int r = codec_unpack(&shard__v1__batch_reply__descriptor, bytes, arena, &m);
@@ -222,27 +243,39 @@ int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view
     return 0;
 }
 
+int codec_reply_unpack(struct span bytes, struct arena *arena, struct reply_view *ret_reply)
+{
+    return codec_reply_read_plain(bytes, arena, ret_reply)
+               ? 0
+               : codec_reply_read_any(bytes, arena, ret_reply);
+}
+
 /* -- the log ----------------------------------------------------------------------------------- */
 
 int codec_entry_pack(int64_t log_time_us, const struct span *commands, size_t count,
                      struct arena *arena, struct span *ret_bytes)
 {
     CHECK(count <= ROUND_ITEMS_MAX);
-    Shard__V1__Entry m = SHARD__V1__ENTRY__INIT;
-    m.log_time_us = log_time_us;
-    m.n_commands = count;
-    m.commands = arena_alloc(arena, count * sizeof *m.commands);
-    if (m.commands == NULL) {
-        return err_origin(-ENOMEM);
-    }
+    struct codec_out o;
+    size_t max = CODEC_OUT_NUMBER + count * CODEC_OUT_FRAME;
     for (size_t i = 0; i < count; i++) {
-        m.commands[i] = codec_batch_data(commands[i]);
+        max += commands[i].len;
     }
-    return err_trace(codec_pack(&m.base, arena, ret_bytes));
+    int r = codec_out_init(&o, arena, max);
+    if (r) {
+        return err_trace(r);
+    }
+    for (size_t i = count; i-- > 0;) {
+        const uint8_t *end = o.at;
+        codec_out_raw(&o, commands[i].ptr, commands[i].len);
+        codec_out_close(&o, 2, end);
+    }
+    codec_out_fixed(&o, 1, (uint64_t)log_time_us);
+    *ret_bytes = codec_out_span(&o);
+    return 0;
 }
 
-int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_time_us,
-                       struct command **ret_commands, size_t *ret_count)
+int codec_entry_read_any(struct span bytes, struct arena *arena, struct codec_entry *ret_entry)
 {
     Shard__V1__Entry *m;
     int r = codec_unpack(&shard__v1__entry__descriptor, bytes, arena, &m);
@@ -252,19 +285,37 @@ int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_
     if (r || m->n_commands > ROUND_ITEMS_MAX) {
         return REASON_MESSAGE_MALFORMED;
     }
-    struct command *commands = arena_alloc(arena, m->n_commands * sizeof *commands);
+    struct span *commands = arena_alloc(arena, m->n_commands * sizeof *commands);
     if (commands == NULL) {
         return err_origin(-ENOMEM);
     }
     for (size_t i = 0; i < m->n_commands; i++) {
-        struct span packed = {m->commands[i].data, m->commands[i].len};
-        r = codec_command_unpack(packed, arena, &commands[i]);
+        commands[i] = (struct span){m->commands[i].data, m->commands[i].len};
+    }
+    *ret_entry = (struct codec_entry){m->log_time_us, commands, m->n_commands};
+    return 0;
+}
+
+int codec_entry_unpack(struct span bytes, struct arena *arena, int64_t *ret_log_time_us,
+                       struct command **ret_commands, size_t *ret_count)
+{
+    struct codec_entry e;
+    int r = codec_entry_read_plain(bytes, arena, &e) ? 0 : codec_entry_read_any(bytes, arena, &e);
+    if (r) {
+        return r < 0 ? err_trace(r) : REASON_MESSAGE_MALFORMED;
+    }
+    struct command *commands = arena_alloc(arena, e.count * sizeof *commands);
+    if (commands == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    for (size_t i = 0; i < e.count; i++) {
+        r = codec_command_unpack(e.commands[i], arena, &commands[i]);
         if (r) {
             return r == REASON_MESSAGE_TOO_LARGE ? err_origin(-ENOMEM) : REASON_MESSAGE_MALFORMED;
         }
     }
-    *ret_log_time_us = m->log_time_us;
+    *ret_log_time_us = e.log_time_us;
     *ret_commands = commands;
-    *ret_count = m->n_commands;
+    *ret_count = e.count;
     return 0;
 }

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands as bytes: in batches, and in the log, where they stay readable for ever.
  *
- *   command -> codec_command_build() -> shard.v1.Command -> bytes     (gateway, once)
- *   bytes -> shard.v1.Command -> codec_command_read() -> command      (shard, and every replay)
+ *   command -> codec_command_write() -> bytes                           (gateway, once)
+ *   bytes -> codec_plain_read(), or shard.v1.Command -> codec_command_read() -> command
+ *                                                                       (shard, and every replay)
  *
  * Whoever unpacks trusts nobody: a damaged log or a foreign gateway gives a verdict, and a command
  * that comes out here keeps every bound the ledger relies on, whatever way it came in.
  * Owns nothing; spans borrow from the arena.  Which fields a kind needs stands in one table. */
-#include <errno.h>
+#include <xxhash.h>
 
-#include "base/check.h"
-#include "base/err.h"
-#include "proto/codec_parts.h"
+#include "proto/codec_direct.h"
+
+/* Enough for everything but texts, slots, a pool and words about releases. */
+#define COMMAND_BYTES  (17 * CODEC_OUT_NUMBER + 7 * CODEC_OUT_FRAME + 2 * 16)
+#define SLOT_KEY_BYTES (CODEC_OUT_NUMBER + 2 * CODEC_OUT_FRAME)
+#define NEW_SLOT_BYTES (2 * CODEC_OUT_NUMBER + 3 * CODEC_OUT_FRAME)
 
 enum {
     NEEDS_NOTHING = 1 << 0, /* a kind that exists */
@@ -97,135 +101,131 @@ static unsigned codec_command_needs(enum command_kind kind)
 
 /* -- out --------------------------------------------------------------------------------------- */
 
-static int codec_command_put_slots(const struct command *c, struct arena *arena,
-                                   Shard__V1__Command *m)
-{
-    if (c->slots_count == 0) {
-        return 0;
-    }
-    m->slots = arena_alloc(arena, c->slots_count * sizeof *m->slots);
-    Shard__V1__SlotKey *keys = arena_alloc(arena, c->slots_count * sizeof *keys);
-    if (m->slots == NULL || keys == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    for (size_t i = 0; i < c->slots_count; i++) {
-        shard__v1__slot_key__init(&keys[i]);
-        keys[i].start_us = c->slots[i].start_us;
-        keys[i].desk = codec_text(arena, c->slots[i].slug);
-        m->slots[i] = &keys[i];
-        if (keys[i].desk == NULL) {
-            return err_origin(-ENOMEM);
-        }
-    }
-    m->n_slots = c->slots_count;
-    return 0;
-}
-
-static int codec_command_put_new_slots(const struct command *c, struct arena *arena,
-                                       Shard__V1__Command *m)
-{
-    if (c->new_slots_count == 0) {
-        return 0;
-    }
-    m->new_slots = arena_alloc(arena, c->new_slots_count * sizeof *m->new_slots);
-    Shard__V1__NewSlot *made = arena_alloc(arena, c->new_slots_count * sizeof *made);
-    if (m->new_slots == NULL || made == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    for (size_t i = 0; i < c->new_slots_count; i++) {
-        shard__v1__new_slot__init(&made[i]);
-        made[i].start_us = c->new_slots[i].start_us;
-        made[i].duration_us = c->new_slots[i].duration_us;
-        made[i].slug = codec_text(arena, c->new_slots[i].slug);
-        made[i].desk = codec_text(arena, c->new_slots[i].desk);
-        m->new_slots[i] = &made[i];
-        if (made[i].slug == NULL || made[i].desk == NULL) {
-            return err_origin(-ENOMEM);
-        }
-    }
-    m->n_new_slots = c->new_slots_count;
-    return 0;
-}
-
-/* Everything but who asks and under which request id. */
-static int codec_command_build(const struct command *c, struct arena *arena,
-                               Shard__V1__Command *m)
-{
-    shard__v1__command__init(m);
-    m->kind = c->kind;
-    m->pool = codec_text(arena, c->pool);
-    m->owner = c->owner;
-    m->number = c->number;
-    m->version = c->version;
-    m->etag = codec_text(arena, c->etag);
-    m->validate_only = c->validate_only;
-    m->from_us = c->from_us;
-    m->to_us = c->to_us;
-    m->free_only = c->free_only;
-    m->page_size = c->page_size;
-    m->page_token = codec_text(arena, c->page_token);
-    m->select_us = c->select_us;
-    m->select_count = c->select_count;
-    m->pool_mask = c->pool_mask;
-    m->note = codec_text(arena, c->note);
-    m->random = (ProtobufCBinaryData){c->random.len, (uint8_t *)c->random.ptr};
-    if (m->pool == NULL || m->etag == NULL || m->page_token == NULL || m->note == NULL) {
-        return err_origin(-ENOMEM);
-    }
-    if (c->new_pool) {
-        m->new_pool = codec_pool_message(arena, c->new_pool, false);
-        if (m->new_pool == NULL) {
-            return err_origin(-ENOMEM);
-        }
-    }
-    if (c->release) {
-        m->release = codec_release_message(arena, c->release);
-        if (m->release == NULL) {
-            return err_origin(-ENOMEM);
-        }
-    }
-    int r = codec_command_put_slots(c, arena, m);
-    return r ? err_trace(r) : err_trace(codec_command_put_new_slots(c, arena, m));
-}
-
-int codec_command_hash(const struct command *command, struct arena *arena, uint64_t *ret_hash)
-{
-    Shard__V1__Command m;
-    int r = codec_command_build(command, arena, &m);
-    if (r) {
-        return err_trace(r);
-    }
-    *ret_hash = codec_hash(&m.base);
-    return 0;
-}
-
 static bool codec_command_is_zero(const uint8_t bytes[16])
 {
     static const uint8_t zero[16];
     return memcmp(bytes, zero, 16) == 0;
 }
 
-int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes)
+static void codec_command_put_slots(struct codec_out *o, const struct command *c)
 {
-    CHECK(codec_command_needs(command->kind) != 0);
-    Shard__V1__Command m;
-    int r = codec_command_build(command, arena, &m);
+    for (size_t i = c->slots_count; i-- > 0;) {
+        const uint8_t *end = o->at;
+        codec_out_bytes(o, 2, c->slots[i].slug);
+        codec_out_fixed(o, 1, (uint64_t)c->slots[i].start_us);
+        codec_out_close(o, 10, end);
+    }
+}
+
+static void codec_command_put_new_slots(struct codec_out *o, const struct command *c)
+{
+    for (size_t i = c->new_slots_count; i-- > 0;) {
+        const struct new_slot *s = &c->new_slots[i];
+        const uint8_t *end = o->at;
+        codec_out_bytes(o, 4, s->desk);
+        codec_out_bytes(o, 3, s->slug);
+        codec_out_i64(o, 2, s->duration_us);
+        codec_out_fixed(o, 1, (uint64_t)s->start_us);
+        codec_out_close(o, 13, end);
+    }
+}
+
+/* Who asks, and under which request id; never a part of the body's hash. */
+static void codec_command_put_who(struct codec_out *o, const struct command *c)
+{
+    codec_out_fixed(o, 6, c->body_hash);
+    if (codec_command_needs(c->kind) & NEEDS_REQUEST) {
+        codec_out_bytes(o, 5, (struct span){c->request_id.bytes, sizeof c->request_id.bytes});
+    }
+    codec_out_u64(o, 4, c->roles);
+    codec_out_u64(o, 3, c->assurance);
+    if (!codec_command_is_zero(c->identity.bytes)) {
+        codec_out_bytes(o, 2, (struct span){c->identity.bytes, sizeof c->identity.bytes});
+    }
+}
+
+static size_t codec_command_max(const struct command *c)
+{
+    size_t max = COMMAND_BYTES + c->pool.len + c->etag.len + c->page_token.len + c->note.len +
+                 c->random.len + c->slots_count * SLOT_KEY_BYTES +
+                 c->new_slots_count * NEW_SLOT_BYTES;
+    for (size_t i = 0; i < c->slots_count; i++) {
+        max += c->slots[i].slug.len;
+    }
+    for (size_t i = 0; i < c->new_slots_count; i++) {
+        max += c->new_slots[i].slug.len + c->new_slots[i].desk.len;
+    }
+    return max;
+}
+
+/* A pool and words about releases are rare: protobuf-c's. */
+static int codec_command_write(const struct command *c, bool with_who, struct arena *arena,
+                               struct span *ret_bytes)
+{
+    struct codec_out o;
+    const Fairslot__V1__Pool *pool =
+        c->new_pool ? codec_pool_message(arena, c->new_pool, false) : NULL;
+    const Shard__V1__ReleaseWords *words =
+        c->release ? codec_release_message(arena, c->release) : NULL;
+    if ((c->new_pool && pool == NULL) || (c->release && words == NULL)) {
+        return err_origin(-ENOMEM);
+    }
+    size_t max = codec_command_max(c);
+    max += pool ? CODEC_OUT_FRAME + protobuf_c_message_get_packed_size(&pool->base) : 0;
+    max += words ? CODEC_OUT_FRAME + protobuf_c_message_get_packed_size(&words->base) : 0;
+    int r = codec_out_init(&o, arena, max);
     if (r) {
         return err_trace(r);
     }
-    struct command who = *command; /* protobuf-c wants pointers to mutable bytes */
-    if (!codec_command_is_zero(who.identity.bytes)) {
-        m.identity = (ProtobufCBinaryData){sizeof who.identity.bytes, who.identity.bytes};
+    if (words) {
+        codec_out_message(&o, 40, &words->base);
     }
-    if (codec_command_needs(command->kind) & NEEDS_REQUEST) {
-        m.request_id = (ProtobufCBinaryData){sizeof who.request_id.bytes, who.request_id.bytes};
+    codec_out_bytes(&o, 27, c->random);
+    codec_out_u64(&o, 26, with_who && c->is_client);
+    codec_out_fixed(&o, 25, with_who ? c->client : 0);
+    codec_out_bytes(&o, 24, c->note);
+    codec_out_u64(&o, 23, c->pool_mask);
+    codec_out_u64(&o, 22, c->select_count);
+    codec_out_fixed(&o, 21, (uint64_t)c->select_us);
+    codec_out_u64(&o, 20, c->version);
+    codec_out_bytes(&o, 19, c->page_token);
+    codec_out_u64(&o, 18, c->page_size);
+    codec_out_u64(&o, 17, c->free_only);
+    codec_out_fixed(&o, 16, (uint64_t)c->to_us);
+    codec_out_fixed(&o, 15, (uint64_t)c->from_us);
+    codec_out_u64(&o, 14, c->validate_only);
+    codec_command_put_new_slots(&o, c);
+    if (pool) {
+        codec_out_message(&o, 12, &pool->base);
     }
-    m.assurance = command->assurance;
-    m.roles = command->roles;
-    m.body_hash = command->body_hash;
-    m.client = command->client;
-    m.is_client = command->is_client;
-    return err_trace(codec_pack(&m.base, arena, ret_bytes));
+    codec_out_bytes(&o, 11, c->etag);
+    codec_command_put_slots(&o, c);
+    codec_out_u64(&o, 9, c->number);
+    codec_out_fixed(&o, 8, c->owner);
+    codec_out_bytes(&o, 7, c->pool);
+    if (with_who) {
+        codec_command_put_who(&o, c);
+    }
+    codec_out_u64(&o, 1, c->kind);
+    *ret_bytes = codec_out_span(&o);
+    return 0;
+}
+
+int codec_command_hash(const struct command *command, struct arena *arena, uint64_t *ret_hash)
+{
+    struct span body;
+    int r = codec_command_write(command, false, arena, &body);
+    if (r) {
+        return err_trace(r);
+    }
+    *ret_hash = XXH3_64bits(body.ptr, body.len);
+    return 0;
+}
+
+int codec_command_pack(const struct command *command, struct arena *arena, struct span *ret_bytes)
+{
+    CHECK(codec_command_needs(command->kind) != 0);
+    return err_trace(codec_command_write(command, true, arena, ret_bytes));
 }
 
 /* -- in ---------------------------------------------------------------------------------------- */
@@ -416,13 +416,9 @@ int codec_command_unpack_any(struct span bytes, struct arena *arena, struct comm
 bool codec_command_unpack_plain(struct span bytes, struct arena *arena,
                                 struct command *ret_command)
 {
-    struct codec_plain plain;
-    if (!codec_plain_read(bytes, arena, &plain) ||
-        !codec_command_ok(&plain.command, plain.identity_len, plain.request_len)) {
-        return false;
-    }
-    *ret_command = plain.command;
-    return true;
+    struct codec_plain plain = {.command = ret_command}; /* where it belongs: it is not small */
+    return codec_plain_read(bytes, arena, &plain) &&
+           codec_command_ok(ret_command, plain.identity_len, plain.request_len);
 }
 
 int codec_command_unpack(struct span bytes, struct arena *arena, struct command *ret_command)

@@ -24,8 +24,6 @@ int codec_unpack(const ProtobufCMessageDescriptor *descriptor, struct span bytes
                  struct arena *arena, void *ret_message);
 /* 0, or -ENOMEM over the arena's cap. */
 int codec_pack(const ProtobufCMessage *message, struct arena *arena, struct span *ret_bytes);
-/* XXH3-64 of what codec_pack() would make, without making it. */
-uint64_t codec_hash(const ProtobufCMessage *message);
 /* A terminated copy; the shared empty text for an empty span; NULL over the cap. */
 char *codec_text(struct arena *arena, struct span text);
 
@@ -42,16 +40,33 @@ bool codec_utf8_scan(const ProtobufCMessageDescriptor *descriptor, struct span b
 
 /* What codec_plain_read() found. */
 struct codec_plain {
-    struct command command;
+    struct command *command; /* the caller's */
     size_t identity_len, request_len; /* 16; 0: not said */
 };
 /* False for whatever is not as codec_command_pack() writes it, or rare; not judged any further. */
-bool codec_plain_read(struct span bytes, struct arena *arena, struct codec_plain *ret_plain);
+bool codec_plain_read(struct span bytes, struct arena *arena, struct codec_plain *plain);
 /* The short way alone, judged: false says nothing about the bytes. */
 bool codec_command_unpack_plain(struct span bytes, struct arena *arena,
                                 struct command *ret_command);
 /* The general way alone; as codec_command_unpack(). */
 int codec_command_unpack_any(struct span bytes, struct arena *arena, struct command *ret_command);
+
+/* -- codec_plain_batch.c, codec_batch.c: two ways into what commands travel in ----------------- */
+
+struct codec_entry {
+    int64_t log_time_us;
+    const struct span *commands; /* packed */
+    size_t count;
+};
+/* The short way: false for whatever is not as we pack it, or news; not judged any further.
+ * Commands are still packed. */
+bool codec_batch_read_plain(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
+bool codec_reply_read_plain(struct span bytes, struct arena *arena, struct reply_view *ret_reply);
+bool codec_entry_read_plain(struct span bytes, struct arena *arena, struct codec_entry *ret_entry);
+/* The general way: 0, or REASON_MESSAGE_MALFORMED; -ENOMEM for an entry over the cap. */
+int codec_batch_read_any(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
+int codec_reply_read_any(struct span bytes, struct arena *arena, struct reply_view *ret_reply);
+int codec_entry_read_any(struct span bytes, struct arena *arena, struct codec_entry *ret_entry);
 
 /* -- codec_names.c ------------------------------------------------------------------------- */
 

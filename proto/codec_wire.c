@@ -6,11 +6,8 @@
  * Why an allocator of our own: 64 KiB of empty items unpack to 5.5 MB.  Over the arena's cap it
  * returns NULL, protobuf-c gives up cleanly, and the caller gets a verdict.  free() is a no-op.
  * Fails by verdict (bytes) or -ENOMEM (packing over the cap), never by an assert.
- * Road not taken: decoding by hand, which would save the copies of strings but not the risk. */
+ * What every mutation is made of does not come this way: codec_direct.h. */
 #include <errno.h>
-
-#define XXH_STATIC_LINKING_ONLY /* the hash state lives on the stack: no malloc here */
-#include <xxhash.h>
 
 #include "base/err.h"
 #include "proto/codec_parts.h"
@@ -66,58 +63,6 @@ int codec_pack(const ProtobufCMessage *message, struct arena *arena, struct span
     }
     *ret_bytes = (struct span){out, protobuf_c_message_pack(message, out)};
     return 0;
-}
-
-/* A ProtobufCBuffer that hashes what is appended; small pieces are collected first. */
-struct codec_hasher {
-    ProtobufCBuffer base;
-    XXH3_state_t *state; /* NULL until the first flush */
-    XXH3_state_t space;
-    size_t used;
-    uint8_t bytes[512];
-};
-
-static void codec_hasher_flush(struct codec_hasher *h)
-{
-    if (h->state == NULL) {
-        h->state = &h->space;
-        XXH3_64bits_reset(h->state);
-    }
-    XXH3_64bits_update(h->state, h->bytes, h->used);
-    h->used = 0;
-}
-
-static void codec_hasher_append(ProtobufCBuffer *buffer, size_t len, const uint8_t *data)
-{
-    struct codec_hasher *h = (struct codec_hasher *)(void *)buffer;
-    while (len > 0) {
-        size_t n = sizeof h->bytes - h->used;
-        if (n == 0) {
-            codec_hasher_flush(h);
-            continue;
-        }
-        if (n > len) {
-            n = len;
-        }
-        memcpy(h->bytes + h->used, data, n);
-        h->used += n;
-        data += n;
-        len -= n;
-    }
-}
-
-uint64_t codec_hash(const ProtobufCMessage *message)
-{
-    struct codec_hasher h;
-    h.base.append = codec_hasher_append;
-    h.state = NULL;
-    h.used = 0;
-    protobuf_c_message_pack_to_buffer(message, &h.base);
-    if (h.state == NULL) {
-        return XXH3_64bits(h.bytes, h.used); /* the same value as the streamed one */
-    }
-    codec_hasher_flush(&h);
-    return XXH3_64bits_digest(h.state);
 }
 
 char *codec_text(struct arena *arena, struct span text)

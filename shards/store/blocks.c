@@ -3,13 +3,16 @@
  *
  *   block 0 | block 1 | .. | block `at`: handed out up to `used` | kept from before
  *
- * For: the overlay, whose records and nodes go all at once.
+ * For: the overlay, whose records and nodes go all at once.  A value that grows leaves a room
+ * behind, which another one grows into: what accounts left made up half of an overlay, and fresh
+ * memory is what the writer waits for longest.
  * Owns: the blocks.  The first is of small pages, so a store with little to do touches few of them.
  * Fails: out of memory only, and then what was handed out is as before. */
 #include "store/blocks.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/check.h"
@@ -51,6 +54,7 @@ void blocks_reset(struct blocks *b)
     b->at = 0;
     b->used = 0;
     b->bytes = 0;
+    memset(b->rooms, 0, sizeof b->rooms);
 }
 
 /* Random access to small pages pays a table walk each time; a huge page is one entry. */
@@ -95,6 +99,47 @@ void *blocks_take(struct blocks *b, size_t n)
     b->used += (uint32_t)n;
     b->bytes += n;
     return p;
+}
+
+/* 16, 32, 48, 64, 128, 256 .. 8192: few sizes, so that a value that grows leaves few rooms, each of
+ * them fits another value, and the newest has room to grow. */
+static size_t kind_size(unsigned kind)
+{
+    return kind < 4 ? 16 * (kind + 1) : (size_t)64 << (kind - 3);
+}
+
+static unsigned kind_of(size_t n)
+{
+    unsigned kind = 0;
+    while (kind_size(kind) < n) {
+        kind++;
+    }
+    CHECK(kind < ROOM_KINDS);
+    return kind;
+}
+
+size_t blocks_room_size(size_t n)
+{
+    return n ? kind_size(kind_of(n)) : 0;
+}
+
+void *blocks_room_take(struct blocks *b, size_t size)
+{
+    uint8_t **list = &b->rooms[kind_of(size)], *room = *list;
+    if (!room) {
+        return blocks_take(b, size);
+    }
+    memcpy(list, room, sizeof room); /* the next one: a link is not aligned */
+    return room;
+}
+
+void blocks_room_give(struct blocks *b, void *room, size_t size)
+{
+    if (size) {
+        uint8_t **list = &b->rooms[kind_of(size)];
+        memcpy(room, list, sizeof *list);
+        *list = room;
+    }
 }
 
 uint32_t blocks_unit(const struct blocks *b, const void *piece)

@@ -34,8 +34,7 @@
 #include "store/blocks.h"
 
 #define NODE_MAX   64            /* entries or children of one node */
-#define VALUE_STEP 16            /* bytes that a value's room is rounded up to */
-#define GROWTH_SHARE 3           /* a value that has grown will grow again: by a third, at once */
+#define RUN_MIN    16            /* keys that came one behind the other: more of them will come */
 #define SLOTS_MIN  (1u << 12)    /* 32 KiB: an idle store has two overlays too */
 #define LINE       64            /* bytes that come from memory together */
 #define PROBES_MAX 32            /* slots looked at before the tree is asked */
@@ -47,6 +46,8 @@ struct prefix {
 
 struct overlay_node {
     uint32_t count;                           /* of entries (leaf) or children (inner) */
+    uint16_t newest;                          /* place of the newest one */
+    uint16_t run;                             /* so many came one behind the other, it the last */
     bool is_leaf;
     struct overlay_node *next;                /* leaf: the one to the right */
     struct prefix prefix[NODE_MAX];           /* of entry[i]->key */
@@ -65,6 +66,7 @@ struct overlay {
     struct blocks blocks;      /* nodes, entries, values that have grown */
     struct slot *slots;
     uint32_t slot_bits;        /* 1 << this many slots */
+    bool has_slotless;         /* some entry found no slot */
     uint64_t count;            /* entries */
     uint64_t places;           /* different routing keys, or a few more */
 };
@@ -83,6 +85,8 @@ static struct overlay_node *node_new(struct overlay *o, bool is_leaf)
     struct overlay_node *n = blocks_take(&o->blocks, sizeof *n + children);
     if (n) {
         n->count = 0;
+        n->newest = NODE_MAX;
+        n->run = 0;
         n->is_leaf = is_leaf;
         n->next = NULL;
     }
@@ -131,6 +135,7 @@ void overlay_reset(struct overlay *o)
     if (o->count) {
         memset(o->slots, 0, sizeof *o->slots << o->slot_bits);
     }
+    o->has_slotless = false;
     o->count = 0;
     o->places = 0;
     o->root = node_new(o, true);
@@ -266,7 +271,7 @@ bool overlay_fetch_entry(const struct overlay *o, uint32_t tag)
     return false;
 }
 
-/* Does nothing when all its slots are taken: then searches for this key ask the tree. */
+/* Only notes it when all its slots are taken: then searches for this key ask the tree. */
 static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
 {
     uint32_t mask = (1u << o->slot_bits) - 1, at = tag >> (32 - o->slot_bits);
@@ -275,6 +280,29 @@ static void slots_add(struct overlay *o, uint32_t tag, uint32_t unit)
             o->slots[at] = (struct slot){.tag = tag, .unit = unit};
             return;
         }
+    }
+    o->has_slotless = true;
+}
+
+/* Into twice as many slots, in the order of the old ones, which is that of the tags: nobody waits
+ * for an entry. */
+static void slots_move(struct overlay *o, const struct slot *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (from[i].unit) {
+            slots_add(o, from[i].tag, from[i].unit);
+        }
+    }
+}
+
+/* Entries that had found no slot are not among the old ones. */
+static void slots_fill(struct overlay *o)
+{
+    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
+    o->has_slotless = false;
+    for (; c.leaf; overlay_step(&c)) {
+        const struct overlay_entry *e = overlay_at(&c);
+        slots_add(o, overlay_tag(overlay_key(e)), e->unit);
     }
 }
 
@@ -285,18 +313,18 @@ static int slots_grow(struct overlay *o)
     if (o->count < 1u << (o->slot_bits - 1)) {
         return 0;
     }
-    struct slot *slots = slots_new(o->slot_bits + 1);
+    struct slot *slots = slots_new(o->slot_bits + 1), *before = o->slots;
     if (!slots) {
         return err_origin(-ENOMEM);
     }
-    free(o->slots);
     o->slots = slots;
     o->slot_bits++;
-    struct overlay_cursor c = overlay_seek(o, (struct span){0}, false);
-    for (; c.leaf; overlay_step(&c)) {
-        const struct overlay_entry *e = overlay_at(&c);
-        slots_add(o, overlay_tag(overlay_key(e)), e->unit);
+    if (o->has_slotless) {
+        slots_fill(o);
+    } else {
+        slots_move(o, before, 1u << (o->slot_bits - 1));
     }
+    free(before);
     return 0;
 }
 
@@ -377,19 +405,32 @@ static void node_insert(struct overlay_node *n, unsigned i, struct prefix prefix
     }
     n->prefix[i] = prefix;
     n->entry[i] = e;
+    n->run = i == n->newest + 1u ? n->run + 1 : 0;
+    n->newest = (uint16_t)i;
     n->count++;
 }
 
-/* Moves the right part of the full child i of `parent` to a new child i + 1.  In ascending load
- * the rightmost leaf keeps nearly all, so that such leaves end up full. */
-static int split(struct overlay *o, struct overlay_node *parent, unsigned i)
+/* How many stay in a full node.  Where keys ascend, as those of a pool's slots do, all before the
+ * next of them: so such leaves end up full, and their pools' neighbours go to the right. */
+static unsigned split_place(const struct overlay_node *n, const struct target *t)
+{
+    bool equal;
+    if (!n->is_leaf || n->run < RUN_MIN || lower_bound(n, t, &equal) != n->newest + 1u) {
+        return NODE_MAX / 2;
+    }
+    return n->newest + 1u < NODE_MAX ? n->newest + 1u : NODE_MAX - 1;
+}
+
+/* Moves the right part of the full child i of `parent` to a new child i + 1; t comes next. */
+static int split(struct overlay *o, struct overlay_node *parent, unsigned i,
+                 const struct target *t)
 {
     struct overlay_node *left = parent->child[i];
     struct overlay_node *right = node_new(o, left->is_leaf);
     if (!right) {
         return err_trace(-ENOMEM);
     }
-    unsigned keep = left->is_leaf && !left->next ? NODE_MAX - 4 : NODE_MAX / 2;
+    unsigned keep = split_place(left, t);
     right->count = left->count - keep;
     memcpy(right->prefix, &left->prefix[keep], right->count * sizeof left->prefix[0]);
     memcpy(right->entry, &left->entry[keep], right->count * sizeof left->entry[0]);
@@ -431,7 +472,7 @@ static int leaf_for_insert(struct overlay *o, const struct target *t,
         unsigned i = child_of(n, t);
         node_fetch(n->child[i]);
         if (n->child[i]->count == NODE_MAX) {
-            int r = split(o, n, i);
+            int r = split(o, n, i, t);
             if (r < 0) {
                 return err_trace(r);
             }
@@ -443,14 +484,9 @@ static int leaf_for_insert(struct overlay *o, const struct target *t,
     return 0;
 }
 
-static size_t value_room(size_t len)
-{
-    return (len + VALUE_STEP - 1) / VALUE_STEP * VALUE_STEP;
-}
-
 static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_t value_len)
 {
-    size_t cap = value_room(value_len);
+    size_t cap = blocks_room_size(value_len);
     struct overlay_entry *e = blocks_take(&o->blocks, sizeof *e + key.len + cap);
     if (e) {
         e->unit = blocks_unit(&o->blocks, e);
@@ -464,19 +500,21 @@ static struct overlay_entry *entry_new(struct overlay *o, struct span key, size_
     return e;
 }
 
+/* The value may be borrowed from this very entry. */
 static int entry_set(struct overlay *o, struct overlay_entry *e, struct span value)
 {
     if (value.len > e->value_cap) {
-        size_t cap = value_room(value.len + value.len / GROWTH_SHARE);
-        uint8_t *room = blocks_take(&o->blocks, cap);
+        size_t cap = blocks_room_size(value.len);
+        uint8_t *room = blocks_room_take(&o->blocks, cap);
         if (!room) {
             return err_trace(-ENOMEM);
         }
+        memcpy(room, value.ptr, value.len);
+        blocks_room_give(&o->blocks, e->value, e->value_cap);
         e->value = room;
         e->value_cap = (uint16_t)cap;
-    }
-    if (value.len) {
-        memmove(e->value, value.ptr, value.len); /* may be borrowed from this very entry */
+    } else if (value.len) {
+        memmove(e->value, value.ptr, value.len);
     }
     e->value_len = (uint32_t)value.len;
     e->tombstone = false;

@@ -232,6 +232,113 @@ static void test_reset_forgets_and_bytes_count(void)
     overlay_free(NULL);
 }
 
+/* Of any length, and like no other key's value nor the same key's of another length. */
+static struct span long_value(uint8_t out[BOOK_VALUE_MAX], uint64_t n, size_t len)
+{
+    struct prng p;
+    prng_init(&p, n * 10000 + len);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (uint8_t)prng_next(&p);
+    }
+    return (struct span){out, len};
+}
+
+/* A room that one value has outgrown is another's: never two values' at once. */
+static void test_values_grow_into_rooms_that_others_left(void)
+{
+    enum { N = 300 };
+    static size_t len[N];
+    static uint8_t bytes[BOOK_VALUE_MAX];
+    struct overlay *o;
+    struct prng p;
+    uint8_t key[8];
+    uint64_t wrong = 0;
+    EQ(overlay_new(&o), 0);
+    prng_init(&p, 3);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t n = prng_below(&p, N), max = prng_below(&p, 20) ? 600 : BOOK_VALUE_MAX + 1;
+        if (prng_below(&p, 10) == 0) {
+            OK(overlay_del(o, number_key(key, n)) == 0);
+            len[n] = 0;
+            continue;
+        }
+        len[n] = prng_below(&p, max);
+        OK(overlay_put(o, number_key(key, n), long_value(bytes, n, len[n])) == 0);
+    }
+    for (uint64_t n = 0; n < N; n++) {
+        const struct overlay_entry *e = overlay_find(o, number_key(key, n));
+        wrong += e == NULL || !span_equal(overlay_value(e), long_value(bytes, n, len[n]));
+    }
+    EQ(wrong, 0);
+    overlay_free(o);
+}
+
+static void test_what_values_leave_is_used_again(void)
+{
+    enum { N = 1000, LEN = 500, STEP = 25 };
+    struct overlay *o;
+    uint8_t key[8];
+    static uint8_t bytes[BOOK_VALUE_MAX];
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = 0; n < N; n++) {
+        for (size_t len = STEP; len <= LEN; len += STEP) {
+            OK(overlay_put(o, number_key(key, n), long_value(bytes, n, len)) == 0);
+        }
+    }
+    OK(overlay_bytes(o) < N * (LEN + 150)); /* 16 + 32 + 64 .. would be twice the last */
+    overlay_free(o);
+}
+
+/* As slots come: each pool's ascend, and many pools' turn by turn. */
+static void test_runs_fill_their_leaves(void)
+{
+    enum { RUNS = 50, N = 2000 };
+    struct overlay *o;
+    uint8_t key[16];
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = 0; n < N; n++) {
+        for (uint64_t run = 0; run < RUNS; run++) {
+            struct writer w = writer_of(key, sizeof key);
+            writer_u64(&w, run);
+            writer_u64(&w, n);
+            OK(overlay_put(o, (struct span){key, 16}, (struct span){key, 16}) == 0);
+        }
+    }
+    /* An entry takes 64 bytes, a place in a node 24; leaves half full would take 48. */
+    OK(overlay_bytes(o) < (uint64_t)RUNS * N * (64 + 24 + 8));
+    overlay_free(o);
+}
+
+/* More keys of one slot than slots are looked at: who found none must get one as they grow, or
+ * stay in the tree alone; and all are found at each moment. */
+static void test_keys_without_a_slot_are_found(void)
+{
+    enum { SAME = 60, SHIFT = 32 - 12, N = 20000 };
+    struct overlay *o;
+    uint8_t key[8];
+    uint64_t same[SAME], count = 0, wrong = 0;
+    EQ(overlay_new(&o), 0);
+    for (uint64_t n = N; count < SAME; n++) {
+        if (overlay_tag(number_key(key, n)) >> SHIFT == 77) {
+            same[count++] = n;
+            OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+        }
+    }
+    for (uint64_t n = 0; n < N; n++) {
+        OK(overlay_put(o, number_key(key, n), (struct span){(uint8_t *)&n, 8}) == 0);
+        for (uint64_t i = 0; i < SAME && (n & (n + 1)) == 0; i++) {
+            const struct overlay_entry *e = overlay_find(o, number_key(key, same[i]));
+            wrong += e == NULL || memcmp(e->value, &same[i], 8) != 0;
+        }
+    }
+    for (uint64_t i = 0; i < SAME; i++) {
+        wrong += overlay_find(o, number_key(key, same[i])) == NULL;
+    }
+    EQ(wrong, 0);
+    EQ(overlay_count(o), N + SAME);
+    overlay_free(o);
+}
+
 /* How many keys below n are not as they should be, by order and by find. */
 static uint64_t wrong_with(const struct overlay *o, const bool *known, uint64_t n)
 {
@@ -300,6 +407,10 @@ int main(void)
     TAP_RUN(test_random_steps_match_a_sorted_array);
     TAP_RUN(test_many_entries_in_three_orders);
     TAP_RUN(test_a_value_may_come_from_the_overlay);
+    TAP_RUN(test_values_grow_into_rooms_that_others_left);
+    TAP_RUN(test_what_values_leave_is_used_again);
+    TAP_RUN(test_runs_fill_their_leaves);
+    TAP_RUN(test_keys_without_a_slot_are_found);
     TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
     return tap_done();
