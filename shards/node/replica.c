@@ -7,7 +7,7 @@
  *   round -> log.commit (fsync) -> messages may be pulled -> RAFT_PERSISTED_ENTRIES -> committed
  *
  * Why kept back: an answer that speaks of a term, a vote or an entry is a promise to remember it.
- * A round has one commit, so the wait costs nothing that the commit does not cost anyway.
+ * A leader's entries are none: it counts itself only when they are durable here (replica_early).
  * Entries go into the core only as terms; their bytes live in the log alone.
  * Fails: < 0, the process must end: the disk, memory, or a log that contradicts a committed entry.
  * Invariants: nothing at or below replica_committed() is truncated; committed never goes back,
@@ -80,7 +80,7 @@ static int take_vote(struct replica *r)
     r->log.vote(r->log.user, &known, &vote);
     term = known;
 #endif
-    r->is_dirty = true;
+    r->is_dirty = r->is_vote_dirty = true;
     return err_fold(r->log.set_vote(r->log.user, term, vote));
 }
 
@@ -446,7 +446,7 @@ static int round_commit(struct replica *r)
     if (s) {
         return err_fold(s);
     }
-    r->is_dirty = false;
+    r->is_dirty = r->is_vote_dirty = false;
     r->outs_ready = r->outs_count;
     if (!r->is_wanting) {
         r->durable = r->log.last(r->log.user);

@@ -101,6 +101,9 @@ void replica_doubt(struct replica *r, int64_t now_ms, uint32_t wait_ms);
 /* Proposes one entry (not empty); *ret_index is where it stands if it is ever committed: compare
  * the term that replica_read() then shows.  0, REPLICA_E_NOT_LEADER, or < 0. */
 int replica_propose(struct replica *r, struct span entry, uint64_t *ret_index);
+/* Entries for others may be pulled from now on, before the round that stores them here: they are no
+ * promise.  In the order in which they were made; nothing passes a message that is one. */
+void replica_early(struct replica *r);
 /* One durable commit, if there is anything; moves the commit index.  < 0: end the process. */
 int replica_round(struct replica *r);
 /* The next message to send, borrowed until the next call but pull(); false: no more. */

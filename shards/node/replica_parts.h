@@ -36,6 +36,7 @@ struct replica_pending {
 struct replica_out {
     uint64_t to;
     size_t at, len; /* in replica.out_bytes */
+    bool is_early;  /* it promises nothing that waits for the commit */
 };
 
 struct replica {
@@ -48,7 +49,8 @@ struct replica {
     int64_t fired_ms;          /* of the last RAFT_TIMEOUT: one an instant */
     int64_t leader_ms;         /* when a leader of our term last spoke to us */
     unsigned undoubted_ms;     /* election timeout before a doubt made it shorter; 0: none did */
-    bool is_dirty;             /* something waits for the log's commit */
+    bool is_dirty;             /* something waits for the log's commit ... */
+    bool is_vote_dirty;        /* ... and so do term and vote */
     bool is_leading;           /* as of the last step */
     bool wants_barrier;        /* G3: leader of a new term that has no entry yet */
     uint64_t leading_term;

@@ -52,13 +52,16 @@ static int grow(struct replica *r, size_t need)
     return 0;
 }
 
-static int put(struct replica *r, uint64_t to, struct writer *w)
+static int put(struct replica *r, uint64_t to, bool is_early, struct writer *w)
 {
     CHECK(!w->bad);
+#ifdef PLANT_EARLY_PROMISE /* never defined but by tests/sim */
+    is_early = true;
+#endif
     size_t len = writer_len(w);
     struct writer sum = writer_of(r->out_bytes + r->out_len + len, WIRE_SUM);
     writer_u64(&sum, XXH3_64bits(r->out_bytes + r->out_len, len));
-    r->outs[r->outs_count++] = (struct replica_out){to, r->out_len, len + WIRE_SUM};
+    r->outs[r->outs_count++] = (struct replica_out){to, r->out_len, len + WIRE_SUM, is_early};
     r->out_len += len + WIRE_SUM;
     return 0;
 }
@@ -112,7 +115,7 @@ static int send_piece(struct replica *r, const struct raft_message *m, uint64_t 
         writer_u32(&w, (uint32_t)entry.len);
         writer_bytes(&w, entry.ptr, entry.len);
     }
-    return put(r, m->server_id, &w);
+    return put(r, m->server_id, !r->is_vote_dirty, &w);
 }
 
 static int send_entries(struct replica *r, const struct raft_message *m)
@@ -197,12 +200,19 @@ static int send_short(struct replica *r, const struct raft_message *m)
         writer_u64(&w, m->timeout_now.last_log_index);
         writer_u64(&w, m->timeout_now.last_log_term);
     }
-    return put(r, m->server_id, &w);
+    return put(r, m->server_id, false, &w);
 }
 
 int replica_wire_send(struct replica *r, const struct raft_message *m)
 {
     return err_trace(m->type == RAFT_APPEND_ENTRIES ? send_entries(r, m) : send_short(r, m));
+}
+
+void replica_early(struct replica *r)
+{
+    while (r->outs_ready < r->outs_count && r->outs[r->outs_ready].is_early) {
+        r->outs_ready++;
+    }
 }
 
 /* -- in ---------------------------------------------------------------------------------------- */

@@ -91,6 +91,10 @@ static void after(struct node *n)
     if (n->is_up) {
         node_install(n);
     }
+    if (n->is_up) {
+        replica_early(n->replica);
+        post(n);
+    }
     if (!n->is_up || replica_round(n->replica)) {
         violate("a round failed");
         return;

@@ -394,6 +394,32 @@ static void doubted_wrongly(void)
     heal(5000);
 }
 
+/* A leader's entry leaves before its own disk has it, and outlives it. */
+static void entry_early(void)
+{
+    begin(3, 3);
+    settle();
+    uint8_t bytes[16] = "early";
+    uint64_t index = 0;
+    expect(replica_propose(NODE(1)->replica, (struct span){bytes, 16}, &index) == 0, "no leader");
+    replica_early(NODE(1)->replica);
+    post(NODE(1));
+    expect(letter(1, 2, APPEND) >= 0 && letter(1, 3, APPEND) >= 0, "the entry waited for a disk");
+    crash(1, false);
+    expect(log_last(NODE(1)) < index, "it was durable already");
+    receive(take((size_t)letter(1, 2, APPEND)));
+    after(NODE(2));
+    expect(letter(2, 1, RESULT) >= 0, "nothing was answered");
+    elect(2, V(3));
+    join_all();
+    part(1);
+    flow(300);
+    expect(w.truths_count >= index && log_last(NODE(2)) >= index, "the entry was lost");
+    heal(5000);
+    expect(NODE(1)->live.recs[index - 1].hash == NODE(2)->live.recs[index - 1].hash,
+           "the old leader has another one");
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(void);
@@ -412,6 +438,7 @@ static const struct scenario {
     {"a late answer to a pre-vote changes nothing for who is no candidate", late_answer},
     {"a leader that all know to be gone has a successor at once", doubted_rightly},
     {"a leader that is doubted wrongly stays, and the doubt ends", doubted_wrongly},
+    {"an entry that left before its leader had it on disk outlives that leader", entry_early},
 };
 
 #endif

@@ -17,6 +17,8 @@
 #include "tests/sim/apply.h"
 #include "tests/sim/step.h"
 
+#define KIND_APPEND 1 /* on the wire */
+
 /* -- nodes ------------------------------------------------------------------------------------- */
 
 static void node_crash(struct node *n)
@@ -33,11 +35,25 @@ static void node_crash(struct node *n)
     n->back_ms = w.now_ms + 1 + (int64_t)prng_below(&w.prng, 600);
 }
 
-static void node_send(struct node *n)
+/* Before its round, `is_early`: entries only, and of a term that its disk knows. */
+static void see_early(const struct node *n, struct span bytes)
+{
+    struct reader in = reader_of(bytes.ptr + 1, bytes.len - 1);
+    uint8_t kind = reader_u8(&in);
+    reader_u64(&in);
+    if (kind != KIND_APPEND || reader_u64(&in) > n->disk.term) {
+        violate("a promise left before the round that makes it durable");
+    }
+}
+
+static void node_send(struct node *n, bool is_early)
 {
     uint64_t to;
     struct span bytes;
     while (replica_pull(n->replica, &to, &bytes)) {
+        if (is_early) {
+            see_early(n, bytes);
+        }
         w.trace = mix64(mix64(w.trace, (uint64_t)w.now_ms << 8 | n->id << 4 | to),
                         hash_bytes(1, bytes.ptr, bytes.len));
         see_vote(n->id, to, bytes);
@@ -65,7 +81,7 @@ static void node_after(struct node *n)
     w.steps++;
     if (chance(w.mix.early)) {
         uint64_t trace = w.trace;
-        node_send(n); /* what was durable has left: nothing may come out before the round */
+        node_send(n, false); /* what was durable has left: nothing may come out before the round */
         if (w.trace != trace) {
             violate("a message left before the round that makes it durable");
         }
@@ -80,13 +96,21 @@ static void node_after(struct node *n)
         return;
     }
     node_install(n);
+    if (n->is_up) {
+        replica_early(n->replica);
+        node_send(n, true);
+        if (!w.is_healed && chance(w.mix.crash)) { /* the others have what it has not */
+            node_crash(n);
+            return;
+        }
+    }
     if (!n->is_up || replica_round(n->replica)) {
         violate("a round failed");
         return;
     }
     see_leader(n);
     node_apply(n);
-    node_send(n);
+    node_send(n, false);
 }
 
 /* -- the storm --------------------------------------------------------------------------------- */
@@ -140,7 +164,7 @@ static void nemesis(void)
         if (!w.nodes[i].is_up && w.now_ms >= w.nodes[i].back_ms) {
             node_begin(&w.nodes[i]);
             if (w.nodes[i].is_up) {
-                node_send(&w.nodes[i]); /* its start had a round */
+                node_send(&w.nodes[i], false); /* its start had a round */
                 node_after(&w.nodes[i]);
             }
         }
