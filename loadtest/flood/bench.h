@@ -8,6 +8,8 @@
 #include "base/hist.h"
 #include "base/types.h"
 
+#define BENCH_CONTEXTS_MAX 32
+
 struct bench_options {
     const char *target;       /* HOST:PORT of a gateway, or a shard's nng URL */
     const char *token_file;   /* operator's token, for setting up pools and slots */
@@ -21,6 +23,7 @@ struct bench_options {
     uint64_t slots;           /* made before */
     uint64_t identities;
     uint64_t batch;           /* items in one nng message */
+    uint64_t contexts;        /* of them under way at most */
     uint64_t rate;            /* open loop, mutations a second; 0: closed loop */
     uint64_t run;             /* number of this run: picks fresh slots and pools */
     uint64_t cold_permille;   /* calls by never seen tokens */

@@ -48,7 +48,7 @@ struct context {
 struct shard_bench {
     const struct bench_options *o;
     struct rpc_client *client;
-    struct context contexts[RPC_CLIENT_CONTEXTS];
+    struct context contexts[BENCH_CONTEXTS_MAX];
     pthread_mutex_t lock; /* is_done, reply, status of every context */
     pthread_cond_t wake;
     struct arena arena;
@@ -213,7 +213,7 @@ static void shard_wait(int64_t until_us)
     pthread_mutex_lock(&b.lock);
     bool any = false;
     while (!any) {
-        for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        for (unsigned i = 0; i < b.o->contexts; i++) {
             if (b.contexts[i].is_done) {
                 any = true;
                 pthread_mutex_unlock(&b.lock); /* done and busy: nng leaves it alone now */
@@ -231,7 +231,7 @@ static void shard_wait(int64_t until_us)
 
 static bool shard_busy(void)
 {
-    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+    for (unsigned i = 0; i < b.o->contexts; i++) {
         if (b.contexts[i].is_busy) {
             return true;
         }
@@ -272,12 +272,12 @@ static int shard_closed(int64_t stop_us, uint64_t end_slot)
 {
     b.stop_us = stop_us;
     b.end_slot = end_slot;
-    for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+    for (unsigned i = 0; i < b.o->contexts; i++) {
         b.contexts[i].count = 0;
     }
     for (;;) {
         bool idle = true;
-        for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        for (unsigned i = 0; i < b.o->contexts; i++) {
             if (!b.contexts[i].is_busy && shard_next_batch(&b.contexts[i])) {
                 int r = shard_send(i);
                 if (r) {
@@ -317,7 +317,7 @@ static int shard_open_loop(int64_t start_us)
     uint64_t total = b.o->rate * b.o->seconds;
     while (arrived < total && b.next_slot < b.end_slot && b.failed_count < 100) {
         int64_t now = clock_mono_us();
-        for (unsigned i = 0; i < RPC_CLIENT_CONTEXTS; i++) {
+        for (unsigned i = 0; i < b.o->contexts; i++) {
             struct context *c = &b.contexts[i];
             if (c->is_busy) {
                 continue;
@@ -423,7 +423,7 @@ static int shard_open(const struct bench_options *o)
     pthread_mutex_init(&b.lock, NULL);
     pthread_cond_init(&b.wake, &attr);
     pthread_condattr_destroy(&attr);
-    int r = rpc_client_open(o->target, RPC_CLIENT_CONTEXTS, shard_done, NULL, &b.client);
+    int r = rpc_client_open(o->target, (unsigned)o->contexts, shard_done, NULL, &b.client);
     int64_t limit = clock_mono_us() + 5 * SECOND_US;
     while (r == 0 && !rpc_client_connected(b.client) && clock_mono_us() < limit) {
         struct timespec t = {0, 10000000};
@@ -434,7 +434,8 @@ static int shard_open(const struct bench_options *o)
 
 static void shard_report(const struct bench_options *o, int64_t start_us)
 {
-    double seconds = (double)(clock_mono_us() - start_us) / 1e6;
+    int64_t took_us = clock_mono_us() - start_us;
+    double seconds = (double)(took_us > 0 ? took_us : 1) / 1e6; /* lost at once: no time at all */
     printf("{\"bench\":\"shard\",\"identities\":%llu,\"pools\":%llu,\"batch\":%llu,\"rate\":%llu,"
            "\"mutations\":%llu,\"failed\":%llu,\"seconds\":%.2f,\"mutations_per_s\":%.0f,"
            "\"next_slot\":%llu,",

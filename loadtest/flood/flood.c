@@ -30,6 +30,7 @@ static const struct flood_option {
     {"slots", offsetof(struct bench_options, slots), false},
     {"identities", offsetof(struct bench_options, identities), false},
     {"batch", offsetof(struct bench_options, batch), false},
+    {"contexts", offsetof(struct bench_options, contexts), false},
     {"rate", offsetof(struct bench_options, rate), false},
     {"run", offsetof(struct bench_options, run), false},
     {"cold-permille", offsetof(struct bench_options, cold_permille), false},
@@ -78,13 +79,15 @@ static int flood_run(const struct verb *verb, int argc, char **argv)
 {
     struct bench_options o = {.target = "127.0.0.1:17700", .connections = 100, .streams = 10,
                               .seconds = 5, .pools = 50, .slots = 100000, .identities = 100000,
-                              .batch = 64};
+                              .batch = 64, .contexts = RPC_CLIENT_CONTEXTS};
     if (!flood_parse(&o, argc, argv)) {
         return VERB_USAGE;
     }
     if (o.connections == 0 || o.streams == 0 || o.pools == 0 || o.identities == 0 ||
-        o.batch == 0 || o.batch > BATCH_ITEMS_MAX) {
-        fprintf(stderr, "bench: a count is 0, or --batch is over %d\n", BATCH_ITEMS_MAX);
+        o.batch == 0 || o.batch > BATCH_ITEMS_MAX || o.contexts == 0 ||
+        o.contexts > BENCH_CONTEXTS_MAX) {
+        fprintf(stderr, "bench: a count is 0, --batch is over %d or --contexts over %d\n",
+                BATCH_ITEMS_MAX, BENCH_CONTEXTS_MAX);
         return VERB_USAGE;
     }
     if (strcmp(verb->name, "health") == 0) {
@@ -203,7 +206,9 @@ const struct verb flood_verbs[] = {
      flood_run},
     {"bench", "shard", "CreateHold and ConfirmHold by nng batches, without a gateway",
      "usage: fairslot bench shard --target tcp://HOST:PORT [--identities 100000] [--slots 100000]\n"
-     "    [--pools 50] [--batch 64] [--seconds 5] [--rate 0] [--skip 0] [--run N]\n"
+     "    [--pools 50] [--batch 64] [--contexts 8] [--seconds 5] [--rate 0] [--skip 0]\n"
+     "    [--run N]\n"
+     "--contexts: batches under way; a gateway has 8.\n"
      "--rate 0: closed loop; else open loop, latency counted from the scheduled arrival.\n"
      "--seconds 0: stores the slots and one reservation of each identity, then ends;\n"
      "--skip N: slots are there already, begin with slot N.\n"

@@ -108,7 +108,9 @@ int ledger_hold_follow(struct ledger_step *s, const struct ledger_scene *scene,
         return 0;
     }
 #endif
-    ledger_expiry_remove(&s->l->expiry, item->number);
+    if (item->version > 1) { /* a new one is not there yet */
+        ledger_expiry_remove(&s->l->expiry, item->number);
+    }
     if (item->state != ITEM_LIVE && !is_reservation) {
         return 0;
     }

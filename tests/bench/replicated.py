@@ -17,6 +17,7 @@ import kit
 NAMES = ("replicated", "failover", "rolling", "compare")
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCH = 256
+CONTEXTS = 16  # batches under way: as many as two gateways have
 IDENTITIES = 20000 if kit.QUICK else 100000
 SLOTS = 500000 if kit.QUICK else 2000000
 KILLS = 3 if kit.QUICK else 34  # of each run: a hundred in all
@@ -38,7 +39,8 @@ def bench_shard(target, nodes=(), seconds=kit.SECONDS, skip=0):
     cost the nodes, by process id, and the next free slot, where another run may go on."""
     load = subprocess.Popen([kit.FAIRSLOT, "bench", "shard", "--target", target, "--identities",
                              str(IDENTITIES), "--pools", "50", "--slots", str(SLOTS), "--batch",
-                             str(BATCH), "--seconds", str(seconds), "--skip", str(skip)],
+                             str(BATCH), "--contexts", str(CONTEXTS), "--seconds", str(seconds),
+                             "--skip", str(skip)],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     said, was = [], {}
     for line in load.stderr:
