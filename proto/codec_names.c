@@ -144,7 +144,9 @@ size_t codec_slot_id(const struct slot_key *key, char *out)
         p = codec_names_digits(p, in_day % 60, 2);
     }
     *p++ = '-';
-    memcpy(p, key->slug.ptr, key->slug.len);
+    if (key->slug.len > 0) {
+        memcpy(p, key->slug.ptr, key->slug.len);
+    }
     return (size_t)(p - out) + key->slug.len;
 }
 

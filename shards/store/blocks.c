@@ -129,7 +129,7 @@ void *blocks_room_take(struct blocks *b, size_t size)
     if (!room) {
         return blocks_take(b, size);
     }
-    memcpy(list, room, sizeof room); /* the next one: a link is not aligned */
+    memcpy(list, room, sizeof *list); /* the next one: a link is not aligned */
     return room;
 }
 
