@@ -201,6 +201,10 @@ static void shard_receive(struct context *c)
         for (size_t i = 0; i < reply.answers_count; i++) {
             shard_answer(c, &reply.answers[i], now);
         }
+        if (reply.is_turned_away && b.lost_count == 0) {
+            fprintf(stderr, "bench: turned away, another replica leads now; give its door\n");
+        }
+        b.lost_count += reply.is_turned_away ? c->count - reply.answers_count : 0;
     }
     free(c->reply);
     c->reply = NULL;
