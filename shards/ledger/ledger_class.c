@@ -65,15 +65,12 @@ static int ledger_class_knows(struct ledger_step *s, struct routing_key at)
 {
     struct ledger_account account;
     struct ledger_memory m;
-    int r = ledger_account_load(s, at, &account);
-    if (r) { /* none: it is being erased */
-        return r == LEDGER_NONE ? r : err_trace(r);
-    }
-    if (account.has_memory && !ledger_memory_is_over(&account.memory, s->now_us) &&
+    int r = ledger_account_load(s, at, &account); /* none: an erasure has come so far */
+    if (r == 0 && account.has_memory && !ledger_memory_is_over(&account.memory, s->now_us) &&
         memcmp(&account.memory_id, &s->c->request_id, sizeof account.memory_id) == 0) {
         return 0;
     }
-    r = ledger_memory_find(s, &account, &m);
+    r = r ? r : ledger_memory_find(s, &account, &m);
     if (r == LEDGER_NONE && ledger_memory_may_lie_beside(s, &account)) {
         struct ledger_key key = ledger_key_request(at, &s->c->identity, &s->c->request_id);
         r = ledger_request_is_known(s, &key);

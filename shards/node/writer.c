@@ -373,7 +373,7 @@ static int writer_round(struct writer *w)
     if (round) {
         METRIC_ADD1(shard_rounds_total, way, round->has_entry ? 1 : 0, 1);
     }
-    /* The fsync.  Nothing of this round has left the house before it. */
+    /* The fsync.  Of this round only the entry, to peers, has left the house before it. */
     if (round && round->has_entry) {
         r = writer_persist(w, round);
     } else if (w->peering) {

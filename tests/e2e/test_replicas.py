@@ -56,6 +56,16 @@ def test_all_have_the_same():
     assert TRIO.process.alive()
 
 
+def test_a_bench_that_is_turned_away_says_so():
+    """Its batches were counted as nothing: it ran on, and reported that none had failed."""
+    words = ['bench', 'shard', '--target', TRIO.doors[TRIO.followers()[0]], '--skip', 1, '--slots',
+             5000, '--seconds', 2]
+    done = run(*words, check=1)
+    assert 'turned away, another replica leads' in done.stderr, done.stderr
+    done = run(*words, '--contexts', 33, check=2)
+    assert '--contexts over 32' in done.stderr, done.stderr
+
+
 def test_a_follower_is_killed_and_comes_back():
     away = TRIO.followers()[0]
     TRIO.shards[away].kill()

@@ -205,6 +205,18 @@ static inline size_t kit_expire(struct kit *k)
     return n;
 }
 
+/* Records with that tag. */
+static inline size_t kit_count(const struct kit *k, char tag)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < k->m.count; i++) {
+        struct span key, value;
+        membook_at(&k->m, i, &key, &value);
+        n += key.ptr[16] == (uint8_t)tag;
+    }
+    return n;
+}
+
 /* The state of a slot, by the public list. */
 static inline struct slot_view kit_look(struct kit *k, const char *pool, unsigned slot)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Exactly once: the same request id gets the same bytes for 24 h, another body is refused; then
  * the record is as good as gone, and the sweep takes it. */
+#include "ledger/ledger_parts.h"
 #include "tests/unit/shards/ledger/ledger_kit.h"
-
-#define LEDGER_MEMORIES 8 /* verdicts that have room in an account */
 
 static struct slot_key key;
 
@@ -281,17 +280,6 @@ static void test_after_a_day(void)
     kit_fini(&k);
 }
 
-static size_t count_tag(const struct membook *m, char tag)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < m->count; i++) {
-        struct span k, v;
-        membook_at(m, i, &k, &v);
-        n += k.ptr[16] == (uint8_t)tag;
-    }
-    return n;
-}
-
 static void test_sweep(void)
 {
     struct kit k;
@@ -300,20 +288,20 @@ static void test_sweep(void)
     for (unsigned i = 0; i < 700; i++) {
         struct command c = hold_command(&k, i, 0);
         EQ(kit_apply(&k, &c), i == 0 ? REASON_OK : REASON_SLOT_TAKEN);
-        EQ(count_tag(&k.m, 'R'), 2 + i); /* the newest are in the account */
-        for (int n = kit_rules < 6 ? 1 : LEDGER_MEMORIES; n-- > 0;) {
+        EQ(kit_count(&k, 'R'), 2 + i); /* the newest are in the account */
+        for (int n = kit_rules < 6 ? 1 : LEDGER_MEMORIES_MAX; n-- > 0;) {
             struct command next = hold_command(&k, i, 0);
-            EQ(count_tag(&k.m, 'R'), 2 + i);
+            EQ(kit_count(&k, 'R'), 2 + i);
             EQ(kit_apply(&k, &next), REASON_SLOT_TAKEN);
         }
         EQ(kit_apply(&k, &c), i == 0 ? REASON_OK : REASON_SLOT_TAKEN); /* known, beside it */
     }
-    size_t before = count_tag(&k.m, 'R'); /* two of the operator's too */
+    size_t before = kit_count(&k, 'R'); /* two of the operator's too */
     EQ(before, 702);
     for (int i = 0; i < 30; i++) { /* young: nothing goes, however often */
         EQ(kit_apply(&k, &sweep), REASON_OK);
     }
-    EQ(count_tag(&k.m, 'R'), before);
+    EQ(kit_count(&k, 'R'), before);
     k.now_us += DAY_US;
     struct command young = hold_command(&k, 5000, 1);
     EQ(kit_apply(&k, &young), REASON_OK);
@@ -322,14 +310,14 @@ static void test_sweep(void)
         k.m.nexts = 0;
         EQ(kit_apply(&k, &sweep), REASON_OK);
         OK(k.m.nexts <= 256);
-        size_t now = count_tag(&k.m, 'R');
+        size_t now = kit_count(&k, 'R');
         OK(now <= rest && rest - now <= 256);
         rest = now;
         EQ(kit_reopen(&k), 0); /* the cursor is in the state */
     }
     EQ(rest, 0);
-    EQ(count_tag(&k.m, 'S'), 20);
-    EQ(count_tag(&k.m, 'I'), 701);
+    EQ(kit_count(&k, 'S'), 20);
+    EQ(kit_count(&k, 'I'), 701);
     EQ(kit_apply(&k, &young), REASON_OK); /* what is left is still known */
     kit_fini(&k);
 }
