@@ -121,7 +121,8 @@ static int mark_free(void *arg, uint64_t number)
 /* What may be damaged: it is looked for only to know where it lies. */
 static int mark_dropped(struct pages *p, struct logenv *log, uint64_t applied)
 {
-    for (uint64_t index = logenv_first(log); index <= applied; index++) {
+    for (uint64_t index = logenv_first(log); index <= applied && index <= logenv_in_tree(log);
+         index++) {
         struct span value;
         int r = logenv_stored(log, index, &value);
         if (r < 0) {
@@ -145,8 +146,9 @@ static int mark_kept(struct pages *p, struct logenv *log, uint64_t applied)
             return err_trace(r);
         }
         bytes += NODE_BYTES + (value.len <= INLINE_MAX ? value.len : value.len + PAGE_BYTES);
+        bool is_paged = index == applied || index <= logenv_in_tree(log);
         if (r > 0 || bytes > (uint64_t)KEPT_MAX * PAGE_BYTES ||
-            !mark_value(p, value, MARK_KEPT) ||
+            (is_paged && !mark_value(p, value, MARK_KEPT)) ||
             !logenv_stored_whole(index == applied ? 0 : index, value)) {
             return LOG_REPAIR_E_REFUSED;
         }
@@ -221,7 +223,7 @@ static int places_of(const char *dir, struct places *ret_places)
     return r ? err_trace(r) : err_trace(folder_join(ret_places->aside, dir, "/" LOG_REPAIR_ASIDE));
 }
 
-int log_repair_build(const char *dir, size_t map_bytes, struct logenv *log,
+int log_repair_build(const char *dir, const struct logenv_place *place, struct logenv *log,
                      const struct record_state_meta *state)
 {
     struct places p;
@@ -230,8 +232,10 @@ int log_repair_build(const char *dir, size_t map_bytes, struct logenv *log,
     r = r ? r : judge_pages(p.log, log, state->applied_index);
     /* The one put aside before goes first: beside a new log and without log/ it means a switch. */
     r = r ? r : log_repair_clear(dir);
+    struct logenv_place fresh = *place;
+    fresh.path = p.fresh;
     return r ? err_trace(r)
-             : err_trace(logenv_make_behind(p.fresh, map_bytes, log, state->applied_index,
+             : err_trace(logenv_make_behind(&fresh, log, state->applied_index,
                                             record_term(state->applied_term)));
 }
 

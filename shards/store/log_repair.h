@@ -16,7 +16,7 @@ enum { LOG_REPAIR_E_REFUSED = 1 };
 /* `log` lies in `dir`/log and was opened by logenv_open_damaged(); `state` is of the state that it
  * names, which was read whole.  Builds the new log beside, durable; the old one is not touched.
  * 0, LOG_REPAIR_E_REFUSED: what is damaged may be something that this replica has promised, < 0. */
-int log_repair_build(const char *dir, size_t map_bytes, struct logenv *log,
+int log_repair_build(const char *dir, const struct logenv_place *place, struct logenv *log,
                      const struct record_state_meta *state);
 /* The new one takes the place of the old one, which is closed and put aside.  0 or < 0. */
 int log_repair_switch(const char *dir);

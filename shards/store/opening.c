@@ -59,12 +59,12 @@ static int refuse(int verdict, const char *dir, char *ret_text, const char *form
     return verdict;
 }
 
-static int refuse_format(const char *dir, uint32_t found, char *ret_text)
+static int refuse_format(const char *dir, uint32_t found, int wanted, char *ret_text)
 {
     return refuse(STORE_E_FORMAT, dir, ret_text,
                   "data format version %" PRIu32 ", this program reads %d; start the version that "
                   "wrote it, or restore a backup",
-                  found, RECORD_FORMAT);
+                  found, wanted);
 }
 
 int opening_refuse_damage(const char *dir, const char *what, char *ret_text)
@@ -121,7 +121,7 @@ static int open_state(const struct store_options *options, const char *path, str
     }
     switch (r) {
     case STATEENV_E_FORMAT:
-        return refuse_format(options->dir, format, ret_text);
+        return refuse_format(options->dir, format, RECORD_FORMAT, ret_text);
     case STATEENV_E_DAMAGED:
         return opening_refuse_damage(options->dir, "state/ is damaged", ret_text);
     default:
@@ -139,6 +139,11 @@ static int refuse_log(const struct store_options *options, char *ret_text)
                : opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
 }
 
+static struct logenv_place log_place(const struct store_options *options, const char *path)
+{
+    return (struct logenv_place){path, options->log_map_bytes, options->log_tail_bytes};
+}
+
 static int open_log_whole(const struct store_options *options, const char *path,
                           struct opening *o, char *ret_text)
 {
@@ -148,10 +153,11 @@ static int open_log_whole(const struct store_options *options, const char *path,
         return r == STORE_E_DAMAGED && options->repairs ? refuse_log(options, ret_text)
                                                         : err_trace(r);
     }
-    r = logenv_open(path, options->log_map_bytes, &o->log, &format);
+    struct logenv_place place = log_place(options, path);
+    r = logenv_open(&place, &o->log, &format);
     switch (r) {
     case LOGENV_E_FORMAT:
-        return refuse_format(options->dir, format, ret_text);
+        return refuse_format(options->dir, format, RECORD_LOG_FORMAT, ret_text);
     case LOGENV_E_DAMAGED:
         return refuse_log(options, ret_text);
     default:
@@ -216,7 +222,8 @@ static int check_cluster(const struct store_options *options, const struct openi
 }
 
 /* With the log open as a damaged one: the state that it names, and what both allow. */
-static int build_log(const struct store_options *options, struct opening *o)
+static int build_log(const struct store_options *options, const struct logenv_place *place,
+                     struct opening *o)
 {
     char text[OPENING_TEXT_MAX]; /* why not: for the caller the log is damaged, and that is it */
     int r = find_state(options, false, o, text);
@@ -224,8 +231,7 @@ static int build_log(const struct store_options *options, struct opening *o)
         memcpy(o->cluster_id, logenv_meta(o->log)->cluster_id, sizeof o->cluster_id);
         r = check_cluster(options, o, text);
     }
-    r = r ? r : log_repair_build(options->dir, options->log_map_bytes, o->log,
-                                 stateenv_meta(o->state));
+    r = r ? r : log_repair_build(options->dir, place, o->log, stateenv_meta(o->state));
     stateenv_close(o->state);
     o->state = NULL;
     return err_trace(r);
@@ -240,14 +246,23 @@ static void note_repair(const char *dir, struct opening *o, char *ret_text)
            LOG_REPAIR_ASIDE "/ until the next start");
 }
 
+static void note_spoiled(const char *dir, struct opening *o, char *ret_text)
+{
+    o->is_log_repaired = true;
+    METRIC_ADD(shard_damage_found_total, 1);
+    refuse(0, dir, ret_text,
+           "log/tail was damaged where nothing was in it, and was made anew; look at the disk");
+}
+
 /* Nothing but entries that the state has is damaged: without them, as after a trimming.  Else the
  * text of open_log_whole() stays. */
 static int repair_log(const struct store_options *options, const char *path, struct opening *o,
                       char *ret_text)
 {
     uint32_t format;
-    int r = logenv_open_damaged(path, options->log_map_bytes, &o->log, &format);
-    r = r ? r : build_log(options, o);
+    struct logenv_place place = log_place(options, path);
+    int r = logenv_open_damaged(&place, &o->log, &format);
+    r = r ? r : build_log(options, &place, o);
     logenv_close(o->log);
     o->log = NULL;
     if (r == 0) {
@@ -270,6 +285,8 @@ static int open_log(const struct store_options *options, const char *path, struc
     int r = open_log_whole(options, path, o, ret_text);
     if (r == 0 && was_cut_off) {
         note_repair(options->dir, o, ret_text);
+    } else if (r == 0 && logenv_was_spoiled(o->log)) {
+        note_spoiled(options->dir, o, ret_text);
     }
     return r == STORE_E_DAMAGED && options->repairs ? err_trace(repair_log(options, path, o,
                                                                            ret_text))
@@ -295,7 +312,8 @@ static int make_log(const struct store_options *options, const char *path, struc
     if (stateenv_meta(o->state)->applied_index != 0) {
         return opening_refuse_damage(options->dir, "state/ is in use, log/ is missing", ret_text);
     }
-    int r = logenv_make(path, options->log_map_bytes, o->cluster_id);
+    struct logenv_place place = log_place(options, path);
+    int r = logenv_make(&place, o->cluster_id);
     return r ? err_trace(r) : err_trace(open_log(options, path, o, ret_text));
 }
 

@@ -30,21 +30,30 @@ static void close_meta(struct writer *w, size_t size)
     CHECK(writer_len(w) == size);
 }
 
+struct layout {
+    uint32_t magic, oldest, newest; /* formats that can be read */
+    size_t size;
+};
+
+static const struct layout log_layout = {MAGIC_LOG, RECORD_LOG_FORMAT_BARE, RECORD_LOG_FORMAT,
+                                         RECORD_LOG_META_SIZE};
+static const struct layout state_layout = {MAGIC_STATE, RECORD_FORMAT, RECORD_FORMAT,
+                                           RECORD_STATE_META_SIZE};
+
 /* Magic, format and sum; leaves `r` behind the format. */
-static int open_meta(struct span bytes, uint32_t magic, size_t size, struct reader *r,
+static int open_meta(struct span bytes, const struct layout *layout, struct reader *r,
                      uint32_t *ret_format)
 {
     *r = reader_of(bytes.ptr, bytes.len);
     uint32_t found_magic = reader_u32(r);
-    uint32_t format = reader_u32(r);
-    if (r->bad || found_magic != magic) {
+    *ret_format = reader_u32(r);
+    if (r->bad || found_magic != layout->magic) {
         return RECORD_E_DAMAGED;
     }
-    if (format != RECORD_FORMAT) {
-        *ret_format = format;
+    if (*ret_format < layout->oldest || *ret_format > layout->newest) {
         return RECORD_E_FORMAT;
     }
-    if (bytes.len != size) {
+    if (bytes.len != layout->size) {
         return RECORD_E_DAMAGED;
     }
     struct reader tail = reader_of(bytes.ptr + bytes.len - SUM_SIZE, SUM_SIZE);
@@ -56,7 +65,7 @@ void record_log_meta_write(const struct record_log_meta *m, uint8_t out[RECORD_L
 {
     struct writer w = writer_of(out, RECORD_LOG_META_SIZE);
     writer_u32(&w, MAGIC_LOG);
-    writer_u32(&w, RECORD_FORMAT);
+    writer_u32(&w, RECORD_LOG_FORMAT);
     writer_bytes(&w, m->cluster_id, sizeof m->cluster_id);
     writer_u64(&w, m->term);
     writer_u64(&w, m->vote);
@@ -70,10 +79,11 @@ int record_log_meta_read(struct span bytes, struct record_log_meta *ret_meta,
                          uint32_t *ret_format)
 {
     struct reader r;
-    int v = open_meta(bytes, MAGIC_LOG, RECORD_LOG_META_SIZE, &r, ret_format);
+    int v = open_meta(bytes, &log_layout, &r, ret_format);
     if (v) {
         return v;
     }
+    ret_meta->format = *ret_format;
     reader_bytes(&r, ret_meta->cluster_id, sizeof ret_meta->cluster_id);
     ret_meta->term = reader_u64(&r);
     ret_meta->vote = reader_u64(&r);
@@ -103,7 +113,7 @@ int record_state_meta_read(struct span bytes, struct record_state_meta *ret_meta
                            uint32_t *ret_format)
 {
     struct reader r;
-    int v = open_meta(bytes, MAGIC_STATE, RECORD_STATE_META_SIZE, &r, ret_format);
+    int v = open_meta(bytes, &state_layout, &r, ret_format);
     if (v) {
         return v;
     }

@@ -8,11 +8,14 @@
 
 #include "base/types.h"
 
-#define RECORD_FORMAT   2  /* of all that this room writes; raise it with any change of layout */
+#define RECORD_FORMAT   2  /* of the state and its copies; raise it with any change of layout */
+#define RECORD_LOG_FORMAT 3 /* of the log: its tree and its tail */
+#define RECORD_LOG_FORMAT_BARE 2 /* a log without a tail: read, and made the newer one at opening */
 #define RECORD_SUM_SIZE 8 /* bytes before the value of a state record */
 #define RECORD_LOG_HEAD 16 /* bytes before a log entry: term, checksum */
 
 struct record_log_meta {
+    uint32_t format;       /* that it was read in; written is always RECORD_LOG_FORMAT */
     uint8_t cluster_id[16];
     uint64_t term; /* of the vote */
     uint64_t vote; /* 0: none */

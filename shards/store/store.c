@@ -46,6 +46,7 @@
 static void options_fill(struct store_options *o)
 {
     o->log_map_bytes = o->log_map_bytes ? o->log_map_bytes : (size_t)4 << 30;
+    o->log_tail_bytes = o->log_tail_bytes ? o->log_tail_bytes : (size_t)8 << 20;
     o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
     o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)512 << 20;
     o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;
@@ -442,6 +443,9 @@ int store_turn(struct store *s)
     if (s->frozen) {
         r = follow(s, &is_news);
     }
+    if (r == 0 && is_news && !s->frozen) {
+        r = logenv_settle(s->opened.log, log_keep(s));
+    }
     if (r == 0 && !is_news && now_us - s->snapshot_at_us >= SNAPSHOT_AGE_MAX_US) {
         r = renew(s, now_us);
     }
@@ -478,7 +482,7 @@ int store_flush(struct store *s)
         hand_over(s);
         r = wait_frozen(s);
     }
-    return err_trace(r);
+    return r ? err_trace(r) : err_trace(logenv_settle(s->opened.log, log_keep(s)));
 }
 
 int64_t store_turn_in_us(const struct store *s)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Both LMDB environments of one shard replica, and what lies between them.
  *
- *   log env    (writer thread)   one small commit a round: entries, term, vote.  fsync'ed.
+ *   log env    (writer thread)   one durable write a round: entries, term, vote
  *   overlay    (writer thread)   effects of applied entries, ordered, in memory
  *   frozen     (read by both)    an older overlay on its way to disk, immutable
  *   state env  (flusher thread)  the frozen overlay in key order, in slices, the last one's commit
@@ -25,6 +25,7 @@ struct store_options {
     const char *dir;          /* holds log/ and state/; made when missing */
     uint8_t cluster_id[16];   /* all zero: take what the directory says, make one when it is new */
     size_t log_map_bytes;     /* 0: 4 GiB */
+    size_t log_tail_bytes;    /* 0: 8 MiB; of a log that is made, in blocks of 4 KiB */
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
     size_t overlay_max_bytes; /* 0: 512 MiB; over it store_overlay_full() */
     int64_t flush_interval_us; /* 0: 1 s; a big flush may wait fifteen */
@@ -76,7 +77,8 @@ int store_log_truncate(struct store *s, uint64_t index);
 /* Term and vote, durable with the next commit. */
 int store_log_set_vote(struct store *s, uint64_t term, uint64_t vote);
 void store_log_vote(const struct store *s, uint64_t *ret_term, uint64_t *ret_vote);
-/* One LMDB commit = fsync.  Also trims entries that a durable state commit has made superfluous.
+/* One flush of the device, now and then an LMDB commit instead, which trims entries that a durable
+ * state commit has made superfluous.
  * Nothing to commit: returns 0 at once. */
 int store_log_commit(struct store *s);
 /* Entry at index, borrowed until the next log call.  0, STORE_E_MISSING, STORE_E_DAMAGED, < 0. */
@@ -182,7 +184,7 @@ int store_repair(struct store *s);
 
 /* The log was found damaged at the start, where the durable state has all of it: it was made anew
  * without those entries, and what this replica has promised is in it.  The text of store_open()
- * says so.  Only with options.repairs. */
+ * says so.  Only with options.repairs.  Or its tail was damaged where nothing was in it. */
 bool store_log_repaired(const struct store *s);
 
 /* What a scrub, a read or a copy found wrong in our own files, a text with the next step; NULL:

@@ -22,7 +22,6 @@
  * Roads not taken: segments instead of the tree (how far entries are kept is then a matter of
  * whole files, and finding one is an index of ours); io_uring (one write a round, nothing to
  * queue). */
-#define _GNU_SOURCE /* O_DIRECT */
 #include "store/tail.h"
 
 #include <errno.h>
@@ -56,6 +55,7 @@ struct tail {
     size_t made;       /* bytes of it */
     bool is_full;
     bool is_used;      /* at opening: anything of the turn was there */
+    bool is_spoiled;   /* at opening: a sector where nothing was is broken */
     uint8_t *sectors;  /* of it, as they will be written: `bytes` of room, aligned to BLOCK */
     uint8_t *found;    /* all records read at opening */
     size_t found_len;
@@ -134,12 +134,6 @@ int tail_make(const char *dir, size_t bytes)
     return r ? err_trace(r) : err_trace(folder_sync(dir));
 }
 
-bool tail_is_there(const char *dir)
-{
-    char path[FOLDER_PATH_MAX];
-    return path_of(path, dir) == 0 && folder_exists(path);
-}
-
 /* -- reading ----------------------------------------------------------------------------------- */
 
 enum sector_kind { SECTOR_OLD, SECTOR_TURN, SECTOR_BROKEN };
@@ -213,6 +207,7 @@ static bool is_end(struct tail *t, const uint8_t *file)
     for (size_t at = t->at; at < t->bytes; at += SECTOR) {
         struct sector s = look(t, file, at);
         t->is_used = t->is_used || s.kind == SECTOR_TURN;
+        t->is_spoiled = t->is_spoiled || s.kind == SECTOR_BROKEN;
         is_end = is_end && (s.kind != SECTOR_TURN || s.batch == t->batch);
     }
     return is_end;
@@ -325,6 +320,16 @@ void tail_close(struct tail *t)
 bool tail_was_used(const struct tail *t)
 {
     return t->is_used;
+}
+
+bool tail_was_spoiled(const struct tail *t)
+{
+    return t->is_spoiled;
+}
+
+size_t tail_bytes(const struct tail *t)
+{
+    return t->bytes;
 }
 
 bool tail_next(struct tail *t, struct span *ret_record)

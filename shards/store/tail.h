@@ -18,7 +18,6 @@ enum {
 
 /* Makes `dir`/tail, `bytes` of zeros (a multiple of 4,096), durable, its name too.  0 or < 0. */
 int tail_make(const char *dir, size_t bytes);
-bool tail_is_there(const char *dir);
 /* Reads it whole.  `cluster_id` seeds the sums, so that another cluster's tail is damage.  `txn` is
  * the number of the tree's newest commit: batches that do not follow it count for nothing.
  * 0, TAIL_E_DAMAGED (also: no such file, or of no such size), < 0. */
@@ -31,6 +30,10 @@ void tail_close(struct tail *t);
 /* Something of this turn, if only pieces of a torn batch: commit the tree before tail_restart(), so
  * that another turn begins. */
 bool tail_was_used(const struct tail *t);
+/* A sector is not as it was written where no batch of this turn was: nothing is lost, and the tail is
+ * to be made anew. */
+bool tail_was_spoiled(const struct tail *t);
+size_t tail_bytes(const struct tail *t);
 /* The next record, in the order of tail_add(); borrowed until tail_restart().  False: no more. */
 bool tail_next(struct tail *t, struct span *ret_record);
 

@@ -43,6 +43,7 @@ static inline struct store_options place_options(void)
 {
     return (struct store_options){.dir = place_dir,
                                   .log_map_bytes = 64 << 20,
+                                  .log_tail_bytes = 64 << 10,
                                   .state_map_bytes = 64 << 20,
                                   .slice_pages = 4,
                                   .flush_interval_us = HOUR_US};
