@@ -46,7 +46,7 @@
 static void options_fill(struct store_options *o)
 {
     o->log_map_bytes = o->log_map_bytes ? o->log_map_bytes : (size_t)4 << 30;
-    o->log_tail_bytes = o->log_tail_bytes ? o->log_tail_bytes : (size_t)8 << 20;
+    o->log_tail_bytes = o->log_tail_bytes ? o->log_tail_bytes : (size_t)4 << 20;
     o->state_map_bytes = o->state_map_bytes ? o->state_map_bytes : (size_t)64 << 30;
     o->overlay_max_bytes = o->overlay_max_bytes ? o->overlay_max_bytes : (size_t)512 << 20;
     o->flush_interval_us = o->flush_interval_us ? o->flush_interval_us : SECOND_US;

@@ -25,7 +25,7 @@ struct store_options {
     const char *dir;          /* holds log/ and state/; made when missing */
     uint8_t cluster_id[16];   /* all zero: take what the directory says, make one when it is new */
     size_t log_map_bytes;     /* 0: 4 GiB */
-    size_t log_tail_bytes;    /* 0: 8 MiB; of a log that is made, in blocks of 4 KiB */
+    size_t log_tail_bytes;    /* 0: 4 MiB; of a log that is made, in blocks of 4 KiB */
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
     size_t overlay_max_bytes; /* 0: 512 MiB; over it store_overlay_full() */
     int64_t flush_interval_us; /* 0: 1 s; a big flush may wait fifteen */

@@ -10,6 +10,7 @@
 
 static atomic_int fail_sync;  /* errno of the next fdatasync, once; 0: none */
 static atomic_int fail_write; /* the same of writes, until cleared */
+static atomic_int write_count;
 static atomic_int sync_count;
 
 int fdatasync(int fd)
@@ -33,11 +34,18 @@ ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset)
     if (!real) {
         *(void **)&real = dlsym(RTLD_NEXT, "pwrite");
     }
+    write_count++;
     if (fail_write) {
         errno = fail_write;
         return -1;
     }
     return real(fd, bytes, len, offset);
+}
+
+/* Our own files go by this name, LMDB by the other one. */
+ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset)
+{
+    return pwrite(fd, bytes, len, offset);
 }
 
 static struct store *start(struct store_options *o)
@@ -80,10 +88,29 @@ static void test_a_failed_sync_of_the_log(void)
     struct store_options o;
     struct store *s = start(&o);
     EQ(store_log_append(s, 1, span_of("two")), 0);
+    EQ(store_log_set_vote(s, 1, 1), 0); /* which the tail cannot say: the tree is committed */
     fail_sync = EIO;
     EQ(store_log_commit(s), -EIO);
     EQ(fail_sync, 0);
     store_close(s);
+    clean_after(&o, 1, 1, "old");
+    again();
+}
+
+/* Of the tail: written and made durable in one call. */
+static void test_a_failed_write_of_the_log(void)
+{
+    struct store_options o;
+    struct store *s = start(&o);
+    EQ(store_log_append(s, 1, span_of("two")), 0);
+    fail_write = EIO;
+    int syncs = sync_count, writes = write_count;
+    EQ(store_log_commit(s), -EIO);
+    EQ(write_count, writes + 1);
+    fail_write = 0;
+    store_close(s);
+    EQ(write_count, writes + 1); /* nothing was tried again, not by the close either */
+    EQ(sync_count, syncs);
     clean_after(&o, 1, 1, "old");
     again();
 }
@@ -176,6 +203,7 @@ int main(void)
 {
     place_make();
     TAP_RUN(test_a_failed_sync_of_the_log);
+    TAP_RUN(test_a_failed_write_of_the_log);
     TAP_RUN(test_a_full_disk_in_the_log);
     TAP_RUN(test_a_failed_sync_of_the_state);
     TAP_RUN(test_a_failed_flush_reaches_the_turn);

@@ -150,7 +150,9 @@ static void test_trimming_follows_the_state(void)
     uint64_t first = store_log_first(s), last = store_log_last(s);
     OK(last + 1 - first >= 64); /* the trail */
     s = reopen(s, &o);
-    check(s, first, last);
+    OK(store_log_first(s) >= first); /* the close trims, too */
+    OK(last + 1 - store_log_first(s) >= 64);
+    check(s, store_log_first(s), last);
     check_replayable(s);
     store_close(s);
 }

@@ -106,7 +106,7 @@ static void test_other_format(void)
     bytes[7] = 9;
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, 30}); /* other length */
     EQ(try_open(&o), STORE_E_FORMAT);
-    OK(strstr(place_text, "version 9, this program reads 2"));
+    OK(strstr(place_text, "version 9, this program reads 3"));
     record_log_meta_write(&log, bytes);
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, RECORD_LOG_META_SIZE});
     record_state_meta_write(&state, bytes);
