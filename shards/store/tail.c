@@ -48,7 +48,7 @@
 struct tail {
     int fd;
     size_t bytes;      /* of the file */
-    uint64_t seed;     /* of the sums: the cluster */
+    uint64_t seed;     /* of the sums: the cluster, and the length of the file */
     uint64_t txn;      /* of the turn */
     uint32_t batch;    /* number of the batch being made */
     size_t at;         /* where it begins in the file */
@@ -249,7 +249,7 @@ static int read_all(int fd, uint8_t *to, size_t len)
 }
 
 /* Through the page cache, for once: what the batches are written by comes later. */
-static int read_file(struct tail *t, const char *path)
+static int read_file(struct tail *t, const char *path, const uint8_t cluster_id[16])
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -262,6 +262,7 @@ static int read_file(struct tail *t, const char *path)
     }
     if (r == 0) {
         t->bytes = (size_t)st.st_size;
+        t->seed = XXH3_64bits_withSeed(cluster_id, 16, t->bytes); /* else a file may lose its end */
         t->sectors = aligned_alloc(BLOCK, t->bytes);
         t->found = malloc(t->bytes);
         r = t->sectors && t->found ? 0 : err_origin(-ENOMEM);
@@ -289,11 +290,10 @@ int tail_open(const char *dir, const uint8_t cluster_id[16], uint64_t txn, struc
         return err_origin(-ENOMEM);
     }
     t->fd = -1;
-    t->seed = XXH3_64bits(cluster_id, 16);
     t->txn = txn;
     t->batch = 1;
     int r = path_of(path, dir);
-    r = r ? r : read_file(t, path);
+    r = r ? r : read_file(t, path, cluster_id);
     r = r ? r : open_direct(t, path);
     if (r) {
         tail_close(t);
