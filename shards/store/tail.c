@@ -203,12 +203,11 @@ static enum batch_verdict read_batch(struct tail *t, const uint8_t *file)
 static bool is_end(struct tail *t, const uint8_t *file)
 {
     bool is_end = true;
-    t->is_used = t->at > 0;
-    for (size_t at = t->at; at < t->bytes; at += SECTOR) {
+    for (size_t at = 0; at < t->bytes; at += SECTOR) { /* also the zeros behind whole batches */
         struct sector s = look(t, file, at);
         t->is_used = t->is_used || s.kind == SECTOR_TURN;
         t->is_spoiled = t->is_spoiled || s.kind == SECTOR_BROKEN;
-        is_end = is_end && (s.kind != SECTOR_TURN || s.batch == t->batch);
+        is_end = is_end && (at < t->at || s.kind != SECTOR_TURN || s.batch == t->batch);
     }
     return is_end;
 }
