@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,19 +119,23 @@ static int write_zeros(int fd, size_t bytes)
 
 int tail_make(const char *dir, size_t bytes)
 {
-    char path[FOLDER_PATH_MAX];
+    char path[FOLDER_PATH_MAX], fresh[FOLDER_PATH_MAX];
     CHECK(bytes >= BLOCK);
     CHECK(bytes % BLOCK == 0);
     int r = path_of(path, dir);
+    r = r ? r : err_trace(folder_join(fresh, dir, "/tail.new"));
     if (r < 0) {
         return err_trace(r);
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return err_origin(-errno);
     }
     r = write_zeros(fd, bytes);
     close(fd);
+    if (r == 0 && rename(fresh, path) < 0) { /* one that is there stays until then */
+        r = err_origin(-errno);
+    }
     return r ? err_trace(r) : err_trace(folder_sync(dir));
 }
 
