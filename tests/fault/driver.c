@@ -61,7 +61,7 @@ static void one_round(struct store *s, uint64_t round, struct prng *p)
 {
     uint8_t bytes[WORKLOAD_BYTES];
     uint64_t first = store_log_last(s) + 1, vote = 0;
-    uint64_t last = first + (round % 29 == 3 ? MANY : prng_below(p, 4));
+    uint64_t last = first + (round % 29 == 20 ? MANY : prng_below(p, 4));
     if (round % 13 == 7) {
         junk(s);
     }
