@@ -230,8 +230,8 @@ static void test_a_torn_batch_is_absent(void)
     }
 }
 
-/* Pieces of a turn's first batch are no batch, but the turn is used: with the same number again they
- * would stand behind another first batch. */
+/* Pieces of a turn's first batch are no batch, but the turn is used: with the same number again
+ * they would stand behind another first batch. */
 static void test_was_used(void)
 {
     struct model a = begin(16 << 10), b;

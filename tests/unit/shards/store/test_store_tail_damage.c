@@ -3,7 +3,8 @@
  * acknowledged, a write that the disk lost or put elsewhere, another file; and nothing else. */
 #include "tail_model.h"
 
-#define FLIPS 20000
+#define FLIPS   20000
+#define BATCHES 10 /* one entry each */
 
 /* Is it damage that this bit is the other way round? */
 static int flipped(uint8_t *bytes, size_t bit, uint64_t txn)
@@ -139,7 +140,20 @@ static void test_lost_writes(void)
     }
 }
 
-/* Batches in each other's place. */
+/* Blocks, or sectors of one batch, in each other's place. */
+static void misplace(const struct model *m, size_t count, size_t len, size_t places)
+{
+    for (size_t from = 0; from < count; from++) {
+        for (size_t to = 0; to < places; to++) {
+            memcpy(image, after, m->file);
+            memcpy(image + to * len, after + from * len, len);
+            save(image, 0, m->file);
+            EQ(verdict(m->txn), from == to ? 0 : TAIL_E_DAMAGED);
+        }
+    }
+    save(after, 0, m->file);
+}
+
 static void test_misplaced_writes(void)
 {
     struct model m = begin(16 << 10);
@@ -148,15 +162,15 @@ static void test_misplaced_writes(void)
         commit(&m);
     }
     load(after, m.file);
+    misplace(&m, 3, BLOCK, 4);
+    turn(&m);
+    OK(add_len(&m, 8 * ROOM - 4));
+    commit(&m);
+    load(after, m.file);
+    misplace(&m, 8, SECTOR, 9);
     end(&m);
-    for (size_t from = 0; from < 3; from++) {
-        for (size_t to = 0; to < 4; to++) {
-            memcpy(image, after, m.file);
-            memcpy(image + to * BLOCK, after + from * BLOCK, BLOCK);
-            save(image, 0, m.file);
-            EQ(verdict(m.txn), from == to ? 0 : TAIL_E_DAMAGED);
-        }
-    }
+    open_again(&m);
+    end(&m);
 }
 
 static void test_behind_the_end(void)
@@ -228,6 +242,82 @@ static void test_files_that_are_none(void)
     dir = place_dir;
 }
 
+/* -- below a store ----------------------------------------------------------------------------- */
+
+static struct span entry_of(uint8_t out[100], uint64_t n)
+{
+    return place_bytes(out, 50 + n, n);
+}
+
+/* All that was committed is there. */
+static void check_entries(struct store *s)
+{
+    uint8_t want[100];
+    struct span entry;
+    uint64_t term;
+    EQ(store_log_last(s), BATCHES);
+    for (uint64_t n = 1; n <= BATCHES; n++) {
+        EQ(store_log_read(s, n, &term, &entry), 0);
+        EQ(term, 3);
+        OK(span_equal(entry, entry_of(want, n)));
+    }
+}
+
+/* A bit of log/tail after a kill: the store does not open; or nothing was there, and it says so. */
+static void spoil(const struct store_options *o, size_t bit)
+{
+    struct store *s = NULL;
+    size_t sector = bit / 8 / SECTOR;
+    bool is_ours = sector % 8 == 0 && sector / 8 <= BATCHES; /* and where the next one begins */
+    place_shell("rm -rf store && cp -r kept store");
+    int fd = open(place_path("store/log/tail"), O_RDWR);
+    uint8_t byte;
+    EQ(pread(fd, &byte, 1, (off_t)(bit / 8)), 1);
+    byte ^= (uint8_t)(1 << bit % 8);
+    EQ(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
+    close(fd);
+    int r = store_open(o, &s, place_text);
+    EQ(r, is_ours ? STORE_E_DAMAGED : 0);
+    if (r != 0) {
+        OK(strstr(place_text, "log/ is damaged") != NULL);
+        return;
+    }
+    OK(store_log_repaired(s));
+    OK(strstr(place_text, "log/tail") != NULL);
+    check_entries(s);
+    store_abandon(s);
+    s = place_open(o);
+    OK(!store_log_repaired(s));
+    check_entries(s);
+    store_abandon(s);
+}
+
+static void test_bits_below_a_store(void)
+{
+    char path[300];
+    uint8_t bytes[100];
+    struct store_options o = place_options();
+    struct prng p;
+    snprintf(path, sizeof path, "%s/store", place_dir);
+    o.dir = path;
+    struct store *s = place_open(&o);
+    for (uint64_t n = 1; n <= BATCHES; n++) {
+        EQ(store_log_append(s, 3, entry_of(bytes, n)), 0);
+        EQ(store_log_commit(s), 0);
+    }
+    store_abandon(s);
+    place_shell("mv store kept && cp -r kept store");
+    s = place_open(&o);
+    OK(!store_log_repaired(s));
+    check_entries(s);
+    store_abandon(s);
+    prng_init(&p, 8);
+    for (int i = 0; i < 400 / THIN; i++) {
+        size_t block = prng_below(&p, i % 2 ? BATCHES + 1 : o.log_tail_bytes / BLOCK);
+        spoil(&o, block * BLOCK * 8 + prng_below(&p, (i % 2 ? SECTOR : BLOCK) * 8));
+    }
+}
+
 int main(void)
 {
     place_make();
@@ -239,6 +329,7 @@ int main(void)
     TAP_RUN(test_behind_the_end);
     TAP_RUN(test_another_clusters_tail);
     TAP_RUN(test_files_that_are_none);
+    TAP_RUN(test_bits_below_a_store);
     place_remove();
     return tap_done();
 }
