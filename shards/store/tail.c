@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,7 +49,7 @@
 struct tail {
     int fd;
     size_t bytes;      /* of the file */
-    uint64_t seed;     /* of the sums: the cluster */
+    uint64_t seed;     /* of the sums: the cluster, and the length of the file */
     uint64_t txn;      /* of the turn */
     uint32_t batch;    /* number of the batch being made */
     size_t at;         /* where it begins in the file */
@@ -118,19 +119,23 @@ static int write_zeros(int fd, size_t bytes)
 
 int tail_make(const char *dir, size_t bytes)
 {
-    char path[FOLDER_PATH_MAX];
+    char path[FOLDER_PATH_MAX], fresh[FOLDER_PATH_MAX];
     CHECK(bytes >= BLOCK);
     CHECK(bytes % BLOCK == 0);
     int r = path_of(path, dir);
+    r = r ? r : err_trace(folder_join(fresh, dir, "/tail.new"));
     if (r < 0) {
         return err_trace(r);
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return err_origin(-errno);
     }
     r = write_zeros(fd, bytes);
     close(fd);
+    if (r == 0 && rename(fresh, path) < 0) { /* one that is there stays until then */
+        r = err_origin(-errno);
+    }
     return r ? err_trace(r) : err_trace(folder_sync(dir));
 }
 
@@ -203,12 +208,11 @@ static enum batch_verdict read_batch(struct tail *t, const uint8_t *file)
 static bool is_end(struct tail *t, const uint8_t *file)
 {
     bool is_end = true;
-    t->is_used = t->at > 0;
-    for (size_t at = t->at; at < t->bytes; at += SECTOR) {
+    for (size_t at = 0; at < t->bytes; at += SECTOR) { /* also the zeros behind whole batches */
         struct sector s = look(t, file, at);
         t->is_used = t->is_used || s.kind == SECTOR_TURN;
         t->is_spoiled = t->is_spoiled || s.kind == SECTOR_BROKEN;
-        is_end = is_end && (s.kind != SECTOR_TURN || s.batch == t->batch);
+        is_end = is_end && (at < t->at || s.kind != SECTOR_TURN || s.batch == t->batch);
     }
     return is_end;
 }
@@ -249,7 +253,7 @@ static int read_all(int fd, uint8_t *to, size_t len)
 }
 
 /* Through the page cache, for once: what the batches are written by comes later. */
-static int read_file(struct tail *t, const char *path)
+static int read_file(struct tail *t, const char *path, const uint8_t cluster_id[16])
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -262,6 +266,7 @@ static int read_file(struct tail *t, const char *path)
     }
     if (r == 0) {
         t->bytes = (size_t)st.st_size;
+        t->seed = XXH3_64bits_withSeed(cluster_id, 16, t->bytes); /* else a file may lose its end */
         t->sectors = aligned_alloc(BLOCK, t->bytes);
         t->found = malloc(t->bytes);
         r = t->sectors && t->found ? 0 : err_origin(-ENOMEM);
@@ -289,11 +294,10 @@ int tail_open(const char *dir, const uint8_t cluster_id[16], uint64_t txn, struc
         return err_origin(-ENOMEM);
     }
     t->fd = -1;
-    t->seed = XXH3_64bits(cluster_id, 16);
     t->txn = txn;
     t->batch = 1;
     int r = path_of(path, dir);
-    r = r ? r : read_file(t, path);
+    r = r ? r : read_file(t, path, cluster_id);
     r = r ? r : open_direct(t, path);
     if (r) {
         tail_close(t);

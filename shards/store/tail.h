@@ -16,7 +16,8 @@ enum {
 
 #define TAIL_BYTES_MIN 4096
 
-/* Makes `dir`/tail, `bytes` of zeros (a multiple of 4,096), durable, its name too.  0 or < 0. */
+/* Makes `dir`/tail, `bytes` of zeros (a multiple of 4,096), durable, its name too, in place of one
+ * that is there: all or nothing, by `dir`/tail.new.  0 or < 0. */
 int tail_make(const char *dir, size_t bytes);
 /* Reads it whole.  `cluster_id` seeds the sums, so that another cluster's tail is damage.  `txn` is
  * the number of the tree's newest commit: batches that do not follow it count for nothing.
@@ -30,8 +31,8 @@ void tail_close(struct tail *t);
 /* Something of this turn, if only pieces of a torn batch: commit the tree before tail_restart(), so
  * that another turn begins. */
 bool tail_was_used(const struct tail *t);
-/* A sector is not as it was written where no batch of this turn was: nothing is lost, and the tail is
- * to be made anew. */
+/* A sector is not as it was written where no batch of this turn was: nothing is lost, and the tail
+ * is to be made anew. */
 bool tail_was_spoiled(const struct tail *t);
 size_t tail_bytes(const struct tail *t);
 /* The next record, in the order of tail_add(); borrowed until tail_restart().  False: no more. */

@@ -21,6 +21,7 @@
 
 #define ROUNDS_LEFT 5   /* whose effects never reach the state */
 #define ROUND_US    300
+#define MANY        48  /* entries: two blocks of the log's tail */
 
 static int ack_fd;
 static bool ack_early;
@@ -59,7 +60,8 @@ static void junk(struct store *s)
 static void one_round(struct store *s, uint64_t round, struct prng *p)
 {
     uint8_t bytes[WORKLOAD_BYTES];
-    uint64_t first = store_log_last(s) + 1, last = first + prng_below(p, 4), vote = 0;
+    uint64_t first = store_log_last(s) + 1, vote = 0;
+    uint64_t last = first + (round % 29 == 20 ? MANY : prng_below(p, 4));
     if (round % 13 == 7) {
         junk(s);
     }

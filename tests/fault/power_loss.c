@@ -13,7 +13,8 @@
  * torn at 512 bytes, until there were IMAGES different ones.
  * The state is judged by what opening itself recomputes from the records: their number and the sum
  * of their checksums.  Every 64th image is also opened by store_open(), read record by record,
- * replayed, and read again: it must come to the same.
+ * replayed, and read again: it must come to the same; then it goes on, is left as by a kill, and
+ * what it wrote meanwhile must be there, too.
  * Exit: 0 all images good, 1 a promise broken (the first ones are printed), 2 usage. */
 #include <errno.h>
 #include <malloc.h>
@@ -188,14 +189,18 @@ static const char *check_tally(const struct opening *o)
     return meta->effects == e->effects ? NULL : "the state has another hash than its entries make";
 }
 
-/* The opening of store_open(), without its thread and its overlays. */
-static const char *check_opening(const struct store_options *options, char *text)
+/* The opening of store_open(), without its thread and its overlays.  The log goes to `last` or
+ * further. */
+static const char *check_opening(const struct store_options *options, uint64_t last, char *text)
 {
     struct opening o = {.lock_fd = -1};
     int r = opening_run(options, &o, text);
     const char *broken = r > 0 ? text : r < 0 ? strerror(-r) : check_log(&o);
     if (!broken) {
         broken = check_tally(&o);
+    }
+    if (!broken && logenv_last(o.log) < last) {
+        broken = "an entry that was committed afterwards is lost";
     }
     opening_end(&o, NULL);
     return broken;
@@ -241,6 +246,21 @@ static const char *check_replay(struct store *s)
     return store_applied_index(s) < ENTRIES_MAX ? check_state(s, store_applied_index(s)) : NULL;
 }
 
+/* What a node does next: more rounds.  Returns the last entry. */
+static uint64_t go_on(struct store *s)
+{
+    uint8_t bytes[WORKLOAD_BYTES];
+    for (uint64_t count = 1; count <= 4; count++) {
+        for (uint64_t i = 0; i < count * count * count; i++) {
+            uint64_t next = store_log_last(s) + 1;
+            struct span entry = workload_entry(next, WORKLOAD_TERM, bytes);
+            CHECK(store_log_append(s, WORKLOAD_TERM, entry) == 0);
+        }
+        CHECK(store_log_commit(s) == 0);
+    }
+    return store_log_last(s);
+}
+
 static const char *check_whole(const struct store_options *options, char *text)
 {
     struct store *s = NULL;
@@ -252,8 +272,9 @@ static const char *check_whole(const struct store_options *options, char *text)
     if (!broken) {
         broken = check_replay(s);
     }
+    uint64_t last = broken ? 0 : go_on(s);
     store_abandon(s);
-    return broken;
+    return broken ? broken : check_opening(options, last, text);
 }
 
 /* LMDB reads from a map: what is not in the file ends the process.  A store that does so on an
@@ -274,7 +295,7 @@ static void one_image(uint64_t point, enum disk_mode mode, uint64_t subset, stru
     if (!disk_image(image_dir, mode, subset, promises, random)) {
         return;
     }
-    const char *broken = check_opening(&o, text);
+    const char *broken = check_opening(&o, 0, text);
     image_count++;
     if (!broken && image_count % WHOLE_EVERY == 0) {
         whole_count++;

@@ -18,6 +18,7 @@ static inline struct store_options workload_options(const char *dir)
 {
     return (struct store_options){.dir = dir,
                                   .log_map_bytes = 16 << 20,
+                                  .log_tail_bytes = 24 << 10,
                                   .state_map_bytes = 16 << 20,
                                   .slice_pages = 4,
                                   .flush_interval_us = 1000,

@@ -149,8 +149,8 @@ static void test_trimming_follows_the_state(void)
     OK(most_bytes < 4 << 20);
     uint64_t first = store_log_first(s), last = store_log_last(s);
     OK(last + 1 - first >= 64); /* the trail */
-    s = reopen(s, &o);
-    OK(store_log_first(s) >= first); /* the close trims, too */
+    s = reopen(s, &o); /* the last commit, at the clean stop, trims, too */
+    OK(store_log_first(s) >= first);
     OK(last + 1 - store_log_first(s) >= 64);
     check(s, store_log_first(s), last);
     check_replayable(s);
@@ -197,6 +197,99 @@ static void test_kill_keeps_what_was_committed(void)
     store_close(s);
 }
 
+/* -- any run of changes ------------------------------------------------------------------------ */
+
+#define LOG_MAX 20000
+
+/* Entries by index: each is a number of its own, of which its bytes and its term follow. */
+struct entries {
+    uint64_t numbers[LOG_MAX];
+    uint64_t last, term; /* the term that was voted in */
+};
+
+static struct entries now, committed;
+static uint64_t numbers;
+
+static struct span bytes_of(uint64_t number)
+{
+    static uint8_t out[9000];
+    return place_bytes(out, number % 97 == 0 ? sizeof out : number % 600, number);
+}
+
+static void change(struct store *s, struct prng *p)
+{
+    uint64_t applied = store_applied_index(s);
+    switch (prng_below(p, 16)) {
+    case 0:
+        now.term++;
+        EQ(store_log_set_vote(s, now.term, now.term % 5), 0);
+        break;
+    case 1:
+        if (now.last > applied) {
+            uint64_t index = applied + 1 + prng_below(p, now.last - applied);
+            EQ(store_log_truncate(s, index), 0);
+            now.last = index - 1;
+        }
+        break;
+    case 2:
+        if (committed.last == now.last && now.last > applied) {
+            store_applied(s, applied + 1 + prng_below(p, now.last - applied), 1, 1);
+        }
+        break;
+    case 3:
+        EQ(store_flush(s), 0);
+        break;
+    default:
+        now.numbers[++now.last] = ++numbers;
+        EQ(store_log_append(s, numbers % 7, bytes_of(numbers)), 0);
+        break;
+    }
+}
+
+static void check_committed(struct store *s)
+{
+    uint64_t term, vote;
+    struct span entry;
+    EQ(store_log_last(s), committed.last);
+    check_replayable(s);
+    for (uint64_t i = store_log_first(s); i <= store_log_last(s); i++) {
+        EQ(store_log_read(s, i, &term, &entry), 0);
+        EQ(term, committed.numbers[i] % 7);
+        OK(span_equal(entry, bytes_of(committed.numbers[i])));
+    }
+    store_log_vote(s, &term, &vote);
+    EQ(term, committed.term);
+    EQ(vote, term % 5);
+}
+
+/* Killed at any time, it has what was committed: in the tree, in the tail, or in both. */
+static void test_any_run_of_changes(void)
+{
+    char path[300];
+    struct store_options o = place_options();
+    struct prng p;
+    snprintf(path, sizeof path, "%s/any", place_dir);
+    o.dir = path;
+    o.log_tail_bytes = 24 << 10;
+    prng_init(&p, 24);
+    struct store *s = place_open(&o);
+    for (int i = 0; i < 8000; i++) {
+        change(s, &p);
+        if (prng_below(&p, 3) == 0) {
+            EQ(store_log_commit(s), 0);
+            committed = now;
+        }
+        EQ(store_turn(s), 0);
+        if (prng_below(&p, 20) == 0) {
+            prng_below(&p, 5) ? store_abandon(s) : store_close(s);
+            s = place_open(&o);
+            check_committed(s);
+            now = committed;
+        }
+    }
+    store_close(s);
+}
+
 int main(void)
 {
     place_make();
@@ -206,6 +299,7 @@ int main(void)
     TAP_RUN(test_trimming_follows_the_state);
     TAP_RUN(test_trimming_keeps_up_with_big_commits);
     TAP_RUN(test_kill_keeps_what_was_committed);
+    TAP_RUN(test_any_run_of_changes);
     place_remove();
     return tap_done();
 }
