@@ -104,17 +104,16 @@ static int write_all(int fd, const uint8_t *bytes, size_t len, size_t offset)
 
 static int write_zeros(int fd, size_t bytes)
 {
-    static const uint8_t zeros[64 * 1024];
-    int r = 0;
-    for (size_t at = 0; r == 0 && at < bytes;) {
-        size_t n = bytes - at < sizeof zeros ? bytes - at : sizeof zeros;
-        r = write_all(fd, zeros, n, at);
-        at += n;
+    uint8_t *zeros = calloc(1, bytes);
+    if (!zeros) {
+        return err_origin(-ENOMEM);
     }
+    int r = write_all(fd, zeros, bytes, 0);
     if (r == 0 && fsync(fd) < 0) {
         r = err_origin(-errno);
     }
-    return r;
+    free(zeros);
+    return err_trace(r);
 }
 
 int tail_make(const char *dir, size_t bytes)

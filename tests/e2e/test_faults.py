@@ -166,6 +166,10 @@ def fill_up(operator, made, seconds=200):
     return made, refusal
 
 
+# Calls that make something durable; the log's tail is written by one that does both.
+DURABLE = 'fsync,fdatasync,msync,pwrite64'
+
+
 def strace(*inject):
     if house.SANITIZED:
         raise tap.Skip('leak checks and strace exclude each other')
@@ -175,8 +179,8 @@ def strace(*inject):
                            text=True)
     if probe.returncode != 0:
         raise tap.Skip('strace is not permitted here: ' + probe.stderr.strip().split('\n')[-1])
-    return ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync,msync',
-            '-e', 'inject=fsync,fdatasync,msync:' + ':'.join(inject)]
+    return ['strace', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={DURABLE}',
+            '-e', f'inject={DURABLE}:' + ':'.join(inject)]
 
 
 def test_failing_fsync_ends_the_process():

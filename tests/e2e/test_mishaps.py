@@ -138,13 +138,13 @@ def test_another_version_and_another_cluster():
     away = TRIO.followers()[0]
     TRIO.shards[away].kill()
     good, bad = TRIO.folder(away), os.path.join(TRIO.data, 'spoilt')
-    for which, magic in (('log', b'fslg'), ('state', b'fsst')):
+    for which, magic, format_ in (('log', b'fslg', 3), ('state', b'fsst', 2)):
         shutil.copytree(good, bad)
         with open(data_file(bad, which), 'r+b') as file:
             text = file.read()
             file.seek(0)
-            file.write(text.replace(magic + b'\0\0\0\2', magic + b'\0\0\0\7'))
-        refused(away, 'data format version 7, this program reads 2', bad)
+            file.write(text.replace(magic + bytes((0, 0, 0, format_)), magic + b'\0\0\0\7'))
+        refused(away, f'data format version 7, this program reads {format_}', bad)
         shutil.rmtree(bad)
     words, ports = TRIO.words(away), free_ports(3)
     words[words.index('--data') + 1] = bad

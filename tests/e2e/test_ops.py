@@ -163,8 +163,8 @@ def test_access_log_has_pseudonyms_only():
 def test_slow_round_names_the_traces_that_waited():
     if house.SANITIZED or not shutil.which('strace'):
         raise tap.Skip('needs strace')
-    slow = ('strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e',
-            'inject=fdatasync:delay_enter=60000')
+    slow = ('strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync,pwrite64', '-e',
+            'inject=fdatasync,pwrite64:delay_enter=60000')
     server = house.Server(options=('--set', 'shard.slow_round=50ms'), wrapper=slow)
     try:
         server.start()

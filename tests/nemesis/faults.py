@@ -125,11 +125,15 @@ def full(node, dice):
     return Proof(sees < RESERVE, f'it sees {sees / MIB:.0f} MiB free')
 
 
+# The log's tail is written and made durable by one call.
+DURABLE = 'fsync,fdatasync,msync,pwrite64'
+
+
 def eio(node, dice):
     notes = os.path.join(node.city.folder, f'n{node.number}.strace')
     tracer = subprocess.Popen(
         ['strace', '-f', '-qq', '-o', notes, '-p', str(node.process.pid), '-e',
-         'trace=fsync,fdatasync,msync', '-e', 'inject=fsync,fdatasync,msync:error=EIO:when=1+'],
+         f'trace={DURABLE}', '-e', f'inject={DURABLE}:error=EIO:when=1+'],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=end_with_us)
     until = time.monotonic() + 15
     while node.alive() and time.monotonic() < until:
