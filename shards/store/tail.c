@@ -146,6 +146,7 @@ struct sector {
     enum sector_kind kind;
     uint32_t batch;
     uint32_t payload; /* bytes of the whole batch */
+    bool is_later;    /* of a turn whose commit the tree does not have */
 };
 
 static bool is_blank(const uint8_t *sector)
@@ -164,6 +165,7 @@ static struct sector look(const struct tail *t, const uint8_t *file, size_t offs
         s.kind = SECTOR_BROKEN;
     } else {
         s.kind = txn == t->txn ? SECTOR_TURN : SECTOR_OLD;
+        s.is_later = txn > t->txn;
     }
     return s;
 }
@@ -203,7 +205,9 @@ static enum batch_verdict read_batch(struct tail *t, const uint8_t *file)
     return verdict;
 }
 
-/* Behind the last whole batch there may be pieces of the next one, and nothing of a later one. */
+/* Behind the last whole batch there may be pieces of the next one, and nothing of a later one.  A
+ * turn begins when its commit of the tree is durable: where one is later than the tree, the tree
+ * has lost a commit, and with it all entries of the turn before. */
 static bool is_end(struct tail *t, const uint8_t *file)
 {
     bool is_end = true;
@@ -212,6 +216,7 @@ static bool is_end(struct tail *t, const uint8_t *file)
         t->is_used = t->is_used || s.kind == SECTOR_TURN;
         t->is_spoiled = t->is_spoiled || s.kind == SECTOR_BROKEN;
         is_end = is_end && (at < t->at || s.kind != SECTOR_TURN || s.batch == t->batch);
+        is_end = is_end && !s.is_later;
     }
     return is_end;
 }

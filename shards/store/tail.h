@@ -20,7 +20,8 @@ enum {
  * that is there: all or nothing, by `dir`/tail.new.  0 or < 0. */
 int tail_make(const char *dir, size_t bytes);
 /* Reads it whole.  `cluster_id` seeds the sums, so that another cluster's tail is damage.  `txn` is
- * the number of the tree's newest commit: batches that do not follow it count for nothing.
+ * the number of the tree's newest commit: batches that follow an older one count for nothing, and
+ * those that follow a newer one are damage, for the tree has lost it.
  * 0, TAIL_E_DAMAGED (also: no such file, or of no such size), < 0. */
 int tail_open(const char *dir, const uint8_t cluster_id[16], uint64_t txn, struct tail **ret_tail);
 /* A batch that was not committed is gone.  Takes NULL. */

@@ -191,6 +191,28 @@ static void test_behind_the_end(void)
     end(&m);
 }
 
+/* The tree does not have the commit that the batch follows, nor what it took out of the tail. */
+static void test_a_tree_that_lost_a_commit(void)
+{
+    struct model m = begin(16 << 10);
+    OK(add_len(&m, 3000));
+    commit(&m);
+    turn(&m);
+    EQ(verdict(m.txn), 0);
+    EQ(verdict(m.txn - 1), 0);
+    EQ(verdict(m.txn - 2), TAIL_E_DAMAGED);
+    load(before, m.file);
+    OK(add_len(&m, 10));
+    commit(&m);
+    load(after, m.file);
+    end(&m);
+    EQ(verdict(m.txn - 1), TAIL_E_DAMAGED);
+    EQ(verdict(0), TAIL_E_DAMAGED);
+    EQ(lost(&m, 0, SECTOR), 0);
+    open_again(&m);
+    end(&m);
+}
+
 static void test_another_clusters_tail(void)
 {
     struct model m = begin(16 << 10);
@@ -327,6 +349,7 @@ int main(void)
     TAP_RUN(test_lost_writes);
     TAP_RUN(test_misplaced_writes);
     TAP_RUN(test_behind_the_end);
+    TAP_RUN(test_a_tree_that_lost_a_commit);
     TAP_RUN(test_another_clusters_tail);
     TAP_RUN(test_files_that_are_none);
     TAP_RUN(test_bits_below_a_store);
