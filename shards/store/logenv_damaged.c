@@ -13,7 +13,8 @@ bool logenv_stored_whole(uint64_t index, struct span value)
 {
     struct record_log_meta meta;
     uint32_t format;
-    return index ? logenv_entry_whole(index, value) : record_log_meta_read(value, &meta, &format) == 0;
+    return index ? logenv_entry_whole(index, value)
+                 : record_log_meta_read(value, &meta, &format) == 0;
 }
 
 int logenv_stored(struct logenv *l, uint64_t index, struct span *ret_value)

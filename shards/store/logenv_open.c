@@ -120,7 +120,8 @@ static int verify_entry(void *arg, struct span key, struct span value)
     uint64_t *next = arg;
     uint64_t index = key.len == LOGENV_KEY_SIZE ? logenv_key_index(env_val(key)) : 0;
     if (index == 0) {
-        return key.len == LOGENV_KEY_SIZE ? 0 : WALK_E_DAMAGED; /* the meta record has a sum of its own */
+        /* The meta record has a sum of its own. */
+        return key.len == LOGENV_KEY_SIZE ? 0 : WALK_E_DAMAGED;
     }
     bool good = index == *next && logenv_entry_whole(index, value);
     *next += 1;

@@ -386,7 +386,8 @@ static void test_a_received_state(void)
     struct logenv *log;
     uint32_t format;
     make(false);
-    EQ(logenv_open(&(struct logenv_place){place_path("log"), 64 << 20, 64 << 10}, &log, &format), 0);
+    struct logenv_place place = {place_path("log"), 64 << 20, 64 << 10};
+    EQ(logenv_open(&place, &log, &format), 0);
     EQ(logenv_name_state(log, 1), 0);
     logenv_close(log);
     place_shell("mv state state.1; rm -rf .good; mkdir .good; cp -r log state.1 .good/");
