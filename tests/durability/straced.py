@@ -4,12 +4,13 @@
 strace prints one line when a call begins and, if others came between, one when it ends; each traced
 thread stands still while its line is written, so the order of the lines is an order of events.
 
-What covers an answer (LMDB's commit at default durability, read from its source and from traces):
+What covers an answer: a whole write of its bytes to the log's tail by a descriptor opened with
+O_DSYNC, or a commit of LMDB (at default durability, read from its source and from traces):
   1 a write to the log file whose bytes hold the mutation's request id   (pages)
   2 an fdatasync or fsync of the log file that begins after 1 has ended  (pages are on disk)
   3 a write to the log file by a descriptor opened with O_DSYNC that begins after 2 has ended, or
     another sync after it                                               (the meta page is on disk)
-  4 only then may a socket carry the bytes that hold the answer's name
+Only then may a socket carry the bytes that hold the answer's name.
 """
 import re
 
@@ -21,6 +22,7 @@ HEX = re.compile(r'\\x([0-9a-f]{2})')
 TRACED = 'openat,open,close,read,write,writev,pwrite64,pwritev,sendmsg,sendto,fsync,fdatasync,msync'
 WRITES = {'write', 'writev', 'pwrite64', 'pwritev', 'sendmsg', 'sendto'}
 SYNCS = {'fsync', 'fdatasync'}
+SECTOR, HEAD = 512, 24  # of the tail: each sector has a head before its bytes (store/tail.c)
 
 
 def command(output):
@@ -77,11 +79,23 @@ def read(path):
     return [event for event in events if event.end is not None]
 
 
+def is_whole(event):
+    """Did the write take all that it was given?"""
+    wanted = re.search(r', (\d+), \d+\)', event.arguments)
+    written = re.search(r'= (\d+)\b', event.result)
+    return bool(wanted and written) and wanted.group(1) == written.group(1)
+
+
+def without_heads(data):
+    return b''.join(data[at + HEAD:at + SECTOR] for at in range(0, len(data), SECTOR))
+
+
 class Trace:
     def __init__(self, path, log_folder):
         """log_folder: what the path of the log environment contains, as '/log/'."""
         events = read(path)
         self.log_writes, self.log_syncs, self.socket_writes = [], [], []
+        self.tail_data = []  # of each durable write: the event, its bytes
         synchronous = {}  # descriptor -> whether it was opened with O_DSYNC
         for event in events:
             if event.name in ('openat', 'open'):
@@ -90,7 +104,10 @@ class Trace:
                     is_sync = bool(re.search(r'O_D?SYNC', event.arguments))
                     synchronous[int(opened.group(1))] = is_sync
             is_log = log_folder in event.target
-            if event.name in WRITES and is_log:
+            if event.name in WRITES and event.target.endswith('/log/tail'):
+                if synchronous.get(event.fd, False) and is_whole(event):
+                    self.tail_data.append((event, without_heads(event.data)))
+            elif event.name in WRITES and is_log:
                 event.dsync = synchronous.get(event.fd, False)
                 self.log_writes.append(event)
             elif event.name in SYNCS and is_log and re.search(r'= 0\b', event.result):
@@ -102,6 +119,12 @@ class Trace:
 
     def durable(self, request_id):
         """When this mutation was on disk (a place in the order), or None."""
+        tail = next((e.end for e, data in self.tail_data if request_id in data), None)
+        tree = self.in_tree(request_id)
+        return min((place for place in (tail, tree) if place is not None), default=None)
+
+    def in_tree(self, request_id):
+        """When a commit of LMDB had it on disk, or None."""
         pages = next((e for e, data in self.log_data if request_id in data), None)
         if pages is None:
             return None

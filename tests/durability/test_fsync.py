@@ -86,7 +86,8 @@ def test_answers_leave_after_their_fsync():
     try:
         watched, told = mutations_under_strace(folder)
         early = early_answers(watched, told)
-        print(f'# {len(told)} mutations, {len(watched.log_syncs)} syncs of the log, '
+        print(f'# {len(told)} mutations, {len(watched.tail_data)} writes of the tail, '
+              f'{len(watched.log_syncs)} syncs of the tree, '
               f'{len(early)} answered early', flush=True)
         assert len(told) == 2 * (ALONE + CROWD * EACH), len(told)
         assert not early, '\n'.join(early[:10])
