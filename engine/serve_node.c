@@ -109,6 +109,7 @@ int serve_node_start(const struct serve_config *sc, const struct verb *verb, con
                                    .signing_key = signing,
                                    .state_map_bytes = (size_t)c->shard_state_map,
                                    .log_map_bytes = (size_t)c->shard_log_map,
+                                   .warm_bytes = (size_t)c->shard_warm_memory,
                                    .log_keep_entries = (uint64_t)c->shard_log_keep,
                                    .lag_alarm_entries = (uint64_t)c->shard_lag_alarm,
                                    .election_ms = (uint32_t)c->shard_election_timeout,

@@ -41,6 +41,7 @@ struct node_options {
     size_t log_map_bytes;
     size_t state_map_bytes;
     size_t overlay_max_bytes;
+    size_t warm_bytes;      /* of the overlays, touched before node_start() returns; 0: none */
     uint64_t log_keep_entries;
     uint64_t lag_alarm_entries; /* of a replica; more is told.  0: CLUSTER_LAG_MAX */
     uint32_t election_ms;   /* without a leader, before a replica wants to lead; 0: 300 */

@@ -61,6 +61,7 @@ static int writer_open_store(struct writer *w)
         .log_map_bytes = w->options->log_map_bytes,
         .state_map_bytes = w->options->state_map_bytes,
         .overlay_max_bytes = w->options->overlay_max_bytes,
+        .warm_bytes = w->options->warm_bytes,
         .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
         .repairs = !w->own.is_alone,

@@ -48,7 +48,7 @@ void blocks_reset(struct blocks *b)
 {
     uint32_t least = b->keep - b->keep / 8; /* so they go slowly */
     b->keep = b->at >= least ? b->at + 1 : least;
-    while (b->count > KEEP_MIN && b->count > b->keep) {
+    while (b->count > KEEP_MIN && b->count > b->keep && b->count > b->warm) {
         free(b->block[--b->count]);
     }
     b->at = 0;
@@ -67,21 +67,42 @@ void *blocks_big(size_t n)
     return p;
 }
 
+/* One more at the end. */
+static int grow(struct blocks *b)
+{
+    CHECK(b->count < COUNT_MAX);
+    uint8_t **block = realloc(b->block, (b->count + 1) * sizeof *block);
+    if (!block) {
+        return err_origin(-ENOMEM);
+    }
+    b->block = block;
+    block[b->count] = blocks_big(BLOCK_SIZE);
+    if (!block[b->count]) {
+        return err_origin(-ENOMEM);
+    }
+    b->count++;
+    return 0;
+}
+
+int blocks_warm(struct blocks *b, size_t count)
+{
+    b->warm = (uint32_t)(count < COUNT_MAX ? count : COUNT_MAX);
+    while (b->count < b->warm) {
+        int r = grow(b);
+        if (r < 0) {
+            return err_trace(r);
+        }
+        memset(b->block[b->count - 1], 0, BLOCK_SIZE);
+    }
+    return 0;
+}
+
 static int push(struct blocks *b)
 {
     uint32_t next = b->at + 1;
-    CHECK(next < COUNT_MAX);
-    if (next == b->count) {
-        uint8_t **block = realloc(b->block, (next + 1) * sizeof *block);
-        if (!block) {
-            return err_origin(-ENOMEM);
-        }
-        b->block = block;
-        block[next] = blocks_big(BLOCK_SIZE);
-        if (!block[next]) {
-            return err_origin(-ENOMEM);
-        }
-        b->count++;
+    int r = next == b->count ? grow(b) : 0;
+    if (r < 0) {
+        return err_trace(r);
     }
     b->at = next;
     b->used = 0;

@@ -19,6 +19,7 @@ struct blocks {
     uint32_t at;     /* the one being filled */
     uint32_t used;   /* bytes of it handed out */
     uint32_t keep;   /* as many were wanted lately */
+    uint32_t warm;   /* as many stay in any case */
     uint64_t bytes;  /* handed out in all */
     uint8_t *rooms[ROOM_KINDS]; /* given back: a list of each size, its links in the rooms */
 };
@@ -26,6 +27,8 @@ struct blocks {
 /* 0 or -ENOMEM; then blocks_fini() is allowed too. */
 int blocks_init(struct blocks *b);
 void blocks_fini(struct blocks *b);
+/* At least so many blocks from now on, each of their pages touched.  0 or -ENOMEM. */
+int blocks_warm(struct blocks *b, size_t count);
 /* Nothing is handed out any more; keeps the memory that was wanted lately. */
 void blocks_reset(struct blocks *b);
 /* n <= BLOCK_SIZE bytes, not cleared, until the reset; NULL: memory has ended. */

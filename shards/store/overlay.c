@@ -120,6 +120,11 @@ int overlay_new(struct overlay **ret_overlay)
     return 0;
 }
 
+int overlay_warm(struct overlay *o, size_t bytes)
+{
+    return err_trace(blocks_warm(&o->blocks, bytes / BLOCK_SIZE));
+}
+
 void overlay_free(struct overlay *o)
 {
     if (o) {

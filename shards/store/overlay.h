@@ -29,6 +29,9 @@ struct overlay_cursor {
 
 /* 0 or -ENOMEM. */
 int overlay_new(struct overlay **ret_overlay);
+/* Has and keeps so much memory from now on, touched, so that nobody waits for the kernel to clear
+ * it; before the first put.  0 or -ENOMEM. */
+int overlay_warm(struct overlay *o, size_t bytes);
 /* Takes NULL. */
 void overlay_free(struct overlay *o);
 /* Empty again; keeps some blocks for the next use. */

@@ -69,9 +69,9 @@ static int start(struct store *s, char *ret_text)
     s->log_floor = UINT64_MAX;
     s->log_hold = UINT64_MAX;
     int r = overlay_new(&s->live);
-    if (r == 0) {
-        r = overlay_new(&s->spare);
-    }
+    r = r ? r : overlay_new(&s->spare);
+    r = r ? r : overlay_warm(s->live, s->options.warm_bytes / 2);
+    r = r ? r : overlay_warm(s->spare, s->options.warm_bytes / 2);
     if (r == 0) {
         r = snapshot_open(&snapshots, &s->snapshots);
     }

@@ -28,6 +28,7 @@ struct store_options {
     size_t log_tail_bytes;    /* 0: 4 MiB; of a log that is made, in blocks of 4 KiB */
     size_t state_map_bytes;   /* 0: 64 GiB (sparse) */
     size_t overlay_max_bytes; /* 0: 512 MiB; over it store_overlay_full() */
+    size_t warm_bytes;        /* of both overlays, touched at opening and kept; 0: none */
     int64_t flush_interval_us; /* 0: 1 s; a big flush may wait fifteen */
     uint64_t slice_pages;      /* 0: 256; pages that one commit of a flush may touch at least */
     uint64_t disk_reserve_bytes; /* 0: 256 MiB; free space below which only the reserve is left */

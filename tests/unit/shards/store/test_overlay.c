@@ -402,6 +402,31 @@ static void test_without_memory_a_put_changes_nothing(void)
     }
 }
 
+/* What was made warm is there whatever the system has left, and stays over many small flushes. */
+static void test_warm_memory_stays(void)
+{
+    enum { WARM = 40, LEN = 4000 };
+    static uint8_t value[LEN];
+    struct overlay *o;
+    uint8_t key[8];
+    EQ(overlay_new(&o), 0);
+    EQ(overlay_warm(o, (size_t)WARM << 21), 0);
+    blocks_left = 0;
+    for (int flush = 0; flush < 200; flush++) {
+        uint64_t count = flush == 0 || flush == 199 ? 18000 : 10; /* 72 of 80 MiB */
+        for (uint64_t n = 0; n < count; n++) {
+            OK(overlay_put(o, number_key(key, n), (struct span){value, LEN}) == 0);
+        }
+        overlay_reset(o);
+    }
+    overlay_free(o);
+    EQ(overlay_new(&o), 0);
+    blocks_left = 3;
+    EQ(overlay_warm(o, (size_t)WARM << 21), -ENOMEM);
+    blocks_left = -1;
+    overlay_free(o);
+}
+
 int main(void)
 {
     TAP_RUN(test_random_steps_match_a_sorted_array);
@@ -413,5 +438,6 @@ int main(void)
     TAP_RUN(test_keys_without_a_slot_are_found);
     TAP_RUN(test_without_memory_a_put_changes_nothing);
     TAP_RUN(test_reset_forgets_and_bytes_count);
+    TAP_RUN(test_warm_memory_stays);
     return tap_done();
 }
