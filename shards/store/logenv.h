@@ -42,6 +42,9 @@ uint64_t logenv_durable(const struct logenv *l);
 /* At opening the tail was damaged where nothing was in it, and was made anew. */
 bool logenv_was_spoiled(const struct logenv *l);
 
+/* Takes LMDB's lock of writers now, as the first change would.  It is held until the tree's next
+ * commit, so whoever takes another lock meanwhile must take it after this one.  0 or < 0. */
+int logenv_write_begin(struct logenv *l);
 int logenv_append(struct logenv *l, uint64_t term, struct span entry);
 int logenv_truncate(struct logenv *l, uint64_t index);
 int logenv_set_vote(struct logenv *l, uint64_t term, uint64_t vote);

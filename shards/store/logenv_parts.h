@@ -57,7 +57,6 @@ bool logenv_entry_whole(uint64_t index, struct span value);
 /* Meta record and tail of a new log.  0 or < 0. */
 int logenv_fill(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta, size_t tail_bytes);
 int logenv_put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta);
-int logenv_write_begin(struct logenv *l);
 /* The open write transaction, with the meta record in it: each commit has a number of its own.  The
  * tail's turn is over.  0 or < 0. */
 int logenv_commit_tree(struct logenv *l);

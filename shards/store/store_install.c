@@ -110,8 +110,12 @@ static int switch_state(struct store *s, const char *path, uint64_t number,
 {
     char old[FOLDER_PATH_MAX];
     uint32_t format;
+    int r = logenv_write_begin(s->opened.log); /* before the scrubber's lock, always in this order */
+    if (r < 0) {
+        return err_trace(r);
+    }
     let_state_go(s);
-    int r = place ? logenv_install(s->opened.log, place->base, place->base_term, number)
+    r = place ? logenv_install(s->opened.log, place->base, place->base_term, number)
                   : logenv_name_state(s->opened.log, number);
     r = r ? r : stateenv_open(path, s->options.state_map_bytes, &s->opened.state, &format);
     r = r ? r : stateenv_undo(s->opened.state, 0); /* it was checked: there is none */
