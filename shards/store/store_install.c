@@ -110,7 +110,7 @@ static int switch_state(struct store *s, const char *path, uint64_t number,
 {
     char old[FOLDER_PATH_MAX];
     uint32_t format;
-    int r = logenv_write_begin(s->opened.log); /* before the scrubber's lock, always in this order */
+    int r = logenv_write_begin(s->opened.log); /* before the scrubber's lock, as always */
     if (r < 0) {
         return err_trace(r);
     }
