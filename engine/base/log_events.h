@@ -64,7 +64,7 @@
     E(SHARD_ENDS, 3001, ERROR, 0, "The shard cannot go on and ends; the log will be replayed.")   \
     E(SHARD_DAMAGED, 3004, ERROR, 0, "The data files are damaged: nothing is served from them.") \
     E(LOG_REPAIRED, 3005, ERROR, 0, "The log was damaged where the durable state has all of it, "\
-      "and was made anew from what is whole: nothing is lost.  Look at the disk.")                \
+      "or its tail where nothing was, and was made anew: nothing is lost.  Look at the disk.")    \
     E(BATCH_DAMAGED, 3002, WARN, 1, "Bytes that are no batch came from a gateway.")               \
     E(ROUND_SLOW, 3003, WARN, 2, "A round took longer than shard.slow_round: the disk is slow.") \
     E(SHARD_LEADS, 3020, INFO, 5, "This replica leads its shard.")                                \

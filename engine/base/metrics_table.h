@@ -115,7 +115,7 @@
       "Rounds of the writer: of reads alone, or with an entry in the log.")                       \
     M(shard_round_commands, HISTOGRAM_OF, none, none, none, "Commands in a round's entry.")       \
     M(shard_commit_duration_seconds, HISTOGRAM, none, none, none,                                 \
-      "Time to make a round's entry durable: one commit, one fsync.")                             \
+      "Time to make a round's entry durable: a write of the log's tail, or a commit of LMDB.")     \
     M(shard_batch_duration_seconds, HISTOGRAM, none, none, none,                                  \
       "Time from a batch's arrival at the shard to its answer.")                                  \
     M(shard_flushes_hurried_total, COUNTER, none, none, none,                                     \

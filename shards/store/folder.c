@@ -143,7 +143,7 @@ int folder_remove_env(const char *path)
 {
     static const char *const names[] = {"/data.mdb", "/lock.mdb", "/sums",        "/sums.new",
                                         "/about",    "/about.next", "/members", "/members.next",
-                                        "/tail",     "/tail.new"};
+                                        "/tail",     "/tail.next"};
     char file[FOLDER_PATH_MAX];
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         int r = folder_join(file, path, names[i]);

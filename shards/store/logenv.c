@@ -27,7 +27,7 @@
 
 #define TRIM_STEP     64   /* entries */
 #define PENDING_PAGES 12   /* of an open write transaction, beside its entries: the paths down */
-#define PENDING_FILL  3072 /* bytes of entries in a page, about */
+#define PENDING_FILL  2048 /* bytes of entries in a page at least: longer ones have their own */
 
 /* -- what it knows ----------------------------------------------------------------------------- */
 

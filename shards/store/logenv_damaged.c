@@ -63,15 +63,13 @@ static int fill_behind(MDB_txn *txn, const void *arg)
 {
     const struct behind *b = arg;
     MDB_dbi dbi;
-    int rc = mdb_dbi_open(txn, NULL, 0, &dbi);
-    int r = rc ? err_origin(env_error(rc))
-               : logenv_fill(txn, dbi, &b->meta, b->tail_bytes);
+    int r = logenv_fill(txn, &b->meta, b->tail_bytes, &dbi);
     for (uint64_t index = b->meta.base + 1; r == 0 && index <= b->from->last; index++) {
         struct logenv_key k = logenv_key_of(index);
         struct span stored;
         r = err_fold(logenv_stored(b->from, index, &stored)); /* it was there a moment ago */
         MDB_val key = logenv_key_val(&k), value = env_val(stored);
-        rc = r ? 0 : mdb_put(txn, dbi, &key, &value, MDB_APPEND);
+        int rc = r ? 0 : mdb_put(txn, dbi, &key, &value, MDB_APPEND);
         r = rc ? err_origin(env_error(rc)) : r;
     }
     return err_trace(r);

@@ -26,14 +26,19 @@ int logenv_put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *met
     return rc ? err_origin(env_error(rc)) : 0;
 }
 
-int logenv_fill(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta, size_t tail_bytes)
+int logenv_fill(MDB_txn *txn, const struct record_log_meta *meta, size_t tail_bytes,
+                MDB_dbi *ret_dbi)
 {
     const char *path;
-    if (mdb_env_get_path(mdb_txn_env(txn), &path) != 0) {
-        return err_origin(-EINVAL);
+    int rc = mdb_env_get_path(mdb_txn_env(txn), &path);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, NULL, 0, ret_dbi);
+    }
+    if (rc != 0) {
+        return err_origin(env_error(rc));
     }
     int r = tail_make(path, tail_bytes);
-    return r ? err_trace(r) : err_trace(logenv_put_meta(txn, dbi, meta));
+    return r ? err_trace(r) : err_trace(logenv_put_meta(txn, *ret_dbi, meta));
 }
 
 struct fresh {
@@ -45,9 +50,7 @@ static int fill_new(MDB_txn *txn, const void *arg)
 {
     const struct fresh *f = arg;
     MDB_dbi dbi;
-    int rc = mdb_dbi_open(txn, NULL, 0, &dbi);
-    return rc ? err_origin(env_error(rc))
-              : err_trace(logenv_fill(txn, dbi, &f->meta, f->tail_bytes));
+    return err_trace(logenv_fill(txn, &f->meta, f->tail_bytes, &dbi));
 }
 
 int logenv_make(const struct logenv_place *place, const uint8_t cluster_id[16])

@@ -54,8 +54,9 @@ static inline MDB_val logenv_key_val(struct logenv_key *k)
 
 /* Is the stored value the entry `index`, by its sum? */
 bool logenv_entry_whole(uint64_t index, struct span value);
-/* Meta record and tail of a new log.  0 or < 0. */
-int logenv_fill(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta, size_t tail_bytes);
+/* Tree, meta record and tail of a new log.  0 or < 0. */
+int logenv_fill(MDB_txn *txn, const struct record_log_meta *meta, size_t tail_bytes,
+                MDB_dbi *ret_dbi);
 int logenv_put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta);
 /* The open write transaction, with the meta record in it: each commit has a number of its own.  The
  * tail's turn is over.  0 or < 0. */

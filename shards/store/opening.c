@@ -237,21 +237,17 @@ static int build_log(const struct store_options *options, const struct logenv_pl
     return err_trace(r);
 }
 
-static void note_repair(const char *dir, struct opening *o, char *ret_text)
-{
-    o->is_log_repaired = true;
-    METRIC_ADD(shard_damage_found_total, 1);
-    refuse(0, dir, ret_text,
-           "log/ was damaged where state/ has it all, and was made anew; the old one is "
-           LOG_REPAIR_ASIDE "/ until the next start");
-}
+static const char repaired[] =
+    "log/ was damaged where state/ has it all, and was made anew; the old one is " LOG_REPAIR_ASIDE
+    "/ until the next start";
+static const char tail_renewed[] =
+    "log/tail was damaged where nothing was in it, and was made anew; look at the disk";
 
-static void note_spoiled(const char *dir, struct opening *o, char *ret_text)
+static void note_repair(const char *dir, struct opening *o, const char *what, char *ret_text)
 {
     o->is_log_repaired = true;
     METRIC_ADD(shard_damage_found_total, 1);
-    refuse(0, dir, ret_text,
-           "log/tail was damaged where nothing was in it, and was made anew; look at the disk");
+    refuse(0, dir, ret_text, "%s", what);
 }
 
 /* Nothing but entries that the state has is damaged: without them, as after a trimming.  Else the
@@ -273,7 +269,7 @@ static int repair_log(const struct store_options *options, const char *path, str
     }
     r = open_log_whole(options, path, o, ret_text);
     if (r == 0) {
-        note_repair(options->dir, o, ret_text);
+        note_repair(options->dir, o, repaired, ret_text);
     }
     return err_trace(r);
 }
@@ -284,9 +280,9 @@ static int open_log(const struct store_options *options, const char *path, struc
     bool was_cut_off = o->is_log_repaired;
     int r = open_log_whole(options, path, o, ret_text);
     if (r == 0 && was_cut_off) {
-        note_repair(options->dir, o, ret_text);
+        note_repair(options->dir, o, repaired, ret_text);
     } else if (r == 0 && logenv_was_spoiled(o->log)) {
-        note_spoiled(options->dir, o, ret_text);
+        note_repair(options->dir, o, tail_renewed, ret_text);
     }
     return r == STORE_E_DAMAGED && options->repairs ? err_trace(repair_log(options, path, o,
                                                                            ret_text))

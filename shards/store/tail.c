@@ -14,9 +14,9 @@
  * a torn batch has sectors that are older than their turn, each whole by its sum.  A sector without
  * a right sum is damage, wherever an acknowledged batch may have been; and so is a batch that is
  * torn or missing while a later one of its turn is there.
- * O_DIRECT: a sum of microseconds, and the write does not queue behind the flusher's pages in the
- * kernel's writeback throttle; file systems without it get the same by O_DSYNC alone.  Zeros were
- * written all over the file when it was made, so that no write changes where it lies.
+ * O_DIRECT, so that the write does not queue behind the flusher's pages in the kernel's writeback
+ * throttle; file systems without it get the same promise by O_DSYNC alone.  Zeros are written all
+ * over the file when it is made, so that no write changes where it lies.
  * Fails: verdicts at opening; < 0 is the disk, and the process must end: what a failed write has
  * left is not known, and the next one must not follow it.
  * Roads not taken: segments instead of the tree (how far entries are kept is then a matter of
@@ -26,7 +26,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,62 +79,14 @@ static uint64_t sum_of(const struct tail *t, const uint8_t *sector, size_t offse
 
 /* -- making ------------------------------------------------------------------------------------ */
 
-static int path_of(char ret_path[FOLDER_PATH_MAX], const char *dir)
-{
-    return err_trace(folder_join(ret_path, dir, "/tail"));
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t len, size_t offset)
-{
-    while (len) {
-        ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return err_origin(n < 0 ? -errno : -EIO);
-        }
-        bytes += n;
-        offset += (size_t)n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
-static int write_zeros(int fd, size_t bytes)
-{
-    uint8_t *zeros = calloc(1, bytes);
-    if (!zeros) {
-        return err_origin(-ENOMEM);
-    }
-    int r = write_all(fd, zeros, bytes, 0);
-    if (r == 0 && fsync(fd) < 0) {
-        r = err_origin(-errno);
-    }
-    free(zeros);
-    return err_trace(r);
-}
-
 int tail_make(const char *dir, size_t bytes)
 {
-    char path[FOLDER_PATH_MAX], fresh[FOLDER_PATH_MAX];
     CHECK(bytes >= BLOCK);
     CHECK(bytes % BLOCK == 0);
-    int r = path_of(path, dir);
-    r = r ? r : err_trace(folder_join(fresh, dir, "/tail.new"));
-    if (r < 0) {
-        return err_trace(r);
-    }
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return err_origin(-errno);
-    }
-    r = write_zeros(fd, bytes);
-    close(fd);
-    if (r == 0 && rename(fresh, path) < 0) { /* one that is there stays until then */
-        r = err_origin(-errno);
-    }
-    return r ? err_trace(r) : err_trace(folder_sync(dir));
+    uint8_t *zeros = calloc(1, bytes);
+    int r = zeros ? folder_write(dir, "tail", zeros, bytes) : err_origin(-ENOMEM);
+    free(zeros);
+    return err_trace(r);
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -300,7 +251,7 @@ int tail_open(const char *dir, const uint8_t cluster_id[16], uint64_t txn, struc
     t->fd = -1;
     t->txn = txn;
     t->batch = 1;
-    int r = path_of(path, dir);
+    int r = folder_join(path, dir, "/tail");
     r = r ? r : read_file(t, path, cluster_id);
     r = r ? r : open_direct(t, path);
     if (r) {
@@ -391,6 +342,23 @@ int tail_add(struct tail *t, struct span head, struct span body)
     put(t, len_bytes, sizeof len_bytes);
     put(t, head.ptr, head.len);
     put(t, body.ptr, body.len);
+    return 0;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t len, size_t offset)
+{
+    while (len) {
+        ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return err_origin(n < 0 ? -errno : -EIO);
+        }
+        bytes += n;
+        offset += (size_t)n;
+        len -= (size_t)n;
+    }
     return 0;
 }
 

@@ -17,7 +17,7 @@ enum {
 #define TAIL_BYTES_MIN 4096
 
 /* Makes `dir`/tail, `bytes` of zeros (a multiple of 4,096), durable, its name too, in place of one
- * that is there: all or nothing, by `dir`/tail.new.  0 or < 0. */
+ * that is there: all or nothing.  0 or < 0. */
 int tail_make(const char *dir, size_t bytes);
 /* Reads it whole.  `cluster_id` seeds the sums, so that another cluster's tail is damage.  `txn` is
  * the number of the tree's newest commit: batches that follow an older one count for nothing, and

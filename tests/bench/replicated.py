@@ -105,7 +105,7 @@ def figure_replicated(work):
     measured["three"] = statistics.median(three)
     kit.note("one voter, shard alone, 16 nng batches of 256 under way, nobody pinned, memory warm",
              "/s", one, 120000, True)
-    kit.note("three voters, three processes on this machine", "/s", three, 60000, True)
+    kit.note("three voters, three processes on this machine, memory warm", "/s", three, 60000, True)
     kit.show("  for four times as long, on what is stored by then", "/s", longer)
     kit.show("  CPU of the leader for each mutation", "us", leads)
     kit.show("  of each follower", "us", follows)

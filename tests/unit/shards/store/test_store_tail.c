@@ -369,8 +369,9 @@ static void test_writes_that_fail(void)
     write_code = EIO;
     EQ(tail_commit(m.t), -EIO);
     end(&m);
-    write_code = ENOSPC;
-    EQ(tail_make(dir, BLOCK), -ENOSPC); /* the one that is there stays */
+    place_shell("mkdir tail.next");
+    OK(tail_make(dir, BLOCK) < 0); /* the one that is there stays */
+    place_shell("rmdir tail.next");
     open_again(&m);
     end(&m);
     EQ(tail_make(dir, BLOCK), 0);
