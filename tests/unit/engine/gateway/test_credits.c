@@ -417,15 +417,20 @@ static void test_shares_follow_people(void)
         crowd_add(&crowds[1], i, 1);
     }
     crowds_run(2, 2000);
-    size_t one = crowds[0].done_count, many = crowds[1].done_count;
-    crowds_run(2, 6000);
-    one = crowds[0].done_count - one;
-    many = crowds[1].done_count - many;
-    printf("# in 6 s: one person %zu, 999 people %zu, each %.1f\n", one, many,
-           (double)many / 999);
-    OK(many > 999);
-    OK(one * 999 <= 2 * many);
-    OK(one * 999 * 2 >= many);
+    bool is_shared = false;
+    /* Rounds that a busy machine holds up push the credit to its floor, which is one gateway's as
+     * much as the other's: such seconds say nothing.  A share by gateways would be a thousand times
+     * off in each window. */
+    for (int window = 0; window < 6 && !is_shared; window++) {
+        size_t one = crowds[0].done_count, many = crowds[1].done_count;
+        crowds_run(2, 6000);
+        one = crowds[0].done_count - one;
+        many = crowds[1].done_count - many;
+        printf("# in 6 s: one person %zu, 999 people %zu, each %.1f\n", one, many,
+               (double)many / 999);
+        is_shared = many > 999 && one * 999 <= 2 * many && one * 999 * 2 >= many;
+    }
+    OK(is_shared);
     crowd_rest(&crowds[1]);
     crowd_rest(&crowds[0]);
     crowd_close(&crowds[0]);
