@@ -105,7 +105,8 @@ static size_t ledger_account_bytes(const struct ledger_account *account)
 {
     size_t n = HEADER_BYTES + TAIL_BYTES + 8 * account->marks_count;
     n += account->has_memory ? LEDGER_MEMORY_INLINE : 0;
-    n += account->memories_count > 0 || account->beside_us > 0 ? LEDGER_MEMORIES_BYTES : 0;
+    bool remembers = account->memories_count > 0 || account->sheaves_count > 0;
+    n += remembers || account->beside_us > 0 ? LEDGER_MEMORIES_BYTES : 0;
     for (size_t i = 0; i < account->items_count; i++) {
         const struct ledger_item *item = &account->items[i];
         n += ITEM_BYTES + item->pool.len + item->slot.slug.len + item->desk.len +

@@ -70,7 +70,7 @@ static int ledger_class_knows(struct ledger_step *s, struct routing_key at)
         memcmp(&account.memory_id, &s->c->request_id, sizeof account.memory_id) == 0) {
         return 0;
     }
-    r = r ? r : ledger_memory_find(s, &account, &m);
+    r = r ? r : ledger_memory_find(s, at, &account, &m);
     if (r == LEDGER_NONE && ledger_memory_may_lie_beside(s, &account)) {
         struct ledger_key key = ledger_key_request(at, &s->c->identity, &s->c->request_id);
         r = ledger_request_is_known(s, &key);

@@ -7,11 +7,14 @@
  *   form  STAND    rest: a number, and what of that item of this account changes with its states
  *         1, 2     rest: the snapshot, items in that format (as in a record of its own)
  *
- *   add: what is over goes -> the new one -> over COUNT or BYTES the oldest go beside, as records
+ *   add: what is over goes -> the new one -> over COUNT or BYTES the older ones go beside, all of
+ *        them in one record (ledger_sheaf.c); before rules 7, or when there are too many of those,
+ *        the oldest each in a record of its own
  *
  * A STAND says nothing of an item's slots and texts; so before those change, or the item leaves the
- * account, its verdicts get their snapshots (ledger_memory_settle).  What lies beside is asked for
- * until it is all over (beside_us), so a new request of most people is looked for nowhere else.
+ * account, its verdicts get their snapshots (ledger_memory_settle).  What lies in records of its own
+ * is asked for until it is all over (beside_us), so a new request of most people is looked for
+ * nowhere else.
  * Since rules 6; those before keep one verdict inside (ledger_scene.c).
  * Owns nothing.  Fails by memory, or -EBADMSG for bytes that nobody here made. */
 #include <errno.h>
@@ -19,18 +22,7 @@
 #include "ledger/ledger_memory.h"
 
 #define MEMORY_STAND 0  /* a form; the others are formats of items */
-#define MEMORY_ID    16
-#define MEMORY_HEAD  (MEMORY_ID + 2)
-
-/* The entry at the reader, stepped over: its id and its body. */
-static bool memory_next(struct reader *r, const uint8_t **ret_id, struct span *ret_body)
-{
-    if (!reader_take(r, MEMORY_ID, ret_id)) {
-        return false;
-    }
-    *ret_body = reader_span16(r);
-    return !r->bad;
-}
+#define MEMORY_HEAD  (LEDGER_MEMORY_ID + 2)
 
 bool ledger_memories_are_whole(struct span entries, size_t count)
 {
@@ -38,7 +30,7 @@ bool ledger_memories_are_whole(struct span entries, size_t count)
     const uint8_t *id;
     struct span body;
     size_t n = 0;
-    while (n <= count && reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
+    while (n <= count && reader_left(&r) > 0 && ledger_memory_next(&r, &id, &body)) {
         n++;
     }
     return !r.bad && r.at == r.end && n == count;
@@ -133,7 +125,7 @@ static int memory_read_stand(struct ledger_step *s, const struct ledger_account 
 static void memory_write(struct writer *w, const void *id, const struct ledger_memory *m,
                          const struct ledger_item *item)
 {
-    writer_bytes(w, id, MEMORY_ID);
+    writer_bytes(w, id, LEDGER_MEMORY_ID);
     uint8_t *len = writer_take(w, 2);
     const uint8_t *body = w->at;
     writer_u64(w, (uint64_t)m->log_time_us);
@@ -186,22 +178,37 @@ static int memory_read(struct ledger_step *s, const struct ledger_account *accou
     return 0;
 }
 
-int ledger_memory_find(struct ledger_step *s, const struct ledger_account *account,
-                       struct ledger_memory *ret_memory)
+/* The entry of the command's request, inside.  0 or LEDGER_NONE: they were whole when read. */
+static int memory_search(const struct ledger_step *s, const struct ledger_account *account,
+                         struct span *ret_body)
 {
     struct reader r = reader_of(account->memories.ptr, account->memories.len);
     const uint8_t *id;
-    struct span body;
-    uint64_t number;
-    while (reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
-        if (memcmp(id, s->c->request_id.bytes, MEMORY_ID) == 0) {
-            int status = memory_read(s, account, body, ret_memory, &number);
-            return status                                          ? err_trace(status)
-                   : ledger_memory_is_over(ret_memory, s->now_us) ? LEDGER_NONE
-                                                                   : 0;
+    while (reader_left(&r) > 0 && ledger_memory_next(&r, &id, ret_body)) {
+        if (memcmp(id, s->c->request_id.bytes, LEDGER_MEMORY_ID) == 0) {
+            return 0;
         }
     }
-    return r.bad ? err_origin(-EBADMSG) : LEDGER_NONE;
+    return LEDGER_NONE;
+}
+
+int ledger_memory_find(struct ledger_step *s, struct routing_key at,
+                       const struct ledger_account *account, struct ledger_memory *ret_memory)
+{
+    struct span body;
+    uint64_t number;
+    bool is_inside = memory_search(s, account, &body) == 0;
+    int r = is_inside ? 0 : ledger_sheaf_find(s, at, account, &body);
+    if (r) {
+        return r == LEDGER_NONE ? r : err_trace(r);
+    }
+    r = memory_read(s, account, body, ret_memory, &number);
+    if (r == 0 && !is_inside && number) {
+        r = err_origin(-EBADMSG); /* the items of a sheaf's time are not here */
+    }
+    return r                                               ? err_trace(r)
+           : ledger_memory_is_over(ret_memory, s->now_us) ? LEDGER_NONE
+                                                           : 0;
 }
 
 int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, uint64_t number)
@@ -218,7 +225,7 @@ int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, 
         return err_origin(-ENOMEM);
     }
     struct writer w = writer_of(bytes, most);
-    while (reader_left(&r) > 0 && memory_next(&r, &id, &body)) {
+    while (reader_left(&r) > 0 && ledger_memory_next(&r, &id, &body)) {
         struct ledger_memory m;
         uint64_t of;
         int status = memory_read(s, account, body, &m, &of);
@@ -256,7 +263,7 @@ static int memory_take(struct ledger_step *s, struct ledger_account *account,
     const uint8_t *id;
     struct span body;
     uint64_t number;
-    if (!memory_next(&r, &id, &body)) {
+    if (!ledger_memory_next(&r, &id, &body)) {
         return err_origin(-EBADMSG);
     }
     int status = memory_read(s, account, body, &m, &number);
@@ -269,10 +276,43 @@ static int memory_take(struct ledger_step *s, struct ledger_account *account,
         return 0;
     }
     CHECK(besides->count < ARRAY_COUNT(besides->verdicts));
-    memcpy(besides->verdicts[besides->count].request.bytes, id, MEMORY_ID);
+    memcpy(besides->verdicts[besides->count].request.bytes, id, LEDGER_MEMORY_ID);
     besides->verdicts[besides->count++].memory = m;
     memory_set_beside(account, &m);
     return 0;
+}
+
+/* All that are in the account, into a sheaf. */
+static int memory_gather(struct ledger_step *s, struct ledger_account *account,
+                         struct ledger_besides *besides)
+{
+    struct reader r = reader_of(account->memories.ptr, account->memories.len);
+    struct ledger_sheaf sheaf = {.count = 0};
+    const uint8_t *id;
+    struct span body;
+    uint8_t *bytes = arena_alloc(s->arena, LEDGER_SHEAF_BYTES);
+    if (bytes == NULL) {
+        return err_origin(-ENOMEM);
+    }
+    struct writer w = writer_of(bytes, LEDGER_SHEAF_BYTES);
+    uint8_t *head = writer_take(&w, LEDGER_SHEAF_HEAD);
+    while (reader_left(&r) > 0 && ledger_memory_next(&r, &id, &body)) {
+        struct ledger_memory m;
+        uint64_t number;
+        int status = memory_read(s, account, body, &m, &number);
+        if (status) {
+            return err_trace(status);
+        }
+        memory_write(&w, id, &m, NULL);
+        ledger_sheaf_add(&sheaf, id, &m);
+    }
+    CHECK(!w.bad && sheaf.count == account->memories_count);
+    ledger_sheaf_head(head, &sheaf);
+    besides->sheaf = (struct span){bytes, writer_len(&w)};
+    besides->sheaf_number = account->sheaf_next;
+    account->memories = (struct span){0};
+    account->memories_count = 0;
+    return err_trace(ledger_sheaf_note(s, account, &sheaf));
 }
 
 /* Those in front that are over. */
@@ -283,7 +323,7 @@ static int memory_forget(struct ledger_account *account, int64_t now_us)
         const uint8_t *id;
         struct span body;
         struct ledger_memory m;
-        if (!memory_next(&r, &id, &body)) {
+        if (!ledger_memory_next(&r, &id, &body)) {
             return err_origin(-EBADMSG);
         }
         struct reader head = reader_of(body.ptr, body.len);
@@ -297,22 +337,35 @@ static int memory_forget(struct ledger_account *account, int64_t now_us)
     return 0;
 }
 
+/* Something must go before the newest one fits, and there is something. */
+static bool memory_is_full(const struct ledger_account *account)
+{
+    size_t bytes = account->memories.len + account->sheaves.len + account->newest_len;
+    return account->memories_count > 0 &&
+           (account->memories_count + (account->newest_len > 0) > LEDGER_MEMORIES_MAX ||
+            bytes > LEDGER_MEMORIES_BYTES);
+}
+
 int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uint64_t number,
                       const struct ledger_memory *m, struct ledger_besides *ret_besides)
 {
     struct writer w = writer_of(account->newest, sizeof account->newest);
     memory_write(&w, s->c->request_id.bytes, m, number ? memory_item(account, number) : NULL);
     ret_besides->count = 0;
+    ret_besides->sheaf.len = 0;
     int r = memory_forget(account, s->now_us);
+    ledger_sheaves_forget(account, s->now_us);
     account->newest_len = w.bad ? 0 : writer_len(&w);
     if (w.bad) { /* too long */
         ret_besides->verdicts[0].request = s->c->request_id;
         ret_besides->verdicts[ret_besides->count++].memory = *m;
         memory_set_beside(account, m);
     }
-    while (r == 0 && account->memories_count > 0 &&
-           (account->memories_count + !w.bad > LEDGER_MEMORIES_MAX ||
-            account->memories.len + account->newest_len > LEDGER_MEMORIES_BYTES)) {
+    if (r == 0 && s->l->version >= 7 && account->sheaves_count < LEDGER_SHEAVES_MAX &&
+        memory_is_full(account)) {
+        r = memory_gather(s, account, ret_besides);
+    }
+    while (r == 0 && memory_is_full(account)) {
         r = memory_take(s, account, ret_besides);
     }
     return err_trace(r);

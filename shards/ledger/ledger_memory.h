@@ -31,9 +31,13 @@ void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_in
 
 /* -- ledger_memory.c: inside the account ------------------------------------------------------- */
 
+#define LEDGER_MEMORY_ID 16 /* bytes of an entry's request id, its first part */
+
 /* Verdicts that go beside an account; snapshots in the arena, or borrowed from it. */
 struct ledger_besides {
-    size_t count;
+    struct span sheaf; /* a sheaf's record; len 0: none */
+    uint64_t sheaf_number;
+    size_t count;      /* of verdicts that each get a record of their own */
     struct {
         struct request_id request;
         struct ledger_memory memory;
@@ -46,8 +50,22 @@ static inline void ledger_account_no_memory(struct ledger_account *account)
     account->has_memory = false;
     account->memories = (struct span){0};
     account->memories_count = 0;
+    account->sheaves = (struct span){0};
+    account->sheaves_count = 0;
+    account->sheaf_next = 0;
     account->newest_len = 0;
     account->beside_us = 0;
+}
+
+/* The entry at the reader, stepped over: its id and its body. */
+static inline bool ledger_memory_next(struct reader *r, const uint8_t **ret_id,
+                                      struct span *ret_body)
+{
+    if (!reader_take(r, LEDGER_MEMORY_ID, ret_id)) {
+        return false;
+    }
+    *ret_body = reader_span16(r);
+    return !r->bad;
 }
 
 /* Are that many there, each as long as it says? */
@@ -59,9 +77,10 @@ static inline bool ledger_memory_may_lie_beside(const struct ledger_step *s,
     return s->l->version < 6 || account->beside_us > s->now_us;
 }
 
-/* The verdict of the command's request in this account.  0, LEDGER_NONE, < 0. */
-int ledger_memory_find(struct ledger_step *s, const struct ledger_account *account,
-                       struct ledger_memory *ret_memory);
+/* The verdict of the command's request in the account that lies at `at`, or in one of its sheaves
+ * (the snapshot is the book's then).  0, LEDGER_NONE, < 0. */
+int ledger_memory_find(struct ledger_step *s, struct routing_key at,
+                       const struct ledger_account *account, struct ledger_memory *ret_memory);
 /* Before the item's slots or texts change, or it leaves the account.  0 or < 0. */
 int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, uint64_t number);
 /* Remembers the verdict of the command's request, in the account or beside it.  number: of the item
@@ -70,5 +89,41 @@ int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uin
                       const struct ledger_memory *m, struct ledger_besides *ret_besides);
 /* An account that rules before 6 wrote, as those of 6 have it.  0 or -ENOMEM. */
 int ledger_memory_renew(struct ledger_step *s, struct ledger_account *account);
+
+/* -- ledger_sheaf.c: older ones, eight in a record --------------------------------------------- */
+
+#define LEDGER_SHEAF_HEAD 10
+#define LEDGER_SHEAF_BYTES                                                                    \
+    (LEDGER_SHEAF_HEAD + /* a sheaf's record, at most */                                       \
+     LEDGER_MEMORIES_MAX * (LEDGER_MEMORY_ID + 2 + LEDGER_MEMORY_HEAD + LEDGER_ITEM_BYTES))
+
+_Static_assert(LEDGER_SHEAF_BYTES <= BOOK_VALUE_MAX, "a record");
+_Static_assert(LEDGER_ITEM_BYTES >= LEDGER_MEMORY_BYTES, "a verdict of an account fits");
+
+/* One that is being made. */
+struct ledger_sheaf {
+    uint64_t until_s; /* second of log time at which all of it is over */
+    size_t count;
+    uint16_t marks[LEDGER_MEMORIES_MAX];
+};
+
+/* The account's list, in its record. */
+int ledger_read_sheaves(struct reader *r, struct ledger_account *ret_account);
+void ledger_record_sheaves(struct writer *w, const struct ledger_account *account);
+/* Those of the list that are over go. */
+void ledger_sheaves_forget(struct ledger_account *account, int64_t now_us);
+struct ledger_key ledger_key_sheaf(struct routing_key at, const struct identity *identity,
+                                   uint64_t number);
+/* The entry of the command's request; *ret_body borrowed from the book.  0, LEDGER_NONE, < 0. */
+int ledger_sheaf_find(struct ledger_step *s, struct routing_key at,
+                      const struct ledger_account *account, struct span *ret_body);
+/* May the sweep take the record?  0 or -EBADMSG. */
+int ledger_sheaf_is_over(struct span value, int64_t now_us, bool *ret_is_over);
+/* Making one: each verdict, then the first bytes of its record, then the account's list. */
+void ledger_sheaf_add(struct ledger_sheaf *sheaf, const uint8_t id[LEDGER_MEMORY_ID],
+                      const struct ledger_memory *m);
+void ledger_sheaf_head(uint8_t head[LEDGER_SHEAF_HEAD], const struct ledger_sheaf *sheaf);
+int ledger_sheaf_note(struct ledger_step *s, struct ledger_account *account,
+                      const struct ledger_sheaf *sheaf);
 
 #endif

@@ -15,6 +15,8 @@
  *                           (pool, 0)                'P'                     policy
  *                           (pool, 2^63 + second)    'S' slug                slot
  *   10  a service class     (class, hash)            'E' identity number     ended, off the account
+ *                           (class, hash)            'G' identity number     up to eight of his
+ *                                                                            older verdicts
  *                           (class, hash)            'I' identity            account: holds, the
  *                                                                            newest verdicts, ...
  *                           (class, hash)            'R' identity request    clients' older ones
@@ -40,12 +42,14 @@
 #define LEDGER_FORMAT    2  /* holds of several slots, changes, lapses, limits of a pool */
 #define LEDGER_FORMAT_3  3  /* an account with marks of releases, or the newest request in it */
 #define LEDGER_FORMAT_4  4  /* an account with its newest requests in it */
+#define LEDGER_FORMAT_5  5  /* the same, with older ones in sheaves; a sheaf */
 #define LEDGER_MARKS_MAX 16 /* of an account; those of ended releases are struck before */
 #define LEDGER_MEMORY_HEAD 20 /* of a remembered verdict, before its snapshot */
 #define LEDGER_MEMORY_INLINE 160 /* before rules 6: one verdict of at most so many is kept inside */
 #define LEDGER_MEMORIES_MAX   8    /* since rules 6: verdicts inside an account */
-#define LEDGER_MEMORIES_BYTES 1024 /* all of them, encoded */
+#define LEDGER_MEMORIES_BYTES 1024 /* all of them, encoded, and the list of sheaves */
 #define LEDGER_MEMORY_BYTES   256  /* one of them; a longer one lies beside the account */
+#define LEDGER_SHEAVES_MAX    16   /* since rules 7: sheaves that an account knows */
 #define LEDGER_ITEMS_MAX (LIVE_PER_IDENTITY_MAX + ENDED_PER_IDENTITY + 1)
 #define LEDGER_ITEM_BYTES \
     (65 + POOL_ID_MAX + SLOT_DESK_MAX + 64 + 12 * (SLOTS_PER_HOLD - 1)) /* its record, at most */
@@ -197,6 +201,9 @@ struct ledger_account {
     size_t memories_count;
     int64_t beside_us; /* log time until which a request may be remembered beside the account;
                           LEDGER_BESIDE_UNKNOWN: of a record that does not say it */
+    struct span sheaves;  /* since rules 7 (ledger_sheaf.c): the list of them; borrowed too */
+    size_t sheaves_count;
+    uint64_t sheaf_next;  /* number of the next one; those of the list come right before it */
     size_t newest_len; /* of a verdict behind those, 0: none */
     uint8_t newest[LEDGER_MEMORY_BYTES];
 };

@@ -238,6 +238,9 @@ int ledger_read_ended(struct span value, struct ledger_item *ret_item)
 
 static uint8_t ledger_account_format(const struct ledger_account *account)
 {
+    if (account->sheaves_count > 0) {
+        return LEDGER_FORMAT_5;
+    }
     if (account->memories_count > 0 || account->newest_len > 0 || account->beside_us > 0) {
         return LEDGER_FORMAT_4;
     }
@@ -285,7 +288,10 @@ static void ledger_record_tail(struct writer *w, const struct ledger_account *ac
     for (size_t i = 0; i < account->marks_count; i++) {
         writer_u64(w, account->marks[i]);
     }
-    if (format == LEDGER_FORMAT_4) {
+    if (format == LEDGER_FORMAT_5) {
+        ledger_record_sheaves(w, account);
+    }
+    if (format >= LEDGER_FORMAT_4) {
         ledger_record_memories(w, account);
         return;
     }
@@ -305,8 +311,9 @@ static int ledger_read_tail(struct reader *r, uint8_t format, struct ledger_acco
     for (size_t i = 0; i < ret_account->marks_count; i++) {
         ret_account->marks[i] = reader_u64(r);
     }
-    if (format == LEDGER_FORMAT_4) {
-        return err_trace(ledger_read_memories(r, ret_account));
+    int status = format == LEDGER_FORMAT_5 ? ledger_read_sheaves(r, ret_account) : 0;
+    if (status || format >= LEDGER_FORMAT_4) {
+        return status ? err_trace(status) : err_trace(ledger_read_memories(r, ret_account));
     }
     uint8_t has_memory = reader_u8(r);
     r->bad |= has_memory > 1;
@@ -351,7 +358,7 @@ void ledger_record_account(struct writer *w, const struct ledger_account *accoun
 static uint8_t ledger_read_account_head(struct reader *r, struct ledger_account *ret_account)
 {
     bool has_tail = reader_left(r) > 0 &&
-                    (r->at[0] == LEDGER_FORMAT_3 || r->at[0] == LEDGER_FORMAT_4);
+                    (r->at[0] >= LEDGER_FORMAT_3 && r->at[0] <= LEDGER_FORMAT_5);
     uint8_t format, has_others;
     if (has_tail) {
         format = reader_u8(r);

@@ -71,7 +71,7 @@ static int ledger_scene_recall(struct ledger_step *s, struct ledger_scene *scene
 {
     const struct ledger_account *a = &scene->account;
     struct ledger_memory m;
-    int r = ledger_memory_find(s, a, &m);
+    int r = ledger_memory_find(s, scene->at, a, &m);
     if (r == 0) {
         r = ledger_request_recall_from(s, &m, scene->at.position);
     } else if (a->has_memory &&
@@ -181,6 +181,7 @@ static void ledger_scene_remember_one(struct ledger_step *s, struct ledger_accou
                                       struct ledger_besides *besides)
 {
     besides->count = 0;
+    besides->sheaf.len = 0;
     if (a->has_memory && !ledger_memory_is_over(&a->memory, s->now_us)) {
         ledger_scene_beside(besides, &a->memory_id, &a->memory);
     }
@@ -204,6 +205,12 @@ static int ledger_scene_put_besides(struct ledger_step *s, struct routing_key at
         struct ledger_key key =
             ledger_key_request(at, &s->c->identity, &besides->verdicts[i].request);
         ledger_record_memory(&w, &besides->verdicts[i].memory);
+        r = ledger_put(s->l, &key, &w);
+    }
+    if (r == 0 && besides->sheaf.len > 0) {
+        uint8_t *bytes = (uint8_t *)besides->sheaf.ptr;
+        struct writer w = {.start = bytes, .at = bytes + besides->sheaf.len};
+        struct ledger_key key = ledger_key_sheaf(at, &s->c->identity, besides->sheaf_number);
         r = ledger_put(s->l, &key, &w);
     }
     return err_trace(r);

@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "ledger/ledger_event.h"
+#include "ledger/ledger_memory.h"
 
 #define SWEEP_RECORDS 256
 
@@ -58,6 +59,11 @@ static int ledger_sweep_is_over(struct ledger_step *s, uint8_t tag, struct span 
         struct ledger_memory m = {0};
         r = ledger_read_memory(value, &m);
         *ret_is_over = m.log_time_us + DAY_US <= s->now_us;
+#ifdef PLANT_SWEEP_EARLY
+        *ret_is_over = true;
+#endif
+    } else if (tag == 'G') {
+        r = ledger_sheaf_is_over(value, s->now_us, ret_is_over);
 #ifdef PLANT_SWEEP_EARLY
         *ret_is_over = true;
 #endif

@@ -253,7 +253,7 @@ static void test_few_at_once(void)
     begin(&k, LEDGER_VERSION);
     EQ(kit_pool(&k, "city", "city"), REASON_OK);
     for (unsigned person = 1; person <= ERASURES_MAX + 1; person++) {
-        for (uint64_t i = 0; i < 300; i++) {
+        for (uint64_t i = 0; i < 500; i++) { /* more records than one command takes */
             uint64_t none[2] = {1, i};
             kit_change(&k, COMMAND_DROP_HOLD, "city", person, none);
         }

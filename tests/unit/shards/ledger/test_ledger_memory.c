@@ -160,7 +160,7 @@ static void live(struct kit *k, uint64_t seed, uint32_t raised_to)
         } else if (what < 120) {
             struct command sweep = {.kind = COMMAND_SWEEP};
             EQ(kit_apply(k, &sweep), REASON_OK);
-            size_t beside = kit_count(k, 'R');
+            size_t beside = kit_count(k, 'R') + kit_count(k, 'G');
             beside_most = beside > beside_most ? beside : beside_most;
         } else {
             ask(k, &p);
@@ -208,28 +208,135 @@ static struct command refused(struct kit *k)
     return c;
 }
 
-/* Most people's new request is looked for nowhere but in the account; a ninth one's costs a record,
- * and from then on for a day what lies beside is asked too. */
+#define IN_SHEAVES (LEDGER_SHEAVES_MAX * LEDGER_MEMORIES_MAX)
+#define BUSY       (IN_SHEAVES + LEDGER_MEMORIES_MAX + 20)
+
+/* A new request is looked for nowhere but in the account.  Each ninth ties the eight before into a
+ * sheaf; when the account has as many as it can have, each costs a record of its own, and from then
+ * on for a day such records are asked for too. */
 static void test_where_it_is_looked_for(void)
 {
     struct kit k;
     kit_rules = LEDGER_VERSION;
     furnish(&k);
     size_t operators = kit_count(&k, 'R');
-    for (int i = 0; i < LEDGER_MEMORIES_MAX + 3; i++) {
+    for (size_t i = 0; i < BUSY; i++) {
         struct command c = refused(&k);
         k.m.gets = k.m.puts = 0;
         EQ(kit_apply(&k, &c), REASON_SLOT_UNKNOWN);
-        bool is_beside = i >= LEDGER_MEMORIES_MAX;
-        EQ(kit_count(&k, 'R'), operators + (is_beside ? (size_t)i - LEDGER_MEMORIES_MAX + 1 : 0));
-        EQ(k.m.gets, 2 + (i > LEDGER_MEMORIES_MAX)); /* account, slot */
-        EQ(k.m.puts, i == 0 ? 2 : 1 + is_beside);
+        size_t sheaves = i / LEDGER_MEMORIES_MAX, own = 0;
+        if (sheaves > LEDGER_SHEAVES_MAX) {
+            sheaves = LEDGER_SHEAVES_MAX;
+            own = i + 1 - IN_SHEAVES - LEDGER_MEMORIES_MAX;
+        }
+        bool ties = i > 0 && i <= IN_SHEAVES && i % LEDGER_MEMORIES_MAX == 0;
+        EQ(kit_count(&k, 'G'), sheaves);
+        EQ(kit_count(&k, 'R'), operators + own);
+        EQ(k.m.gets, 2 + (own > 1)); /* account, slot */
+        EQ(k.m.puts, i == 0 ? 2 : 1 + ties + (own > 0));
     }
     k.now_us += DAY_US + SECOND_US; /* they are over: so is looking for them */
     struct command c = refused(&k);
     k.m.gets = 0;
     EQ(kit_apply(&k, &c), REASON_SLOT_UNKNOWN);
     EQ(k.m.gets, 2);
+    kit_fini(&k);
+}
+
+/* Every request of a busy person again, each with its own answer, wherever it lies; a reused id is
+ * found out there; after a day they are new, and the sweep takes all records, none before. */
+static void test_a_busy_person(void)
+{
+    static struct command all[BUSY];
+    static uint64_t numbers[BUSY];
+    static struct slot_key slots[BUSY];
+    struct command sweep = {.kind = COMMAND_SWEEP};
+    struct kit k;
+    kit_rules = LEDGER_VERSION;
+    furnish(&k);
+    for (size_t i = 0; i < BUSY; i++) {
+        slots[i] = kit_slot(1000 + (unsigned)i);
+        all[i] = kit_command(&k, COMMAND_CREATE_HOLD, "city", 1);
+        all[i].slots = &slots[i];
+        all[i].slots_count = 1;
+        EQ(kit_apply(&k, &all[i]), REASON_OK);
+        numbers[i] = k.v.holds[0].number;
+        uint64_t id[2] = {k.v.holds[0].owner, k.v.holds[0].number};
+        struct command drop = kit_command(&k, COMMAND_DROP_HOLD, "city", 1);
+        drop.owner = id[0];
+        drop.number = id[1];
+        EQ(kit_apply(&k, &drop), REASON_OK);
+        k.now_us += SECOND_US;
+    }
+    int64_t end_us = k.now_us;
+    for (int i = 0; i < 10; i++) {
+        EQ(kit_apply(&k, &sweep), REASON_OK);
+    }
+    EQ(kit_count(&k, 'G'), LEDGER_SHEAVES_MAX);
+    for (size_t i = 0; i < BUSY; i++) {
+        EQ(kit_apply(&k, &all[i]), REASON_OK);
+        OK(k.v.holds[0].number == numbers[i]);
+        struct command reused = all[i];
+        reused.body_hash++;
+        EQ(kit_apply(&k, &reused), REASON_REQUEST_ID_REUSED);
+        reused.pool = span_of("cars");
+        EQ(kit_apply(&k, &reused), REASON_REQUEST_ID_REUSED);
+    }
+    k.now_us = end_us + DAY_US + SECOND_US;
+    for (int i = 0; i < 30; i++) {
+        EQ(kit_apply(&k, &sweep), REASON_OK);
+    }
+    EQ(kit_count(&k, 'G'), 0);
+    EQ(kit_count(&k, 'R'), 0);
+    for (size_t i = 0; i < 3; i++) { /* decided anew: a slot that came back waits for a restock */
+        EQ(kit_apply(&k, &all[i]), REASON_SLOT_TAKEN);
+    }
+    kit_fini(&k);
+}
+
+/* A person with one sheaf, and the first request in it. */
+static struct command with_sheaf(struct kit *k, struct ledger_key *ret_account,
+                                 struct ledger_key *ret_sheaf)
+{
+    struct identity who = kit_person(1);
+    struct routing_key at = ledger_identity_key(span_of("passport"), &who);
+    kit_rules = LEDGER_VERSION;
+    furnish(k);
+    struct command first = refused(k);
+    EQ(kit_apply(k, &first), REASON_SLOT_UNKNOWN);
+    for (int i = 0; i < LEDGER_MEMORIES_MAX; i++) {
+        struct command c = refused(k);
+        EQ(kit_apply(k, &c), REASON_SLOT_UNKNOWN);
+    }
+    *ret_account = ledger_key_account(at, &who);
+    *ret_sheaf = ledger_key_sheaf(at, &who, 0);
+    EQ(kit_count(k, 'G'), 1);
+    return first;
+}
+
+/* Another request whose mark is that of one in a sheaf is looked for there, and is new. */
+static void test_the_same_mark(void)
+{
+    struct kit k;
+    struct ledger_key account, sheaf;
+    with_sheaf(&k, &account, &sheaf);
+    size_t in_vain = 0;
+    static struct ledger_account a;
+    struct span value, body;
+    struct ledger_key_parts parts;
+    struct command c = refused(&k);
+    struct ledger_step s = {.l = k.l, .c = &c, .now_us = k.now_us, .arena = &k.arena};
+    OK(ledger_key_parse(ledger_key_span(&account), &parts));
+    EQ(k.m.book.get(&k.m, ledger_key_span(&account), &value), 0);
+    EQ(ledger_read_account(value, &a), 0);
+    k.m.gets = 0;
+    for (unsigned i = 0; i < 200000; i++) {
+        c.request_id = kit_request(1000000 + i);
+        EQ(ledger_sheaf_find(&s, parts.at, &a, &body), LEDGER_NONE);
+    }
+    in_vain = k.m.gets;
+    printf("# %zu of 200,000 looked for in vain, 24 expected\n", in_vain);
+    OK(in_vain > 4 && in_vain < 80);
     kit_fini(&k);
 }
 
@@ -306,11 +413,48 @@ static void test_beside_an_account_that_went(void)
     kit_fini(&k);
 }
 
+/* A sheaf or the list of them, cut, longer, with nonsense in it, or not there though the account
+ * knows it: damage, never an answer. */
+static void test_a_spoiled_sheaf(void)
+{
+    struct kit k;
+    struct ledger_key account, sheaf;
+    struct span value;
+    uint8_t bytes[BOOK_VALUE_MAX], list[BOOK_VALUE_MAX];
+    struct command first = with_sheaf(&k, &account, &sheaf);
+    EQ(k.m.book.get(&k.m, ledger_key_span(&account), &value), 0);
+    size_t list_len = value.len;
+    memcpy(list, value.ptr, list_len);
+    EQ(k.m.book.get(&k.m, ledger_key_span(&sheaf), &value), 0);
+    size_t len = value.len;
+    memcpy(bytes, value.ptr, len);
+    printf("# a sheaf of refusals: %zu bytes, its account: %zu\n", len, list_len);
+    bytes[len] = 0;
+    for (size_t n = 0; n < len + 2; n += n == len - 1 ? 2 : 1) { /* all but the whole one */
+        put_account(&k, &sheaf, bytes, n);
+        OK(kit_apply(&k, &first) < 0);
+    }
+    bytes[LEDGER_SHEAF_HEAD + LEDGER_MEMORY_ID + 2 + LEDGER_MEMORY_HEAD - 1] = 0; /* a STAND */
+    put_account(&k, &sheaf, bytes, len);
+    OK(kit_apply(&k, &first) < 0);
+    EQ(k.m.book.del(&k.m, ledger_key_span(&sheaf)), 0);
+    OK(kit_apply(&k, &first) < 0);
+    put_account(&k, &sheaf, bytes, len);
+    for (size_t cut = 1; cut < list_len; cut++) {
+        put_account(&k, &account, list, list_len - cut);
+        OK(kit_apply(&k, &first) < 0);
+    }
+    kit_fini(&k);
+}
+
 int main(void)
 {
     KIT_RUN(test_beside_an_account_that_went);
     KIT_RUN(test_every_answer_again);
     TAP_RUN(test_where_it_is_looked_for);
+    TAP_RUN(test_a_busy_person);
+    TAP_RUN(test_the_same_mark);
+    TAP_RUN(test_a_spoiled_sheaf);
     TAP_RUN(test_damage);
     return tap_done();
 }

@@ -14,6 +14,7 @@
 #define BOOK_HASH_2 UINT64_C(0xae5971715a23125e) /* nor do these */
 #define BOOK_HASH_5 UINT64_C(0x88dd4a26a88ff78d)
 #define BOOK_HASH_6 UINT64_C(0x3999941766de5751)
+#define BOOK_HASH_7 UINT64_C(0x782034ffdf8366f3)
 
 static struct arena log_arena;
 static struct span entries[COMMANDS / PER_ENTRY + 300];
@@ -240,7 +241,7 @@ static void same_bytes(uint32_t rules, uint64_t expected)
 
 static void test_same_log_same_bytes(void)
 {
-    same_bytes(6, BOOK_HASH_6);
+    same_bytes(7, BOOK_HASH_7);
 }
 
 static void test_rules_of_before(void)
@@ -248,6 +249,7 @@ static void test_rules_of_before(void)
     same_bytes(1, BOOK_HASH_1);
     same_bytes(2, BOOK_HASH_2);
     same_bytes(5, BOOK_HASH_5);
+    same_bytes(6, BOOK_HASH_6);
 }
 
 /* A state as the program of version 1 left it: newer wishes are told to wait, the shard raises it,
