@@ -22,8 +22,8 @@ NAMES = ("replicated", "failover", "rolling", "compare")
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCH = 256
 CONTEXTS = 16  # batches under way: as many as two gateways have
-IDENTITIES = 20000 if kit.QUICK else 100000
-SLOTS = 500000 if kit.QUICK else 2000000
+SLOTS = 1000000 if kit.QUICK else 2000000
+IDENTITIES = SLOTS // 16  # each has as many live holds as may be when all slots are taken
 KILLS = 3 if kit.QUICK else 34  # of each run: a hundred in all
 measured = {}  # what `compare` compares with
 
