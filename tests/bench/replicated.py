@@ -444,7 +444,7 @@ def figure_compare(work):
              lambda w: redis(w, PIPELINED, replicas=2)),
             ("  and waits for one of them: WAIT 1 0 behind each 16", "redis-server", False,
              lambda w: redis_waits(w, PIPELINED)),
-            ("  behind each 64: 4,096 under way, as many as ours", "redis-server", False,
+            ("  WAIT 1 0 behind each 64: 4,096 under way, as many as ours", "redis-server", False,
              lambda w: redis_waits(w, BATCH * CONTEXTS // 64)),
             ("  a hold as a script instead of a SET", "redis-server", True,
              lambda w: redis(w, PIPELINED, is_hold=True)),
