@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The booking path: gateway, shard, both together, the disk below them, a start and an idle
-connection."""
-import atexit
+"""The booking path: gateway, shard, both together, a start and an idle connection."""
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 
+import disk
 import kit
 
-NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "disk", "idle", "restart",
-         "crash")
+NAMES = ("health", "mutations", "one", "commit", "shard", "stored", "idle", "restart", "crash")
 IDENTITIES = 20000 if kit.QUICK else 100000
-STORED = 100000 if kit.QUICK else 1000000
+STORED = 200000 if kit.QUICK else 1000000  # fewer people and one reaches 16 live holds
 
 
 def figure_health(work):
@@ -139,69 +136,40 @@ def figure_shard(work):
 
 
 def figure_stored(work):
+    """Beside each run stands what the disk alone makes of it, right after it and for half as long:
+    the two are not at the same instant, and a disk that stalls does so when it likes."""
     data = os.path.join(work, "stored")
     server = kit.Server("shard", "--data", data, "--listen", "tcp://127.0.0.1:0")
     spare = 10000 * kit.SECONDS * (4 * kit.RUNS + 2)
     args = ["--identities", STORED, "--pools", 50, "--slots", STORED + spare]
     kit.bench(server, "shard", "--seconds", 0, "--batch", 256, *args)
-    warm = kit.bench(server, "shard", "--seconds", kit.SECONDS, "--rate", 20000, "--skip", STORED,
-                     *args)
+    warm = kit.bench(server, "shard", "--seconds", kit.SECONDS, "--rate", disk.RATE, "--skip",
+                     STORED, *args)
     skip = warm["next_slot"]
+    alone = disk.Alone(work, disk.state_bytes(data))
     os.sync()  # what other figures and the filling left dirty is not this one's to write back
-    runs, plain = [], []
+    runs, plain, wrote, without = [], [], [], []
     for _ in range(kit.RUNS):
         plain.append(synced_ms(work))
-        runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 4, "--rate", 20000,
-                          "--skip", skip, *args))
+        was = []
+        runs.append(kit.bench(server, "shard", "--seconds", kit.SECONDS * 4, "--rate", disk.RATE,
+                              "--skip", skip, *args,
+                              begins=lambda: was.extend(disk.flushed(server, data))))
+        wrote.append(disk.a_second(was, disk.flushed(server, data)))
+        without.append(alone.run(*wrote[-1], kit.SECONDS * 2))
         skip = runs[-1]["next_slot"]
     kit.note("shard with %s slots and identities stored, 20,000/s: p99" % format(STORED, ","), "ms",
-         [r["p99_us"] / 1e3 for r in runs], 15)
+             [r["p99_us"] / 1e3 for r in runs], 15)
     kit.note("  p99.9", "ms", [r["p999_us"] / 1e3 for r in runs], 40)
     kit.note("  p50", "ms", [r["p50_us"] / 1e3 for r in runs], 1)
     kit.show("  the disk alone, idle: a synced write, p50", "ms", plain)
+    kit.show("  pages a second that its flusher wrote", "/s", [pages for pages, _ in wrote])
+    kit.show("  commits of the state a second, two syncs each", "/s", [syncs for _, syncs in wrote])
+    disk.show("the disk alone beside as many pages, no server", without)
+    kit.show("  p99 of the shard less that of the disk alone, right after it", "ms",
+             [r["p99_us"] / 1e3 - w["p99"] for r, w in zip(runs, without)])
     server.stop()
     figure_restart(work)
-
-
-def figure_disk(work):
-    """The disk without us: what a log commit (two small synced writes, one after the other) takes
-    beside a second process that writes as many random pages as the flusher does, and syncs them."""
-    writer = """
-import ctypes, os, random, sys, time
-libc = ctypes.CDLL(None)
-libc.syscall(251, 1, 0, 3 << 13)  # ioprio_set: idle class, as the flusher (x86-64)
-fd = os.open(sys.argv[1], os.O_RDWR)
-while True:
-    start = time.monotonic()
-    for page in random.sample(range(330000), 13000):
-        os.pwrite(fd, os.urandom(16) * 256, page * 4096)
-    os.fdatasync(fd)
-    time.sleep(max(0, start + 1 - time.monotonic()))
-"""
-    state, log = os.path.join(work, "state"), os.path.join(work, "log")
-    for path, pages in ((state, 330000), (log, 2000)):
-        with open(path, "wb") as f:
-            for _ in range(pages // 1000):
-                f.write(os.urandom(4096) * 1000)
-            f.flush()
-            os.fsync(f.fileno())
-    fd = os.open(log, os.O_RDWR)
-    noise = subprocess.Popen([sys.executable, "-c", writer, state], preexec_fn=kit.pin(1))
-    atexit.register(noise.kill)
-    runs = []
-    for _ in range(kit.RUNS):
-        took, end = [], time.monotonic() + kit.SECONDS
-        while time.monotonic() < end:
-            start = time.monotonic()
-            for page in (random.randrange(2, 2000), random.randrange(2)):
-                os.pwrite(fd, b"x" * 4096, page * 4096)
-                os.fdatasync(fd)
-            took.append(time.monotonic() - start)
-            time.sleep(0.0005)
-        took.sort()
-        runs.append(took[len(took) * 99 // 100] * 1e3)
-    noise.kill()
-    kit.note("the disk alone: two synced writes beside 13,000 random pages/s, p99", "ms", runs, 15)
 
 
 def figure_restart(work):
