@@ -5,7 +5,9 @@
  * Fails with a sentence and a next step: 1 failed, 2 usage, 3 the directory cannot be used. */
 #include "serve_node.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -130,7 +132,13 @@ int serve_node_start(const struct serve_config *sc, const struct verb *verb, con
     if (r == 0) {
         return VERB_OK;
     }
-    talk_error("%s", text[0] ? text : "the shard cannot start");
+    if (r < 0 && !text[0]) {
+        talk_error("the shard cannot start in %s: %s", dir, strerror(-r));
+        talk_next(r == -ENOSPC ? "make room on its disk, and start it again"
+                               : "correct what is there: its kind, owner and mode");
+    } else {
+        talk_error("%s", text[0] ? text : "the shard cannot start");
+    }
     if (r == NODE_E_ADDRESS) {
         talk_next("choose another port with --listen tcp://HOST:PORT (0: any free one)");
     }

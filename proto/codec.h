@@ -91,6 +91,14 @@ struct batch_view {
     size_t items_count;
     bool is_feed; /* a call for news: no items */
     uint64_t feed_epoch, feed_after;
+    uint64_t cluster; /* whose shard is meant; 0: any */
+};
+
+struct batch_head {
+    uint64_t map_epoch;
+    uint64_t gateway;
+    uint32_t waiting_identities;
+    uint64_t cluster; /* as reply_view's; 0: not known */
 };
 
 struct batch_call {
@@ -100,9 +108,8 @@ struct batch_call {
     struct span trace;   /* base/trace.h, or empty */
 };
 
-int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_identities,
-                     const struct batch_call *calls, size_t count, struct arena *arena,
-                     struct span *ret_bytes);
+int codec_batch_pack(const struct batch_head *head, const struct batch_call *calls, size_t count,
+                     struct arena *arena, struct span *ret_bytes);
 /* 0, or REASON_MESSAGE_MALFORMED (also over BATCH_ITEMS_MAX or the arena's cap, and for a command
  * that only the shard itself may say). */
 int codec_batch_unpack(struct span bytes, struct arena *arena, struct batch_view *ret_batch);
@@ -129,6 +136,7 @@ struct reply_view {
     const struct feed_news *feed; /* NULL: this is no reply to a call for news */
     bool is_turned_away; /* does not lead: items without an answer are for the leader */
     struct span leader;  /* then: its URL for gateways; empty: not known */
+    uint64_t cluster;    /* whose shard it is: the first bytes of the cluster's id; 0: not said */
 };
 
 int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct span *ret_bytes);

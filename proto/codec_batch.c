@@ -19,13 +19,12 @@ static ProtobufCBinaryData codec_batch_data(struct span s)
     return (ProtobufCBinaryData){s.len, (uint8_t *)s.ptr};
 }
 
-int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_identities,
-                     const struct batch_call *calls, size_t count, struct arena *arena,
-                     struct span *ret_bytes)
+int codec_batch_pack(const struct batch_head *head, const struct batch_call *calls, size_t count,
+                     struct arena *arena, struct span *ret_bytes)
 {
     CHECK(count <= BATCH_ITEMS_MAX);
     struct codec_out o;
-    size_t max = 3 * CODEC_OUT_NUMBER + count * REQUEST_BYTES;
+    size_t max = 4 * CODEC_OUT_NUMBER + count * REQUEST_BYTES;
     for (size_t i = 0; i < count; i++) {
         max += calls[i].command.len + calls[i].trace.len;
     }
@@ -33,6 +32,7 @@ int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_iden
     if (r) {
         return err_trace(r);
     }
+    codec_out_fixed(&o, 6, head->cluster);
     for (size_t i = count; i-- > 0;) {
         const uint8_t *end = o.at;
         codec_out_bytes(&o, 4, calls[i].trace);
@@ -41,9 +41,9 @@ int codec_batch_pack(uint64_t map_epoch, uint64_t gateway, uint32_t waiting_iden
         codec_out_u64(&o, 1, calls[i].call);
         codec_out_close(&o, 4, end);
     }
-    codec_out_u64(&o, 3, waiting_identities);
-    codec_out_fixed(&o, 2, gateway);
-    codec_out_u64(&o, 1, map_epoch);
+    codec_out_u64(&o, 3, head->waiting_identities);
+    codec_out_fixed(&o, 2, head->gateway);
+    codec_out_u64(&o, 1, head->map_epoch);
     *ret_bytes = codec_out_span(&o);
     return 0;
 }
@@ -69,6 +69,7 @@ int codec_batch_read_any(struct span bytes, struct arena *arena, struct batch_vi
     }
     *ret_batch = (struct batch_view){m->map_epoch, m->gateway, m->waiting_identities,
                                      items,        commands,   m->n_requests};
+    ret_batch->cluster = m->cluster;
     if (m->feed) {
         ret_batch->is_feed = true;
         ret_batch->feed_epoch = m->feed->epoch;
@@ -150,7 +151,7 @@ int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct
 {
     struct codec_out o;
     Shard__V1__FeedNews feed;
-    size_t max = 4 * CODEC_OUT_NUMBER + CODEC_OUT_FRAME + reply->leader.len;
+    size_t max = 5 * CODEC_OUT_NUMBER + CODEC_OUT_FRAME + reply->leader.len;
     for (size_t i = 0; i < reply->answers_count; i++) {
         max += codec_batch_answer_max(&reply->answers[i]);
     }
@@ -162,6 +163,7 @@ int codec_reply_pack(const struct reply_view *reply, struct arena *arena, struct
     if (r) {
         return err_trace(r);
     }
+    codec_out_fixed(&o, 8, reply->cluster);
     codec_out_bytes(&o, 7, reply->leader);
     codec_out_u64(&o, 6, reply->is_turned_away);
     if (reply->feed) {
@@ -235,7 +237,7 @@ int codec_reply_read_any(struct span bytes, struct arena *arena, struct reply_vi
                                      .pause_us = m->pause_us,
                                      .answers = answers, .answers_count = m->n_answers,
                                      .is_turned_away = m->turned_away,
-                                     .leader = span_of(m->leader)};
+                                     .leader = span_of(m->leader), .cluster = m->cluster};
     if (m->feed) {
         ret_reply->feed = codec_batch_news(m->feed, arena);
         return ret_reply->feed ? 0 : REASON_MESSAGE_MALFORMED;

@@ -76,6 +76,9 @@ bool codec_batch_read_plain(struct span bytes, struct arena *arena, struct batch
             is_ok = b.items_count < BATCH_ITEMS_MAX && codec_in_span(&r, &requests[b.items_count]);
             b.items_count++;
             break;
+        case CODEC_TAG(6, WIRE_FIXED):
+            is_ok = codec_in_fixed(&r, &b.cluster);
+            break;
         default:
             is_ok = false;
         }
@@ -194,6 +197,9 @@ bool codec_reply_read_plain(struct span bytes, struct arena *arena, struct reply
             break;
         case CODEC_TAG(7, WIRE_BYTES):
             is_ok = codec_plain_copy(&r, arena, &v.leader);
+            break;
+        case CODEC_TAG(8, WIRE_FIXED):
+            is_ok = codec_in_fixed(&r, &v.cluster);
             break;
         default:
             is_ok = false;

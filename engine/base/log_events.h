@@ -40,6 +40,7 @@
     E(SHARD_REPLY_SHORT, 2103, ERROR, 1, "A reply of the shard left out a call.")                 \
     E(SHARD_REPLY_MISSING, 2104, WARN, 1, "A batch has no reply while others have theirs: its "   \
       "calls are sent again.")                                                                    \
+    E(SHARD_STRANGE, 2105, ERROR, 1, "A --shard is another cluster's: it is not asked.")          \
     E(KEYS_ODD, 2200, WARN, 20, "Keys of an issuer that are not used, and why.")                  \
     E(TOKEN_FAILED, 2201, ERROR, 1, "A token could not be handled: an error of ours.")            \
     E(KEYS_READ, 2202, INFO, 20, "An issuer's keys are new: those are in use now.")               \

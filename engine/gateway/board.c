@@ -75,7 +75,8 @@ static int board_ask(struct board *b, const struct command *command, struct answ
     struct span batch, bytes;
     int r = codec_command_pack(command, &b->arena, &call.command);
     if (r == 0) {
-        r = codec_batch_pack(b->map_epoch, b->gateway_id, 0, &call, 1, &b->arena, &batch);
+        const struct batch_head head = {b->map_epoch, b->gateway_id, 0, leads_cluster(b->leads)};
+        r = codec_batch_pack(&head, &call, 1, &b->arena, &batch);
     }
     if (r) {
         return err_fold(r);

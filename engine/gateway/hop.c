@@ -148,6 +148,16 @@ static void hop_pace(struct hop *hop, const struct hop_context *c, uint32_t paus
     }
 }
 
+/* Another cluster's shard: it decided nothing, and whom it names is none of ours. */
+static void hop_strange(struct hop *hop, struct hop_context *c)
+{
+    log_event(LOG_SHARD_STRANGE, NULL,
+              "gateway: %s is not of the cluster that was asked before, and is not asked: correct "
+              "--shard, or that shard's --id and --peer; where it is meant, restart this gateway",
+              leads_url(hop->aim.leads, c->at));
+    hop_turned(hop, c, (struct span){0});
+}
+
 static void hop_reply(struct hop *hop, unsigned context)
 {
     struct hop_context *c = &hop->contexts[context];
@@ -158,6 +168,10 @@ static void hop_reply(struct hop *hop, unsigned context)
         log_event(LOG_SHARD_REPLY_DAMAGED, NULL,
                   "gateway: the shard's reply cannot be read: its calls are sent again");
         hop_lose(hop, c);
+        return;
+    }
+    if (!leads_are(hop->aim.leads, reply.cluster, !reply.is_turned_away)) {
+        hop_strange(hop, c);
         return;
     }
     if (!reply.is_turned_away) {
@@ -206,6 +220,7 @@ static void hop_probed(struct hop *hop)
     c->is_busy = false;
     if (c->inbox.status == 0 &&
         codec_reply_unpack((struct span){c->inbox.bytes, c->inbox.len}, &hop->arena, &reply) == 0 &&
+        leads_are(hop->aim.leads, reply.cluster, false) &&
         aim_probed(&hop->aim, !reply.is_turned_away, reply.leader)) {
         hop->credit = HOP_CREDIT;
         hop_leave_others(hop);
@@ -268,9 +283,10 @@ static struct hop_context *hop_idle(struct hop *hop)
 static bool hop_send(struct hop *hop, struct hop_context *c, size_t count)
 {
     struct span bytes;
-    int r = codec_batch_pack(hop->map_epoch, hop->gateway_id,
-                             (uint32_t)queue_waiting_identities(hop->front), hop->batch, count,
-                             &hop->arena, &bytes);
+    const struct batch_head head = {hop->map_epoch, hop->gateway_id,
+                                    (uint32_t)queue_waiting_identities(hop->front),
+                                    leads_cluster(hop->aim.leads)};
+    int r = codec_batch_pack(&head, hop->batch, count, &hop->arena, &bytes);
     if (r == 0) {
         /* Before the send: from then on the callback may come. */
         c->is_busy = true;
@@ -318,8 +334,9 @@ static void hop_ask_around(struct hop *hop)
 {
     struct hop_context *c = &hop->contexts[AIM_PROBE];
     struct span empty;
-    if (!c->is_busy &&
-        codec_batch_pack(hop->map_epoch, hop->gateway_id, 0, NULL, 0, &hop->arena, &empty) == 0) {
+    const struct batch_head head = {hop->map_epoch, hop->gateway_id, 0,
+                                    leads_cluster(hop->aim.leads)};
+    if (!c->is_busy && codec_batch_pack(&head, NULL, 0, &hop->arena, &empty) == 0) {
         c->is_busy = true; /* before the send: from then on the callback may come */
         c->is_busy = aim_probe(&hop->aim, empty);
     }

@@ -22,6 +22,7 @@ struct leads {
     char *urls[LEADS_MAX];
     size_t count;
     size_t current;
+    uint64_t cluster; /* whose replicas they are; 0: none that leads has said */
 };
 
 /* Under the lock, or before anybody else has it.  LEADS_MAX: no room. */
@@ -115,4 +116,23 @@ size_t leads_named(struct leads *l, struct span url)
     size_t at = leads_add(l, url);
     pthread_mutex_unlock(&l->lock);
     return at;
+}
+
+uint64_t leads_cluster(struct leads *l)
+{
+    pthread_mutex_lock(&l->lock);
+    uint64_t cluster = l->cluster;
+    pthread_mutex_unlock(&l->lock);
+    return cluster;
+}
+
+bool leads_are(struct leads *l, uint64_t cluster, bool leads)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->cluster == 0 && leads) {
+        l->cluster = cluster;
+    }
+    bool are = cluster == 0 || l->cluster == 0 || l->cluster == cluster;
+    pthread_mutex_unlock(&l->lock);
+    return are;
 }

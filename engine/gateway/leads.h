@@ -26,5 +26,10 @@ void leads_take(struct leads *l, size_t at);
 /* The address that a replica named: its number, taken on when it is a new one.  LEADS_MAX: none was
  * named, it is no tcp:// address, or there are too many. */
 size_t leads_named(struct leads *l, struct span url);
+/* Whose replicas they are, to be said with each batch; 0: not known. */
+uint64_t leads_cluster(struct leads *l);
+/* A reply is of that cluster's replica (0: it did not say).  The first one that leads makes it
+ * ours; false: it is another one's, and nothing that it says counts. */
+bool leads_are(struct leads *l, uint64_t cluster, bool leads);
 
 #endif

@@ -130,7 +130,7 @@ static struct span shard_pack(const struct item *item)
 static int shard_send_calls(unsigned context, const struct batch_call *calls, size_t count)
 {
     struct span bytes;
-    int r = codec_batch_pack(0, 1, 1, calls, count, &b.arena, &bytes);
+    int r = codec_batch_pack(&(struct batch_head){0, 1, 1, 0}, calls, count, &b.arena, &bytes);
     CHECK(r == 0);
     b.contexts[context].is_busy = true;
     return rpc_client_send(b.client, context, bytes);

@@ -62,7 +62,7 @@ static int probe_ask(struct probe *p, const struct command *c, struct answer *re
     struct reply_view reply = {0};
     CHECK(codec_command_pack(c, &p->arena, &bytes) == 0);
     struct batch_call call = {.call = 1, .deadline_ms = 10000, .command = bytes};
-    CHECK(codec_batch_pack(0, 1, 1, &call, 1, &p->arena, &batch) == 0);
+    CHECK(codec_batch_pack(&(struct batch_head){0, 1, 1, 0}, &call, 1, &p->arena, &batch) == 0);
     free(p->reply);
     p->reply = NULL;
     p->is_done = false;

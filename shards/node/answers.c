@@ -208,7 +208,8 @@ int answers_end(struct answers *a, struct credit_grant grant, struct span *ret_r
                                .pause_us = grant.pause_us,
                                .answers = a->items,
                                .answers_count = a->count,
-                               .is_turned_away = a->is_turned_away};
+                               .is_turned_away = a->is_turned_away,
+                               .cluster = a->batch->cluster};
     int r = codec_reply_pack(&reply, &a->reply, ret_reply);
     IMPLY(r == 0, ret_reply->len <= BATCH_BYTES_MAX);
     return err_fold(r);

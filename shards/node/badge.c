@@ -7,8 +7,9 @@
  *
  * happy path: read at the start; written anew when a peer is heard for the first time, before its
  * message is looked at, because a promise may stand in that message.
- * A directory of before there were peers has no file: it is a voter alone with id 1.
- * Fails: a file that does not check, or another id than the one asked for; < 0 from the disk. */
+ * A directory of before there were peers has neither it nor `members`: a voter alone with id 1.
+ * Fails: a file that does not check, or is gone from a directory in use, or has another id than the
+ * one asked for; < 0 from the disk. */
 #include "node/badge.h"
 
 #include <stdio.h>
@@ -67,6 +68,20 @@ static bool badge_read(struct span file, struct badge *ret_badge)
     return good && !in.bad && in.at == in.end && ret_badge->id > 0;
 }
 
+static bool badge_is_beside(const char *dir, const char *name)
+{
+    char path[FOLDER_PATH_MAX];
+    return folder_join(path, dir, name) == 0 && folder_exists(path);
+}
+
+/* The file is made before all others and written whole: where they are, it was lost, and with it
+ * whose directory this is. */
+static bool badge_is_lost(const char *dir, const struct badge *wanted)
+{
+    return badge_is_beside(dir, "/" BADGE_FILE) || badge_is_beside(dir, "/members") ||
+           (!wanted->is_alone && badge_is_beside(dir, "/log"));
+}
+
 int badge_open(const char *dir, const struct badge *wanted, struct badge *ret_badge,
                   char *ret_text)
 {
@@ -77,14 +92,15 @@ int badge_open(const char *dir, const struct badge *wanted, struct badge *ret_ba
     if (r) {
         return err_trace(r);
     }
-    if (len == 0) {
+    if (len == 0 && !badge_is_lost(dir, wanted)) {
         *ret_badge = *wanted;
         clock_random(&ret_badge->disk, sizeof ret_badge->disk);
         return err_trace(badge_write(ret_badge, dir));
     }
     if (!badge_read((struct span){bytes, len}, ret_badge)) {
-        snprintf(ret_text, 256, "%s/" BADGE_FILE " is damaged; restore it from a backup, or "
-                 "remove this node from its cluster and add it anew with an empty directory", dir);
+        snprintf(ret_text, 256, "%s/" BADGE_FILE " is %s; restore it from a backup, or remove this "
+                 "node from its cluster, and add a new number with an empty directory", dir,
+                 badge_is_beside(dir, "/" BADGE_FILE) ? "damaged" : "missing");
         return BADGE_E_DAMAGED;
     }
     if (ret_badge->is_alone != wanted->is_alone) {

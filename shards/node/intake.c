@@ -39,6 +39,7 @@ struct intake {
     bool is_stopping;
     bool turns_away; /* while stopping: others may lead */
     bool is_dead;
+    uint64_t cluster; /* set before the first batch */
     unsigned count;
     struct intake_batch *batches; /* all of them */
 };
@@ -103,6 +104,11 @@ void intake_free(struct intake *in)
     free(in);
 }
 
+void intake_belong(struct intake *in, uint64_t cluster)
+{
+    in->cluster = cluster;
+}
+
 void intake_reply(struct intake *in, struct intake_batch *batch, struct span reply)
 {
     CHECK(batch->rpc != NULL);
@@ -118,14 +124,22 @@ void intake_reply(struct intake *in, struct intake_batch *batch, struct span rep
 
 /* -- nng's threads ----------------------------------------------------------------------------- */
 
+/* The gateway means another cluster's shard: its --shard names one of ours, too, or ours was
+ * started as what it is not.  Nothing of its batch may be decided here. */
+static bool intake_is_strange(const struct intake_batch *b)
+{
+    return b->view.cluster && b->cluster && b->view.cluster != b->cluster;
+}
+
 /* Credit 0: one batch at a time until a round answers again. */
 static void intake_refuse(struct intake *in, struct intake_batch *b, enum reason reason)
 {
     struct arena scratch; /* not the batch's: the reply must outlive it */
     arena_init(&scratch, BATCH_BYTES_MAX);
-    struct reply_view reply = {.map_epoch = b->view.map_epoch};
+    struct reply_view reply = {.map_epoch = b->view.map_epoch, .cluster = b->cluster};
     struct span bytes = {0};
-    reply.is_turned_away = reason == REASON_SHUTTING_DOWN && in->turns_away;
+    reply.is_turned_away = intake_is_strange(b) ||
+                           (reason == REASON_SHUTTING_DOWN && in->turns_away);
     struct answer *answers = arena_zalloc(&scratch, b->view.items_count * sizeof *answers);
     for (size_t i = 0; answers && i < b->view.items_count; i++) {
         answers[i].call = b->view.items[i].call;
@@ -175,10 +189,11 @@ void intake_push(void *user, struct rpc_batch *batch)
     b->rpc = batch;
     b->arrival_us = clock_mono_us();
     b->bytes = bytes.len;
+    b->cluster = in->cluster;
     b->view = (struct batch_view){0};
     enum reason reason = REASON_MESSAGE_MALFORMED;
     if (codec_batch_unpack(bytes, &b->arena, &b->view) == 0) {
-        reason = intake_queue(in, b);
+        reason = intake_is_strange(b) ? REASON_SHUTTING_DOWN : intake_queue(in, b);
     } else {
         b->view = (struct batch_view){0};
         log_event(LOG_BATCH_DAMAGED, NULL, "shard: %zu bytes that are no batch", bytes.len);

@@ -25,6 +25,7 @@ struct intake_batch {
     struct rpc_batch *rpc;    /* NULL in the pool */
     struct arena arena;       /* of view; the packed commands are in rpc's message or here */
     struct batch_view view;
+    uint64_t cluster;         /* whose shard this is, for its reply */
     int64_t arrival_us;       /* monotonic */
     size_t bytes;             /* of its message */
     struct intake_refusal refusals[BATCH_ITEMS_MAX]; /* the writer's */
@@ -34,6 +35,9 @@ struct intake_batch {
 
 /* batches: as many as rpc can have out; items_max: what may wait, more is refused.  0 or < 0. */
 int intake_new(unsigned batches, size_t items_max, struct intake **ret_intake);
+/* Whose shard this is: batches for another one are turned away, and each reply says it.  Before the
+ * first batch; 0 as long as nobody says: all are taken. */
+void intake_belong(struct intake *in, uint64_t cluster);
 /* After rpc_server_close(): lets go of batches that were never answered.  Takes NULL. */
 void intake_free(struct intake *in);
 

@@ -202,9 +202,13 @@ int replica_store_open(const struct replica_store_options *options,
     r = err_fold(replica_new(&made, ret_replica));
     r = r ? r : replica_start(*ret_replica);
     if (r > 0) {
-        snprintf(ret_text, 256, "%s: %s; restore from a backup", options->dir,
+        snprintf(ret_text, 256, "%s: %s; %s", options->dir,
                  r == REPLICA_E_DAMAGED ? "the log or its file `members` is damaged"
-                                        : "log and state are not of one shard");
+                                        : "log and state are not of one shard, or `members` is "
+                                          "missing",
+                 own->is_alone ? "restore from a backup"
+                               : "remove this node from its cluster, and add a new number with an "
+                                 "empty directory");
         return REPLICA_E_STATE;
     }
     return err_trace(r);

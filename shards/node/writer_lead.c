@@ -56,6 +56,7 @@ static void turn_away(struct writer *w, struct intake_batch *b, const char *lead
 {
     struct arena scratch; /* not the batch's: the reply must outlive it */
     struct reply_view reply = {.map_epoch = b->view.map_epoch, .is_turned_away = true,
+                               .cluster = b->cluster,
                                .leader = {(const uint8_t *)leader, strlen(leader)}};
     struct span bytes;
     arena_init(&scratch, REPLY_ARENA_MAX);

@@ -65,6 +65,7 @@ static int writer_open_store(struct writer *w)
         .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
         .repairs = !w->own.is_alone,
+        .was_used = w->own.peers_count > 0, /* whoever has heard others may have promised */
         .scrub_interval_us = w->options->scrub_interval_us,
         .flushed = writer_flushed,
         .damaged = writer_flushed,
@@ -76,9 +77,20 @@ static int writer_open_store(struct writer *w)
     uint64_t index;
     int r = store_open(&options, &w->store, w->text);
     if (r == 0 && store_wants_state(w->store, &index)) {
-        log_event(LOG_SHARD_DAMAGED, NULL, "shard: %s: a peer's state is fetched", w->text);
+        /* Behind the semicolon stands what to do where there is no peer. */
+        log_event(LOG_SHARD_DAMAGED, NULL, "shard: %.*s: a peer's state is fetched",
+                  (int)strcspn(w->text, ";"), w->text);
     } else if (r == 0 && store_log_repaired(w->store)) {
         log_event(LOG_LOG_REPAIRED, NULL, "shard: %s", w->text);
+    }
+    if (r == 0) {
+        uint8_t id[16];
+        uint64_t cluster = 0;
+        store_cluster_id(w->store, id);
+        for (size_t i = 0; i < sizeof cluster; i++) {
+            cluster = cluster << 8 | id[i];
+        }
+        intake_belong(w->intake, cluster);
     }
     return r > 0 ? NODE_E_STORE : err_trace(r);
 }

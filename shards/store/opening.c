@@ -129,14 +129,20 @@ static int open_state(const struct store_options *options, const char *path, str
     }
 }
 
-/* Peers can give back a state, but not what this replica has promised them. */
-static int refuse_log(const struct store_options *options, char *ret_text)
+/* Peers can give back a state, but not what this replica has promised them; nor has a backup what
+ * it has promised since. */
+static int refuse_promised(const struct store_options *options, const char *what, char *ret_text)
 {
     return options->repairs
                ? refuse(STORE_E_DAMAGED, options->dir, ret_text,
-                        "log/ is damaged; remove this node from its cluster, and add a new number "
-                        "with an empty directory")
-               : opening_refuse_damage(options->dir, "log/ is damaged", ret_text);
+                        "%s; remove this node from its cluster, and add a new number with an empty "
+                        "directory", what)
+               : opening_refuse_damage(options->dir, what, ret_text);
+}
+
+static int refuse_log(const struct store_options *options, char *ret_text)
+{
+    return refuse_promised(options, "log/ is damaged", ret_text);
 }
 
 static struct logenv_place log_place(const struct store_options *options, const char *path)
@@ -306,7 +312,7 @@ static int make_log(const struct store_options *options, const char *path, struc
                     char *ret_text)
 {
     if (stateenv_meta(o->state)->applied_index != 0) {
-        return opening_refuse_damage(options->dir, "state/ is in use, log/ is missing", ret_text);
+        return refuse_promised(options, "state/ is in use, log/ is missing", ret_text);
     }
     struct logenv_place place = log_place(options, path);
     int r = logenv_make(&place, o->cluster_id);
@@ -334,8 +340,7 @@ static int check_together(const struct store_options *options, struct opening *o
 {
     uint64_t applied = stateenv_meta(o->state)->applied_index;
     if (memcmp(logenv_meta(o->log)->cluster_id, o->cluster_id, 16) != 0) {
-        return opening_refuse_damage(options->dir, "log/ and state/ belong to two clusters",
-                                     ret_text);
+        return refuse_promised(options, "log/ and state/ belong to two clusters", ret_text);
     }
     int r = o->is_blank ? 0 : opening_note_ahead(o);
     if (r < 0) {
@@ -345,7 +350,7 @@ static int check_together(const struct store_options *options, struct opening *o
         return 0;
     }
     if ((applied > logenv_last(o->log) && !o->is_ahead) || applied + 1 < logenv_first(o->log)) {
-        return opening_refuse_damage(options->dir, "log/ and state/ do not meet", ret_text);
+        return refuse_promised(options, "log/ and state/ do not meet", ret_text);
     }
     return 0;
 }
@@ -373,6 +378,9 @@ static int take_both(const struct store_options *options, const char *log_path, 
 {
     int r = log_repair_finish(options->dir, &o->is_log_repaired);
     bool is_new = !folder_exists(log_path);
+    if (r == 0 && is_new && options->was_used) {
+        return refuse_promised(options, "log/ is missing", ret_text);
+    }
     r = r || is_new ? r : open_log(options, log_path, o, ret_text);
     r = r ? r : take_state(options, is_new, o, ret_text);
     r = r ? r : check_cluster(options, o, ret_text);

@@ -36,6 +36,7 @@ struct store_options {
     uint64_t log_keep_bytes;   /* 0: 256 MiB, in whole pages of the log environment */
     bool repairs; /* there are peers: a damaged state may be theirs again, see store_repair(), and
                    * who lags behind a log made anew fetches a state from one of them */
+    bool was_used; /* a log has been here: none is made where it is missing */
     int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
     uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
     /* Called on another thread when a flush or a slice of it is durable, or a snapshot call is

@@ -230,6 +230,10 @@ static int check(const char *dir, uint8_t *marks, size_t count, uint64_t *ret_pa
     if (r < 0 || !folder_exists(path)) {
         return err_trace(r);
     }
+    r = folder_join(path, dir, "/data.mdb");
+    if (r < 0 || !folder_exists(path)) {
+        return r ? err_trace(r) : SUMS_E_DAMAGED;
+    }
     r = sums_make(dir, &now);
     if (r < 0) {
         return err_trace(r);

@@ -84,7 +84,8 @@ static void gate_batch(struct gate *g, uint64_t id, struct gate_batch *batch)
         len += sizeof who;
     }
     arena_reset(&g->arena);
-    CHECK(codec_batch_pack(1, id + 1, gate_waits(g), calls, count, &g->arena, &message) == 0);
+    const struct batch_head head = {1, id + 1, gate_waits(g), 0};
+    CHECK(codec_batch_pack(&head, calls, count, &g->arena, &message) == 0);
     CHECK(len + message.len <= sizeof bytes);
     memcpy(bytes + len, message.ptr, message.len);
     if (!g->is_cut[0][g->leader]) {

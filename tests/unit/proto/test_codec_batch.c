@@ -265,18 +265,20 @@ static void test_batch(void)
     arena_reset(&arena);
     EQ(codec_command_pack(&c, &arena, &calls[0].command), 0);
     EQ(codec_command_pack(&d, &arena, &calls[1].command), 0);
-    EQ(codec_batch_pack(4, UINT64_MAX, 9, calls, 2, &arena, &bytes), 0);
+    const struct batch_head head = {4, UINT64_MAX, 9, 77};
+    EQ(codec_batch_pack(&head, calls, 2, &arena, &bytes), 0);
     EQ(codec_batch_unpack(bytes, &arena, &batch), 0);
     EQ(batch.map_epoch, 4);
     OK(batch.gateway == UINT64_MAX);
     EQ(batch.waiting_identities, 9);
+    EQ(batch.cluster, 77);
     EQ(batch.items_count, 2);
     EQ(batch.items[0].deadline_ms, 900);
     EQ(batch.items[1].call, 0xffffffff);
     OK(span_equal(batch.commands[0], calls[0].command));
     same_command(&batch.items[0].command, &c);
     same_command(&batch.items[1].command, &d);
-    EQ(codec_batch_pack(0, 0, 0, NULL, 0, &arena, &bytes), 0);
+    EQ(codec_batch_pack(&(struct batch_head){0}, NULL, 0, &arena, &bytes), 0);
     EQ(codec_batch_unpack(bytes, &arena, &batch), 0);
     EQ(batch.items_count, 0);
 }
@@ -313,7 +315,7 @@ static void test_batch_with_inner_kinds(void)
         struct span bytes;
         arena_reset(&arena);
         EQ(codec_command_pack(&c, &arena, &call.command), 0);
-        EQ(codec_batch_pack(1, 2, 3, &call, 1, &arena, &bytes), 0);
+        EQ(codec_batch_pack(&(struct batch_head){1, 2, 3, 0}, &call, 1, &arena, &bytes), 0);
         EQ(codec_batch_unpack(bytes, &arena, &batch), REASON_MESSAGE_MALFORMED);
     }
 }

@@ -72,7 +72,7 @@ static int do_command_unpack(void)
 static int do_batch_pack(void)
 {
     struct span out;
-    return codec_batch_pack(1, 2, 3, calls, ITEMS, &arena, &out);
+    return codec_batch_pack(&(struct batch_head){1, 2, 3, 4}, calls, ITEMS, &arena, &out);
 }
 
 static int do_batch_unpack(void)
@@ -140,7 +140,7 @@ static void prepare(struct arena *keep)
         answers[i] = (struct answer){.call = (uint32_t)i, .message = answer};
     }
     struct reply_view reply = {1, 2, answers, ITEMS};
-    OK(codec_batch_pack(1, 2, 3, calls, ITEMS, keep, &batch_bytes) == 0);
+    OK(codec_batch_pack(&(struct batch_head){1, 2, 3, 4}, calls, ITEMS, keep, &batch_bytes) == 0);
     OK(codec_reply_pack(&reply, keep, &reply_bytes) == 0);
     OK(codec_entry_pack(1, packed, ITEMS, keep, &entry_bytes) == 0);
     printf("# request %zu bytes, command %zu, answer %zu\n", request.len, packed[0].len,

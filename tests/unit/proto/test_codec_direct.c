@@ -228,6 +228,7 @@ static struct span any_batch(void)
     m.map_epoch = any_u64();
     m.gateway = any_u64();
     m.waiting_identities = (uint32_t)any_u64();
+    m.cluster = any_u64();
     for (size_t i = 0; i < m.n_requests; i++) {
         calls[i] = (struct batch_call){(uint32_t)any_u64(), (uint32_t)any_u64(), any_text(80),
                                        any_text(25)};
@@ -239,8 +240,8 @@ static struct span any_batch(void)
     }
     arena_reset(&arena);
     arena_reset(&model);
-    EQ(codec_batch_pack(m.map_epoch, m.gateway, m.waiting_identities, calls, m.n_requests, &arena,
-                        &is), 0);
+    const struct batch_head head = {m.map_epoch, m.gateway, m.waiting_identities, m.cluster};
+    EQ(codec_batch_pack(&head, calls, m.n_requests, &arena, &is), 0);
     OK(span_equal(is, model_pack(&m.base)));
     return is;
 }
@@ -287,7 +288,7 @@ static struct span any_reply(bool with_feed)
                              prng_below(&p, SOME + 1)};
     struct reply_view v = {any_u64(), (uint32_t)any_u64(), answers, prng_below(&p, SOME + 1),
                            (uint32_t)any_u64(), with_feed ? &news : NULL, prng_below(&p, 2),
-                           any_text(40)};
+                           any_text(40), any_u64()};
     Shard__V1__BatchReply m = SHARD__V1__BATCH_REPLY__INIT;
     Shard__V1__FeedNews feed = SHARD__V1__FEED_NEWS__INIT;
     struct span is = {0};
@@ -304,6 +305,7 @@ static struct span any_reply(bool with_feed)
     m.pause_us = v.pause_us;
     m.turned_away = v.is_turned_away;
     m.leader = codec_text(&model, v.leader);
+    m.cluster = v.cluster;
     feed.epoch = news.epoch;
     feed.next = news.next;
     feed.missed = news.missed;

@@ -148,7 +148,7 @@ static inline struct answer *house_calls(struct house *h, const struct command *
         calls[i] = (struct batch_call){.call = (uint32_t)i + 100, .deadline_ms = deadline_ms};
         CHECK(codec_command_pack(&commands[i], &h->arena, &calls[i].command) == 0);
     }
-    CHECK(codec_batch_pack(3, 1, 1, calls, count, &h->arena, &bytes) == 0);
+    CHECK(codec_batch_pack(&(struct batch_head){3, 1, 1, 0}, calls, count, &h->arena, &bytes) == 0);
     if (!house_send(h, bytes) || h->reply.answers_count != count) {
         return NULL;
     }
