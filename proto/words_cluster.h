@@ -52,6 +52,7 @@ struct cluster_node_view {
     bool has_clock;
     int64_t clock_us;       /* its wall clock less that of the replica that answers */
     struct span version;    /* of its program; empty: not known */
+    uint64_t signs;         /* what tells its signing key from others'; 0: not known */
     uint64_t disk_free_bytes;
     uint64_t map_used_bytes, map_limit_bytes; /* of the state; limit 0: not known */
     bool is_short_of_room;  /* it refuses what makes new things */
@@ -75,6 +76,7 @@ enum cluster_problem_kind {
     PROBLEM_CATCHING_UP = 10,
     PROBLEM_TWO_VOTERS = 11,
     PROBLEM_REPAIR = 12,
+    PROBLEM_SIGNING_KEY = 13,
 };
 
 struct cluster_problem_view {
@@ -96,6 +98,7 @@ struct cluster_view {
     int64_t log_time_us;    /* of the last applied entry */
     uint64_t lag_max;       /* entries behind that are no problem yet */
     struct span version;    /* of our program */
+    uint64_t signs;         /* of our signing key */
     struct span next_page_token;
     const struct cluster_node_view *nodes; /* by id */
     size_t nodes_count;

@@ -22,6 +22,7 @@ struct cluster {
     struct ledger *ledger;
     const char *door;        /* where gateways reach us */
     const char *program;     /* our version */
+    uint64_t signs;          /* signer_mark() of our key */
     uint64_t lag_max;        /* entries behind that are no problem yet; 0: CLUSTER_LAG_MAX */
 };
 

@@ -202,6 +202,11 @@ static void say_health(struct list_of *l, const struct cluster_view *v,
             (const char *)n->version.ptr, llu(v->self), (int)v->version.len,
             (const char *)v->version.ptr);
     }
+    if (n->signs && v->signs && n->signs != v->signs) {
+        say(l, PROBLEM_SIGNING_KEY, n->id, "give all nodes one shard.signing_key, the one that is "
+            "published, and restart whichever has another: what that one signs is not believed",
+            "node %llu signs receipts with another key than node %llu", llu(n->id), llu(v->self));
+    }
 }
 
 int cluster_problems(struct cluster_view *view, struct arena *arena)

@@ -42,6 +42,7 @@ static void put_self(const struct cluster *c, struct arena *arena, struct cluste
     bool is_inside = c->door == NULL || strncmp(c->door, "inproc:", 7) == 0;
     n->gateways = copy_of(arena, is_inside ? "" : c->door);
     n->version = copy_of(arena, c->program ? c->program : "");
+    n->signs = c->signs;
     n->applied_index = store_applied_index(c->store);
     n->match_index = store_log_last(c->store);
     n->has_clock = true;
@@ -65,6 +66,7 @@ static void put_peer(const struct cluster *c, struct arena *arena, const struct 
     n->state = is_down ? NODE_DOWN : NODE_UP;
     n->gateways = copy_of(arena, p->status.door);
     n->version = copy_of(arena, p->status.program);
+    n->signs = p->status.signs;
     n->applied_index = p->status.applied;
     n->has_clock = p->heard_us > 0 && !is_down;
     n->clock_us = n->has_clock ? p->ahead_us : 0;
@@ -101,7 +103,8 @@ int cluster_view(const struct cluster *c, struct arena *arena, struct cluster_vi
                              .nodes = nodes,
                              .nodes_count = count,
                              .lag_max = c->lag_max ? c->lag_max : CLUSTER_LAG_MAX,
-                             .version = copy_of(arena, c->program ? c->program : "")};
+                             .version = copy_of(arena, c->program ? c->program : ""),
+                             .signs = c->signs};
     memcpy(v.cluster_id, c->cluster_id, sizeof v.cluster_id);
     for (size_t i = 0; i < count; i++) {
         struct cluster_node_view *n = &nodes[i];

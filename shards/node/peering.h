@@ -44,6 +44,7 @@ struct peering_status {
     bool repairs;           /* its state is damaged, and it fetches another one's */
     uint64_t needs;         /* it fetches a state, or did: the entry that its log will begin behind;
                              * who sends what follows must know its term, too */
+    uint64_t signs;         /* signer_mark() of its key; 0: not known */
     char door[PEERING_URL_MAX];    /* where gateways reach it */
     char program[PEERING_URL_MAX]; /* version of its program */
 };

@@ -2,7 +2,7 @@
 /* What a replica says of itself, as bytes.
  *
  *   version u8, applied u64, durable u64, log time u64, rules u32, room u8, free bytes u64,
- *   door and program (u16 and bytes each), repairs u8, needs u64
+ *   door and program (u16 and bytes each), repairs u8, needs u64, signs u64
  *
  * An older program's ends earlier, a newer one's may go on: nodes are updated one after another.
  * Owns nothing.  Fails: unpack tells what is none. */
@@ -28,6 +28,7 @@ size_t peering_status_pack(const struct peering_status *s, uint8_t out[PEERING_S
     writer_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
     writer_u8(&w, s->repairs);
     writer_u64(&w, s->needs);
+    writer_u64(&w, s->signs);
     CHECK(!w.bad);
     return writer_len(&w);
 }
@@ -57,6 +58,7 @@ bool peering_status_unpack(struct span bytes, struct peering_status *ret_status)
     text_in(&in, s.program);
     s.repairs = !in.bad && reader_left(&in) > 0 && reader_u8(&in) == 1;
     s.needs = !in.bad && reader_left(&in) > 0 ? reader_u64(&in) : 0;
+    s.signs = !in.bad && reader_left(&in) > 0 ? reader_u64(&in) : 0;
     *ret_status = s;
     return !in.bad && version == STATUS_VERSION;
 }

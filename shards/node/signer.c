@@ -77,6 +77,15 @@ int signer_open(const char *path, struct signer **ret_signer, char *ret_text)
     return 0;
 }
 
+uint64_t signer_mark(const struct signer *s)
+{
+    uint64_t mark = 0;
+    for (size_t i = 0; s && i < sizeof mark; i++) {
+        mark = mark << 8 | s->public.bytes[i];
+    }
+    return mark;
+}
+
 void signer_close(struct signer *s)
 {
     if (s) {

@@ -16,6 +16,8 @@ int signer_open(const char *path, struct signer **ret_signer, char *ret_text);
 /* Takes NULL; wipes the key. */
 void signer_close(struct signer *s);
 
+/* What tells its public key from others'; 0: there is none. */
+uint64_t signer_mark(const struct signer *s);
 /* Signs what the verdict wants signed, into *ret_signed, and lets *verdict borrow it.  Nothing to
  * sign: the verdict stays as it is. */
 void signer_sign(struct signer *s, struct verdict *verdict, struct verdict_signed *ret_signed);

@@ -25,7 +25,7 @@ static struct cluster writer_cluster(struct writer *w, char door[PEERING_URL_MAX
 {
     struct cluster c = {.id = w->own.id, .replica = w->replica, .peering = w->peering,
                         .store = w->store, .ledger = w->ledger, .door = door,
-                        .program = w->options->program,
+                        .program = w->options->program, .signs = signer_mark(w->signer),
                         .lag_max = w->options->lag_alarm_entries};
     pthread_mutex_lock(&w->lock);
     memcpy(door, w->door, PEERING_URL_MAX);

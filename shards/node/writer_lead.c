@@ -145,6 +145,7 @@ static void say_status(struct writer *w, int64_t now_us)
                                  .durable = store_applied_durable(w->store),
                                  .log_time_us = store_applied_time_us(w->store),
                                  .rules = LEDGER_VERSION,
+                                 .signs = signer_mark(w->signer),
                                  .room = (uint8_t)store_room(w->store)};
     uint64_t wanted;
     struct replica_want want;

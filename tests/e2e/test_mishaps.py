@@ -223,6 +223,19 @@ def test_two_nodes_with_one_number():
     eventually(lambda: not problems())
 
 
+def test_a_node_has_another_key():
+    """What it signed while it leads would not be believed: it is told as soon as it is heard."""
+    other, key = TRIO.followers()[0], os.path.join(TRIO.data, 'other.key')
+    run('release', 'key', key)
+    assert not problems()
+    assert TRIO.shards[other].stop() == 0
+    TRIO.start_shard(other, '--set', f'shard.signing_key={key}').wait_ready('shard')
+    eventually(lambda: ('SIGNING_KEY', f'nodes/{other}') in problems())
+    assert TRIO.shards[other].stop() == 0
+    TRIO.start_shard(other).wait_ready('shard')
+    eventually(lambda: not problems())
+
+
 def test_a_clock_is_an_hour_off():
     if not FAKETIME or SANITIZED:
         raise tap.Skip('no libfaketime, or a build that does not go with it')

@@ -108,6 +108,11 @@ static void test_one_node(void)
     nodes[1].version = span_of("1.1");
     OK(says(told(PROBLEM_VERSIONS, 2), "1.1"));
     healthy();
+    nodes[1].signs = view.signs = 7;
+    OK(told(PROBLEM_SIGNING_KEY, 2) == NULL);
+    nodes[1].signs = 8;
+    OK(says(told(PROBLEM_SIGNING_KEY, 2), "another key than node 1"));
+    healthy();
     nodes[1].is_disk_foreign = true;
     OK(says(told(PROBLEM_TWO_DISKS, 2), "another disk"));
     healthy();
