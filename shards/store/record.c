@@ -12,10 +12,9 @@
  * layout is refused by its name and not as damage.  Fails: verdicts only. */
 #include "store/record.h"
 
-#include <xxhash.h>
-
 #include "base/bytes.h"
 #include "base/check.h"
+#include "store/sum.h"
 
 #define MAGIC_LOG   0x66736c67 /* "fslg" */
 #define MAGIC_STATE 0x66737374 /* "fsst" */
@@ -133,12 +132,12 @@ uint64_t record_entry_sum(uint64_t index, uint64_t term, struct span entry)
     struct writer w = writer_of(place, sizeof place);
     writer_u64(&w, index);
     writer_u64(&w, term);
-    return XXH3_64bits_withSeed(entry.ptr, entry.len, XXH3_64bits(place, sizeof place));
+    return sum_bytes(entry, XXH3_64bits(place, sizeof place));
 }
 
 static uint64_t value_sum(struct span key, struct span value)
 {
-    return XXH3_64bits_withSeed(value.ptr, value.len, XXH3_64bits(key.ptr, key.len));
+    return sum_bytes(value, XXH3_64bits(key.ptr, key.len));
 }
 
 void record_value_write(struct span key, struct span value, uint8_t *out)
@@ -159,7 +158,7 @@ uint64_t record_value_sum(struct span stored)
 uint64_t record_effect(uint64_t effects, struct span key, struct span value)
 {
     uint64_t at_key = XXH3_64bits_withSeed(key.ptr, key.len, effects);
-    return value.ptr ? XXH3_64bits_withSeed(value.ptr, value.len, at_key) : ~at_key;
+    return value.ptr ? sum_bytes(value, at_key) : ~at_key;
 }
 
 int record_value_read(struct span key, struct span stored, struct span *ret_value)

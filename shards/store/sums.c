@@ -18,12 +18,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "store/folder.h"
+#include "store/sum.h"
 
 #define MAGIC      UINT64_C(0x667373756d730a01) /* "fssums", a newline */
 #define FORMAT     1
@@ -98,7 +98,7 @@ static int sum_pages(int fd, uint64_t left, struct writer *w)
         r = read_full(fd, buffer, len);
         for (size_t at = 0; r == 0 && at < len; at += PAGE_BYTES) {
             size_t here = len - at < PAGE_BYTES ? len - at : PAGE_BYTES;
-            writer_u64(w, XXH3_64bits_withSeed(buffer + at, here, page++));
+            writer_u64(w, sum_bytes((struct span){buffer + at, here}, page++));
         }
         left -= len;
     }

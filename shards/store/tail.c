@@ -31,12 +31,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "store/folder.h"
+#include "store/sum.h"
 
 #define BLOCK       TAIL_BYTES_MIN
 #define SECTOR      512
@@ -74,7 +73,8 @@ static size_t blocks_of(size_t sectors)
 
 static uint64_t sum_of(const struct tail *t, const uint8_t *sector, size_t offset)
 {
-    return XXH3_64bits_withSeed(sector + SUM_SIZE, SECTOR - SUM_SIZE, t->seed + offset / SECTOR);
+    return sum_bytes((struct span){sector + SUM_SIZE, SECTOR - SUM_SIZE},
+                     t->seed + offset / SECTOR);
 }
 
 /* -- making ------------------------------------------------------------------------------------ */
