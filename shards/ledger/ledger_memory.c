@@ -12,8 +12,8 @@
  *        the oldest each in a record of its own
  *
  * A STAND says nothing of an item's slots and texts; so before those change, or the item leaves the
- * account, its verdicts get their snapshots (ledger_memory_settle).  What lies in a record of its own
- * is asked for until all of it is over (beside_us), so a new request of most people is looked for
+ * account, its verdicts get their snapshots (ledger_memory_settle).  What lies in records of its
+ * own is asked for until it is all over (beside_us), so a new request of most people is looked for
  * nowhere else.
  * Since rules 6; those before keep one verdict inside (ledger_scene.c).
  * Owns nothing.  Fails by memory, or -EBADMSG for bytes that nobody here made. */

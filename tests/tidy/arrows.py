@@ -16,7 +16,7 @@ FOREIGN_HEADERS = [
     ('protobuf-c', r'protobuf-c/'), ('lmdb', r'lmdb\.h'), ('nng', r'nng/'),
     ('raft', r'raft\.h|raft/'), ('inih', r'ini\.h'),
     ('openssl', r'openssl/'), ('cjose', r'cjose/'), ('jansson', r'jansson\.h'),
-    ('sodium', r'sodium\.h|sodium/'), ('xxhash', r'xxhash\.h'), ('curl', r'curl/'),
+    ('sodium', r'sodium\.h|sodium/'), ('xxhash', r'xxh(ash|_x86dispatch)\.h'), ('curl', r'curl/'),
 ]
 FOREIGN_SYMBOLS = [
     ('uv', r'uv_'), ('nghttp2', r'nghttp2_'), ('llhttp', r'llhttp_'), ('lmdb', r'mdb_'),
