@@ -38,6 +38,12 @@ static int codec_cluster_node(struct codec_ask *ask, const char *field, const ch
     return 0;
 }
 
+/* 0.0.0.0 and ::, where nobody is reached: what one listens on. */
+static bool codec_cluster_is_any(struct span host)
+{
+    return span_equal(host, span_of("0.0.0.0")) || span_equal(host, span_of("[::]"));
+}
+
 /* tcp://HOST:PORT, no blanks: it goes into the log and to every member. */
 static bool codec_cluster_address_ok(struct span url)
 {
@@ -58,7 +64,8 @@ static bool codec_cluster_address_ok(struct span url)
         }
         port = port * 10 + (size_t)(url.ptr[i] - '0');
     }
-    return colon > 6 && colon + 1 < url.len && port > 0 && port <= 65535;
+    return colon > 6 && colon + 1 < url.len && port > 0 && port <= 65535 &&
+           !codec_cluster_is_any((struct span){url.ptr + 6, colon - 6});
 }
 
 static int codec_cluster_get(struct codec_ask *ask, struct span message)
@@ -114,7 +121,8 @@ static int codec_cluster_add(struct codec_ask *ask, struct span message)
     c->validate_only = m->validate_only;
     return codec_cluster_address_ok(c->note)
                ? 0
-               : codec_fault(ask, "peer_address", "tcp://HOST:PORT, at most 127 bytes");
+               : codec_fault(ask, "peer_address",
+                             "tcp://HOST:PORT where others reach it, at most 127 bytes");
 }
 
 static int codec_cluster_remove(struct codec_ask *ask, struct span message)

@@ -71,6 +71,10 @@ static int init_member(const struct init *n, const char *text, struct member *re
         m->port == 0) {
         return options_wrong(n->verb, "peer", text, right);
     }
+    if (value_any(m->host)) {
+        return options_wrong(n->verb, "peer", text,
+                             "write an address at which the others reach it");
+    }
     return VERB_OK;
 }
 
@@ -246,6 +250,17 @@ static int init_print(const struct init *n)
     return render_flush();
 }
 
+/* Can it stand behind "folder = "?  The rest of a line would be a comment, or another key. */
+static bool init_is_path(const char *path)
+{
+    for (const char *at = path; (at = strpbrk(at, ";#")) != NULL; at++) {
+        if (at == path || strchr(" \t,", at[-1])) {
+            return false;
+        }
+    }
+    return path[0] != '\0' && !strpbrk(path, "\r\n");
+}
+
 static int init_check(struct init *n)
 {
     char text[INIT_TEXT_MAX];
@@ -264,6 +279,16 @@ static int init_check(struct init *n)
     }
     if (r == VERB_OK && strcmp(n->output, "table") != 0 && strcmp(n->output, "json") != 0) {
         r = options_wrong(n->verb, "output", n->output, "table or json");
+    }
+    for (size_t i = 0; i < n->count && r == VERB_OK; i++) {
+        if (init_port(n, &n->members[i]) > 65535) {
+            r = options_wrong(n->verb, "port", n->port, "nodes of one machine get ports from there "
+                              "on, and there are none above 65535: write a lower one");
+        }
+    }
+    if (r == VERB_OK && !init_is_path(n->data)) {
+        r = options_wrong(n->verb, "data", n->data, "write a path that a configuration file can "
+                          "have: no line ends, and no ; or # behind a blank or a comma");
     }
     if (r == VERB_OK && !init_text(n, &n->members[0], text, sizeof(text))) {
         r = options_wrong(n->verb, "data", n->data, "a shorter path");

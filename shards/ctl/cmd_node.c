@@ -100,7 +100,6 @@ static int change_open(const struct verb *verb, int argc, char **argv, struct ch
 {
     struct options_words words;
     bool is_add = strcmp(verb->name, "add") == 0, is_leader = strcmp(verb->name, "leader") == 0;
-    c->timeout = WATCH_S_DEFAULT;
     const struct options_spec common[] = {
         {"dry-run", 0, .flag = &c->dry_run},
         {"watch", 0, .flag = &c->watch},
@@ -118,6 +117,11 @@ static int change_open(const struct verb *verb, int argc, char **argv, struct ch
     }
     *ret_word = words.at[0];
     r = options_call_check(verb, &c->call);
+    if (r == VERB_OK && c->timeout && !c->watch) {
+        r = options_wrong(verb, "timeout", c->timeout,
+                          "goes with --watch: nobody waits without it");
+    }
+    c->timeout = c->timeout ? c->timeout : WATCH_S_DEFAULT;
     if (r == VERB_OK && !value_duration(c->timeout, &c->timeout_s)) {
         r = options_wrong(verb, "timeout", c->timeout, "write a time: 90s, 10m, 1h");
     }
@@ -331,6 +335,9 @@ int cmd_node_add(const struct verb *verb, int argc, char **argv)
     int port = 0;
     if (strncmp(c.peer, "tcp://", 6) != 0 || !value_target(c.peer + 6, host, &port) || port == 0) {
         return options_wrong(verb, "peer", c.peer, "write tcp://HOST:PORT");
+    }
+    if (value_any(host)) {
+        return options_wrong(verb, "peer", c.peer, "write an address at which others reach it");
     }
     request.node = number;
     request.peer_address = (char *)c.peer;

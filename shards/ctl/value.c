@@ -83,6 +83,16 @@ bool value_loopback(const char *host)
     return strcmp(host, "localhost") == 0;
 }
 
+bool value_any(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return v4.s_addr == 0;
+    }
+    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
 /* `min` to `max` digits off the front; -1: not there. */
 static int value_digits(struct span *text, size_t min, size_t max)
 {

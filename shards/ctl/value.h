@@ -18,6 +18,8 @@ bool value_duration(const char *text, int64_t *ret_s);
 bool value_target(const char *text, char *ret_host, int *ret_port);
 /* 127.0.0.0/8, ::1 or localhost: bytes that never leave the machine. */
 bool value_loopback(const char *host);
+/* 0.0.0.0 or ::, on which one listens and where nobody is reached. */
+bool value_any(const char *host);
 
 /* "2026-12-01". */
 bool value_date(struct span text, struct zone_local *ret_local);

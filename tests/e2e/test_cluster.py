@@ -159,13 +159,16 @@ def test_what_is_refused():
     refused('SHARD_UNKNOWN', 'shard', 'leader', '2', '--to', '1')
     for peer in ('here', 'tcp://here', 'tcp://:17703', 'http://127.0.0.1:17703'):
         refused('write tcp://HOST:PORT', 'node', 'add', '9', '--peer', peer, code=2)
+    for peer in ('tcp://0.0.0.0:17703', 'tcp://[::]:17703'):
+        refused('others reach it', 'node', 'add', '9', '--peer', peer, code=2)
     refused('is no node', 'node', 'show', 'x', code=2)
     refused('is no node', 'node', 'remove', '0', code=2)
     refused('--peer', 'node', 'add', '9', code=2)
     refused('--to', 'shard', 'leader', '1', code=2)
     for word in ('x', '0', 'shards/', 'nodes/1', '9' * 30):
         refused('is no shard', 'shard', 'leader', word, '--to', '1', code=2)
-    refused('--timeout', 'node', 'drain', '1', '--timeout', 'soon', code=2)
+    refused('--timeout', 'node', 'drain', '1', '--watch', '--timeout', 'soon', code=2)
+    refused('goes with --watch', 'node', 'drain', '1', '--timeout', '10s', code=2)
     refused('--limit', 'node', 'list', '--watch', '--limit', '-1', code=2)
     refused('goes with --watch', 'node', 'list', '--limit', '3', code=2)
     try:
@@ -426,7 +429,10 @@ def test_init():
     assert 'there already' in again.stderr
     for wrong in (['--peer', '1=tcp://h:1'], [*peers, '--peer', '1=tcp://h:1'],
                   [*peers, '--peer', f'9=tcp://127.0.0.1:{ports[0]}'], ['--peer', 'x'],
-                  ['--peer', '0=tcp://h:1', '--peer', '2=tcp://h:2'], [*peers, '--port', '0'], []):
+                  ['--peer', '0=tcp://h:1', '--peer', '2=tcp://h:2'], [*peers, '--port', '0'], [],
+                  ['--peer', '1=tcp://0.0.0.0:1', '--peer', '2=tcp://h:2'],
+                  [*peers, '--port', '65534'], [*peers, '--data', '/a; #x'],
+                  [*peers, '--data', '/a\n[shard]']):
         done = run('cluster', 'init', *wrong, '--out', out + '2', check=2)
         assert done.stderr.startswith('error: '), done
     assert subprocess.run([BINARY, 'cluster', 'init', *peers], capture_output=True,

@@ -64,6 +64,7 @@ static void test_add(void)
 {
     static const char *const bad[] = {"", "tcp://", "tcp://a", "tcp://a:", "tcp://a:0",
                                       "tcp://a:65536", "tcp://a:1x", "tcp://:1", "http://a:1",
+                                      "tcp://0.0.0.0:1", "tcp://[::]:1",
                                       "tcp://a b:1", "tcp://a:1/x", "tcp://\xc3\xa4:1",
                                       "inproc://a"};
     Fairslot__Admin__V1__AddNodeRequest m = FAIRSLOT__ADMIN__V1__ADD_NODE_REQUEST__INIT;
