@@ -30,6 +30,7 @@
 #define NAMED_DBS_MAX 4
 #define READERS_MAX   16 /* the writer, a copy, an operator's mdb_stat */
 
+#define ENV_E_NONE     2 /* no file; inside this file only */
 #define SCRUB_TRIES    20
 #define SCRUB_PAUSE_US 5000
 
@@ -101,10 +102,8 @@ static int meta_read(int fd, uint64_t offset, struct meta_page *ret_meta)
     return 0;
 }
 
-/* A spoiled transaction number would quietly open the commit before the last one.  Commit n goes to
- * page n % 2, so the two numbers are neighbours, each on its page; a power loss leaves the old
- * page or the new one, for the part that matters fits a sector. */
-static int check_metas(const char *path, struct meta_page metas[2])
+/* Both; 0, ENV_E_NONE, ENV_E_DAMAGED: the file ends before, < 0. */
+static int metas_read(const char *path, struct meta_page metas[2])
 {
     char file[FOLDER_PATH_MAX];
     int r = folder_join(file, path, "/data.mdb");
@@ -113,13 +112,40 @@ static int check_metas(const char *path, struct meta_page metas[2])
     }
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return errno == ENOENT ? 0 : err_origin(-errno); /* a new one */
+        return errno == ENOENT ? ENV_E_NONE : err_origin(-errno);
     }
     r = meta_read(fd, 0, &metas[0]);
     if (r == 0) {
         r = meta_read(fd, (uint64_t)sysconf(_SC_PAGESIZE), &metas[1]);
     }
     close(fd);
+    return err_trace(r);
+}
+
+int env_other_lmdb(const char *path, uint32_t *ret_version)
+{
+    struct meta_page metas[2] = {{0}};
+    int r = metas_read(path, metas);
+    *ret_version = 0;
+    if (r) {
+        return r > 0 ? 0 : err_trace(r);
+    }
+    bool is_lmdb = metas[0].magic == META_MAGIC && metas[1].magic == META_MAGIC;
+    if (is_lmdb && metas[0].version == metas[1].version) { /* damage is on one of them */
+        *ret_version = metas[0].version == META_VERSION ? 0 : metas[0].version;
+    }
+    return 0;
+}
+
+/* A spoiled transaction number would quietly open the commit before the last one.  Commit n goes to
+ * page n % 2, so the two numbers are neighbours, each on its page; a power loss leaves the old
+ * page or the new one, for the part that matters fits a sector. */
+static int check_metas(const char *path, struct meta_page metas[2])
+{
+    int r = metas_read(path, metas);
+    if (r == ENV_E_NONE) {
+        return 0; /* a new one */
+    }
     for (uint64_t i = 0; r == 0 && i < 2; i++) {
         bool fits = metas[i].number == i && metas[i].magic == META_MAGIC &&
                     metas[i].version == META_VERSION && metas[i].txn % 2 == i &&

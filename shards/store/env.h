@@ -16,6 +16,9 @@ int env_verdict(int rc, int damaged);
 /* 0, ENV_E_DAMAGED, < 0.  Clears stale readers; what it shows is durable. */
 enum { ENV_E_DAMAGED = 1 };
 int env_open(const char *path, size_t map_bytes, MDB_env **ret_env);
+/* Another LMDB wrote it: *ret_version is its data format, on both meta pages; 0: this one's, none,
+ * or what only env_open() can judge.  0 or < 0. */
+int env_other_lmdb(const char *path, uint32_t *ret_version);
 
 /* Makes the directory `path` with an environment in it whose first transaction `fill` wrote, all
  * or nothing: built as `path`.new, synced, renamed, parent synced.  A torn leftover of an earlier

@@ -85,6 +85,20 @@ static int refuse_cluster(const char *dir, const uint8_t found[16], const uint8_
                   "belongs to cluster %s, not %s; name its own directory", hex[0], hex[1]);
 }
 
+/* Whole, but not for the LMDB that this program is linked with; nothing is repaired or fetched. */
+static int check_lmdb(const struct store_options *options, const char *path, const char *name,
+                      char *ret_text)
+{
+    uint32_t version;
+    int r = env_other_lmdb(path, &version);
+    if (r < 0 || version == 0) {
+        return err_trace(r);
+    }
+    return refuse(STORE_E_FORMAT, options->dir, ret_text,
+                  "%s/data.mdb is of another LMDB, data version %" PRIu32 ", this program's reads "
+                  "1; start the one that wrote it, or restore a backup", name, version);
+}
+
 /* What lay closed must be what was closed. */
 static int check_sums(const struct store_options *options, const char *path, const char *name,
                       char *ret_text)
@@ -108,7 +122,8 @@ static int open_state(const struct store_options *options, const char *path, str
                       char *ret_text)
 {
     uint32_t format = 0;
-    int r = check_sums(options, path, "state", ret_text);
+    int r = check_lmdb(options, path, "state", ret_text);
+    r = r ? r : check_sums(options, path, "state", ret_text);
     if (r) {
         return err_trace(r);
     }
@@ -154,7 +169,8 @@ static int open_log_whole(const struct store_options *options, const char *path,
                           struct opening *o, char *ret_text)
 {
     uint32_t format = 0;
-    int r = check_sums(options, path, "log", ret_text);
+    int r = check_lmdb(options, path, "log", ret_text);
+    r = r ? r : check_sums(options, path, "log", ret_text);
     if (r) {
         return r == STORE_E_DAMAGED && options->repairs ? refuse_log(options, ret_text)
                                                         : err_trace(r);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "place.h"
+#include "store/folder.h"
 #include "store/logenv.h"
 #include "store/stateenv.h"
 #include "store/sums.h"
@@ -121,6 +122,45 @@ static void test_other_format(void)
     place_shell("rm -rf log state");
 }
 
+/* The version of LMDB's data on both meta pages, or on one. */
+static void put_lmdb_version(const char *env_name, uint32_t version, int pages)
+{
+    char path[FOLDER_PATH_MAX];
+    EQ(folder_join(path, place_path(env_name), "/data.mdb"), 0);
+    int fd = open(path, O_WRONLY);
+    OK(fd >= 0);
+    for (int i = 0; i < pages; i++) {
+        EQ(pwrite(fd, &version, sizeof version, i * sysconf(_SC_PAGESIZE) + 20),
+           (ssize_t)sizeof version);
+    }
+    close(fd);
+}
+
+/* Another LMDB's file is whole: nothing is called damaged, repaired, or fetched from a peer, and it
+ * stays as it was. */
+static void test_other_lmdb(void)
+{
+    static const char *const names[] = {"log", "state"};
+    for (int repairs = 0; repairs < 2; repairs++) {
+        struct store_options o = place_options();
+        o.repairs = repairs;
+        EQ(try_open(&o), 0);
+        for (int i = 0; i < 2; i++) {
+            char said[64];
+            snprintf(said, sizeof said, "%s/data.mdb is of another LMDB, data version 999",
+                     names[i]);
+            put_lmdb_version(names[i], 999, 2);
+            EQ(try_open(&o), STORE_E_FORMAT);
+            OK(strstr(place_text, said));
+            put_lmdb_version(names[i], 1, 2);
+            EQ(try_open(&o), 0);
+        }
+        put_lmdb_version("log", 999, 1); /* on one page only: a spoiled page */
+        EQ(try_open(&o), STORE_E_DAMAGED);
+        place_shell("rm -rf log* state*");
+    }
+}
+
 static void test_half_made_is_taken_up(void)
 {
     struct store_options o = place_options();
@@ -215,6 +255,7 @@ int main(void)
     TAP_RUN(test_cluster);
     TAP_RUN(test_lock);
     TAP_RUN(test_other_format);
+    TAP_RUN(test_other_lmdb);
     TAP_RUN(test_half_made_is_taken_up);
     TAP_RUN(test_missing_half_is_damage);
     TAP_RUN(test_halves_of_two_stores);
