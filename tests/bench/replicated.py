@@ -438,6 +438,7 @@ def figure_compare(work):
         figure_replicated(work)
     rows = (("Redis, fsync always, 64 connections, SET", "redis-server", True,
              lambda w: redis(w, 1)),
+            ("Redis, the same, 4 commands pipelined", "redis-server", True, lambda w: redis(w, 4)),
             ("Redis, the same, 16 commands pipelined", "redis-server", True,
              lambda w: redis(w, PIPELINED)),
             ("  and two replicas, which it does not wait for", "redis-server", False,
