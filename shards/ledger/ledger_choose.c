@@ -29,26 +29,31 @@
 
 /* -- runs -------------------------------------------------------------------------------------- */
 
-/* The slot, if it is there and free: 0, LEDGER_NONE, < 0. */
-static int ledger_choose_free(struct ledger_step *s, uint64_t space, const struct slot_key *at,
-                              struct ledger_slot *ret_slot)
+/* The slot of that record, if it is free: 0, LEDGER_NONE, < 0. */
+static int ledger_choose_read(struct span value, struct ledger_slot *ret_slot)
 {
-    struct ledger_key key = ledger_key_slot(space, at);
-    struct span value;
-    int r = ledger_get(s->l, &key, &value);
-    if (r) {
-        return r == LEDGER_NONE ? r : err_trace(r);
-    }
-    r = ledger_read_slot(value, ret_slot);
+    int r = ledger_read_slot(value, ret_slot);
 #ifdef PLANT_TAKEN_TOO /* never defined but by tests/sim, as every PLANT_ of this room */
     return err_trace(r);
 #endif
     return r ? err_trace(r) : ret_slot->state == SLOT_FREE ? 0 : LEDGER_NONE;
 }
 
-/* The run of run->count slots that begins there: 0; LEDGER_NONE: there is none; < 0. */
-static int ledger_choose_run(struct ledger_step *s, const struct slot_key *first,
-                             struct ledger_run *run)
+/* The slot, if it is there and free. */
+static int ledger_choose_free(struct ledger_step *s, uint64_t space, const struct slot_key *at,
+                              struct ledger_slot *ret_slot)
+{
+    struct ledger_key key = ledger_key_slot(space, at);
+    struct span value;
+    int r = ledger_get(s->l, &key, &value);
+    r = r ? r : ledger_choose_read(value, ret_slot);
+    return r == LEDGER_NONE ? r : err_trace(r);
+}
+
+/* The run of run->count slots that begins there, where the first one's record is `value`: 0;
+ * LEDGER_NONE: there is none; < 0. */
+static int ledger_choose_run_from(struct ledger_step *s, const struct slot_key *first,
+                                  struct span value, struct ledger_run *run)
 {
     struct slot_key at = *first;
     run->first = *first;
@@ -56,7 +61,12 @@ static int ledger_choose_run(struct ledger_step *s, const struct slot_key *first
         if (at.start_us / DAY_US != first->start_us / DAY_US) {
             return LEDGER_NONE;
         }
-        int r = ledger_choose_free(s, run->space, &at, &run->slots[i]);
+        int r = 0;
+        if (i > 0) {
+            struct ledger_key key = ledger_key_slot(run->space, &at);
+            r = ledger_get(s->l, &key, &value);
+        }
+        r = r ? r : ledger_choose_read(value, &run->slots[i]);
         if (r) {
             return r == LEDGER_NONE ? r : err_trace(r);
         }
@@ -64,6 +74,16 @@ static int ledger_choose_run(struct ledger_step *s, const struct slot_key *first
     }
     run->end_us = at.start_us;
     return 0;
+}
+
+static int ledger_choose_run(struct ledger_step *s, const struct slot_key *first,
+                             struct ledger_run *run)
+{
+    struct ledger_key key = ledger_key_slot(run->space, first);
+    struct span value;
+    int r = ledger_get(s->l, &key, &value);
+    r = r ? r : ledger_choose_run_from(s, first, value, run);
+    return r == LEDGER_NONE ? r : err_trace(r);
 }
 
 /* -- hints ------------------------------------------------------------------------------------- */
@@ -152,7 +172,7 @@ static int ledger_choose_named(struct ledger_step *s, struct ledger_run *run)
     if (first->start_us <= s->now_us) {
         return REASON_SLOT_PAST;
     }
-    r = ledger_choose_run(s, first, run);
+    r = ledger_choose_run_from(s, first, value, run);
     if (r == LEDGER_NONE) {
         struct ledger_choose_hint h = {.walk = {run->space, ledger_key_span(&key), true},
                                        .count = run->count,

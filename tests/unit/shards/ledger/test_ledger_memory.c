@@ -240,6 +240,13 @@ static void test_where_it_is_looked_for(void)
     k.m.gets = 0;
     EQ(kit_apply(&k, &c), REASON_SLOT_UNKNOWN);
     EQ(k.m.gets, 2);
+    struct slot_key slot = kit_slot(2000);
+    c = kit_command(&k, COMMAND_CREATE_HOLD, "city", 1);
+    c.slots = &slot;
+    c.slots_count = 1;
+    k.m.gets = 0;
+    EQ(kit_apply(&k, &c), REASON_OK);
+    EQ(k.m.gets, 2); /* its slot is read once */
     kit_fini(&k);
 }
 
