@@ -153,8 +153,7 @@ int config_item(struct config_inside *in, const struct config_group *group, cons
     return (int)(*count)++;
 }
 
-/* Would part of it be a comment if it were written into a file? */
-static bool config_has_comment(const char *text)
+bool config_has_comment(const char *text)
 {
     for (const char *at = text; (at = strpbrk(at, ";#")); at++) {
         if (at == text || strchr(" \t,", at[-1])) {

@@ -82,6 +82,8 @@ int config_load(const struct config_source *source, struct config_report *report
 /* Takes NULL. */
 void config_free(struct config *config);
 
+/* Would part of it be a comment if it were written into a file? */
+bool config_has_comment(const char *text);
 /* Was this key ("gateway.listen") given by anybody, or is it the default? */
 bool config_is_set(const struct config *config, const char *name);
 /* Where the value of "section.key" or "issuer.NAME.key" came from: "FILE:LINE", "--set", "command

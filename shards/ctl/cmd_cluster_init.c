@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "config/config.h"
 #include "ctl/cmd_cluster.h"
 #include "ctl/keyfile.h"
 #include "ctl/render.h"
@@ -250,17 +251,6 @@ static int init_print(const struct init *n)
     return render_flush();
 }
 
-/* Can it stand behind "folder = "?  The rest of a line would be a comment, or another key. */
-static bool init_is_path(const char *path)
-{
-    for (const char *at = path; (at = strpbrk(at, ";#")) != NULL; at++) {
-        if (at == path || strchr(" \t,", at[-1])) {
-            return false;
-        }
-    }
-    return path[0] != '\0' && !strpbrk(path, "\r\n");
-}
-
 static int init_check(struct init *n)
 {
     char text[INIT_TEXT_MAX];
@@ -286,7 +276,8 @@ static int init_check(struct init *n)
                               "on, and there are none above 65535: write a lower one");
         }
     }
-    if (r == VERB_OK && !init_is_path(n->data)) {
+    if (r == VERB_OK &&
+        (!n->data[0] || strpbrk(n->data, "\r\n") || config_has_comment(n->data))) {
         r = options_wrong(n->verb, "data", n->data, "write a path that a configuration file can "
                           "have: no line ends, and no ; or # behind a blank or a comma");
     }

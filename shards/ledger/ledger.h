@@ -21,7 +21,8 @@
  * which slots return, events.
  * 4: cordoned nodes.
  * 5: erasure by steps, the journal of returns of a release.
- * 6: an account remembers its newest verdicts, not only one. */
+ * 6: an account remembers its newest verdicts, not only one.
+ * 7: what it has no room for goes into sheaves. */
 #ifndef LEDGER_VERSION /* tests/e2e/test_replicas_planted.py makes a program of before */
 #define LEDGER_VERSION 7
 #endif

@@ -114,7 +114,8 @@ void ledger_record_sheaves(struct writer *w, const struct ledger_account *accoun
 void ledger_sheaves_forget(struct ledger_account *account, int64_t now_us);
 struct ledger_key ledger_key_sheaf(struct routing_key at, const struct identity *identity,
                                    uint64_t number);
-/* The entry of the command's request; *ret_body borrowed from the book.  0, LEDGER_NONE, < 0. */
+/* The entry of the command's request that is not over; *ret_body borrowed from the book.  0,
+ * LEDGER_NONE, < 0. */
 int ledger_sheaf_find(struct ledger_step *s, struct routing_key at,
                       const struct ledger_account *account, struct span *ret_body);
 /* May the sweep take the record?  0 or -EBADMSG. */

@@ -131,6 +131,14 @@ int ledger_sheaf_is_over(struct span value, int64_t now_us, bool *ret_is_over)
     return err_trace(r);
 }
 
+/* An id that was used again after its day has a newer verdict elsewhere: this one is nobody's. */
+static bool sheaf_entry_is_over(struct span body, int64_t now_us)
+{
+    struct reader r = reader_of(body.ptr, body.len);
+    struct ledger_memory m = {.log_time_us = (int64_t)reader_u64(&r)};
+    return !r.bad && ledger_memory_is_over(&m, now_us);
+}
+
 static int sheaf_search(struct ledger_step *s, struct routing_key at, uint64_t number,
                         struct span *ret_body)
 {
@@ -149,7 +157,7 @@ static int sheaf_search(struct ledger_step *s, struct routing_key at, uint64_t n
     struct reader at_entry = reader_of(entries.ptr, entries.len);
     while (reader_left(&at_entry) > 0 && ledger_memory_next(&at_entry, &id, ret_body)) {
         if (memcmp(id, s->c->request_id.bytes, LEDGER_MEMORY_ID) == 0) {
-            return 0;
+            return sheaf_entry_is_over(*ret_body, s->now_us) ? LEDGER_NONE : 0;
         }
     }
     return LEDGER_NONE;

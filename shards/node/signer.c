@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "draw/sign.h"
@@ -79,11 +80,7 @@ int signer_open(const char *path, struct signer **ret_signer, char *ret_text)
 
 uint64_t signer_mark(const struct signer *s)
 {
-    uint64_t mark = 0;
-    for (size_t i = 0; s && i < sizeof mark; i++) {
-        mark = mark << 8 | s->public.bytes[i];
-    }
-    return mark;
+    return s ? bytes_load64(s->public.bytes) : 0;
 }
 
 void signer_close(struct signer *s)

@@ -4,6 +4,7 @@
  * happy path: key, store, badge, replica, ledger, replay; then rounds (writer.c); then all closed.
  * Fails while opening: a verdict of node.h with its text.  Later: the trail is printed, nothing is
  * answered any more, and options.fatal (or _exit) ends the process. */
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,12 +86,10 @@ static int writer_open_store(struct writer *w)
     }
     if (r == 0) {
         uint8_t id[16];
-        uint64_t cluster = 0;
+        uint64_t cluster;
         store_cluster_id(w->store, id);
-        for (size_t i = 0; i < sizeof cluster; i++) {
-            cluster = cluster << 8 | id[i];
-        }
-        intake_belong(w->intake, cluster);
+        memcpy(&cluster, id, sizeof cluster);
+        intake_belong(w->intake, be64toh(cluster));
     }
     return r > 0 ? NODE_E_STORE : err_trace(r);
 }

@@ -325,6 +325,40 @@ static struct command with_sheaf(struct kit *k, struct ledger_key *ret_account,
     return first;
 }
 
+static bool is_decided_anew(struct kit *k, const struct command *c)
+{
+    k->m.puts = 0;
+    EQ(kit_apply(k, c), REASON_SLOT_UNKNOWN);
+    return k->m.puts > 0;
+}
+
+/* An id that is used again after its day has two verdicts, the older one in a sheaf that others
+ * keep alive: the newer one counts, wherever it goes. */
+static void test_an_id_of_the_day_before(void)
+{
+    struct kit k;
+    kit_rules = LEDGER_VERSION;
+    furnish(&k);
+    struct command first = refused(&k);
+    OK(is_decided_anew(&k, &first));
+    k.now_us += 10 * HOUR_US;
+    for (int i = 0; i < LEDGER_MEMORIES_MAX; i++) {
+        struct command c = refused(&k);
+        OK(is_decided_anew(&k, &c));
+    }
+    EQ(kit_count(&k, 'G'), 1);
+    OK(!is_decided_anew(&k, &first));
+    k.now_us += 15 * HOUR_US;
+    OK(is_decided_anew(&k, &first));
+    for (int i = 0; i < 2 * LEDGER_MEMORIES_MAX; i++) {
+        OK(!is_decided_anew(&k, &first));
+        struct command c = refused(&k);
+        OK(is_decided_anew(&k, &c));
+    }
+    OK(kit_count(&k, 'G') > 2);
+    kit_fini(&k);
+}
+
 /* Another request whose mark is that of one in a sheaf is looked for there, and is new. */
 static void test_the_same_mark(void)
 {
@@ -358,20 +392,27 @@ static void put_account(struct kit *k, const struct ledger_key *key, const uint8
     EQ(k->m.book.put(&k->m, ledger_key_span(key), (struct span){bytes, len}), 0);
 }
 
+/* Person 1 holds a slot: the same request once more. */
+static struct command held_again(struct kit *k)
+{
+    uint64_t id[2];
+    kit_held(k, "city", 1, 0, id);
+    struct command hold = kit_command(k, COMMAND_CREATE_HOLD, "city", 1);
+    hold.request_id = kit_request(k->next_request - 1);
+    hold.body_hash = (k->next_request - 1) * 7919;
+    return hold;
+}
+
 /* An entry that is cut, one too many, a stand of an item that is not there: damage, never an
  * answer. */
 static void test_damage(void)
 {
     struct kit k;
-    uint64_t id[2];
     uint8_t bytes[BOOK_VALUE_MAX], other[BOOK_VALUE_MAX];
     struct span value;
     kit_rules = LEDGER_VERSION;
     furnish(&k);
-    kit_held(&k, "city", 1, 0, id);
-    struct command hold = kit_command(&k, COMMAND_CREATE_HOLD, "city", 1);
-    hold.request_id = kit_request(k.next_request - 1);
-    hold.body_hash = (k.next_request - 1) * 7919;
+    struct command hold = held_again(&k);
     struct identity who = kit_person(1);
     struct ledger_key key =
         ledger_key_account(ledger_identity_key(span_of("passport"), &who), &who);
@@ -459,7 +500,6 @@ static void test_a_spoiled_sheaf(void)
 static void test_a_stand_in_a_sheaf(void)
 {
     struct kit k;
-    uint64_t id[2];
     struct span value;
     static struct ledger_account a;
     uint8_t bytes[BOOK_VALUE_MAX], record[LEDGER_SHEAF_BYTES];
@@ -470,10 +510,7 @@ static void test_a_stand_in_a_sheaf(void)
     struct ledger_sheaf sheaf = {.count = 0};
     kit_rules = LEDGER_VERSION;
     furnish(&k);
-    kit_held(&k, "city", 1, 0, id);
-    struct command hold = kit_command(&k, COMMAND_CREATE_HOLD, "city", 1);
-    hold.request_id = kit_request(k.next_request - 1);
-    hold.body_hash = (k.next_request - 1) * 7919;
+    struct command hold = held_again(&k);
     EQ(kit_apply(&k, &hold), REASON_OK);
     EQ(k.m.book.get(&k.m, ledger_key_span(&key), &value), 0);
     EQ(ledger_read_account(value, &a), 0);
@@ -500,6 +537,7 @@ int main(void)
     KIT_RUN(test_every_answer_again);
     TAP_RUN(test_where_it_is_looked_for);
     TAP_RUN(test_a_busy_person);
+    TAP_RUN(test_an_id_of_the_day_before);
     TAP_RUN(test_the_same_mark);
     TAP_RUN(test_a_spoiled_sheaf);
     TAP_RUN(test_a_stand_in_a_sheaf);
