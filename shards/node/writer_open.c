@@ -66,6 +66,7 @@ static int writer_open_store(struct writer *w)
         .log_keep_entries = w->options->log_keep_entries,
         .disk_reserve_bytes = w->options->disk_reserve_bytes,
         .repairs = !w->own.is_alone,
+        .disk = w->own.is_alone ? 0 : w->own.disk,
         .was_used = w->own.peers_count > 0, /* whoever has heard others may have promised */
         .scrub_interval_us = w->options->scrub_interval_us,
         .flushed = writer_flushed,

@@ -238,6 +238,17 @@ int logenv_name_state(struct logenv *l, uint64_t number)
     return err_trace(logenv_commit_tree(l));
 }
 
+int logenv_claim(struct logenv *l, uint64_t disk)
+{
+    CHECK(l->meta.disk == 0);
+    int r = logenv_write_begin(l);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    l->meta.disk = disk;
+    return err_trace(logenv_commit_tree(l));
+}
+
 /* -- reading ----------------------------------------------------------------------------------- */
 
 static int reader_renew(struct logenv *l)

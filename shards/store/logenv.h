@@ -22,8 +22,8 @@ struct logenv_place {
     size_t tail_bytes; /* of a tail that is made; one that is there has its own size */
 };
 
-/* 0 or < 0. */
-int logenv_make(const struct logenv_place *place, const uint8_t cluster_id[16]);
+/* `disk`: whose, 0 of a shard alone.  0 or < 0. */
+int logenv_make(const struct logenv_place *place, const uint8_t cluster_id[16], uint64_t disk);
 /* 0, LOGENV_E_FORMAT, LOGENV_E_DAMAGED, < 0. */
 int logenv_open(const struct logenv_place *place, struct logenv **ret_log, uint32_t *ret_format);
 /* The same, but only the meta record, the number of entries and the tail are looked at: for
@@ -59,6 +59,8 @@ int logenv_settle(struct logenv *l, uint64_t keep);
 int logenv_install(struct logenv *l, uint64_t base, uint64_t base_term, uint64_t number);
 /* One commit: the state is directory `number`; entries, term and vote stay.  0 or < 0. */
 int logenv_name_state(struct logenv *l, uint64_t number);
+/* One commit: a log that did not say so is `disk`'s from now on.  0 or < 0. */
+int logenv_claim(struct logenv *l, uint64_t disk);
 /* 0, LOGENV_E_MISSING, LOGENV_E_DAMAGED, < 0.  Borrowed until the next call that writes, or the
  * next read. */
 int logenv_read(struct logenv *l, uint64_t index, uint64_t *ret_term, struct span *ret_entry);

@@ -5,7 +5,8 @@
  *   -> those go into the tree, one commit, and the tail begins anew
  *
  * Fails: verdicts (another format, damage) with nothing changed, or < 0.
- * A log of format 2 has no tail; it gets one, and the next commit makes it format 3. */
+ * A log of format 2 has no tail; it gets one.  One of format 3 does not say whose disk it is on.
+ * One commit makes them the newest; a program of their time must not open them from then on. */
 #include "store/logenv_parts.h"
 
 #include <errno.h>
@@ -53,9 +54,9 @@ static int fill_new(MDB_txn *txn, const void *arg)
     return err_trace(logenv_fill(txn, &f->meta, f->tail_bytes, &dbi));
 }
 
-int logenv_make(const struct logenv_place *place, const uint8_t cluster_id[16])
+int logenv_make(const struct logenv_place *place, const uint8_t cluster_id[16], uint64_t disk)
 {
-    struct fresh f = {.tail_bytes = place->tail_bytes};
+    struct fresh f = {.meta.disk = disk, .tail_bytes = place->tail_bytes};
     memcpy(f.meta.cluster_id, cluster_id, sizeof f.meta.cluster_id);
     return err_trace(env_make(place->path, place->map_bytes, &f, fill_new));
 }
@@ -228,19 +229,25 @@ static int renew_tail(struct logenv *l, const char *path)
     return r ? err_trace(r) : err_trace(open_tail(l, path));
 }
 
-/* Before there was a tail the log was format 2.  A program of that time must not open it now. */
-static int upgrade(struct logenv *l, const char *path, size_t bytes)
+static bool has_tail(const struct logenv *l)
 {
-    int r = tail_make(path, bytes);
-    r = r ? r : open_tail(l, path);
-    r = r ? r : logenv_write_begin(l);
+    return l->meta.format >= RECORD_LOG_FORMAT_TAIL;
+}
+
+static int upgrade(struct logenv *l)
+{
+    int r = logenv_write_begin(l);
     return r ? err_trace(r) : err_trace(logenv_commit_tree(l));
 }
 
 static int join_tail(struct logenv *l, const char *path, size_t bytes)
 {
     MDB_envinfo info;
-    int r = l->meta.format == RECORD_LOG_FORMAT ? take_tail(l, path) : upgrade(l, path, bytes);
+    int r = has_tail(l) ? 0 : tail_make(path, bytes);
+    r = r ? r : take_tail(l, path);
+    if (r == 0 && l->meta.format < RECORD_LOG_FORMAT) {
+        r = upgrade(l);
+    }
     if (r == 0 && tail_was_spoiled(l->tail)) {
         r = renew_tail(l, path);
     }
@@ -260,7 +267,7 @@ static int find_tail(struct logenv *l, const char *path)
 {
     struct span record;
     size_t count = 0;
-    int r = l->meta.format == RECORD_LOG_FORMAT ? open_tail(l, path) : 0;
+    int r = has_tail(l) ? open_tail(l, path) : 0;
     l->in_tree = l->last;
     while (r == 0 && l->tail && tail_next(l->tail, &record)) {
         struct span *more = realloc(l->found, (count + 1) * sizeof *more);

@@ -2,7 +2,7 @@
 /* Opening a store's directory.
  *
  *   lock -> log/ says which state -> state/ (made when neither is there) -> log/ (made last)
- *        -> same cluster? -> replayable? -> what an install or a copy left half way goes
+ *        -> same disk, same cluster? -> replayable? -> what an install or a copy left half way goes
  *
  * Owns nothing beyond the struct it fills.
  * First creation: state/ first, log/ last, each all or nothing (env_make), so the state of the
@@ -160,6 +160,18 @@ static int refuse_log(const struct store_options *options, char *ret_text)
     return refuse_promised(options, "log/ is damaged", ret_text);
 }
 
+/* Its vote and its entries are what another replica has promised. */
+static int check_disk(const struct store_options *options, const struct opening *o, char *ret_text)
+{
+    uint64_t found = logenv_meta(o->log)->disk;
+    if (found == 0 || options->disk == 0 || found == options->disk) {
+        return 0;
+    }
+    return refuse(STORE_E_CLUSTER, options->dir, ret_text,
+                  "log/ is of disk %016" PRIx64 ", badge of disk %016" PRIx64 ": another node's "
+                  "log; put its own back", found, options->disk);
+}
+
 static struct logenv_place log_place(const struct store_options *options, const char *path)
 {
     return (struct logenv_place){path, options->log_map_bytes, options->log_tail_bytes};
@@ -178,6 +190,8 @@ static int open_log_whole(const struct store_options *options, const char *path,
     struct logenv_place place = log_place(options, path);
     r = logenv_open(&place, &o->log, &format);
     switch (r) {
+    case 0:
+        return check_disk(options, o, ret_text);
     case LOGENV_E_FORMAT:
         return refuse_format(options->dir, format, RECORD_LOG_FORMAT, ret_text);
     case LOGENV_E_DAMAGED:
@@ -248,7 +262,8 @@ static int build_log(const struct store_options *options, const struct logenv_pl
                      struct opening *o)
 {
     char text[OPENING_TEXT_MAX]; /* why not: for the caller the log is damaged, and that is it */
-    int r = find_state(options, false, o, text);
+    int r = check_disk(options, o, text);
+    r = r ? r : find_state(options, false, o, text);
     if (r == 0) {
         memcpy(o->cluster_id, logenv_meta(o->log)->cluster_id, sizeof o->cluster_id);
         r = check_cluster(options, o, text);
@@ -331,7 +346,7 @@ static int make_log(const struct store_options *options, const char *path, struc
         return refuse_promised(options, "state/ is in use, log/ is missing", ret_text);
     }
     struct logenv_place place = log_place(options, path);
-    int r = logenv_make(&place, o->cluster_id);
+    int r = logenv_make(&place, o->cluster_id, options->disk);
     return r ? err_trace(r) : err_trace(open_log(options, path, o, ret_text));
 }
 
@@ -403,7 +418,11 @@ static int take_both(const struct store_options *options, const char *log_path, 
     if (r == 0 && is_new) {
         r = make_log(options, log_path, o, ret_text);
     }
-    return r ? err_trace(r) : err_trace(check_together(options, o, ret_text));
+    r = r ? r : check_together(options, o, ret_text);
+    if (r == 0 && options->disk != 0 && logenv_meta(o->log)->disk == 0) {
+        r = logenv_claim(o->log, options->disk);
+    }
+    return err_trace(r);
 }
 
 int opening_run(const struct store_options *options, struct opening *o, char *ret_text)

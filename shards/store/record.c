@@ -2,7 +2,7 @@
 /* Bytes of the store's own records.  Pure.
  *
  *   log meta     magic u32 | format u32 | cluster 16 | term u64 | vote u64 | base u64 |
- *                base term u64 | state number u64 | sum u64
+ *                base term u64 | state number u64 | disk u64 (from format 4) | sum u64
  *   state meta   magic u32 | format u32 | cluster 16 | index u64 | term u64 | time i64 |
  *                effects u64 | count u64 | digest u64 | sum u64
  *   log entry    term u64 | sum u64 | bytes          (key: index u64)
@@ -31,13 +31,13 @@ static void close_meta(struct writer *w, size_t size)
 
 struct layout {
     uint32_t magic, oldest, newest; /* formats that can be read */
-    size_t size;
+    size_t size, added; /* of the newest; what older ones lack of it */
 };
 
 static const struct layout log_layout = {MAGIC_LOG, RECORD_LOG_FORMAT_BARE, RECORD_LOG_FORMAT,
-                                         RECORD_LOG_META_SIZE};
+                                         RECORD_LOG_META_SIZE, sizeof(uint64_t)};
 static const struct layout state_layout = {MAGIC_STATE, RECORD_FORMAT, RECORD_FORMAT,
-                                           RECORD_STATE_META_SIZE};
+                                           RECORD_STATE_META_SIZE, 0};
 
 /* Magic, format and sum; leaves `r` behind the format. */
 static int open_meta(struct span bytes, const struct layout *layout, struct reader *r,
@@ -52,7 +52,8 @@ static int open_meta(struct span bytes, const struct layout *layout, struct read
     if (*ret_format < layout->oldest || *ret_format > layout->newest) {
         return RECORD_E_FORMAT;
     }
-    if (bytes.len != layout->size) {
+    size_t lacks = *ret_format < layout->newest ? layout->added : 0;
+    if (bytes.len != layout->size - lacks) {
         return RECORD_E_DAMAGED;
     }
     struct reader tail = reader_of(bytes.ptr + bytes.len - SUM_SIZE, SUM_SIZE);
@@ -71,6 +72,7 @@ void record_log_meta_write(const struct record_log_meta *m, uint8_t out[RECORD_L
     writer_u64(&w, m->base);
     writer_u64(&w, m->base_term);
     writer_u64(&w, m->state_number);
+    writer_u64(&w, m->disk);
     close_meta(&w, RECORD_LOG_META_SIZE);
 }
 
@@ -89,6 +91,7 @@ int record_log_meta_read(struct span bytes, struct record_log_meta *ret_meta,
     ret_meta->base = reader_u64(&r);
     ret_meta->base_term = reader_u64(&r);
     ret_meta->state_number = reader_u64(&r);
+    ret_meta->disk = *ret_format < RECORD_LOG_FORMAT ? 0 : reader_u64(&r);
     return 0;
 }
 

@@ -9,8 +9,9 @@
 #include "base/types.h"
 
 #define RECORD_FORMAT   2  /* of the state and its copies; raise it with any change of layout */
-#define RECORD_LOG_FORMAT 3 /* of the log: its tree and its tail */
-#define RECORD_LOG_FORMAT_BARE 2 /* a log without a tail: read, and made the newer one at opening */
+#define RECORD_LOG_FORMAT 4 /* of the log, tree and tail; older ones are made this at opening */
+#define RECORD_LOG_FORMAT_TAIL 3 /* it did not say whose disk it is on */
+#define RECORD_LOG_FORMAT_BARE 2 /* it had no tail either */
 #define RECORD_SUM_SIZE 8 /* bytes before the value of a state record */
 #define RECORD_LOG_HEAD 16 /* bytes before a log entry: term, checksum */
 
@@ -22,6 +23,7 @@ struct record_log_meta {
     uint64_t base; /* index that an empty log stands behind */
     uint64_t base_term;    /* of that entry */
     uint64_t state_number; /* which directory holds the state: an installed snapshot is the next */
+    uint64_t disk; /* whose promises these are (node/badge.h); 0: a shard's alone, or not said */
 };
 
 struct record_state_meta {
@@ -40,7 +42,7 @@ static inline uint64_t record_term(uint64_t word)
     return word & ((UINT64_C(1) << 56) - 1);
 }
 
-#define RECORD_LOG_META_SIZE   72
+#define RECORD_LOG_META_SIZE   80
 #define RECORD_STATE_META_SIZE 80
 
 enum {

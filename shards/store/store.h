@@ -37,6 +37,7 @@ struct store_options {
     bool repairs; /* there are peers: a damaged state may be theirs again, see store_repair(), and
                    * who lags behind a log made anew fetches a state from one of them */
     bool was_used; /* a log has been here: none is made where it is missing */
+    uint64_t disk; /* this directory's number: another one's log is refused; 0: not looked at */
     int64_t scrub_interval_us; /* 0: 24 h; < 0: never.  From one whole reading to the next */
     uint64_t scrub_bytes_per_s; /* 0: 32 MiB */
     /* Called on another thread when a flush or a slice of it is durable, or a snapshot call is
@@ -51,7 +52,7 @@ struct store_options {
 
 enum {
     STORE_E_FORMAT = 1,  /* written by another data format version */
-    STORE_E_CLUSTER = 2, /* belongs to another cluster */
+    STORE_E_CLUSTER = 2, /* belongs to another cluster, or to another disk of ours */
     STORE_E_DAMAGED = 3, /* a checksum or the structure is wrong */
     STORE_E_LOCKED = 4,  /* another process has the directory open */
     STORE_E_MISSING = 5, /* log compacted beyond that index, or no such entry */

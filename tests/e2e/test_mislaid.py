@@ -61,6 +61,16 @@ def test_what_was_promised_is_gone():
             refused('log/ is damaged')
 
 
+def test_a_log_of_another_node():
+    """Two that were off got each other's: what is in it is what the other one has promised."""
+    other, = set(TRIO.followers()) - {STATE['away']}
+    anew('log')
+    theirs, = glob.glob(f'{glob.escape(TRIO.folder(other))}/**/log', recursive=True)
+    shutil.copytree(theirs, theirs.replace(TRIO.folder(other), TRIO.folder(STATE['away'])))
+    told = run(*TRIO.words(STATE['away']), check=3).stderr
+    assert "another node's log; put its own back" in told and ' at ../' not in told, told
+
+
 def test_a_badge_is_gone():
     """Whose directory it is, nobody knows: it is no new one's, and nobody's alone."""
     for empty, what in ((False, 'badge is missing'), (True, 'badge is damaged')):

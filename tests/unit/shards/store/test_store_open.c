@@ -60,6 +60,33 @@ static void test_cluster(void)
     OK(strlen(place_text) < 199);
 }
 
+/* What it has promised was another one's. */
+static void test_a_log_of_another_disk(void)
+{
+    struct store_options o = place_options();
+    o.repairs = true;
+    o.disk = 7;
+    place_shell("rm -rf log state");
+    EQ(try_open(&o), 0);
+    EQ(try_open(&o), 0);
+    o.disk = 8;
+    EQ(try_open(&o), STORE_E_CLUSTER);
+    OK(strstr(place_text, "log/ is of disk 0000000000000007, badge of disk 0000000000000008"));
+    OK(strstr(place_text, "put its own back"));
+    OK(strlen(place_text) < 199);
+    o.disk = 7;
+    EQ(try_open(&o), 0); /* the refusal has changed nothing */
+    o.disk = 0;
+    EQ(try_open(&o), 0);
+    place_shell("rm -rf log state");
+    EQ(try_open(&o), 0);
+    o.disk = 7;
+    EQ(try_open(&o), 0); /* it did not say whose it is, and does now */
+    o.disk = 8;
+    EQ(try_open(&o), STORE_E_CLUSTER);
+    place_shell("rm -rf log state");
+}
+
 static void test_lock(void)
 {
     struct store_options o = place_options();
@@ -107,7 +134,7 @@ static void test_other_format(void)
     bytes[7] = 9;
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, 30}); /* other length */
     EQ(try_open(&o), STORE_E_FORMAT);
-    OK(strstr(place_text, "version 9, this program reads 3"));
+    OK(strstr(place_text, "version 9, this program reads 4"));
     record_log_meta_write(&log, bytes);
     put_meta("log", NULL, (struct span){log_key, 8}, (struct span){bytes, RECORD_LOG_META_SIZE});
     record_state_meta_write(&state, bytes);
@@ -253,6 +280,7 @@ int main(void)
     place_make();
     TAP_RUN(test_first_creation);
     TAP_RUN(test_cluster);
+    TAP_RUN(test_a_log_of_another_disk);
     TAP_RUN(test_lock);
     TAP_RUN(test_other_format);
     TAP_RUN(test_other_lmdb);
