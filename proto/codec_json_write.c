@@ -5,7 +5,7 @@
  *
  * Writes straight into one piece of the arena, sized by a guess that fits nearly always; twice as
  * large when it did not (the arena takes nothing back).
- * Owns nothing.  Full or unspeakable turns the writer bad, and it is looked at once, at the end.
+ * Owns nothing.  Full or unspeakable turns `out` bad, and it is looked at once, at the end.
  * Strings are valid UTF-8 already (codec_unpack() saw to it): only quotes, backslashes and control
  * characters are escaped.  protobuf-c knows no maps: the one that we have is named here. */
 #include <errno.h>

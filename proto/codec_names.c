@@ -79,12 +79,12 @@ char *codec_name_make(struct arena *arena, struct span pool, const char *part, s
     if (out == NULL) {
         return NULL;
     }
-    struct writer w = writer_of(out, len);
-    writer_bytes(&w, "pools/", 6);
-    writer_bytes(&w, pool.ptr, pool.len);
-    writer_bytes(&w, part, strlen(part));
-    writer_bytes(&w, id.ptr, id.len);
-    writer_u8(&w, 0);
+    struct scribe w = scribe_of(out, len);
+    scribe_bytes(&w, "pools/", 6);
+    scribe_bytes(&w, pool.ptr, pool.len);
+    scribe_bytes(&w, part, strlen(part));
+    scribe_bytes(&w, id.ptr, id.len);
+    scribe_u8(&w, 0);
     CHECK(!w.bad);
     return out;
 }
@@ -116,12 +116,12 @@ static char *codec_names_digits(char *out, int64_t value, int width)
 uint64_t codec_release_hash(struct span pool, struct span id)
 {
     uint8_t bytes[1 + POOL_ID_MAX + RELEASE_ID_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, (uint8_t)pool.len);
-    writer_bytes(&w, pool.ptr, pool.len);
-    writer_bytes(&w, id.ptr, id.len);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u8(&w, (uint8_t)pool.len);
+    scribe_bytes(&w, pool.ptr, pool.len);
+    scribe_bytes(&w, id.ptr, id.len);
     CHECK(!w.bad);
-    return XXH3_64bits_withSeed(bytes, writer_len(&w), 0x72656c65617365) &
+    return XXH3_64bits_withSeed(bytes, scribe_len(&w), 0x72656c65617365) &
            ((UINT64_C(1) << 61) - 1);
 }
 

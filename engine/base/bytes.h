@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Cursors over bytes: fixed-width big-endian integers (so that bytes compare as numbers) and
- * length-prefixed strings.  A reader or writer that runs off its end turns bad and stays bad:
- * check once at the end.  Pure; libc only.  Owned by one thread. */
+ * length-prefixed strings.  A reader or scribe that runs off its end turns bad and stays bad:
+ * check once at the end.  Pure; libc only.  Owned by one thread.  (A *writer* is a
+ * shard's thread: docs/words.md.) */
 #ifndef FAIRSLOT_BASE_BYTES_H
 #define FAIRSLOT_BASE_BYTES_H
 
@@ -16,7 +17,7 @@ struct reader {
     bool bad; /* ran off the end, or the caller found nonsense */
 };
 
-struct writer {
+struct scribe {
     uint8_t *start;
     uint8_t *at;
     uint8_t *end;
@@ -29,10 +30,10 @@ static inline struct reader reader_of(const void *ptr, size_t len)
     return (struct reader){.at = p, .end = len ? p + len : p};
 }
 
-static inline struct writer writer_of(void *ptr, size_t len)
+static inline struct scribe scribe_of(void *ptr, size_t len)
 {
     uint8_t *p = ptr;
-    return (struct writer){.start = p, .at = p, .end = p + len};
+    return (struct scribe){.start = p, .at = p, .end = p + len};
 }
 
 static inline size_t reader_left(const struct reader *r)
@@ -40,7 +41,7 @@ static inline size_t reader_left(const struct reader *r)
     return r->bad ? 0 : (size_t)(r->end - r->at);
 }
 
-static inline size_t writer_len(const struct writer *w)
+static inline size_t scribe_len(const struct scribe *w)
 {
     return (size_t)(w->at - w->start);
 }
@@ -134,7 +135,7 @@ static inline struct span reader_span16(struct reader *r)
     return (struct span){p, n};
 }
 
-static inline uint8_t *writer_take(struct writer *w, size_t n)
+static inline uint8_t *scribe_take(struct scribe *w, size_t n)
 {
     if (w->bad || (size_t)(w->end - w->at) < n) {
         w->bad = true;
@@ -157,9 +158,9 @@ static inline void bytes_store32(uint8_t *p, uint32_t v)
     memcpy(p, &v, sizeof v);
 }
 
-static inline void writer_be(struct writer *w, uint64_t v, size_t n)
+static inline void scribe_be(struct scribe *w, uint64_t v, size_t n)
 {
-    uint8_t *p = writer_take(w, n);
+    uint8_t *p = scribe_take(w, n);
     if (w->bad) {
         return;
     }
@@ -177,37 +178,37 @@ static inline void writer_be(struct writer *w, uint64_t v, size_t n)
     }
 }
 
-static inline void writer_u8(struct writer *w, uint8_t v) { writer_be(w, v, 1); }
-static inline void writer_u16(struct writer *w, uint16_t v) { writer_be(w, v, 2); }
-static inline void writer_u32(struct writer *w, uint32_t v) { writer_be(w, v, 4); }
-static inline void writer_u64(struct writer *w, uint64_t v) { writer_be(w, v, 8); }
+static inline void scribe_u8(struct scribe *w, uint8_t v) { scribe_be(w, v, 1); }
+static inline void scribe_u16(struct scribe *w, uint16_t v) { scribe_be(w, v, 2); }
+static inline void scribe_u32(struct scribe *w, uint32_t v) { scribe_be(w, v, 4); }
+static inline void scribe_u64(struct scribe *w, uint64_t v) { scribe_be(w, v, 8); }
 
-static inline void writer_varint(struct writer *w, uint64_t v)
+static inline void scribe_varint(struct scribe *w, uint64_t v)
 {
     while (v >= 0x80) {
-        writer_u8(w, (uint8_t)(v | 0x80));
+        scribe_u8(w, (uint8_t)(v | 0x80));
         v >>= 7;
     }
-    writer_u8(w, (uint8_t)v);
+    scribe_u8(w, (uint8_t)v);
 }
 
-static inline void writer_bytes(struct writer *w, const void *ptr, size_t n)
+static inline void scribe_bytes(struct scribe *w, const void *ptr, size_t n)
 {
-    uint8_t *p = writer_take(w, n);
+    uint8_t *p = scribe_take(w, n);
     if (p && n) {
         memcpy(p, ptr, n);
     }
 }
 
 /* The span with a u16 length before it; turns bad over 65,535 bytes. */
-static inline void writer_span16(struct writer *w, struct span s)
+static inline void scribe_span16(struct scribe *w, struct span s)
 {
     if (s.len > UINT16_MAX) {
         w->bad = true;
         return;
     }
-    writer_u16(w, (uint16_t)s.len);
-    writer_bytes(w, s.ptr, s.len);
+    scribe_u16(w, (uint16_t)s.len);
+    scribe_bytes(w, s.ptr, s.len);
 }
 
 static inline struct span span_of(const char *text)

@@ -198,11 +198,11 @@ static const struct edition_slot *edition_next(const struct edition *e, uint64_t
 struct span edition_part(const struct edition *e, uint64_t seen, size_t *at, uint8_t *buffer,
                          bool *ret_complete)
 {
-    struct writer w = writer_of(buffer, EDITION_BUFFER);
+    struct scribe w = scribe_of(buffer, EDITION_BUFFER);
     const struct edition_slot *slot;
     size_t count = 0;
     while ((slot = edition_next(e, seen, at)) != NULL && count < EDITION_PART_SLOTS &&
-           writer_len(&w) < EDITION_PART_BYTES) {
+           scribe_len(&w) < EDITION_PART_BYTES) {
         pb_put_bytes(&w, WATCH_CHANGED, (struct span){e->bytes + slot->at, slot->len});
         *at += 1;
         count++;
@@ -213,5 +213,5 @@ struct span edition_part(const struct edition *e, uint64_t seen, size_t *at, uin
         pb_put_uint(&w, WATCH_COMPLETE, 1);
     }
     CHECK(!w.bad);
-    return (struct span){buffer, writer_len(&w)};
+    return (struct span){buffer, scribe_len(&w)};
 }

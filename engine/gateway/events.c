@@ -127,11 +127,11 @@ static void events_say(struct call *call, struct span message, const struct even
             answer_reason(call, REASON_GATEWAY_FULL, NULL);
             return;
         }
-        struct writer w = writer_of(bytes, size);
-        writer_bytes(&w, message.ptr, message.len);
-        writer_u8(&w, NEXT_TOKEN_FIELD << 3 | PB_BYTES);
-        writer_u8(&w, (uint8_t)page->resume.len);
-        writer_bytes(&w, page->resume.ptr, page->resume.len);
+        struct scribe w = scribe_of(bytes, size);
+        scribe_bytes(&w, message.ptr, message.len);
+        scribe_u8(&w, NEXT_TOKEN_FIELD << 3 | PB_BYTES);
+        scribe_u8(&w, (uint8_t)page->resume.len);
+        scribe_bytes(&w, page->resume.ptr, page->resume.len);
         CHECK(!w.bad);
         message = (struct span){bytes, size};
     }

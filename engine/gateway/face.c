@@ -93,13 +93,13 @@ static bool face_add(struct face *face, struct span package, struct span service
     if (path == NULL) {
         return false;
     }
-    struct writer w = writer_of(path, len);
-    writer_u8(&w, '/');
-    writer_bytes(&w, package.ptr, package.len);
-    writer_u8(&w, '.');
-    writer_bytes(&w, service.ptr, service.len);
-    writer_u8(&w, '/');
-    writer_bytes(&w, name.ptr, name.len);
+    struct scribe w = scribe_of(path, len);
+    scribe_u8(&w, '/');
+    scribe_bytes(&w, package.ptr, package.len);
+    scribe_u8(&w, '.');
+    scribe_bytes(&w, service.ptr, service.len);
+    scribe_u8(&w, '/');
+    scribe_bytes(&w, name.ptr, name.len);
     unsigned facts = face_method_facts(method);
     bool is_catalog = memcmp(path, FACE_CATALOG, len < sizeof FACE_CATALOG - 1
                                                      ? len : sizeof FACE_CATALOG - 1) == 0;

@@ -80,12 +80,12 @@ static inline size_t pb_varint_len(uint64_t v)
     return n;
 }
 
-static inline void pb_put_varint(struct writer *w, uint64_t v)
+static inline void pb_put_varint(struct scribe *w, uint64_t v)
 {
     for (; v >= 0x80; v >>= 7) {
-        writer_u8(w, (uint8_t)(v | 0x80));
+        scribe_u8(w, (uint8_t)(v | 0x80));
     }
-    writer_u8(w, (uint8_t)v);
+    scribe_u8(w, (uint8_t)v);
 }
 
 /* What pb_put_bytes() writes for a field number below 16. */
@@ -95,19 +95,19 @@ static inline size_t pb_bytes_len(size_t n)
 }
 
 /* Tag and length of a field whose `n` bytes follow. */
-static inline void pb_put_head(struct writer *w, uint32_t number, size_t n)
+static inline void pb_put_head(struct scribe *w, uint32_t number, size_t n)
 {
     pb_put_varint(w, number << 3 | PB_BYTES);
     pb_put_varint(w, n);
 }
 
-static inline void pb_put_bytes(struct writer *w, uint32_t number, struct span bytes)
+static inline void pb_put_bytes(struct scribe *w, uint32_t number, struct span bytes)
 {
     pb_put_head(w, number, bytes.len);
-    writer_bytes(w, bytes.ptr, bytes.len);
+    scribe_bytes(w, bytes.ptr, bytes.len);
 }
 
-static inline void pb_put_uint(struct writer *w, uint32_t number, uint64_t v)
+static inline void pb_put_uint(struct scribe *w, uint32_t number, uint64_t v)
 {
     pb_put_varint(w, number << 3 | PB_VARINT);
     pb_put_varint(w, v);

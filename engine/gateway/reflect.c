@@ -31,31 +31,31 @@ enum { CODE_INVALID_ARGUMENT = 3, CODE_NOT_FOUND = 5, CODE_UNIMPLEMENTED = 12 };
 
 /* A response under way: the echo of its request is written by begin. */
 static int reflect_begin(struct arena *arena, struct span request, uint32_t field, size_t body_len,
-                         struct writer *ret_writer)
+                         struct scribe *ret_scribe)
 {
     size_t len = pb_bytes_len(request.len) + pb_bytes_len(body_len);
     uint8_t *p = arena_alloc(arena, len);
     if (p == NULL) {
         return err_origin(-ENOMEM);
     }
-    *ret_writer = writer_of(p, len);
-    pb_put_bytes(ret_writer, SAY_ORIGINAL_REQUEST, request);
-    pb_put_head(ret_writer, field, body_len);
+    *ret_scribe = scribe_of(p, len);
+    pb_put_bytes(ret_scribe, SAY_ORIGINAL_REQUEST, request);
+    pb_put_head(ret_scribe, field, body_len);
     return 0;
 }
 
-static struct span reflect_end(const struct writer *w)
+static struct span reflect_end(const struct scribe *w)
 {
     CHECK(!w->bad);
     CHECK(w->at == w->end);
-    return (struct span){w->start, writer_len(w)};
+    return (struct span){w->start, scribe_len(w)};
 }
 
 static int reflect_error(struct arena *arena, struct span request, unsigned code,
                          const char *text, struct span *ret_response)
 {
     struct span message = span_of(text);
-    struct writer w;
+    struct scribe w;
     int r = reflect_begin(arena, request, SAY_ERROR, 2 + pb_bytes_len(message.len), &w);
     if (r) {
         return err_trace(r);
@@ -72,7 +72,7 @@ static int reflect_file(const struct symbols_file *file, struct span request, st
     if (file == NULL) {
         return err_trace(reflect_error(arena, request, CODE_NOT_FOUND, "not found", ret_response));
     }
-    struct writer w;
+    struct scribe w;
     int r = reflect_begin(arena, request, SAY_FILES, pb_bytes_len(file->bytes.len), &w);
     if (r) {
         return err_trace(r);
@@ -89,7 +89,7 @@ static int reflect_services(const struct symbols *symbols, struct span request,
     for (size_t i = 0; i < symbols->services_count; i++) {
         len += pb_bytes_len(pb_bytes_len(symbols->services[i].len));
     }
-    struct writer w;
+    struct scribe w;
     int r = reflect_begin(arena, request, SAY_SERVICES, len, &w);
     if (r) {
         return err_trace(r);

@@ -84,12 +84,12 @@ static bool signature_valid(const struct keyset_key *key, struct span token)
     return valid;
 }
 
-/* HMAC over what the writer has, which is wiped. */
-static int keyed_hash(const struct keyring *ring, struct writer *w, void *out, size_t len)
+/* HMAC over what the scribe has, which is wiped. */
+static int keyed_hash(const struct keyring *ring, struct scribe *w, void *out, size_t len)
 {
     uint8_t mac[EVP_MAX_MD_SIZE];
     unsigned mac_len = sizeof mac;
-    size_t text_len = writer_len(w);
+    size_t text_len = scribe_len(w);
     CHECK(!w->bad);
     bool done = HMAC(EVP_sha256(), keyring_tenant_key(ring), KEYRING_TENANT_KEY, w->start,
                      text_len, mac, &mac_len) != NULL;
@@ -106,9 +106,9 @@ static int pseudonym(const struct keyring *ring, const char *iss, struct span su
                      struct identity *ret_identity)
 {
     uint8_t text[4 + VERIFY_ISSUER_MAX + VERIFY_SUBJECT_MAX];
-    struct writer w = writer_of(text, sizeof text);
-    writer_span16(&w, span_of(iss));
-    writer_span16(&w, subject);
+    struct scribe w = scribe_of(text, sizeof text);
+    scribe_span16(&w, span_of(iss));
+    scribe_span16(&w, subject);
     return err_trace(keyed_hash(ring, &w, ret_identity->bytes, sizeof ret_identity->bytes));
 }
 
@@ -117,13 +117,13 @@ static int client_of(const struct keyring *ring, const char *iss, const struct c
                      struct verified *out)
 {
     uint8_t text[6 + VERIFY_ISSUER_MAX + VERIFY_SUBJECT_MAX];
-    struct writer w = writer_of(text, sizeof text);
+    struct scribe w = scribe_of(text, sizeof text);
     if (claims->party.len > VERIFY_SUBJECT_MAX) {
         return 0;
     }
-    writer_u16(&w, 0); /* no issuer's name is empty: no identity is made of the same bytes */
-    writer_span16(&w, span_of(iss));
-    writer_span16(&w, claims->party);
+    scribe_u16(&w, 0); /* no issuer's name is empty: no identity is made of the same bytes */
+    scribe_span16(&w, span_of(iss));
+    scribe_span16(&w, claims->party);
     int r = keyed_hash(ring, &w, &out->client, sizeof out->client);
     out->client += out->client == 0;
     out->is_client = claims->party.len && span_equal(claims->party, claims->subject);

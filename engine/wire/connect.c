@@ -44,9 +44,9 @@ uint16_t wire_connect_http(int grpc_status)
 
 /* -- errors ------------------------------------------------------------------------------------ */
 
-static void connect_put(struct writer *w, const char *text)
+static void connect_put(struct scribe *w, const char *text)
 {
-    writer_bytes(w, text, strlen(text));
+    scribe_bytes(w, text, strlen(text));
 }
 
 /* Bytes of the UTF-8 character that begins at p; 0: none does. */
@@ -68,29 +68,29 @@ static size_t connect_character(const uint8_t *p, size_t n)
     return is_wrong ? 0 : len;
 }
 
-static void connect_put_text(struct writer *w, struct span text)
+static void connect_put_text(struct scribe *w, struct span text)
 {
     static const char hex[] = "0123456789abcdef";
-    writer_u8(w, '"');
+    scribe_u8(w, '"');
     for (size_t i = 0; i < text.len;) {
         uint8_t c = text.ptr[i];
         size_t len = connect_character(text.ptr + i, text.len - i);
         if (len == 0) {
-            writer_u8(w, '?');
+            scribe_u8(w, '?');
             len = 1;
         } else if (c < 0x20) {
             connect_put(w, "\\u00");
-            writer_u8(w, (uint8_t)hex[c >> 4]);
-            writer_u8(w, (uint8_t)hex[c & 15]);
+            scribe_u8(w, (uint8_t)hex[c >> 4]);
+            scribe_u8(w, (uint8_t)hex[c & 15]);
         } else {
             if (c == '"' || c == '\\') {
-                writer_u8(w, '\\');
+                scribe_u8(w, '\\');
             }
-            writer_bytes(w, text.ptr + i, len);
+            scribe_bytes(w, text.ptr + i, len);
         }
         i += len;
     }
-    writer_u8(w, '"');
+    scribe_u8(w, '"');
 }
 
 static uint64_t connect_varint(struct reader *r)
@@ -140,7 +140,7 @@ static bool connect_field(struct reader *r, uint64_t *ret_number, struct span *r
 }
 
 /* One google.protobuf.Any: {"type":"google.rpc.ErrorInfo","value":"..."}; false: damaged. */
-static bool connect_put_detail(struct writer *w, struct span any)
+static bool connect_put_detail(struct scribe *w, struct span any)
 {
     struct span type = {0}, value = {0}, bytes;
     struct reader r = reader_of(any.ptr, any.len);
@@ -159,7 +159,7 @@ static bool connect_put_detail(struct writer *w, struct span any)
     connect_put(w, "{\"type\":");
     connect_put_text(w, type);
     connect_put(w, ",\"value\":\"");
-    uint8_t *at = writer_take(w, base64_len(value.len, true));
+    uint8_t *at = scribe_take(w, base64_len(value.len, true));
     if (at) {
         w->at = at + base64_encode(value, false, at);
     }
@@ -167,7 +167,7 @@ static bool connect_put_detail(struct writer *w, struct span any)
     return !r.bad;
 }
 
-static bool connect_put_details(struct writer *w, struct span status)
+static bool connect_put_details(struct scribe *w, struct span status)
 {
     struct reader r = reader_of(status.ptr, status.len);
     uint64_t number;
@@ -188,7 +188,7 @@ static bool connect_put_details(struct writer *w, struct span status)
 
 size_t wire_connect_error(int grpc_status, struct span text, struct span details, uint8_t *out)
 {
-    struct writer w = writer_of(out, WIRE_CONNECT_ERROR_MAX - 1);
+    struct scribe w = scribe_of(out, WIRE_CONNECT_ERROR_MAX - 1);
     connect_put(&w, "{\"code\":\"");
     connect_put(&w, wire_connect_code(grpc_status));
     connect_put(&w, "\"");
@@ -197,12 +197,12 @@ size_t wire_connect_error(int grpc_status, struct span text, struct span details
         connect_put_text(&w, wire_value_cut(text, WIRE_TEXT_MAX));
     }
     CHECK(!w.bad); /* the bound counts on it */
-    struct writer before = w;
+    struct scribe before = w;
     if (!connect_put_details(&w, details)) {
         w = before;
     }
     *w.at = '}';
-    return writer_len(&w) + 1;
+    return scribe_len(&w) + 1;
 }
 
 /* -- requests ---------------------------------------------------------------------------------- */

@@ -50,21 +50,21 @@ static const char *answer_phrase(uint16_t status)
     }
 }
 
-static void answer_put(struct writer *w, const char *text)
+static void answer_put(struct scribe *w, const char *text)
 {
-    writer_bytes(w, text, strlen(text));
+    scribe_bytes(w, text, strlen(text));
 }
 
-static void answer_field(struct writer *w, const char *name, struct span value)
+static void answer_field(struct scribe *w, const char *name, struct span value)
 {
     answer_put(w, name);
     answer_put(w, ": ");
-    writer_bytes(w, value.ptr, value.len);
+    scribe_bytes(w, value.ptr, value.len);
     answer_put(w, "\r\n");
 }
 
 /* How the body ends, and whether the connection does. */
-static void answer_framing(struct wire_h1 *h, const struct wire_head *head, struct writer *w)
+static void answer_framing(struct wire_h1 *h, const struct wire_head *head, struct scribe *w)
 {
     struct wire_call *call = h->call;
     char length[24];
@@ -108,7 +108,7 @@ static int answer_head(struct wire_h1 *h)
     if (!h->out) {
         return wire_server_fail(s, err_origin(-ENOMEM)), s->failure;
     }
-    struct writer w = writer_of(h->out, cap);
+    struct scribe w = scribe_of(h->out, cap);
     char line[64];
     snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", head.status, answer_phrase(head.status));
     answer_put(&w, line);
@@ -117,7 +117,7 @@ static int answer_head(struct wire_h1 *h)
     }
     answer_framing(h, &head, &w);
     CHECK(!w.bad);
-    h->out_len = writer_len(&w);
+    h->out_len = scribe_len(&w);
     h->out_at = 0;
     h->is_head_out = true;
     return 0;

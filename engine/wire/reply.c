@@ -138,15 +138,15 @@ static size_t reply_error(const struct wire_call *call, struct span text, struct
 static int reply_end_stream(struct wire_call *call, struct span text, struct span details)
 {
     uint8_t json[WIRE_CONNECT_ERROR_MAX + 16];
-    struct writer w = writer_of(json, sizeof(json));
-    writer_bytes(&w, "{", 1);
+    struct scribe w = scribe_of(json, sizeof(json));
+    scribe_bytes(&w, "{", 1);
     if (call->status != 0) {
-        writer_bytes(&w, "\"error\":", 8);
+        scribe_bytes(&w, "\"error\":", 8);
         w.at += reply_error(call, text, details, w.at);
     }
-    writer_bytes(&w, "}", 1);
+    scribe_bytes(&w, "}", 1);
     CHECK(!w.bad);
-    return err_trace(reply_push_frame(call, FLAG_END, (struct span){json, writer_len(&w)}));
+    return err_trace(reply_push_frame(call, FLAG_END, (struct span){json, scribe_len(&w)}));
 }
 
 /* A tag of the whole answer (FNV-1a, 64 bits: nobody gains by a collision that he cannot choose),

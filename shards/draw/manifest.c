@@ -20,25 +20,25 @@ static const char *const manifest_servings[] = {
 
 /* -- writing ----------------------------------------------------------------------------------- */
 
-static void manifest_text(struct writer *w, const char *key, struct span value)
+static void manifest_text(struct scribe *w, const char *key, struct span value)
 {
     for (size_t i = 0; i < value.len; i++) {
         w->bad = w->bad || value.ptr[i] < 0x20 || value.ptr[i] > 0x7e;
     }
-    writer_bytes(w, key, strlen(key));
-    writer_bytes(w, ": ", 2);
-    writer_bytes(w, value.ptr, value.len);
-    writer_u8(w, '\n');
+    scribe_bytes(w, key, strlen(key));
+    scribe_bytes(w, ": ", 2);
+    scribe_bytes(w, value.ptr, value.len);
+    scribe_u8(w, '\n');
 }
 
-static void manifest_number(struct writer *w, const char *key, int64_t value)
+static void manifest_number(struct scribe *w, const char *key, int64_t value)
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%" PRId64, value);
     manifest_text(w, key, span_of(digits));
 }
 
-static void manifest_hash(struct writer *w, const char *key, const struct draw_hash *hash)
+static void manifest_hash(struct scribe *w, const char *key, const struct draw_hash *hash)
 {
     static const char hex[] = "0123456789abcdef";
     char text[65];
@@ -49,7 +49,7 @@ static void manifest_hash(struct writer *w, const char *key, const struct draw_h
     manifest_text(w, key, (struct span){(const uint8_t *)text, 64});
 }
 
-static void manifest_name(struct writer *w, const struct draw_manifest *m)
+static void manifest_name(struct scribe *w, const struct draw_manifest *m)
 {
     char name[256];
     int n = snprintf(name, sizeof name, "pools/%.*s/releases/%.*s", (int)m->pool.len,
@@ -61,7 +61,7 @@ static void manifest_name(struct writer *w, const struct draw_manifest *m)
 
 size_t draw_manifest_text(const struct draw_manifest *m, char out[DRAW_MANIFEST_MAX])
 {
-    struct writer w = writer_of(out, DRAW_MANIFEST_MAX);
+    struct scribe w = scribe_of(out, DRAW_MANIFEST_MAX);
     CHECK(m->trustees_count <= DRAW_TRUSTEES_MAX);
     CHECK(m->serving >= DRAW_BY_PREFERENCE && m->serving <= DRAW_FIRST_COME);
     manifest_text(&w, "fairslot-manifest", span_of("1"));
@@ -85,7 +85,7 @@ size_t draw_manifest_text(const struct draw_manifest *m, char out[DRAW_MANIFEST_
         manifest_hash(&w, "trustee", &m->trustees[i]);
     }
     manifest_text(&w, "beacon", m->beacon.len ? m->beacon : span_of("-"));
-    return w.bad ? 0 : writer_len(&w);
+    return w.bad ? 0 : scribe_len(&w);
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */

@@ -20,8 +20,8 @@
 static void parts_u64(SHA256_CTX *h, uint64_t v)
 {
     uint8_t bytes[8];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, v);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, v);
     SHA256_Update(h, bytes, sizeof bytes);
 }
 
@@ -75,11 +75,11 @@ void draw_nonce(const struct draw_mac *release_key, const struct ticket_id *id, 
 {
     static const char tag[] = "fairslot/nonce/v1";
     uint8_t message[sizeof tag - 1 + sizeof id->bytes + 8];
-    struct writer w = writer_of(message, sizeof message);
+    struct scribe w = scribe_of(message, sizeof message);
     struct draw_hash mac;
-    writer_bytes(&w, tag, sizeof tag - 1);
-    writer_bytes(&w, id->bytes, sizeof id->bytes);
-    writer_u64(&w, version);
+    scribe_bytes(&w, tag, sizeof tag - 1);
+    scribe_bytes(&w, id->bytes, sizeof id->bytes);
+    scribe_u64(&w, version);
     CHECK(!w.bad);
     draw_mac(release_key, (struct span){message, sizeof message}, &mac);
     memcpy(ret_nonce, mac.bytes, 16);

@@ -10,26 +10,26 @@
 
 size_t draw_preferences_write(const struct draw_preferences *p, uint8_t out[DRAW_PREFERENCES_MAX])
 {
-    struct writer w = writer_of(out, DRAW_PREFERENCES_MAX);
+    struct scribe w = scribe_of(out, DRAW_PREFERENCES_MAX);
     CHECK(p->slot_count >= 1 && p->slot_count <= DRAW_CHAIN_MAX);
     CHECK(p->count >= 1 && p->count <= DRAW_WISHES_MAX);
-    writer_u8(&w, (uint8_t)p->slot_count);
-    writer_u8(&w, (uint8_t)p->count);
+    scribe_u8(&w, (uint8_t)p->slot_count);
+    scribe_u8(&w, (uint8_t)p->count);
     for (uint32_t i = 0; i < p->count; i++) {
         const struct draw_want *want = &p->wants[i];
-        writer_u8(&w, (uint8_t)want->kind);
+        scribe_u8(&w, (uint8_t)want->kind);
         if (want->kind != DRAW_WANT_ANY) {
-            writer_u64(&w, (uint64_t)want->from_us);
+            scribe_u64(&w, (uint64_t)want->from_us);
         }
         if (want->kind == DRAW_WANT_CLASS) {
-            writer_u64(&w, (uint64_t)want->to_us);
+            scribe_u64(&w, (uint64_t)want->to_us);
         } else if (want->kind == DRAW_WANT_SLOT) {
-            writer_u8(&w, (uint8_t)want->slug.len);
-            writer_bytes(&w, want->slug.ptr, want->slug.len);
+            scribe_u8(&w, (uint8_t)want->slug.len);
+            scribe_bytes(&w, want->slug.ptr, want->slug.len);
         }
     }
     CHECK(!w.bad);
-    return writer_len(&w);
+    return scribe_len(&w);
 }
 
 static void preferences_want(struct reader *r, struct draw_want *want)

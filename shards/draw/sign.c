@@ -12,43 +12,43 @@
 #include "base/bytes.h"
 #include "base/check.h"
 
-static void sign_prefixed(struct writer *w, const void *bytes, size_t len)
+static void sign_prefixed(struct scribe *w, const void *bytes, size_t len)
 {
-    writer_u64(w, len);
-    writer_bytes(w, bytes, len);
+    scribe_u64(w, len);
+    scribe_bytes(w, bytes, len);
 }
 
-static void sign_number(struct writer *w, uint64_t number)
+static void sign_number(struct scribe *w, uint64_t number)
 {
-    writer_u64(w, 8);
-    writer_u64(w, number);
+    scribe_u64(w, 8);
+    scribe_u64(w, number);
 }
 
-static struct writer sign_begin(const char *tag, const struct draw_hash *manifest,
+static struct scribe sign_begin(const char *tag, const struct draw_hash *manifest,
                                 uint8_t out[DRAW_SIGNED_MAX])
 {
-    struct writer w = writer_of(out, DRAW_SIGNED_MAX);
+    struct scribe w = scribe_of(out, DRAW_SIGNED_MAX);
     sign_prefixed(&w, tag, strlen(tag));
     sign_prefixed(&w, manifest->bytes, sizeof manifest->bytes);
     return w;
 }
 
-static size_t sign_end(const struct writer *w)
+static size_t sign_end(const struct scribe *w)
 {
     CHECK(!w->bad);
-    return writer_len(w);
+    return scribe_len(w);
 }
 
 size_t draw_signed_manifest(const struct draw_hash *manifest, uint8_t out[DRAW_SIGNED_MAX])
 {
-    struct writer w = sign_begin("fairslot/manifest/v1", manifest, out);
+    struct scribe w = sign_begin("fairslot/manifest/v1", manifest, out);
     return sign_end(&w);
 }
 
 size_t draw_signed_root(const struct draw_hash *manifest, const struct draw_hash *root,
                         uint64_t count, uint8_t out[DRAW_SIGNED_MAX])
 {
-    struct writer w = sign_begin("fairslot/root/v1", manifest, out);
+    struct scribe w = sign_begin("fairslot/root/v1", manifest, out);
     sign_prefixed(&w, root->bytes, sizeof root->bytes);
     sign_number(&w, count);
     return sign_end(&w);
@@ -56,7 +56,7 @@ size_t draw_signed_root(const struct draw_hash *manifest, const struct draw_hash
 
 size_t draw_signed_receipt(const struct draw_receipt *receipt, uint8_t out[DRAW_SIGNED_MAX])
 {
-    struct writer w = sign_begin("fairslot/receipt/v1", &receipt->manifest, out);
+    struct scribe w = sign_begin("fairslot/receipt/v1", &receipt->manifest, out);
     sign_prefixed(&w, receipt->id.bytes, sizeof receipt->id.bytes);
     sign_number(&w, receipt->version);
     sign_prefixed(&w, receipt->leaf.bytes, sizeof receipt->leaf.bytes);

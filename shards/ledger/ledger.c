@@ -46,12 +46,12 @@ int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span 
     return r > 0 ? LEDGER_NONE : err_trace(r);
 }
 
-int ledger_put(struct ledger *l, const struct ledger_key *key, const struct writer *w)
+int ledger_put(struct ledger *l, const struct ledger_key *key, const struct scribe *w)
 {
     if (w->bad) {
         return err_origin(-EMSGSIZE);
     }
-    struct span value = {w->start, writer_len(w)};
+    struct span value = {w->start, scribe_len(w)};
     return err_fold(l->book->put(l->book->self, ledger_key_span(key), value));
 }
 
@@ -144,9 +144,9 @@ static int ledger_write_version(struct ledger *l, uint32_t version)
 {
     uint8_t bytes[8];
     struct ledger_key key = ledger_version_key();
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, LEDGER_FORMAT);
-    writer_u32(&w, version);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u8(&w, LEDGER_FORMAT);
+    scribe_u32(&w, version);
     int r = ledger_put(l, &key, &w);
     if (r == 0) {
         l->is_new = false;

@@ -123,11 +123,11 @@ bool ledger_item_is_known(const struct ledger_item *item, int64_t now_us)
 static void ledger_account_spill(struct ledger_spill *spill, const struct ledger_item *item)
 {
     CHECK(spill->count < LEDGER_ITEMS_MAX);
-    struct writer w = writer_of(spill->items[spill->count].bytes, LEDGER_ITEM_BYTES);
+    struct scribe w = scribe_of(spill->items[spill->count].bytes, LEDGER_ITEM_BYTES);
     ledger_record_ended(&w, item);
     CHECK(!w.bad);
     spill->items[spill->count].number = item->number;
-    spill->items[spill->count++].len = writer_len(&w);
+    spill->items[spill->count++].len = scribe_len(&w);
 }
 
 int ledger_account_trim(struct ledger_step *s, struct ledger_account *account,
@@ -164,7 +164,7 @@ int ledger_account_trim(struct ledger_step *s, struct ledger_account *account,
 }
 
 int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
-                       const struct writer *account, const struct ledger_spill *spill)
+                       const struct scribe *account, const struct ledger_spill *spill)
 {
     const struct ledger_pool *pool;
     struct ledger_key_parts parts;
@@ -180,7 +180,7 @@ int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
     for (size_t i = 0; r == 0 && i < spill->count; i++) {
         uint8_t *bytes = (uint8_t *)spill->items[i].bytes;
         struct ledger_key beside = ledger_key_ended(key, spill->items[i].number);
-        struct writer w = {.start = bytes, .at = bytes + spill->items[i].len};
+        struct scribe w = {.start = bytes, .at = bytes + spill->items[i].len};
         r = ledger_put(s->l, &beside, &w);
     }
     return err_trace(r);

@@ -188,12 +188,12 @@ static int ledger_choose_named(struct ledger_step *s, struct ledger_run *run)
 static uint64_t ledger_choose_hash(struct ledger_step *s, const struct slot_key *at)
 {
     uint8_t bytes[16 + 8 + SLOT_DESK_MAX], out[crypto_shorthash_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_bytes(&w, s->c->identity.bytes, sizeof s->c->identity.bytes);
-    writer_u64(&w, (uint64_t)at->start_us);
-    writer_bytes(&w, at->slug.ptr, at->slug.len);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_bytes(&w, s->c->identity.bytes, sizeof s->c->identity.bytes);
+    scribe_u64(&w, (uint64_t)at->start_us);
+    scribe_bytes(&w, at->slug.ptr, at->slug.len);
     CHECK(!w.bad);
-    crypto_shorthash(out, bytes, writer_len(&w), (const uint8_t *)"fairslot.desk.v1");
+    crypto_shorthash(out, bytes, scribe_len(&w), (const uint8_t *)"fairslot.desk.v1");
     struct reader r = reader_of(out, sizeof out);
     return reader_u64(&r);
 }

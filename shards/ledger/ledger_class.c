@@ -118,7 +118,7 @@ int ledger_class_mark(struct ledger_step *s, struct span own)
         return 0; /* then they all have it */
     }
     uint8_t bytes[BOOK_VALUE_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_key_account(at, &s->c->identity);
     account.has_others = true;
     ledger_record_account(&w, &account);

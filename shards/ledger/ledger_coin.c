@@ -64,9 +64,9 @@ bool ledger_wants_coin(const struct ledger *l)
 
 static void coin_id(uint64_t space, struct ticket_id *ret_id)
 {
-    struct writer w = writer_of(ret_id->bytes, sizeof ret_id->bytes);
-    writer_u64(&w, space);
-    writer_u64(&w, 0);
+    struct scribe w = scribe_of(ret_id->bytes, sizeof ret_id->bytes);
+    scribe_u64(&w, space);
+    scribe_u64(&w, 0);
 }
 
 /* The release that returned slots go through. */

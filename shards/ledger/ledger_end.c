@@ -102,7 +102,7 @@ int ledger_ticket_burn(struct ledger_step *s, const struct ledger_release *r,
                        const struct ticket_id *id)
 {
     uint8_t bytes[LEDGER_TICKET_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key_ticket(r->space, id);
     struct ledger_ticket_now now;
     struct ledger_ticket ticket;

@@ -337,16 +337,16 @@ static int erase_job_put(struct ledger_step *s, const struct identity *identity,
                          const struct erase_job *job)
 {
     uint8_t bytes[64 + CLASS_MAX + BOOK_KEY_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = erase_job_key(identity);
-    writer_u8(&w, LEDGER_FORMAT_1);
-    writer_bytes(&w, job->asker.bytes, sizeof job->asker.bytes);
-    writer_bytes(&w, job->request.bytes, sizeof job->request.bytes);
-    writer_u64(&w, job->body_hash);
-    writer_u8(&w, job->stage);
-    writer_u8(&w, (uint8_t)job->done.len);
-    writer_bytes(&w, job->done.bytes, job->done.len);
-    writer_bytes(&w, job->cursor.bytes, job->cursor.len);
+    scribe_u8(&w, LEDGER_FORMAT_1);
+    scribe_bytes(&w, job->asker.bytes, sizeof job->asker.bytes);
+    scribe_bytes(&w, job->request.bytes, sizeof job->request.bytes);
+    scribe_u64(&w, job->body_hash);
+    scribe_u8(&w, job->stage);
+    scribe_u8(&w, (uint8_t)job->done.len);
+    scribe_bytes(&w, job->done.bytes, job->done.len);
+    scribe_bytes(&w, job->cursor.bytes, job->cursor.len);
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
@@ -447,11 +447,11 @@ static bool erase_identity(struct span text, struct identity *ret_identity)
 static int erase_done(struct ledger_step *s, const struct ledger_key *request)
 {
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     ledger_request_counted(s, 0, s->log_index, &w);
     s->v->result = RESULT_OPERATION;
     return err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1,
-                                             (struct span){bytes, writer_len(&w)}));
+                                             (struct span){bytes, scribe_len(&w)}));
 }
 
 /* Whether another one stands in the way: REASON_OK or why not. */

@@ -23,28 +23,28 @@
 struct ledger_key ledger_event_key(uint64_t client, uint64_t number, uint16_t nth)
 {
     uint8_t suffix[10];
-    struct writer w = writer_of(suffix, sizeof suffix);
-    writer_u64(&w, number);
-    writer_u16(&w, nth);
+    struct scribe w = scribe_of(suffix, sizeof suffix);
+    scribe_u64(&w, number);
+    scribe_u16(&w, nth);
     return ledger_key_make((struct routing_key){LEDGER_SPACE_EVENTS, client}, 'V',
                            (struct span){suffix, sizeof suffix});
 }
 
 /* -- values ------------------------------------------------------------------------------------ */
 
-static void event_record(struct writer *w, const struct ledger_event *e)
+static void event_record(struct scribe *w, const struct ledger_event *e)
 {
-    writer_u8(w, LEDGER_FORMAT_1);
-    writer_u8(w, (uint8_t)e->kind);
-    writer_u64(w, (uint64_t)e->time_us);
-    writer_u64(w, e->release);
+    scribe_u8(w, LEDGER_FORMAT_1);
+    scribe_u8(w, (uint8_t)e->kind);
+    scribe_u64(w, (uint64_t)e->time_us);
+    scribe_u64(w, e->release);
     if (e->kind >= EVENT_OF_TICKET) {
-        writer_bytes(w, e->ticket.bytes, sizeof e->ticket.bytes);
-        writer_u64(w, (uint64_t)e->act_by_us);
+        scribe_bytes(w, e->ticket.bytes, sizeof e->ticket.bytes);
+        scribe_u64(w, (uint64_t)e->act_by_us);
     }
     if (e->kind >= EVENT_OF_HOLD) {
-        writer_u64(w, e->owner);
-        writer_u64(w, e->number);
+        scribe_u64(w, e->owner);
+        scribe_u64(w, e->number);
     }
 }
 
@@ -75,7 +75,7 @@ int ledger_event_read(struct span value, struct ledger_event *ret_event)
 static int event_put(struct ledger_step *s, uint64_t client, struct ledger_event *e)
 {
     uint8_t bytes[EVENT_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_event_key(client, s->number, s->l->events_made++);
     e->time_us = s->now_us;
     event_record(&w, e);
@@ -102,12 +102,12 @@ static int event_origin_put(struct ledger_step *s, const struct ledger_release *
                             const struct ledger_event *e)
 {
     uint8_t bytes[EVENT_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = event_origin_key(e->number);
-    writer_u8(&w, LEDGER_FORMAT_1);
-    writer_u64(&w, r->slots_to_us + 2 * DAY_US);
-    writer_u64(&w, e->release);
-    writer_bytes(&w, e->ticket.bytes, sizeof e->ticket.bytes);
+    scribe_u8(&w, LEDGER_FORMAT_1);
+    scribe_u64(&w, r->slots_to_us + 2 * DAY_US);
+    scribe_u64(&w, e->release);
+    scribe_bytes(&w, e->ticket.bytes, sizeof e->ticket.bytes);
     return err_trace(ledger_put(s->l, &key, &w));
 }
 

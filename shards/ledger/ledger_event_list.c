@@ -61,14 +61,14 @@ static int event_resume(struct ledger_step *s, struct event_list *list)
 static int event_tokens(struct ledger_step *s, const struct event_list *list, bool is_last)
 {
     uint8_t bytes[34];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, (uint64_t)(is_last ? s->now_us : list->time_us));
-    writer_u64(&w, list->at);
-    writer_u16(&w, list->nth);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, (uint64_t)(is_last ? s->now_us : list->time_us));
+    scribe_u64(&w, list->at);
+    scribe_u16(&w, list->nth);
     if (list->is_inside) {
-        writer_bytes(&w, list->ticket.bytes, sizeof list->ticket.bytes);
+        scribe_bytes(&w, list->ticket.bytes, sizeof list->ticket.bytes);
     }
-    int r = ledger_page_write(s, (struct span){bytes, writer_len(&w)});
+    int r = ledger_page_write(s, (struct span){bytes, scribe_len(&w)});
     s->v->resume_token = s->v->next_page_token;
     if (is_last) {
         s->v->next_page_token.len = 0;

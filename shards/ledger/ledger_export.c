@@ -29,7 +29,7 @@ void ledger_export_text(struct export *e, const char *format, ...)
     int n = vsnprintf(text, sizeof text, format, list);
     va_end(list);
     CHECK(n >= 0 && (size_t)n < sizeof text);
-    writer_bytes(&e->out, text, (size_t)n);
+    scribe_bytes(&e->out, text, (size_t)n);
 }
 
 void ledger_export_hex(struct export *e, const void *bytes, size_t n)
@@ -37,8 +37,8 @@ void ledger_export_hex(struct export *e, const void *bytes, size_t n)
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < n; i++) {
         uint8_t byte = ((const uint8_t *)bytes)[i];
-        writer_u8(&e->out, (uint8_t)digits[byte >> 4]);
-        writer_u8(&e->out, (uint8_t)digits[byte & 15]);
+        scribe_u8(&e->out, (uint8_t)digits[byte >> 4]);
+        scribe_u8(&e->out, (uint8_t)digits[byte & 15]);
     }
 }
 
@@ -52,7 +52,7 @@ static void export_part(struct export *e, const char *key, struct span bytes)
 bool ledger_export_has_room(const struct export *e, size_t rows)
 {
     return rows < EXPORT_ROWS && e->looks < EXPORT_LOOKS &&
-           writer_len(&e->out) + EXPORT_LINE <= EXPORT_BYTES;
+           scribe_len(&e->out) + EXPORT_LINE <= EXPORT_BYTES;
 }
 
 /* -- slots ------------------------------------------------------------------------------------- */
@@ -233,12 +233,12 @@ static void export_begin(struct export *e, enum export_stage stage)
 enum { HAS_RETURNS = 1, HAS_FIRST = 2, HAS_STANDBY = 4, IS_OPEN = 8, IS_BEGUN = 16 };
 
 /* What the walk goes on behind: a number, or a ticket's id, from which its key follows. */
-static void export_write_at(const struct export *e, struct writer *w)
+static void export_write_at(const struct export *e, struct scribe *w)
 {
     bool is_number = e->stage == EXPORT_SLOTS || e->stage == EXPORT_RETURNS;
     size_t n = is_number ? 8 : sizeof(struct ticket_id);
     CHECK(e->at.len >= 17 + n);
-    writer_bytes(w, e->at.bytes + e->at.len - n, n);
+    scribe_bytes(w, e->at.bytes + e->at.len - n, n);
 }
 
 /* 0, REASON_PAGE_TOKEN_INVALID, < 0. */
@@ -305,22 +305,22 @@ static int export_resume(struct export *e)
 static int export_token(struct export *e, bool is_begun)
 {
     uint8_t bytes[80];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     const struct ledger_walks *walks = &e->cut.walks;
-    writer_u8(&w, e->stage);
-    writer_u8(&w, (uint8_t)((e->has_returns ? HAS_RETURNS : 0) |
+    scribe_u8(&w, e->stage);
+    scribe_u8(&w, (uint8_t)((e->has_returns ? HAS_RETURNS : 0) |
                             (walks->has_first ? HAS_FIRST : 0) |
                             (walks->has_standby ? HAS_STANDBY : 0) |
                             (e->cut.is_open ? IS_OPEN : 0) | (is_begun ? IS_BEGUN : 0)));
-    writer_u64(&w, e->cut.events);
-    writer_u32(&w, e->cut.cohort);
-    writer_bytes(&w, walks->first.bytes, sizeof walks->first.bytes);
-    writer_bytes(&w, walks->standby.bytes, sizeof walks->standby.bytes);
+    scribe_u64(&w, e->cut.events);
+    scribe_u32(&w, e->cut.cohort);
+    scribe_bytes(&w, walks->first.bytes, sizeof walks->first.bytes);
+    scribe_bytes(&w, walks->standby.bytes, sizeof walks->standby.bytes);
     if (is_begun) {
         export_write_at(e, &w);
     }
     CHECK(!w.bad);
-    return err_trace(ledger_page_write(e->s, (struct span){bytes, writer_len(&w)}));
+    return err_trace(ledger_page_write(e->s, (struct span){bytes, scribe_len(&w)}));
 }
 
 /* A piece of the stage's file: 0 when there is more of it, LEDGER_NONE at its end, < 0. */
@@ -328,7 +328,7 @@ static int export_piece(struct export *e, const struct release_view *v)
 {
     switch ((enum export_stage)e->stage) {
     case EXPORT_MANIFEST:
-        writer_bytes(&e->out, v->manifest.ptr, v->manifest.len);
+        scribe_bytes(&e->out, v->manifest.ptr, v->manifest.len);
         return LEDGER_NONE;
     case EXPORT_SLOTS:
         return err_trace(export_slots(e));
@@ -360,13 +360,13 @@ static int export_answer(struct export *e)
     if (piece == NULL || bytes == NULL) {
         return err_origin(-ENOMEM);
     }
-    e->out = writer_of(bytes, EXPORT_BYTES);
+    e->out = scribe_of(bytes, EXPORT_BYTES);
     int r = export_piece(e, s->v->releases);
     if (r < 0) {
         return err_trace(r);
     }
     CHECK(!e->out.bad);
-    *piece = (struct piece_view){files[e->stage], {bytes, writer_len(&e->out)}};
+    *piece = (struct piece_view){files[e->stage], {bytes, scribe_len(&e->out)}};
     s->v->result = RESULT_EXPORT;
     s->v->piece = piece;
     if (e->stage != EXPORT_SIGNATURES) {

@@ -37,7 +37,7 @@ struct export_cut {
 struct export {
     struct ledger_step *s;
     struct ledger_release release;
-    struct writer out;    /* of the piece */
+    struct scribe out;    /* of the piece */
     struct ledger_key at; /* what was walked last */
     uint64_t event;       /* of the journal: the next one */
     uint8_t stage;

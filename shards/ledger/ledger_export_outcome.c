@@ -195,7 +195,7 @@ static bool export_is_served(const struct ticket_row *row)
 static int export_reached(struct export *e, uint8_t out[EXPORT_ORDER])
 {
     struct ledger_ticket ticket;
-    struct writer w = writer_of(out, EXPORT_ORDER);
+    struct scribe w = scribe_of(out, EXPORT_ORDER);
     memset(out, 0, EXPORT_ORDER);
     if (!e->cut.walks.has_first) {
         return 0;
@@ -204,9 +204,9 @@ static int export_reached(struct export *e, uint8_t out[EXPORT_ORDER])
     if (r) {
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
-    writer_u32(&w, ticket.cohort);
-    writer_u64(&w, ledger_ticket_rank(e->s->l, &e->release, &ticket.id));
-    writer_bytes(&w, ticket.id.bytes, sizeof ticket.id.bytes);
+    scribe_u32(&w, ticket.cohort);
+    scribe_u64(&w, ledger_ticket_rank(e->s->l, &e->release, &ticket.id));
+    scribe_bytes(&w, ticket.id.bytes, sizeof ticket.id.bytes);
     return 0;
 }
 

@@ -460,7 +460,7 @@ int ledger_hold_end(struct ledger_step *s)
         return err_trace(r);
     }
     uint8_t bytes[BOOK_VALUE_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_spill spill;
     ledger_hold_freed(s, pool, &account);
     struct ledger_event e = ledger_hold_event(item, c->owner);

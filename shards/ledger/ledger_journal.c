@@ -34,29 +34,29 @@ void ledger_journal_walks(const struct ledger_release *r, struct ledger_walks *o
     out->has_standby = r->is_scanning && journal_at(&r->scan, &out->standby);
 }
 
-static void journal_record(struct writer *w, const struct ledger_event_of_return *e)
+static void journal_record(struct scribe *w, const struct ledger_event_of_return *e)
 {
-    writer_u8(w, (uint8_t)e->kind);
+    scribe_u8(w, (uint8_t)e->kind);
     if (e->kind == JOURNAL_LEFT || e->kind == JOURNAL_WON) {
-        writer_bytes(w, e->ticket.bytes, sizeof e->ticket.bytes);
+        scribe_bytes(w, e->ticket.bytes, sizeof e->ticket.bytes);
     }
     if (e->kind == JOURNAL_WON) {
-        writer_u8(w, (uint8_t)e->wish);
-        writer_u8(w, (uint8_t)e->slots_count);
+        scribe_u8(w, (uint8_t)e->wish);
+        scribe_u8(w, (uint8_t)e->slots_count);
     }
     for (uint32_t i = 0; i < e->slots_count; i++) {
-        writer_u32(w, e->slots[i]);
+        scribe_u32(w, e->slots[i]);
     }
     if (e->kind == JOURNAL_WON) {
         return; /* the pass says where it is by winning */
     }
-    writer_u8(w, (uint8_t)((e->walks.has_first ? JOURNAL_FIRST : 0) |
+    scribe_u8(w, (uint8_t)((e->walks.has_first ? JOURNAL_FIRST : 0) |
                            (e->walks.has_standby ? JOURNAL_STANDBY : 0)));
     if (e->walks.has_first) {
-        writer_bytes(w, e->walks.first.bytes, sizeof e->walks.first.bytes);
+        scribe_bytes(w, e->walks.first.bytes, sizeof e->walks.first.bytes);
     }
     if (e->walks.has_standby) {
-        writer_bytes(w, e->walks.standby.bytes, sizeof e->walks.standby.bytes);
+        scribe_bytes(w, e->walks.standby.bytes, sizeof e->walks.standby.bytes);
     }
 }
 
@@ -98,7 +98,7 @@ int ledger_journal_put(struct ledger_step *s, struct ledger_release *r,
                        struct ledger_event_of_return *e)
 {
     uint8_t bytes[LEDGER_JOURNAL_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     if (!journal_is_kept(r)) {
         return 0;
     }
@@ -107,7 +107,7 @@ int ledger_journal_put(struct ledger_step *s, struct ledger_release *r,
     CHECK(!w.bad);
     struct ledger_key key = ledger_release_key_number(r->space, 'J', r->journal_count);
     r->journal_count++;
-    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, writer_len(&w)}));
+    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, scribe_len(&w)}));
 }
 
 int ledger_journal_get(struct ledger_step *s, const struct ledger_release *r, uint64_t number,

@@ -54,13 +54,13 @@ struct routing_key ledger_pool_at(const struct ledger_pool *pool, const struct i
 struct ledger_key ledger_key_make(struct routing_key at, uint8_t tag, struct span suffix)
 {
     struct ledger_key k;
-    struct writer w = writer_of(k.bytes, sizeof k.bytes);
-    writer_u64(&w, at.space);
-    writer_u64(&w, at.position);
-    writer_u8(&w, tag);
-    writer_bytes(&w, suffix.ptr, suffix.len);
+    struct scribe w = scribe_of(k.bytes, sizeof k.bytes);
+    scribe_u64(&w, at.space);
+    scribe_u64(&w, at.position);
+    scribe_u8(&w, tag);
+    scribe_bytes(&w, suffix.ptr, suffix.len);
     CHECK(!w.bad);
-    k.len = writer_len(&w);
+    k.len = scribe_len(&w);
     return k;
 }
 
@@ -87,9 +87,9 @@ struct ledger_key ledger_key_ended(const struct ledger_key *account, uint64_t nu
     struct ledger_key k = *account;
     CHECK(k.len == 33 && k.bytes[16] == 'I');
     k.bytes[16] = 'E';
-    struct writer w = writer_of(k.bytes + k.len, sizeof k.bytes - k.len);
-    writer_u64(&w, number);
-    k.len += writer_len(&w);
+    struct scribe w = scribe_of(k.bytes + k.len, sizeof k.bytes - k.len);
+    scribe_u64(&w, number);
+    k.len += scribe_len(&w);
     return k;
 }
 

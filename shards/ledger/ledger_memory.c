@@ -39,10 +39,10 @@ bool ledger_memories_are_whole(struct span entries, size_t count)
 /* -- an item as it stood ----------------------------------------------------------------------- */
 
 /* An instant by its distance from the verdict's, before or behind: few bytes. */
-static void memory_write_time(struct writer *w, int64_t us, int64_t at_us)
+static void memory_write_time(struct scribe *w, int64_t us, int64_t at_us)
 {
     uint64_t v = (uint64_t)us - (uint64_t)at_us;
-    writer_varint(w, v << 1 ^ (v >> 63 ? UINT64_MAX : 0));
+    scribe_varint(w, v << 1 ^ (v >> 63 ? UINT64_MAX : 0));
 }
 
 static int64_t memory_read_time(struct reader *r, int64_t at_us)
@@ -51,21 +51,21 @@ static int64_t memory_read_time(struct reader *r, int64_t at_us)
     return (int64_t)((uint64_t)at_us + (v >> 1 ^ (v & 1 ? UINT64_MAX : 0)));
 }
 
-static void memory_write_stand(struct writer *w, const struct ledger_item *item, int64_t at_us)
+static void memory_write_stand(struct scribe *w, const struct ledger_item *item, int64_t at_us)
 {
-    writer_varint(w, item->number);
-    writer_u8(w, item->state);
-    writer_varint(w, item->version);
-    writer_u8(w, item->create_us != 0);
+    scribe_varint(w, item->number);
+    scribe_u8(w, item->state);
+    scribe_varint(w, item->version);
+    scribe_u8(w, item->create_us != 0);
     if (item->create_us != 0) {
         memory_write_time(w, item->create_us, at_us);
     }
     memory_write_time(w, item->expire_us, at_us);
-    writer_varint(w, (uint64_t)(item->lapse_us / SECOND_US));
-    writer_u8(w, item->changes_left);
-    writer_varint(w, item->log_index);
+    scribe_varint(w, (uint64_t)(item->lapse_us / SECOND_US));
+    scribe_u8(w, item->changes_left);
+    scribe_varint(w, item->log_index);
     for (size_t i = 0; i < item->parts_count; i++) {
-        writer_varint(w, item->parts[i].version);
+        scribe_varint(w, item->parts[i].version);
     }
 }
 
@@ -111,33 +111,33 @@ static int memory_read_stand(struct ledger_step *s, const struct ledger_account 
     if (bytes == NULL) {
         return err_origin(-ENOMEM);
     }
-    struct writer w = writer_of(bytes, LEDGER_ITEM_BYTES);
+    struct scribe w = scribe_of(bytes, LEDGER_ITEM_BYTES);
     m->format = ledger_item_format(&item);
     ledger_record_item(&w, &item, m->format);
     CHECK(!w.bad);
-    m->snapshot = (struct span){bytes, writer_len(&w)};
+    m->snapshot = (struct span){bytes, scribe_len(&w)};
     return 0;
 }
 
 /* -- entries ----------------------------------------------------------------------------------- */
 
 /* item: NULL when the snapshot is to be kept as it is. */
-static void memory_write(struct writer *w, const void *id, const struct ledger_memory *m,
+static void memory_write(struct scribe *w, const void *id, const struct ledger_memory *m,
                          const struct ledger_item *item)
 {
-    writer_bytes(w, id, LEDGER_MEMORY_ID);
-    uint8_t *len = writer_take(w, 2);
+    scribe_bytes(w, id, LEDGER_MEMORY_ID);
+    uint8_t *len = scribe_take(w, 2);
     const uint8_t *body = w->at;
-    writer_u64(w, (uint64_t)m->log_time_us);
-    writer_u64(w, m->body_hash);
-    writer_u8(w, (uint8_t)m->kind);
-    writer_u16(w, (uint16_t)m->reason);
+    scribe_u64(w, (uint64_t)m->log_time_us);
+    scribe_u64(w, m->body_hash);
+    scribe_u8(w, (uint8_t)m->kind);
+    scribe_u16(w, (uint16_t)m->reason);
     if (item) {
-        writer_u8(w, MEMORY_STAND);
+        scribe_u8(w, MEMORY_STAND);
         memory_write_stand(w, item, m->log_time_us);
     } else {
-        writer_u8(w, m->format);
-        writer_bytes(w, m->snapshot.ptr, m->snapshot.len);
+        scribe_u8(w, m->format);
+        scribe_bytes(w, m->snapshot.ptr, m->snapshot.len);
     }
     if (!w->bad) {
         len[0] = (uint8_t)((w->at - body) >> 8);
@@ -224,7 +224,7 @@ int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, 
     if (bytes == NULL) {
         return err_origin(-ENOMEM);
     }
-    struct writer w = writer_of(bytes, most);
+    struct scribe w = scribe_of(bytes, most);
     while (reader_left(&r) > 0 && ledger_memory_next(&r, &id, &body)) {
         struct ledger_memory m;
         uint64_t of;
@@ -235,14 +235,14 @@ int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, 
         if (of == number) {
             memory_write(&w, id, &m, NULL);
         } else {
-            writer_bytes(&w, id, MEMORY_HEAD + body.len);
+            scribe_bytes(&w, id, MEMORY_HEAD + body.len);
         }
     }
     if (r.bad) {
         return err_origin(-EBADMSG);
     }
     CHECK(!w.bad);
-    account->memories = (struct span){bytes, writer_len(&w)};
+    account->memories = (struct span){bytes, scribe_len(&w)};
     return 0;
 }
 
@@ -294,8 +294,8 @@ static int memory_gather(struct ledger_step *s, struct ledger_account *account,
     if (bytes == NULL) {
         return err_origin(-ENOMEM);
     }
-    struct writer w = writer_of(bytes, LEDGER_SHEAF_BYTES);
-    uint8_t *head = writer_take(&w, LEDGER_SHEAF_HEAD);
+    struct scribe w = scribe_of(bytes, LEDGER_SHEAF_BYTES);
+    uint8_t *head = scribe_take(&w, LEDGER_SHEAF_HEAD);
     while (reader_left(&r) > 0 && ledger_memory_next(&r, &id, &body)) {
         struct ledger_memory m;
         uint64_t number;
@@ -308,7 +308,7 @@ static int memory_gather(struct ledger_step *s, struct ledger_account *account,
     }
     CHECK(!w.bad && sheaf.count == account->memories_count);
     ledger_sheaf_head(head, &sheaf);
-    besides->sheaf = (struct span){bytes, writer_len(&w)};
+    besides->sheaf = (struct span){bytes, scribe_len(&w)};
     besides->sheaf_number = account->sheaf_next;
     account->memories = (struct span){0};
     account->memories_count = 0;
@@ -349,13 +349,13 @@ static bool memory_is_full(const struct ledger_account *account)
 int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uint64_t number,
                       const struct ledger_memory *m, struct ledger_besides *ret_besides)
 {
-    struct writer w = writer_of(account->newest, sizeof account->newest);
+    struct scribe w = scribe_of(account->newest, sizeof account->newest);
     memory_write(&w, s->c->request_id.bytes, m, number ? memory_item(account, number) : NULL);
     ret_besides->count = 0;
     ret_besides->sheaf.len = 0;
     int r = memory_forget(account, s->now_us);
     ledger_sheaves_forget(account, s->now_us);
-    account->newest_len = w.bad ? 0 : writer_len(&w);
+    account->newest_len = w.bad ? 0 : scribe_len(&w);
     if (w.bad) { /* too long */
         ret_besides->verdicts[0].request = s->c->request_id;
         ret_besides->verdicts[ret_besides->count++].memory = *m;
@@ -379,10 +379,10 @@ int ledger_memory_renew(struct ledger_step *s, struct ledger_account *account)
         if (bytes == NULL) {
             return err_origin(-ENOMEM);
         }
-        struct writer w = writer_of(bytes, most);
+        struct scribe w = scribe_of(bytes, most);
         memory_write(&w, account->memory_id.bytes, &account->memory, NULL);
         CHECK(!w.bad);
-        account->memories = (struct span){bytes, writer_len(&w)};
+        account->memories = (struct span){bytes, scribe_len(&w)};
         account->memories_count = 1;
         account->has_memory = false;
     }

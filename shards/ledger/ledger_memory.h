@@ -27,7 +27,7 @@ int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot);
 /* Sets RESULT_SLOTS_CHANGED with count and log index, and their snapshot (12 bytes into `w`). */
 void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_index,
-                            struct writer *w);
+                            struct scribe *w);
 
 /* -- ledger_memory.c: inside the account ------------------------------------------------------- */
 
@@ -109,7 +109,7 @@ struct ledger_sheaf {
 
 /* The account's list, in its record. */
 int ledger_read_sheaves(struct reader *r, struct ledger_account *ret_account);
-void ledger_record_sheaves(struct writer *w, const struct ledger_account *account);
+void ledger_record_sheaves(struct scribe *w, const struct ledger_account *account);
 /* Those of the list that are over go. */
 void ledger_sheaves_forget(struct ledger_account *account, int64_t now_us);
 struct ledger_key ledger_key_sheaf(struct routing_key at, const struct identity *identity,

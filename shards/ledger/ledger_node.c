@@ -49,11 +49,11 @@ static int ledger_node_store(struct ledger *l, const struct node_marks *marks)
 {
     uint8_t bytes[5 + 8 * NODE_MARKS_MAX];
     struct ledger_key key = ledger_node_key();
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, LEDGER_FORMAT_1);
-    writer_u32(&w, (uint32_t)marks->count);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u8(&w, LEDGER_FORMAT_1);
+    scribe_u32(&w, (uint32_t)marks->count);
     for (size_t i = 0; i < marks->count; i++) {
-        writer_u64(&w, marks->at[i]);
+        scribe_u64(&w, marks->at[i]);
     }
     CHECK(!w.bad);
     return err_trace(ledger_put(l, &key, &w));

@@ -74,23 +74,23 @@ static uint32_t ledger_page_check(const struct ledger_step *s, struct span key)
 {
     uint8_t bytes[512];
     const struct command *c = s->c;
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u16(&w, (uint16_t)c->kind);
-    writer_span16(&w, c->pool);
-    writer_u64(&w, (uint64_t)c->from_us);
-    writer_u64(&w, (uint64_t)c->to_us);
-    writer_u8(&w, c->free_only);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u16(&w, (uint16_t)c->kind);
+    scribe_span16(&w, c->pool);
+    scribe_u64(&w, (uint64_t)c->from_us);
+    scribe_u64(&w, (uint64_t)c->to_us);
+    scribe_u8(&w, c->free_only);
     if (c->kind == COMMAND_LIST_RESERVATIONS) {
-        writer_bytes(&w, c->identity.bytes, sizeof c->identity.bytes);
+        scribe_bytes(&w, c->identity.bytes, sizeof c->identity.bytes);
     }
     if (c->kind == COMMAND_LIST_EVENTS) {
-        writer_u64(&w, c->client);
-        writer_bytes(&w, c->identity.bytes, c->is_client ? 0 : sizeof c->identity.bytes);
-        writer_span16(&w, c->release ? c->release->id : (struct span){0});
+        scribe_u64(&w, c->client);
+        scribe_bytes(&w, c->identity.bytes, c->is_client ? 0 : sizeof c->identity.bytes);
+        scribe_span16(&w, c->release ? c->release->id : (struct span){0});
     }
-    writer_span16(&w, key);
+    scribe_span16(&w, key);
     CHECK(!w.bad);
-    return ledger_key_check((struct span){bytes, writer_len(&w)});
+    return ledger_key_check((struct span){bytes, scribe_len(&w)});
 }
 
 int ledger_page_read(const struct ledger_step *s, struct span *ret_key)
@@ -119,14 +119,14 @@ int ledger_page_read(const struct ledger_step *s, struct span *ret_key)
 int ledger_page_write(struct ledger_step *s, struct span key)
 {
     uint8_t bytes[TOKEN_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u32(&w, ledger_page_check(s, key));
-    writer_bytes(&w, key.ptr, key.len);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u32(&w, ledger_page_check(s, key));
+    scribe_bytes(&w, key.ptr, key.len);
     CHECK(!w.bad);
     uint8_t *out = arena_alloc(s->arena, PAGE_TOKEN_MAX);
     if (out == NULL) {
         return err_origin(-ENOMEM);
     }
-    s->v->next_page_token = (struct span){out, ledger_page_encode(bytes, writer_len(&w), out)};
+    s->v->next_page_token = (struct span){out, ledger_page_encode(bytes, scribe_len(&w), out)};
     return 0;
 }

@@ -218,18 +218,18 @@ struct ledger_spill {
     } items[LEDGER_ITEMS_MAX];
 };
 
-/* Writers: the writer turns bad when it does not fit. */
-void ledger_record_slot(struct writer *w, const struct ledger_slot *slot);
+/* Writing: the scribe turns bad when it does not fit. */
+void ledger_record_slot(struct scribe *w, const struct ledger_slot *slot);
 /* The oldest format that can say it. */
 uint8_t ledger_item_format(const struct ledger_item *item);
 bool ledger_pool_is_plain(const struct pool_view *pool); /* nothing newer than format 1 in it */
 bool ledger_pool_has_ends(const struct pool_view *pool); /* what rules of version 3 know */
-void ledger_record_item(struct writer *w, const struct ledger_item *item, uint8_t format);
-void ledger_record_ended(struct writer *w, const struct ledger_item *item);
-void ledger_record_account(struct writer *w, const struct ledger_account *account);
-void ledger_record_pool(struct writer *w, const struct pool_view *pool);
-void ledger_record_memory(struct writer *w, const struct ledger_memory *memory);
-/* Readers: 0, or -EBADMSG for bytes that no writer here made.  Spans borrow from `value`. */
+void ledger_record_item(struct scribe *w, const struct ledger_item *item, uint8_t format);
+void ledger_record_ended(struct scribe *w, const struct ledger_item *item);
+void ledger_record_account(struct scribe *w, const struct ledger_account *account);
+void ledger_record_pool(struct scribe *w, const struct pool_view *pool);
+void ledger_record_memory(struct scribe *w, const struct ledger_memory *memory);
+/* Reading: 0, or -EBADMSG for bytes that nothing here made.  Spans borrow from `value`. */
 int ledger_read_slot(struct span value, struct ledger_slot *ret_slot);
 int ledger_read_item(struct span value, uint8_t format, struct ledger_item *ret_item);
 int ledger_read_ended(struct span value, struct ledger_item *ret_item);
@@ -342,8 +342,8 @@ void ledger_hint(struct ledger *l, const struct ledger_key *key);
 int ledger_get(struct ledger *l, const struct ledger_key *key, struct span *ret_value);
 int ledger_next(struct ledger *l, struct span from, bool exclusive, struct span *ret_key,
                 struct span *ret_value);
-/* Puts what the writer has; a writer that turned bad is -EMSGSIZE. */
-int ledger_put(struct ledger *l, const struct ledger_key *key, const struct writer *w);
+/* Puts what the scribe has; a scribe that turned bad is -EMSGSIZE. */
+int ledger_put(struct ledger *l, const struct ledger_key *key, const struct scribe *w);
 int ledger_del(struct ledger *l, const struct ledger_key *key);
 
 /* For ledger_touched(). */
@@ -421,7 +421,7 @@ int ledger_account_trim(struct ledger_step *s, struct ledger_account *account,
                         struct ledger_spill *ret_spill);
 /* Puts the account's record and what left it. */
 int ledger_account_put(struct ledger_step *s, const struct ledger_key *key,
-                       const struct writer *account, const struct ledger_spill *spill);
+                       const struct scribe *account, const struct ledger_spill *spill);
 /* The item of the command's pool and number, in the account or beside it.  0, LEDGER_NONE, < 0. */
 int ledger_account_pick(struct ledger_step *s, const struct ledger_key *key,
                         struct ledger_account *account, struct ledger_item **ret_item);

@@ -198,13 +198,13 @@ static int ledger_pool_put(struct ledger_step *s, uint64_t space, struct span va
     uint8_t one[1];
     struct ledger_key key = ledger_pool_record_key(space);
     struct ledger_key name = ledger_key_catalogue(s->c->pool);
-    struct writer w = {.start = (uint8_t *)value.ptr, .at = (uint8_t *)value.ptr + value.len};
+    struct scribe w = {.start = (uint8_t *)value.ptr, .at = (uint8_t *)value.ptr + value.len};
     int r = ledger_put(s->l, &key, &w);
     if (r) {
         return err_trace(r);
     }
-    w = writer_of(one, sizeof one);
-    writer_u8(&w, LEDGER_FORMAT_1);
+    w = scribe_of(one, sizeof one);
+    scribe_u8(&w, LEDGER_FORMAT_1);
     return err_trace(ledger_put(s->l, &name, &w));
 }
 
@@ -241,12 +241,12 @@ int ledger_pool_create(struct ledger_step *s)
         return ledger_pool_no_coin(s);
     }
     uint8_t bytes[POOL_VALUE_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     view = *c->new_pool;
     view.version = 1;
     ledger_record_pool(&w, &view);
     CHECK(!w.bad);
-    struct span value = {bytes, writer_len(&w)};
+    struct span value = {bytes, scribe_len(&w)};
     r = ledger_pool_answer(s, &view);
     if (r == 0) {
         r = ledger_pool_put(s, at.space, value);
@@ -287,7 +287,7 @@ static int ledger_pool_replace(struct ledger_step *s, uint64_t space,
                                const struct ledger_key *request, const struct pool_view *view)
 {
     uint8_t bytes[POOL_VALUE_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_pool_record_key(space);
     ledger_record_pool(&w, view);
     CHECK(!w.bad);
@@ -296,7 +296,7 @@ static int ledger_pool_replace(struct ledger_step *s, uint64_t space,
     if (r == 0) {
         r = ledger_put(s->l, &key, &w);
     }
-    struct span value = {bytes, writer_len(&w)};
+    struct span value = {bytes, scribe_len(&w)};
     return r ? err_trace(r)
              : err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, value));
 }

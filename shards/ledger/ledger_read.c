@@ -75,14 +75,14 @@ static int ledger_read_token(struct ledger_step *s, const struct ledger_read_lis
 {
     static const char hex[] = "0123456789abcdef";
     uint8_t bytes[TOKEN_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_bytes(&w, list->in.bytes, list->in.len);
-    writer_u8(&w, '.');
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_bytes(&w, list->in.bytes, list->in.len);
+    scribe_u8(&w, '.');
     for (int shift = 60; shift >= 0; shift -= 4) {
-        writer_u8(&w, (uint8_t)hex[list->after >> shift & 15]);
+        scribe_u8(&w, (uint8_t)hex[list->after >> shift & 15]);
     }
     CHECK(!w.bad);
-    return err_trace(ledger_page_write(s, (struct span){bytes, writer_len(&w)}));
+    return err_trace(ledger_page_write(s, (struct span){bytes, scribe_len(&w)}));
 }
 
 /* Where the token says to go on. 0, LEDGER_NONE for the first page, PAGE_TOKEN_INVALID. */

@@ -14,14 +14,14 @@
 
 #define DESK_TEXT_MAX 64
 
-static void ledger_record_text(struct writer *w, struct span text)
+static void ledger_record_text(struct scribe *w, struct span text)
 {
     if (text.len > UINT8_MAX) {
         w->bad = true;
         return;
     }
-    writer_u8(w, (uint8_t)text.len);
-    writer_bytes(w, text.ptr, text.len);
+    scribe_u8(w, (uint8_t)text.len);
+    scribe_bytes(w, text.ptr, text.len);
 }
 
 /* Turns bad over `max`. */
@@ -36,9 +36,9 @@ static struct span ledger_read_text(struct reader *r, size_t max)
     return (struct span){p, n};
 }
 
-static void ledger_record_seconds(struct writer *w, int64_t us, size_t width)
+static void ledger_record_seconds(struct scribe *w, int64_t us, size_t width)
 {
-    writer_be(w, (uint64_t)(us / SECOND_US), width);
+    scribe_be(w, (uint64_t)(us / SECOND_US), width);
 }
 
 static int64_t ledger_read_seconds(struct reader *r, size_t width)
@@ -79,22 +79,22 @@ static uint8_t ledger_record_extras(const struct ledger_slot *slot)
                      (slot->since_us ? EXTRA_SINCE : 0));
 }
 
-void ledger_record_slot(struct writer *w, const struct ledger_slot *slot)
+void ledger_record_slot(struct scribe *w, const struct ledger_slot *slot)
 {
     uint8_t extras = ledger_record_extras(slot);
-    writer_u8(w, extras ? LEDGER_FORMAT : LEDGER_FORMAT_1);
-    writer_u8(w, slot->state);
-    writer_u64(w, slot->version);
+    scribe_u8(w, extras ? LEDGER_FORMAT : LEDGER_FORMAT_1);
+    scribe_u8(w, slot->state);
+    scribe_u64(w, slot->version);
     ledger_record_seconds(w, slot->duration_us, 4);
     ledger_record_text(w, slot->desk);
     if (ledger_record_is_owned(slot->state)) {
-        writer_u64(w, slot->owner);
-        writer_u64(w, slot->number);
-        writer_u64(w, (uint64_t)slot->expire_us);
-        writer_u32(w, slot->item_version);
+        scribe_u64(w, slot->owner);
+        scribe_u64(w, slot->number);
+        scribe_u64(w, (uint64_t)slot->expire_us);
+        scribe_u32(w, slot->item_version);
     }
     if (extras) {
-        writer_u8(w, extras);
+        scribe_u8(w, extras);
     }
     if (extras & EXTRA_LAPSES) {
         ledger_record_seconds(w, slot->lapse_us, 5);
@@ -147,30 +147,30 @@ uint8_t ledger_item_format(const struct ledger_item *item)
     return is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT;
 }
 
-void ledger_record_item(struct writer *w, const struct ledger_item *item, uint8_t format)
+void ledger_record_item(struct scribe *w, const struct ledger_item *item, uint8_t format)
 {
     CHECK(format >= ledger_item_format(item));
-    writer_u8(w, item->state);
-    writer_u64(w, item->number);
-    writer_u32(w, item->version);
+    scribe_u8(w, item->state);
+    scribe_u64(w, item->number);
+    scribe_u32(w, item->version);
     ledger_record_text(w, item->pool);
     ledger_record_seconds(w, item->slot.start_us, 5);
     ledger_record_text(w, item->slot.slug);
     ledger_record_seconds(w, item->parts[0].duration_us, 4);
     ledger_record_text(w, item->desk);
-    writer_u64(w, item->parts[0].version);
-    writer_u64(w, (uint64_t)item->create_us);
-    writer_u64(w, (uint64_t)item->expire_us);
-    writer_u64(w, item->log_index);
+    scribe_u64(w, item->parts[0].version);
+    scribe_u64(w, (uint64_t)item->create_us);
+    scribe_u64(w, (uint64_t)item->expire_us);
+    scribe_u64(w, item->log_index);
     if (format == LEDGER_FORMAT_1) {
         return;
     }
-    writer_u8(w, item->changes_left);
+    scribe_u8(w, item->changes_left);
     ledger_record_seconds(w, item->lapse_us, 5);
-    writer_u8(w, item->parts_count);
+    scribe_u8(w, item->parts_count);
     for (size_t i = 1; i < item->parts_count; i++) {
         ledger_record_seconds(w, item->parts[i].duration_us, 4);
-        writer_u64(w, item->parts[i].version);
+        scribe_u64(w, item->parts[i].version);
     }
 }
 
@@ -221,10 +221,10 @@ int ledger_read_item(struct span value, uint8_t format, struct ledger_item *ret_
     return ledger_read_end(&r);
 }
 
-void ledger_record_ended(struct writer *w, const struct ledger_item *item)
+void ledger_record_ended(struct scribe *w, const struct ledger_item *item)
 {
     uint8_t format = ledger_item_format(item);
-    writer_u8(w, format);
+    scribe_u8(w, format);
     ledger_record_item(w, item, format);
 }
 
@@ -255,13 +255,13 @@ static uint8_t ledger_account_format(const struct ledger_account *account)
 }
 
 /* The newest requests. */
-static void ledger_record_memories(struct writer *w, const struct ledger_account *account)
+static void ledger_record_memories(struct scribe *w, const struct ledger_account *account)
 {
     CHECK(account->beside_us != LEDGER_BESIDE_UNKNOWN && !account->has_memory);
-    writer_varint(w, (uint64_t)(account->beside_us + SECOND_US - 1) / SECOND_US);
-    writer_u8(w, (uint8_t)(account->memories_count + (account->newest_len > 0)));
-    writer_bytes(w, account->memories.ptr, account->memories.len);
-    writer_bytes(w, account->newest, account->newest_len);
+    scribe_varint(w, (uint64_t)(account->beside_us + SECOND_US - 1) / SECOND_US);
+    scribe_u8(w, (uint8_t)(account->memories_count + (account->newest_len > 0)));
+    scribe_bytes(w, account->memories.ptr, account->memories.len);
+    scribe_bytes(w, account->newest, account->newest_len);
 }
 
 static int ledger_read_memories(struct reader *r, struct ledger_account *ret_account)
@@ -280,13 +280,13 @@ static int ledger_read_memories(struct reader *r, struct ledger_account *ret_acc
 }
 
 /* Marks, and the newest request or requests. */
-static void ledger_record_tail(struct writer *w, const struct ledger_account *account,
+static void ledger_record_tail(struct scribe *w, const struct ledger_account *account,
                                uint8_t format)
 {
     CHECK(account->marks_count <= LEDGER_MARKS_MAX);
-    writer_u8(w, (uint8_t)account->marks_count);
+    scribe_u8(w, (uint8_t)account->marks_count);
     for (size_t i = 0; i < account->marks_count; i++) {
-        writer_u64(w, account->marks[i]);
+        scribe_u64(w, account->marks[i]);
     }
     if (format == LEDGER_FORMAT_5) {
         ledger_record_sheaves(w, account);
@@ -295,9 +295,9 @@ static void ledger_record_tail(struct writer *w, const struct ledger_account *ac
         ledger_record_memories(w, account);
         return;
     }
-    writer_u8(w, account->has_memory);
+    scribe_u8(w, account->has_memory);
     if (account->has_memory) {
-        writer_bytes(w, account->memory_id.bytes, sizeof account->memory_id.bytes);
+        scribe_bytes(w, account->memory_id.bytes, sizeof account->memory_id.bytes);
         ledger_record_memory(w, &account->memory); /* to the end */
     }
 }
@@ -326,26 +326,26 @@ static int ledger_read_tail(struct reader *r, uint8_t format, struct ledger_acco
                   : ledger_read_memory((struct span){r->at, reader_left(r)}, &ret_account->memory);
 }
 
-void ledger_record_account(struct writer *w, const struct ledger_account *account)
+void ledger_record_account(struct scribe *w, const struct ledger_account *account)
 {
     uint8_t format = ledger_account_format(account);
     bool has_tail = format >= LEDGER_FORMAT_3;
     uint8_t items = has_tail ? LEDGER_FORMAT : format;
-    writer_u8(w, format);
+    scribe_u8(w, format);
     if (has_tail) {
-        writer_varint(w, account->day);
-        writer_varint(w, account->requests);
-        writer_u8(w, account->has_others);
-        writer_varint(w, (uint64_t)account->freed_us);
+        scribe_varint(w, account->day);
+        scribe_varint(w, account->requests);
+        scribe_u8(w, account->has_others);
+        scribe_varint(w, (uint64_t)account->freed_us);
     } else {
-        writer_u32(w, account->day);
-        writer_u32(w, account->requests);
-        writer_u8(w, account->has_others);
+        scribe_u32(w, account->day);
+        scribe_u32(w, account->requests);
+        scribe_u8(w, account->has_others);
         if (format != LEDGER_FORMAT_1) {
-            writer_u64(w, (uint64_t)account->freed_us);
+            scribe_u64(w, (uint64_t)account->freed_us);
         }
     }
-    writer_u8(w, (uint8_t)account->items_count);
+    scribe_u8(w, (uint8_t)account->items_count);
     for (size_t i = 0; i < account->items_count; i++) {
         ledger_record_item(w, &account->items[i], items);
     }
@@ -415,25 +415,25 @@ bool ledger_pool_has_ends(const struct pool_view *pool)
            pool->return_policy > RETURN_NEXT || pool->return_release.len > 0;
 }
 
-void ledger_record_pool(struct writer *w, const struct pool_view *pool)
+void ledger_record_pool(struct scribe *w, const struct pool_view *pool)
 {
     bool has_ends = ledger_pool_has_ends(pool);
     bool is_plain = !has_ends && ledger_pool_is_plain(pool);
-    writer_u8(w, has_ends ? POOL_FORMAT : is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT);
-    writer_u64(w, pool->version);
+    scribe_u8(w, has_ends ? POOL_FORMAT : is_plain ? LEDGER_FORMAT_1 : LEDGER_FORMAT);
+    scribe_u64(w, pool->version);
     ledger_record_text(w, pool->id);
     ledger_record_text(w, pool->service_class);
     ledger_record_text(w, pool->display_name);
     ledger_record_text(w, pool->office);
     ledger_record_text(w, pool->service);
     ledger_record_text(w, pool->time_zone);
-    writer_u8(w, pool->min_assurance);
-    writer_u64(w, (uint64_t)pool->hold_ttl_us);
-    writer_u8(w, (uint8_t)pool->max_live);
-    writer_u8(w, pool->scarce);
+    scribe_u8(w, pool->min_assurance);
+    scribe_u64(w, (uint64_t)pool->hold_ttl_us);
+    scribe_u8(w, (uint8_t)pool->max_live);
+    scribe_u8(w, pool->scarce);
     if (!is_plain) {
-        writer_u8(w, (uint8_t)pool->max_slots);
-        writer_u8(w, (uint8_t)pool->max_changes);
+        scribe_u8(w, (uint8_t)pool->max_slots);
+        scribe_u8(w, (uint8_t)pool->max_changes);
         ledger_record_seconds(w, pool->cool_down_us, 4);
         ledger_record_seconds(w, pool->reconfirm_open_us, 4);
         ledger_record_seconds(w, pool->reconfirm_by_us, 4);
@@ -441,7 +441,7 @@ void ledger_record_pool(struct writer *w, const struct pool_view *pool)
     if (has_ends) {
         ledger_record_seconds(w, pool->appeal_us, 4);
         ledger_record_seconds(w, pool->return_wait_us, 4);
-        writer_u8(w, (uint8_t)pool->return_policy);
+        scribe_u8(w, (uint8_t)pool->return_policy);
         ledger_record_text(w, pool->return_release);
     }
 }
@@ -504,14 +504,14 @@ int ledger_read_pool(struct span value, struct pool_view *ret_pool)
 
 /* -- remembered verdicts ----------------------------------------------------------------------- */
 
-void ledger_record_memory(struct writer *w, const struct ledger_memory *memory)
+void ledger_record_memory(struct scribe *w, const struct ledger_memory *memory)
 {
-    writer_u8(w, memory->format);
-    writer_u64(w, (uint64_t)memory->log_time_us);
-    writer_u64(w, memory->body_hash);
-    writer_u8(w, (uint8_t)memory->kind);
-    writer_u16(w, (uint16_t)memory->reason);
-    writer_bytes(w, memory->snapshot.ptr, memory->snapshot.len);
+    scribe_u8(w, memory->format);
+    scribe_u64(w, (uint64_t)memory->log_time_us);
+    scribe_u64(w, memory->body_hash);
+    scribe_u8(w, (uint8_t)memory->kind);
+    scribe_u16(w, (uint16_t)memory->reason);
+    scribe_bytes(w, memory->snapshot.ptr, memory->snapshot.len);
 }
 
 int ledger_read_memory(struct span value, struct ledger_memory *ret_memory)

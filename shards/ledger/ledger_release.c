@@ -57,7 +57,7 @@ int ledger_release_find(struct ledger_step *s, struct ledger_release *ret_releas
 int ledger_release_put(struct ledger_step *s, struct ledger_release *r)
 {
     uint8_t bytes[LEDGER_RELEASE_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key(r->space, 'L');
     const struct ledger_open *open = ledger_open_find(s->l, r->space);
     bool has_moved = open && open->phase != r->phase;
@@ -86,14 +86,14 @@ static int ledger_release_remember(struct ledger_step *s, const struct ledger_ke
                                    const struct ledger_release *r)
 {
     uint8_t bytes[LEDGER_RELEASE_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_release kept = *r;
     memset(kept.release_key, 0, sizeof kept.release_key); /* burned in one place */
     ledger_record_release(&w, &kept);
     CHECK(!w.bad);
     int status = ledger_release_answer(s, r);
     if (status == 0) {
-        struct span snapshot = {bytes, writer_len(&w)};
+        struct span snapshot = {bytes, scribe_len(&w)};
         status = ledger_request_remember(s, request, LEDGER_FORMAT_1, snapshot);
     }
     return err_trace(status);

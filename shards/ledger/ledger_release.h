@@ -165,12 +165,12 @@ struct ledger_key ledger_release_key_turn(uint64_t space, int64_t act_by_us,
                                           const struct ticket_id *id);
 struct ledger_key ledger_release_key_ticket(uint64_t space, const struct ticket_id *id);
 struct ledger_key ledger_release_key_named(uint64_t pool_space, struct span id);
-void ledger_record_release(struct writer *w, const struct ledger_release *r);
+void ledger_record_release(struct scribe *w, const struct ledger_release *r);
 int ledger_read_release(struct span value, struct ledger_release *ret_release);
-void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t);
+void ledger_record_ticket(struct scribe *w, const struct ledger_ticket *t);
 /* Spans borrow from `value`. */
 int ledger_read_ticket(struct span value, const struct ticket_id *id, struct ledger_ticket *out);
-void ledger_record_offered(struct writer *w, const struct draw_slot *slot);
+void ledger_record_offered(struct scribe *w, const struct draw_slot *slot);
 int ledger_read_offered(struct span value, struct draw_slot *ret_slot);
 /* One of the release's records that is bytes alone, with the format byte before them. */
 int ledger_release_put_bytes(struct ledger_step *s, const struct ledger_key *key,

@@ -27,8 +27,8 @@ struct ledger_key ledger_release_key(uint64_t space, uint8_t tag)
 struct ledger_key ledger_release_key_number(uint64_t space, uint8_t tag, uint64_t number)
 {
     uint8_t bytes[8];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, number);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, number);
     return ledger_key_make((struct routing_key){space, 0}, tag, (struct span){bytes, 8});
 }
 
@@ -36,10 +36,10 @@ struct ledger_key ledger_release_key_order(uint64_t space, uint32_t cohort, uint
                                            const struct ticket_id *id)
 {
     uint8_t bytes[28];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u32(&w, cohort);
-    writer_u64(&w, rank);
-    writer_bytes(&w, id->bytes, sizeof id->bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u32(&w, cohort);
+    scribe_u64(&w, rank);
+    scribe_bytes(&w, id->bytes, sizeof id->bytes);
     return ledger_key_make((struct routing_key){space, 0}, 'K', (struct span){bytes, 28});
 }
 
@@ -47,9 +47,9 @@ struct ledger_key ledger_release_key_turn(uint64_t space, int64_t act_by_us,
                                           const struct ticket_id *id)
 {
     uint8_t bytes[24];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, (uint64_t)act_by_us);
-    writer_bytes(&w, id->bytes, sizeof id->bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, (uint64_t)act_by_us);
+    scribe_bytes(&w, id->bytes, sizeof id->bytes);
     return ledger_key_make((struct routing_key){space, 0}, 'U', (struct span){bytes, 24});
 }
 
@@ -67,10 +67,10 @@ struct ledger_key ledger_release_key_named(uint64_t pool_space, struct span id)
 
 /* -- releases ---------------------------------------------------------------------------------- */
 
-static void release_text(struct writer *w, const uint8_t *text, uint8_t len)
+static void release_text(struct scribe *w, const uint8_t *text, uint8_t len)
 {
-    writer_u8(w, len);
-    writer_bytes(w, text, len);
+    scribe_u8(w, len);
+    scribe_bytes(w, text, len);
 }
 
 static void release_read_text(struct reader *r, uint8_t *out, uint8_t *ret_len, size_t max)
@@ -93,21 +93,21 @@ static void release_read_key(struct reader *r, struct ledger_key *out)
     reader_bytes(r, out->bytes, out->len);
 }
 
-void ledger_record_release(struct writer *w, const struct ledger_release *r)
+void ledger_record_release(struct scribe *w, const struct ledger_release *r)
 {
-    writer_u8(w, RELEASE_FORMAT);
-    writer_u8(w, (uint8_t)r->phase);
-    writer_u8(w, (uint8_t)r->serving);
-    writer_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2 |
+    scribe_u8(w, RELEASE_FORMAT);
+    scribe_u8(w, (uint8_t)r->phase);
+    scribe_u8(w, (uint8_t)r->serving);
+    scribe_u8(w, (uint8_t)(r->is_paused | r->is_draining << 1 | r->is_scanning << 2 |
                            r->is_burned << 3 | (r->over_us != 0) << 4 |
                            r->is_returned << 5 | r->is_journaled << 6));
-    writer_u8(w, r->trustees_count);
-    writer_u8(w, r->parts_mask);
-    writer_u64(w, r->pool_space);
-#define RELEASE_NUMBER(name) writer_u64(w, r->name);
+    scribe_u8(w, r->trustees_count);
+    scribe_u8(w, r->parts_mask);
+    scribe_u64(w, r->pool_space);
+#define RELEASE_NUMBER(name) scribe_u64(w, r->name);
     LEDGER_RELEASE_NUMBERS(RELEASE_NUMBER)
 #undef RELEASE_NUMBER
-#define RELEASE_HASH(name) writer_bytes(w, r->name, sizeof r->name);
+#define RELEASE_HASH(name) scribe_bytes(w, r->name, sizeof r->name);
     LEDGER_RELEASE_HASHES(RELEASE_HASH)
 #undef RELEASE_HASH
     release_text(w, r->cursor.bytes, (uint8_t)r->cursor.len);
@@ -117,10 +117,10 @@ void ledger_record_release(struct writer *w, const struct ledger_release *r)
     release_text(w, r->display, r->display_len);
     release_text(w, r->beacon, r->beacon_len);
     if (r->is_journaled) {
-        writer_u64(w, r->journal_count);
+        scribe_u64(w, r->journal_count);
     }
     if (r->over_us) {
-#define RELEASE_END(name) writer_u64(w, r->name);
+#define RELEASE_END(name) scribe_u64(w, r->name);
         LEDGER_RELEASE_ENDS(RELEASE_END)
 #undef RELEASE_END
     }
@@ -175,33 +175,33 @@ int ledger_read_release(struct span value, struct ledger_release *ret_release)
 
 /* -- tickets ----------------------------------------------------------------------------------- */
 
-void ledger_record_ticket(struct writer *w, const struct ledger_ticket *t)
+void ledger_record_ticket(struct scribe *w, const struct ledger_ticket *t)
 {
-    writer_u8(w, RELEASE_FORMAT);
-    writer_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
-    writer_u8(w, (uint8_t)t->state);
-    writer_u8(w, (uint8_t)(t->is_burned << 3 | t->assurance << 1 | t->is_leaf_withdrawn |
+    scribe_u8(w, RELEASE_FORMAT);
+    scribe_bytes(w, t->identity.bytes, sizeof t->identity.bytes);
+    scribe_u8(w, (uint8_t)t->state);
+    scribe_u8(w, (uint8_t)(t->is_burned << 3 | t->assurance << 1 | t->is_leaf_withdrawn |
                            (t->client ? TICKET_HAS_CLIENT : 0)));
     if (t->client) {
-        writer_u64(w, t->client);
+        scribe_u64(w, t->client);
     }
-    writer_varint(w, t->version);
-    writer_varint(w, t->leaf_version);
-    writer_varint(w, t->cohort);
-    writer_u8(w, (uint8_t)t->wish);
-    writer_varint(w, t->number);
-    writer_varint(w, (uint64_t)t->entered_us);
-    writer_varint(w, t->log_index);
+    scribe_varint(w, t->version);
+    scribe_varint(w, t->leaf_version);
+    scribe_varint(w, t->cohort);
+    scribe_u8(w, (uint8_t)t->wish);
+    scribe_varint(w, t->number);
+    scribe_varint(w, (uint64_t)t->entered_us);
+    scribe_varint(w, t->log_index);
     bool has_more = t->act_by_us || t->hold || t->first_us;
-    writer_u8(w, has_more);
+    scribe_u8(w, has_more);
     if (has_more) { /* most tickets have nothing of this */
-        writer_u64(w, (uint64_t)t->act_by_us);
-        writer_u64(w, t->hold);
-        writer_u64(w, (uint64_t)t->first_us);
-        writer_u8(w, (uint8_t)t->first_slug.len);
-        writer_bytes(w, t->first_slug.ptr, t->first_slug.len);
+        scribe_u64(w, (uint64_t)t->act_by_us);
+        scribe_u64(w, t->hold);
+        scribe_u64(w, (uint64_t)t->first_us);
+        scribe_u8(w, (uint8_t)t->first_slug.len);
+        scribe_bytes(w, t->first_slug.ptr, t->first_slug.len);
     }
-    writer_span16(w, t->preferences);
+    scribe_span16(w, t->preferences);
 }
 
 static uint32_t ticket_u32(struct reader *r)
@@ -257,11 +257,11 @@ int ledger_read_ticket(struct span value, const struct ticket_id *id, struct led
 
 /* -- slots of the list ------------------------------------------------------------------------- */
 
-void ledger_record_offered(struct writer *w, const struct draw_slot *slot)
+void ledger_record_offered(struct scribe *w, const struct draw_slot *slot)
 {
-    writer_u8(w, RELEASE_FORMAT);
-    writer_u64(w, (uint64_t)slot->start_us);
-    writer_u64(w, (uint64_t)slot->end_us);
+    scribe_u8(w, RELEASE_FORMAT);
+    scribe_u64(w, (uint64_t)slot->start_us);
+    scribe_u64(w, (uint64_t)slot->end_us);
     release_text(w, (const uint8_t *)slot->slug, slot->slug_len);
 }
 
@@ -281,9 +281,9 @@ int ledger_release_put_bytes(struct ledger_step *s, const struct ledger_key *key
                              struct span bytes)
 {
     uint8_t value[BOOK_VALUE_MAX];
-    struct writer w = writer_of(value, sizeof value);
-    writer_u8(&w, RELEASE_FORMAT);
-    writer_bytes(&w, bytes.ptr, bytes.len);
+    struct scribe w = scribe_of(value, sizeof value);
+    scribe_u8(&w, RELEASE_FORMAT);
+    scribe_bytes(&w, bytes.ptr, bytes.len);
     return err_trace(ledger_put(s->l, key, &w));
 }
 

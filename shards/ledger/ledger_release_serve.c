@@ -140,7 +140,7 @@ static int serve_hold(struct ledger_step *s, struct serve_winner *w, struct ledg
     ledger_hold_take(s, &scene, run, item, &outcome);
     r = ledger_hold_follow(s, &scene, item);
     uint8_t bytes[BOOK_VALUE_MAX];
-    struct writer account = writer_of(bytes, sizeof bytes);
+    struct scribe account = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_key_account(scene.at, &s->c->identity);
     ledger_record_account(&account, &scene.account);
     if (r == 0) {

@@ -78,7 +78,7 @@ static int step_list_slot(struct ledger_step *s, struct ledger_release *r, struc
                           const struct draw_slot *slot)
 {
     uint8_t bytes[64];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key_number(r->space, 'N', r->slots_count);
     struct draw_hash hash;
     ledger_record_offered(&w, slot);
@@ -165,13 +165,13 @@ static int step_tree_put(struct ledger_step *s, const struct ledger_release *r,
                          const struct draw_tree *tree)
 {
     uint8_t bytes[9 + DRAW_PATH_MAX * 32];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key(r->space, 'Y');
-    writer_u64(&w, tree->count);
-    writer_u8(&w, (uint8_t)tree->depth);
-    writer_bytes(&w, tree->stack, tree->depth * sizeof tree->stack[0]);
+    scribe_u64(&w, tree->count);
+    scribe_u8(&w, (uint8_t)tree->depth);
+    scribe_bytes(&w, tree->stack, tree->depth * sizeof tree->stack[0]);
     CHECK(!w.bad);
-    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, writer_len(&w)}));
+    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, scribe_len(&w)}));
 }
 
 int ledger_release_next_ticket(struct ledger_step *s, struct ledger_release *r,
@@ -338,7 +338,7 @@ static int step_close_slot(struct ledger_step *s, struct ledger_release *r, stru
     struct slot_key slot_key = {at->start_us, {(const uint8_t *)at->slug, at->slug_len}};
     struct ledger_key key = ledger_key_slot(r->pool_space, &slot_key);
     uint8_t bytes[LEDGER_SLOT_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_slot slot;
     struct span value;
     int status = ledger_get(s->l, &key, &value);

@@ -88,14 +88,14 @@ static int report_put_counts(struct ledger_step *s, const struct ledger_release 
 {
     uint8_t bytes[sizeof *counts];
     uint64_t numbers[REPORT_NUMBERS];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key_number(r->space, 'V', REPORT_COUNTS_KEY);
     memcpy(numbers, counts, sizeof numbers);
     for (size_t i = 0; i < REPORT_NUMBERS; i++) {
-        writer_u64(&w, numbers[i]);
+        scribe_u64(&w, numbers[i]);
     }
     CHECK(!w.bad);
-    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, writer_len(&w)}));
+    return err_trace(ledger_release_put_bytes(s, &key, (struct span){bytes, scribe_len(&w)}));
 }
 
 /* -- counting ---------------------------------------------------------------------------------- */
@@ -130,7 +130,7 @@ static int report_bounds(struct ledger_step *s, struct ledger_release *r, uint64
 static int report_sample_step(struct ledger_step *s, struct ledger_release *r)
 {
     uint8_t bytes[16 * REPORT_CHUNK];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = report_chunk_key(r, r->counting - 1);
     int status = 0;
     for (int i = 0; i < REPORT_CHUNK && status == 0; i++) {
@@ -138,15 +138,15 @@ static int report_sample_step(struct ledger_step *s, struct ledger_release *r)
         status = ledger_release_next_ticket(s, r, &t);
         if (status == 0 && t.cohort == 0 && !t.is_leaf_withdrawn) {
             int64_t wait_us = (int64_t)r->seal_us - t.entered_us;
-            writer_u64(&w, t.number);
-            writer_u64(&w, wait_us > 0 ? (uint64_t)wait_us : 0);
+            scribe_u64(&w, t.number);
+            scribe_u64(&w, wait_us > 0 ? (uint64_t)wait_us : 0);
         }
     }
     CHECK(!w.bad);
     if (status < 0) {
         return err_trace(status);
     }
-    int put = ledger_release_put_bytes(s, &key, (struct span){bytes, writer_len(&w)});
+    int put = ledger_release_put_bytes(s, &key, (struct span){bytes, scribe_len(&w)});
     if (put == 0 && (status == LEDGER_NONE || r->counting == REPORT_CHUNKS)) {
         return err_trace(report_bounds(s, r, r->counting));
     }

@@ -27,13 +27,13 @@ static int ledger_request_pool(struct ledger_step *s, struct span snapshot)
 }
 
 void ledger_request_counted(struct ledger_step *s, size_t count, uint64_t log_index,
-                            struct writer *w)
+                            struct scribe *w)
 {
     s->v->result = RESULT_SLOTS_CHANGED;
     s->v->changed_count = (uint32_t)count;
     s->v->log_index = log_index;
-    writer_u32(w, s->v->changed_count);
-    writer_u64(w, s->v->log_index);
+    scribe_u32(w, s->v->changed_count);
+    scribe_u64(w, s->v->log_index);
     CHECK(!w->bad);
 }
 
@@ -68,7 +68,7 @@ static const char *const request_keys[] = {
 #define REQUEST_KEYS (sizeof request_keys / sizeof request_keys[0])
 
 /* The verdict's metadata: (key u8, value with its length u16)*. */
-static void ledger_request_meta(struct writer *w, const struct verdict *v)
+static void ledger_request_meta(struct scribe *w, const struct verdict *v)
 {
     for (size_t i = 0; i < v->meta_count; i++) {
         uint8_t key = 0;
@@ -76,8 +76,8 @@ static void ledger_request_meta(struct writer *w, const struct verdict *v)
             key++;
         }
         CHECK(key < REQUEST_KEYS);
-        writer_u8(w, key);
-        writer_span16(w, v->meta[i].value);
+        scribe_u8(w, key);
+        scribe_span16(w, v->meta[i].value);
     }
 }
 
@@ -171,11 +171,11 @@ int ledger_request_recall_from(struct ledger_step *s, const struct ledger_memory
 struct ledger_memory ledger_request_memory(struct ledger_step *s, uint8_t format,
                                            struct span snapshot, uint8_t *meta_bytes)
 {
-    struct writer meta = writer_of(meta_bytes, LEDGER_META_BYTES);
+    struct scribe meta = scribe_of(meta_bytes, LEDGER_META_BYTES);
     if (s->v->reason != REASON_OK) {
         ledger_request_meta(&meta, s->v);
         CHECK(!meta.bad && snapshot.len == 0);
-        snapshot = (struct span){meta_bytes, writer_len(&meta)};
+        snapshot = (struct span){meta_bytes, scribe_len(&meta)};
     }
     return (struct ledger_memory){.format = format,
                                   .body_hash = s->c->body_hash,
@@ -189,7 +189,7 @@ int ledger_request_remember(struct ledger_step *s, const struct ledger_key *key,
                             struct span snapshot)
 {
     uint8_t bytes[BOOK_VALUE_MAX], meta[LEDGER_META_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_memory m = ledger_request_memory(s, format, snapshot, meta);
     ledger_record_memory(&w, &m);
     return err_trace(ledger_put(s->l, key, &w));

@@ -63,15 +63,15 @@ static void ledger_restock_forget(struct ledger *l, uint64_t space)
 static int ledger_restock_put(struct ledger_step *s, uint64_t space, const struct ledger_job *job)
 {
     uint8_t bytes[64 + BOOK_KEY_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_restock_key(space);
     CHECK(job->is_begun);
-    writer_u8(&w, LEDGER_FORMAT);
-    writer_bytes(&w, job->identity.bytes, sizeof job->identity.bytes);
-    writer_bytes(&w, job->request.bytes, sizeof job->request.bytes);
-    writer_u64(&w, job->body_hash);
-    writer_u32(&w, job->count);
-    writer_bytes(&w, job->cursor.bytes, job->cursor.len);
+    scribe_u8(&w, LEDGER_FORMAT);
+    scribe_bytes(&w, job->identity.bytes, sizeof job->identity.bytes);
+    scribe_bytes(&w, job->request.bytes, sizeof job->request.bytes);
+    scribe_u64(&w, job->body_hash);
+    scribe_u32(&w, job->count);
+    scribe_bytes(&w, job->cursor.bytes, job->cursor.len);
     return err_trace(ledger_put(s->l, &key, &w));
 }
 
@@ -111,7 +111,7 @@ static int ledger_restock_one(struct ledger_step *s, uint64_t space, struct ledg
     struct ledger_slots_walk walk = {space, ledger_key_span(&job->cursor), job->is_begun};
     bool is_scarce = ledger_is_scarce(s->l, s->c->pool);
     uint8_t bytes[LEDGER_SLOT_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct slot_key at;
     struct ledger_slot slot;
     int r = ledger_slots_step(s, &walk, &at, &slot);
@@ -173,7 +173,7 @@ int ledger_restock_begin(struct ledger_step *s)
     struct ledger_key request;
     struct ledger_job job;
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     int r = ledger_pool_open(s, &pool, &request);
     if (r) {
         return r == LEDGER_ANSWERED ? 0 : err_trace(r);
@@ -198,7 +198,7 @@ int ledger_restock_begin(struct ledger_step *s)
     }
     if (r == LEDGER_NONE) {
         ledger_request_counted(s, job.count, s->log_index, &w);
-        struct span snapshot = {bytes, writer_len(&w)};
+        struct span snapshot = {bytes, scribe_len(&w)};
         return err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, snapshot));
     }
     r = ledger_restock_put(s, space, &job);
@@ -232,13 +232,13 @@ static int ledger_restock_done(struct ledger_step *s, uint64_t space,
                             .request_id = job->request};
     struct ledger_key key = ledger_restock_key(space);
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct verdict v = {.reason = REASON_OK};
     struct ledger_step of = *s;
     of.c = &asked;
     of.v = &v;
     ledger_request_counted(&of, job->count, s->log_index, &w);
-    struct span snapshot = {bytes, writer_len(&w)};
+    struct span snapshot = {bytes, scribe_len(&w)};
     struct ledger_key request = ledger_key_admin(&job->identity, &job->request);
     int r = ledger_is_anonymous(&asked)
                 ? 0

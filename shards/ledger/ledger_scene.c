@@ -17,11 +17,11 @@ void ledger_outcome_add(struct ledger_outcome *o, const struct ledger_key *key,
                         const struct ledger_slot *slot)
 {
     CHECK(o->count < ARRAY_COUNT(o->slots));
-    struct writer w = writer_of(o->slots[o->count].bytes, LEDGER_SLOT_BYTES);
+    struct scribe w = scribe_of(o->slots[o->count].bytes, LEDGER_SLOT_BYTES);
     ledger_record_slot(&w, slot);
     CHECK(!w.bad);
     o->slots[o->count].key = *key;
-    o->slots[o->count++].len = writer_len(&w);
+    o->slots[o->count++].len = scribe_len(&w);
 }
 
 /* A slot that came back goes to the open release that offers it, if there is one. */
@@ -40,7 +40,7 @@ int ledger_outcome_put(struct ledger_step *s, const struct ledger_outcome *o)
     int r = 0;
     for (size_t i = 0; r == 0 && i < o->count; i++) {
         uint8_t *bytes = (uint8_t *)o->slots[i].bytes;
-        struct writer w = {.start = bytes, .at = bytes + o->slots[i].len};
+        struct scribe w = {.start = bytes, .at = bytes + o->slots[i].len};
         r = ledger_put(s->l, &o->slots[i].key, &w);
         if (r == 0 && s->l->open_count > 0 && bytes[1] == SLOT_RETURNED) {
             r = ledger_outcome_freed(s, &o->slots[i].key);
@@ -150,7 +150,7 @@ int ledger_scene_open(struct ledger_step *s, struct ledger_scene *scene)
 }
 
 static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *scene,
-                                   const struct writer *account,
+                                   const struct scribe *account,
                                    const struct ledger_spill *spill)
 {
     struct ledger_key key = ledger_key_account(scene->at, &s->c->identity);
@@ -162,7 +162,7 @@ static int ledger_scene_put_account(struct ledger_step *s, struct ledger_scene *
         return err_trace(r);
     }
     uint8_t one[1] = {LEDGER_FORMAT_1};
-    struct writer w = {.start = one, .at = one + 1, .end = one + 1};
+    struct scribe w = {.start = one, .at = one + 1, .end = one + 1};
     key = ledger_key_index(&s->c->identity, ledger_pool_class(scene->pool));
     return err_trace(ledger_put(s->l, &key, &w));
 }
@@ -201,7 +201,7 @@ static int ledger_scene_put_besides(struct ledger_step *s, struct routing_key at
     int r = 0;
     for (size_t i = 0; i < besides->count && r == 0; i++) {
         uint8_t bytes[BOOK_VALUE_MAX];
-        struct writer w = writer_of(bytes, sizeof bytes);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
         struct ledger_key key =
             ledger_key_request(at, &s->c->identity, &besides->verdicts[i].request);
         ledger_record_memory(&w, &besides->verdicts[i].memory);
@@ -209,7 +209,7 @@ static int ledger_scene_put_besides(struct ledger_step *s, struct routing_key at
     }
     if (r == 0 && besides->sheaf.len > 0) {
         uint8_t *bytes = (uint8_t *)besides->sheaf.ptr;
-        struct writer w = {.start = bytes, .at = bytes + besides->sheaf.len};
+        struct scribe w = {.start = bytes, .at = bytes + besides->sheaf.len};
         struct ledger_key key = ledger_key_sheaf(at, &s->c->identity, besides->sheaf_number);
         r = ledger_put(s->l, &key, &w);
     }
@@ -223,7 +223,7 @@ static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
                               uint64_t number)
 {
     uint8_t account_bytes[BOOK_VALUE_MAX];
-    struct writer account = writer_of(account_bytes, sizeof account_bytes);
+    struct scribe account = scribe_of(account_bytes, sizeof account_bytes);
     struct ledger_besides besides;
     struct ledger_spill spill;
     int r;
@@ -247,7 +247,7 @@ int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
                        const struct ledger_outcome *o, const struct ledger_item *item)
 {
     uint8_t bytes[LEDGER_ITEM_BYTES];
-    struct writer snapshot = writer_of(bytes, sizeof bytes);
+    struct scribe snapshot = scribe_of(bytes, sizeof bytes);
     uint8_t format = item ? ledger_item_format(item) : LEDGER_FORMAT_1;
     if (item) {
         ledger_record_item(&snapshot, item, format);
@@ -255,7 +255,7 @@ int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,
     CHECK(!snapshot.bad);
     uint8_t meta[LEDGER_META_BYTES];
     struct ledger_memory memory = ledger_request_memory(
-        s, format, (struct span){bytes, writer_len(&snapshot)}, meta);
+        s, format, (struct span){bytes, scribe_len(&snapshot)}, meta);
     return err_trace(ledger_scene_write(s, scene, o, &memory, item ? item->number : 0));
 }
 

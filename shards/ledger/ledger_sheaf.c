@@ -78,11 +78,11 @@ int ledger_read_sheaves(struct reader *r, struct ledger_account *ret_account)
     return 0;
 }
 
-void ledger_record_sheaves(struct writer *w, const struct ledger_account *account)
+void ledger_record_sheaves(struct scribe *w, const struct ledger_account *account)
 {
-    writer_varint(w, account->sheaf_next);
-    writer_u8(w, (uint8_t)account->sheaves_count);
-    writer_bytes(w, account->sheaves.ptr, account->sheaves.len);
+    scribe_varint(w, account->sheaf_next);
+    scribe_u8(w, (uint8_t)account->sheaves_count);
+    scribe_bytes(w, account->sheaves.ptr, account->sheaves.len);
 }
 
 void ledger_sheaves_forget(struct ledger_account *account, int64_t now_us)
@@ -209,15 +209,15 @@ int ledger_sheaf_note(struct ledger_step *s, struct ledger_account *account,
     if (bytes == NULL) {
         return err_origin(-ENOMEM);
     }
-    struct writer w = writer_of(bytes, most);
-    writer_bytes(&w, account->sheaves.ptr, account->sheaves.len);
-    writer_varint(&w, sheaf->until_s);
-    writer_u8(&w, (uint8_t)sheaf->count);
+    struct scribe w = scribe_of(bytes, most);
+    scribe_bytes(&w, account->sheaves.ptr, account->sheaves.len);
+    scribe_varint(&w, sheaf->until_s);
+    scribe_u8(&w, (uint8_t)sheaf->count);
     for (size_t i = 0; i < sheaf->count; i++) {
-        writer_u16(&w, sheaf->marks[i]);
+        scribe_u16(&w, sheaf->marks[i]);
     }
     CHECK(!w.bad);
-    account->sheaves = (struct span){bytes, writer_len(&w)};
+    account->sheaves = (struct span){bytes, scribe_len(&w)};
     account->sheaves_count++;
     account->sheaf_next++;
     return 0;

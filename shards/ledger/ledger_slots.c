@@ -48,7 +48,7 @@ static int ledger_slots_put(struct ledger_step *s, uint64_t space)
                                    .duration_us = n->duration_us,
                                    .desk = n->desk};
         uint8_t bytes[LEDGER_SLOT_BYTES];
-        struct writer w = writer_of(bytes, sizeof bytes);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
         ledger_record_slot(&w, &slot);
         int r = ledger_put(s->l, &key, &w);
         if (r) {
@@ -63,7 +63,7 @@ static int ledger_slots_make(struct ledger_step *s, uint64_t space,
                              const struct ledger_key *request)
 {
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     const struct command *c = s->c;
     int r = ledger_slots_existing(s, space);
     if (r < 0) {
@@ -76,7 +76,7 @@ static int ledger_slots_make(struct ledger_step *s, uint64_t space,
     if (r || c->validate_only) {
         return err_trace(r);
     }
-    struct span snapshot = {bytes, writer_len(&w)};
+    struct span snapshot = {bytes, scribe_len(&w)};
     return err_trace(ledger_request_remember(s, request, LEDGER_FORMAT_1, snapshot));
 }
 

@@ -105,7 +105,7 @@ static int ledger_stock_put(struct ledger_step *s, uint64_t space, size_t *ret_c
     bool is_scarce = ledger_is_scarce(s->l, s->c->pool);
     for (size_t i = 0; i < s->c->slots_count; i++) {
         uint8_t bytes[LEDGER_SLOT_BYTES];
-        struct writer w = writer_of(bytes, sizeof bytes);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
         struct ledger_key key;
         struct ledger_slot slot;
         int r = ledger_stock_slot(s, space, i, &key, &slot);
@@ -133,7 +133,7 @@ int ledger_stock_block(struct ledger_step *s)
     const struct ledger_pool *pool;
     struct ledger_key request;
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     size_t count = 0;
     int r = ledger_pool_open(s, &pool, &request);
     if (r) {
@@ -150,6 +150,6 @@ int ledger_stock_block(struct ledger_step *s)
     if (r) {
         return err_trace(r);
     }
-    struct span snapshot = {bytes, writer_len(&w)};
+    struct span snapshot = {bytes, scribe_len(&w)};
     return err_trace(ledger_request_remember(s, &request, LEDGER_FORMAT_1, snapshot));
 }

@@ -45,9 +45,9 @@ static int ledger_sweep_store(struct ledger_step *s, const struct ledger_key *cu
 {
     uint8_t bytes[1 + BOOK_KEY_MAX];
     struct ledger_key key = ledger_sweep_key();
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, LEDGER_FORMAT_1);
-    writer_bytes(&w, cursor->bytes, cursor->len);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u8(&w, LEDGER_FORMAT_1);
+    scribe_bytes(&w, cursor->bytes, cursor->len);
     return err_trace(ledger_put(s->l, &key, &w));
 }
 

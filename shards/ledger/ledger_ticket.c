@@ -34,7 +34,7 @@ int ledger_ticket_load(struct ledger_step *s, uint64_t space, const struct ticke
 int ledger_ticket_put(struct ledger_step *s, uint64_t space, const struct ledger_ticket *t)
 {
     uint8_t bytes[LEDGER_TICKET_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_release_key_ticket(space, &t->id);
     ledger_record_ticket(&w, t);
     ledger_touch_identity(s->l, &t->identity);
@@ -311,11 +311,11 @@ static int ticket_write(struct ledger_step *s, struct ticket_scene *t)
 {
     static const struct ledger_outcome nothing;
     uint8_t bytes[TICKET_SNAPSHOT_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_varint(&w, t->ticket.version);
-    writer_varint(&w, t->ticket.leaf_version);
-    writer_varint(&w, t->ticket.cohort);
-    writer_varint(&w, t->ticket.log_index);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_varint(&w, t->ticket.version);
+    scribe_varint(&w, t->ticket.leaf_version);
+    scribe_varint(&w, t->ticket.cohort);
+    scribe_varint(&w, t->ticket.log_index);
     CHECK(!w.bad);
     int r = ledger_ticket_put(s, t->release.space, &t->ticket);
 #ifdef PLANT_SECOND_TICKET /* never defined but by tests/e2e: the flood must catch it */
@@ -328,7 +328,7 @@ static int ticket_write(struct ledger_step *s, struct ticket_scene *t)
         r = r ? r : ledger_release_put(s, &t->release); /* its next step may be due earlier now */
     }
     ticket_mark(&t->scene.account, t->release.space);
-    struct span snapshot = {bytes, writer_len(&w)};
+    struct span snapshot = {bytes, scribe_len(&w)};
     return r ? err_trace(r)
              : err_trace(ledger_scene_close_with(s, &t->scene, &nothing, snapshot));
 }

@@ -30,20 +30,20 @@
 static int badge_write(const struct badge *own, const char *dir)
 {
     uint8_t bytes[BADGE_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u8(&w, BADGE_VERSION);
-    writer_u8(&w, (uint8_t)((own->joins ? FLAG_JOINS : 0) | (own->is_alone ? FLAG_ALONE : 0)));
-    writer_u64(&w, own->id);
-    writer_u64(&w, own->disk);
-    writer_bytes(&w, own->cluster_id, sizeof own->cluster_id);
-    writer_u16(&w, (uint16_t)own->peers_count);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u8(&w, BADGE_VERSION);
+    scribe_u8(&w, (uint8_t)((own->joins ? FLAG_JOINS : 0) | (own->is_alone ? FLAG_ALONE : 0)));
+    scribe_u64(&w, own->id);
+    scribe_u64(&w, own->disk);
+    scribe_bytes(&w, own->cluster_id, sizeof own->cluster_id);
+    scribe_u16(&w, (uint16_t)own->peers_count);
     for (size_t i = 0; i < own->peers_count; i++) {
-        writer_u64(&w, own->peers[i].id);
-        writer_u64(&w, own->peers[i].disk);
+        scribe_u64(&w, own->peers[i].id);
+        scribe_u64(&w, own->peers[i].disk);
     }
-    writer_u64(&w, XXH3_64bits(bytes, writer_len(&w)));
+    scribe_u64(&w, XXH3_64bits(bytes, scribe_len(&w)));
     CHECK(!w.bad);
-    return err_trace(folder_write(dir, BADGE_FILE, bytes, writer_len(&w)));
+    return err_trace(folder_write(dir, BADGE_FILE, bytes, scribe_len(&w)));
 }
 
 static bool badge_read(struct span file, struct badge *ret_badge)

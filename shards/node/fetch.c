@@ -65,10 +65,10 @@ static struct snapshots *copies(struct fetch *f)
     return store_snapshots(f->options.store);
 }
 
-static void send(struct fetch *f, uint64_t to, enum fetch_kind kind, const struct writer *w)
+static void send(struct fetch *f, uint64_t to, enum fetch_kind kind, const struct scribe *w)
 {
     CHECK(!w->bad);
-    f->options.send(f->options.user, to, (uint8_t)kind, (struct span){w->start, writer_len(w)});
+    f->options.send(f->options.user, to, (uint8_t)kind, (struct span){w->start, scribe_len(w)});
 }
 
 /* -- who has the state ------------------------------------------------------------------------- */
@@ -118,14 +118,14 @@ static int hear_read(struct fetch *f, uint64_t from, struct reader *in)
     if (in->bad) {
         return FETCH_E_MESSAGE;
     }
-    struct writer w = writer_of(f->chunk, sizeof f->chunk);
-    writer_u64(&w, id);
-    writer_u64(&w, offset);
+    struct scribe w = scribe_of(f->chunk, sizeof f->chunk);
+    scribe_u64(&w, id);
+    scribe_u64(&w, offset);
     size_t len = SNAPSHOT_CHUNK_MAX;
     int r = snapshot_read(copies(f), id, offset, w.at, &len);
     if (r) {
-        struct writer gone = writer_of(f->chunk, 8);
-        writer_u64(&gone, id);
+        struct scribe gone = scribe_of(f->chunk, 8);
+        scribe_u64(&gone, id);
         send(f, from, FETCH_GONE, &gone);
         return r < 0 ? err_trace(r) : 0;
     }
@@ -140,9 +140,9 @@ static void ask_chunks(struct fetch *f)
 {
     while (f->asked < f->about.size && f->asked < f->offset + READS_AHEAD * SNAPSHOT_CHUNK_MAX) {
         uint8_t bytes[16];
-        struct writer w = writer_of(bytes, sizeof bytes);
-        writer_u64(&w, f->about.id);
-        writer_u64(&w, f->asked);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
+        scribe_u64(&w, f->about.id);
+        scribe_u64(&w, f->asked);
         send(f, f->from, FETCH_READ, &w);
         f->asked += SNAPSHOT_CHUNK_MAX;
     }
@@ -157,8 +157,8 @@ static void ask(struct fetch *f, int64_t now_us)
         ask_chunks(f);
     } else {
         uint8_t bytes[8];
-        struct writer w = writer_of(bytes, sizeof bytes);
-        writer_u64(&w, f->want.index);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
+        scribe_u64(&w, f->want.index);
         send(f, f->from, FETCH_WANT, &w);
     }
 }

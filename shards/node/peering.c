@@ -178,8 +178,8 @@ static int peering_meet(struct peering *p, struct peer *peer, const struct peers
                   "and add it as a new node with an empty directory",
                   (unsigned long long)m->from);
         uint8_t bytes[8];
-        struct writer w = writer_of(bytes, sizeof bytes);
-        writer_u64(&w, m->disk);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
+        scribe_u64(&w, m->disk);
         peers_send(p->peers, m->from, KIND_REFUSED, (struct span){bytes, sizeof bytes});
     }
     return 0;
@@ -266,9 +266,9 @@ int peering_applied(struct peering *p, uint64_t index, uint64_t effects)
         return 0;
     }
     uint8_t bytes[16];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, index);
-    writer_u64(&w, effects);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, index);
+    scribe_u64(&w, effects);
     *hash_at(p->hashes, index) = (struct hash){index, effects};
     for (size_t i = 0; i < p->members_count; i++) {
         if (p->members[i].id != p->own.id) {

@@ -16,21 +16,21 @@
 
 size_t peering_status_pack(const struct peering_status *s, uint8_t out[PEERING_STATUS_MAX])
 {
-    struct writer w = writer_of(out, PEERING_STATUS_MAX);
-    writer_u8(&w, STATUS_VERSION);
-    writer_u64(&w, s->applied);
-    writer_u64(&w, s->durable);
-    writer_u64(&w, (uint64_t)s->log_time_us);
-    writer_u32(&w, s->rules);
-    writer_u8(&w, s->room);
-    writer_u64(&w, s->disk_free_bytes);
-    writer_span16(&w, (struct span){(const uint8_t *)s->door, strlen(s->door)});
-    writer_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
-    writer_u8(&w, s->repairs);
-    writer_u64(&w, s->needs);
-    writer_u64(&w, s->signs);
+    struct scribe w = scribe_of(out, PEERING_STATUS_MAX);
+    scribe_u8(&w, STATUS_VERSION);
+    scribe_u64(&w, s->applied);
+    scribe_u64(&w, s->durable);
+    scribe_u64(&w, (uint64_t)s->log_time_us);
+    scribe_u32(&w, s->rules);
+    scribe_u8(&w, s->room);
+    scribe_u64(&w, s->disk_free_bytes);
+    scribe_span16(&w, (struct span){(const uint8_t *)s->door, strlen(s->door)});
+    scribe_span16(&w, (struct span){(const uint8_t *)s->program, strlen(s->program)});
+    scribe_u8(&w, s->repairs);
+    scribe_u64(&w, s->needs);
+    scribe_u64(&w, s->signs);
     CHECK(!w.bad);
-    return writer_len(&w);
+    return scribe_len(&w);
 }
 
 static void text_in(struct reader *in, char out[PEERING_URL_MAX])

@@ -74,13 +74,13 @@ static int keep_members(void *user, uint64_t index, struct span members)
 {
     struct replica_store *s = user;
     uint8_t bytes[MEMBERS_MAX];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, index);
-    writer_bytes(&w, members.ptr, members.len);
-    size_t len = writer_len(&w);
-    writer_u64(&w, XXH3_64bits(bytes, len));
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, index);
+    scribe_bytes(&w, members.ptr, members.len);
+    size_t len = scribe_len(&w);
+    scribe_u64(&w, XXH3_64bits(bytes, len));
     CHECK(!w.bad);
-    len = writer_len(&w);
+    len = scribe_len(&w);
     if (len == s->len && memcmp(bytes, s->bytes, len) == 0) {
         return 0;
     }

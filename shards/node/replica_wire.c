@@ -52,28 +52,28 @@ static int grow(struct replica *r, size_t need)
     return 0;
 }
 
-static int put(struct replica *r, uint64_t to, bool is_early, struct writer *w)
+static int put(struct replica *r, uint64_t to, bool is_early, struct scribe *w)
 {
     CHECK(!w->bad);
 #ifdef PLANT_EARLY_PROMISE /* never defined but by tests/sim */
     is_early = true;
 #endif
-    size_t len = writer_len(w);
-    struct writer sum = writer_of(r->out_bytes + r->out_len + len, WIRE_SUM);
-    writer_u64(&sum, XXH3_64bits(r->out_bytes + r->out_len, len));
+    size_t len = scribe_len(w);
+    struct scribe sum = scribe_of(r->out_bytes + r->out_len + len, WIRE_SUM);
+    scribe_u64(&sum, XXH3_64bits(r->out_bytes + r->out_len, len));
     r->outs[r->outs_count++] = (struct replica_out){to, r->out_len, len + WIRE_SUM, is_early};
     r->out_len += len + WIRE_SUM;
     return 0;
 }
 
-static struct writer head(struct replica *r, const struct raft_message *m, uint64_t term,
+static struct scribe head(struct replica *r, const struct raft_message *m, uint64_t term,
                           size_t room)
 {
-    struct writer w = writer_of(r->out_bytes + r->out_len, room);
-    writer_u8(&w, WIRE_VERSION);
-    writer_u8(&w, (uint8_t)m->type);
-    writer_u64(&w, m->server_id);
-    writer_u64(&w, term);
+    struct scribe w = scribe_of(r->out_bytes + r->out_len, room);
+    scribe_u8(&w, WIRE_VERSION);
+    scribe_u8(&w, (uint8_t)m->type);
+    scribe_u64(&w, m->server_id);
+    scribe_u64(&w, term);
     return w;
 }
 
@@ -102,18 +102,18 @@ static int send_piece(struct replica *r, const struct raft_message *m, uint64_t 
     if (s) {
         return err_trace(s);
     }
-    struct writer w = head(r, m, a->term, room);
-    writer_u64(&w, prev);
-    writer_u64(&w, prev_term);
-    writer_u64(&w, a->leader_commit);
-    writer_u32(&w, (uint32_t)(end - prev));
+    struct scribe w = head(r, m, a->term, room);
+    scribe_u64(&w, prev);
+    scribe_u64(&w, prev_term);
+    scribe_u64(&w, a->leader_commit);
+    scribe_u32(&w, (uint32_t)(end - prev));
     for (uint64_t i = prev + 1; i <= end; i++) {
         s = r->log.read(r->log.user, i, &word, &entry);
         CHECK(s == 0);
-        writer_u8(&w, (uint8_t)replica_word_type(word));
-        writer_u64(&w, replica_word_term(word));
-        writer_u32(&w, (uint32_t)entry.len);
-        writer_bytes(&w, entry.ptr, entry.len);
+        scribe_u8(&w, (uint8_t)replica_word_type(word));
+        scribe_u64(&w, replica_word_term(word));
+        scribe_u32(&w, (uint32_t)entry.len);
+        scribe_bytes(&w, entry.ptr, entry.len);
     }
     return put(r, m->server_id, !r->is_vote_dirty, &w);
 }
@@ -165,40 +165,40 @@ static int send_short(struct replica *r, const struct raft_message *m)
     if (s) {
         return err_trace(s);
     }
-    struct writer w;
+    struct scribe w;
     uint64_t index, term;
     switch (m->type) {
     case RAFT_APPEND_ENTRIES_RESULT:
         w = head(r, m, m->append_entries_result.term, room);
-        writer_u64(&w, m->append_entries_result.rejected);
-        writer_u64(&w, m->append_entries_result.last_log_index);
-        writer_u16(&w, m->append_entries_result.features);
+        scribe_u64(&w, m->append_entries_result.rejected);
+        scribe_u64(&w, m->append_entries_result.last_log_index);
+        scribe_u16(&w, m->append_entries_result.features);
         break;
     case RAFT_REQUEST_VOTE:
         w = head(r, m, m->request_vote.term, room);
-        writer_u64(&w, m->request_vote.last_log_index);
-        writer_u64(&w, m->request_vote.last_log_term);
-        writer_u8(&w, (uint8_t)(m->request_vote.disrupt_leader | m->request_vote.pre_vote << 1));
+        scribe_u64(&w, m->request_vote.last_log_index);
+        scribe_u64(&w, m->request_vote.last_log_term);
+        scribe_u8(&w, (uint8_t)(m->request_vote.disrupt_leader | m->request_vote.pre_vote << 1));
         break;
     case RAFT_REQUEST_VOTE_RESULT:
         w = head(r, m, m->request_vote_result.term, room);
-        writer_u8(&w, (uint8_t)(m->request_vote_result.vote_granted |
+        scribe_u8(&w, (uint8_t)(m->request_vote_result.vote_granted |
                                 m->request_vote_result.pre_vote << 1));
-        writer_u16(&w, m->request_vote_result.features);
+        scribe_u16(&w, m->request_vote_result.features);
         break;
     case RAFT_INSTALL_SNAPSHOT:
         w = head(r, m, m->install_snapshot.term, room);
         tell(r, m, &index, &term);
-        writer_u64(&w, index);
-        writer_u64(&w, term);
-        writer_u64(&w, r->members_index);
-        writer_bytes(&w, r->members_bytes, r->members_len);
+        scribe_u64(&w, index);
+        scribe_u64(&w, term);
+        scribe_u64(&w, r->members_index);
+        scribe_bytes(&w, r->members_bytes, r->members_len);
         break;
     default:
         CHECK(m->type == RAFT_TIMEOUT_NOW);
         w = head(r, m, m->timeout_now.term, room);
-        writer_u64(&w, m->timeout_now.last_log_index);
-        writer_u64(&w, m->timeout_now.last_log_term);
+        scribe_u64(&w, m->timeout_now.last_log_index);
+        scribe_u64(&w, m->timeout_now.last_log_term);
     }
     return put(r, m->server_id, false, &w);
 }

@@ -4,7 +4,6 @@
  * happy path: key, store, badge, replica, ledger, replay; then rounds (writer.c); then all closed.
  * Fails while opening: a verdict of node.h with its text.  Later: the trail is printed, nothing is
  * answered any more, and options.fatal (or _exit) ends the process. */
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -87,10 +87,8 @@ static int writer_open_store(struct writer *w)
     }
     if (r == 0) {
         uint8_t id[16];
-        uint64_t cluster;
         store_cluster_id(w->store, id);
-        memcpy(&cluster, id, sizeof cluster);
-        intake_belong(w->intake, be64toh(cluster));
+        intake_belong(w->intake, bytes_load64(id));
     }
     return r > 0 ? NODE_E_STORE : err_trace(r);
 }

@@ -279,21 +279,21 @@ static nng_msg *peers_pack(struct peers *p, uint64_t to, uint8_t kind, struct sp
     if (nng_msg_alloc(&message, len) != 0) {
         return NULL;
     }
-    struct writer w = writer_of(nng_msg_body(message), len);
-    writer_u32(&w, PEERS_MAGIC);
-    writer_u8(&w, PEERS_VERSION);
-    writer_u8(&w, kind);
-    writer_bytes(&w, p->options.cluster_id, sizeof p->options.cluster_id);
-    writer_u64(&w, p->options.id);
-    writer_u64(&w, to);
-    writer_u64(&w, p->options.disk);
-    writer_u64(&w, p->process);
-    writer_u64(&w, ++p->number);
-    writer_u64(&w, (uint64_t)clock_wall_us());
-    writer_u8(&w, (uint8_t)address_len);
-    writer_bytes(&w, p->address, address_len);
-    writer_bytes(&w, body.ptr, body.len);
-    CHECK(!w.bad && writer_len(&w) == len);
+    struct scribe w = scribe_of(nng_msg_body(message), len);
+    scribe_u32(&w, PEERS_MAGIC);
+    scribe_u8(&w, PEERS_VERSION);
+    scribe_u8(&w, kind);
+    scribe_bytes(&w, p->options.cluster_id, sizeof p->options.cluster_id);
+    scribe_u64(&w, p->options.id);
+    scribe_u64(&w, to);
+    scribe_u64(&w, p->options.disk);
+    scribe_u64(&w, p->process);
+    scribe_u64(&w, ++p->number);
+    scribe_u64(&w, (uint64_t)clock_wall_us());
+    scribe_u8(&w, (uint8_t)address_len);
+    scribe_bytes(&w, p->address, address_len);
+    scribe_bytes(&w, body.ptr, body.len);
+    CHECK(!w.bad && scribe_len(&w) == len);
     return message;
 }
 

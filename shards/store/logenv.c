@@ -95,11 +95,11 @@ int logenv_append(struct logenv *l, uint64_t term, struct span entry)
     if (rc != 0) {
         return err_origin(env_error(rc));
     }
-    struct writer w = writer_of(value.mv_data, value.mv_size);
-    writer_u64(&w, term);
-    writer_u64(&w, record_entry_sum(l->last + 1, term, entry));
-    struct span head = {w.start, writer_len(&w)};
-    writer_bytes(&w, entry.ptr, entry.len);
+    struct scribe w = scribe_of(value.mv_data, value.mv_size);
+    scribe_u64(&w, term);
+    scribe_u64(&w, record_entry_sum(l->last + 1, term, entry));
+    struct span head = {w.start, scribe_len(&w)};
+    scribe_bytes(&w, entry.ptr, entry.len);
     CHECK(!w.bad);
     if (!l->is_tree_due && tail_add(l->tail, head, entry) == TAIL_E_FULL) {
         l->is_tree_due = true;

@@ -36,8 +36,8 @@ struct logenv_key {
 static inline struct logenv_key logenv_key_of(uint64_t index)
 {
     struct logenv_key k;
-    struct writer w = writer_of(k.bytes, LOGENV_KEY_SIZE);
-    writer_u64(&w, index);
+    struct scribe w = scribe_of(k.bytes, LOGENV_KEY_SIZE);
+    scribe_u64(&w, index);
     return k;
 }
 

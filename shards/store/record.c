@@ -21,12 +21,12 @@
 
 #define SUM_SIZE 8
 
-static void close_meta(struct writer *w, size_t size)
+static void close_meta(struct scribe *w, size_t size)
 {
-    uint64_t sum = XXH3_64bits(w->start, writer_len(w));
-    writer_u64(w, sum);
+    uint64_t sum = XXH3_64bits(w->start, scribe_len(w));
+    scribe_u64(w, sum);
     CHECK(!w->bad);
-    CHECK(writer_len(w) == size);
+    CHECK(scribe_len(w) == size);
 }
 
 struct layout {
@@ -63,16 +63,16 @@ static int open_meta(struct span bytes, const struct layout *layout, struct read
 
 void record_log_meta_write(const struct record_log_meta *m, uint8_t out[RECORD_LOG_META_SIZE])
 {
-    struct writer w = writer_of(out, RECORD_LOG_META_SIZE);
-    writer_u32(&w, MAGIC_LOG);
-    writer_u32(&w, RECORD_LOG_FORMAT);
-    writer_bytes(&w, m->cluster_id, sizeof m->cluster_id);
-    writer_u64(&w, m->term);
-    writer_u64(&w, m->vote);
-    writer_u64(&w, m->base);
-    writer_u64(&w, m->base_term);
-    writer_u64(&w, m->state_number);
-    writer_u64(&w, m->disk);
+    struct scribe w = scribe_of(out, RECORD_LOG_META_SIZE);
+    scribe_u32(&w, MAGIC_LOG);
+    scribe_u32(&w, RECORD_LOG_FORMAT);
+    scribe_bytes(&w, m->cluster_id, sizeof m->cluster_id);
+    scribe_u64(&w, m->term);
+    scribe_u64(&w, m->vote);
+    scribe_u64(&w, m->base);
+    scribe_u64(&w, m->base_term);
+    scribe_u64(&w, m->state_number);
+    scribe_u64(&w, m->disk);
     close_meta(&w, RECORD_LOG_META_SIZE);
 }
 
@@ -98,16 +98,16 @@ int record_log_meta_read(struct span bytes, struct record_log_meta *ret_meta,
 void record_state_meta_write(const struct record_state_meta *m,
                              uint8_t out[RECORD_STATE_META_SIZE])
 {
-    struct writer w = writer_of(out, RECORD_STATE_META_SIZE);
-    writer_u32(&w, MAGIC_STATE);
-    writer_u32(&w, RECORD_FORMAT);
-    writer_bytes(&w, m->cluster_id, sizeof m->cluster_id);
-    writer_u64(&w, m->applied_index);
-    writer_u64(&w, m->applied_term);
-    writer_u64(&w, (uint64_t)m->applied_time_us);
-    writer_u64(&w, m->effects);
-    writer_u64(&w, m->count);
-    writer_u64(&w, m->digest);
+    struct scribe w = scribe_of(out, RECORD_STATE_META_SIZE);
+    scribe_u32(&w, MAGIC_STATE);
+    scribe_u32(&w, RECORD_FORMAT);
+    scribe_bytes(&w, m->cluster_id, sizeof m->cluster_id);
+    scribe_u64(&w, m->applied_index);
+    scribe_u64(&w, m->applied_term);
+    scribe_u64(&w, (uint64_t)m->applied_time_us);
+    scribe_u64(&w, m->effects);
+    scribe_u64(&w, m->count);
+    scribe_u64(&w, m->digest);
     close_meta(&w, RECORD_STATE_META_SIZE);
 }
 
@@ -132,9 +132,9 @@ int record_state_meta_read(struct span bytes, struct record_state_meta *ret_meta
 uint64_t record_entry_sum(uint64_t index, uint64_t term, struct span entry)
 {
     uint8_t place[16];
-    struct writer w = writer_of(place, sizeof place);
-    writer_u64(&w, index);
-    writer_u64(&w, term);
+    struct scribe w = scribe_of(place, sizeof place);
+    scribe_u64(&w, index);
+    scribe_u64(&w, term);
     return sum_bytes(entry, XXH3_64bits(place, sizeof place));
 }
 
@@ -145,9 +145,9 @@ static uint64_t value_sum(struct span key, struct span value)
 
 void record_value_write(struct span key, struct span value, uint8_t *out)
 {
-    struct writer w = writer_of(out, RECORD_SUM_SIZE + value.len);
-    writer_u64(&w, value_sum(key, value));
-    writer_bytes(&w, value.ptr, value.len);
+    struct scribe w = scribe_of(out, RECORD_SUM_SIZE + value.len);
+    scribe_u64(&w, value_sum(key, value));
+    scribe_bytes(&w, value.ptr, value.len);
     CHECK(!w.bad);
 }
 

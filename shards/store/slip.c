@@ -21,11 +21,11 @@
 int slip_write(const char *dir, const char *name, struct span bytes)
 {
     uint8_t all[SLIP_MAX + SUM_SIZE];
-    struct writer w = writer_of(all, sizeof all);
+    struct scribe w = scribe_of(all, sizeof all);
     CHECK(bytes.len <= SLIP_MAX);
-    writer_bytes(&w, bytes.ptr, bytes.len);
-    writer_u64(&w, XXH3_64bits(bytes.ptr, bytes.len));
-    return err_trace(folder_write(dir, name, all, writer_len(&w)));
+    scribe_bytes(&w, bytes.ptr, bytes.len);
+    scribe_u64(&w, XXH3_64bits(bytes.ptr, bytes.len));
+    return err_trace(folder_write(dir, name, all, scribe_len(&w)));
 }
 
 int slip_read(const char *dir, const char *name, uint8_t *to, size_t *ret_len)

@@ -25,18 +25,18 @@
 
 void snapshot_about_pack(const struct snapshot_about *a, uint8_t out[SNAPSHOT_ABOUT_SIZE])
 {
-    struct writer w = writer_of(out, SNAPSHOT_ABOUT_SIZE);
-    writer_u64(&w, a->id);
-    writer_u64(&w, a->size);
-    writer_bytes(&w, a->digest, sizeof a->digest);
-    writer_bytes(&w, a->cluster_id, sizeof a->cluster_id);
-    writer_u32(&w, a->format);
-    writer_u64(&w, a->index);
-    writer_u64(&w, a->term);
-    writer_u64(&w, (uint64_t)a->time_us);
-    writer_u64(&w, a->effects);
+    struct scribe w = scribe_of(out, SNAPSHOT_ABOUT_SIZE);
+    scribe_u64(&w, a->id);
+    scribe_u64(&w, a->size);
+    scribe_bytes(&w, a->digest, sizeof a->digest);
+    scribe_bytes(&w, a->cluster_id, sizeof a->cluster_id);
+    scribe_u32(&w, a->format);
+    scribe_u64(&w, a->index);
+    scribe_u64(&w, a->term);
+    scribe_u64(&w, (uint64_t)a->time_us);
+    scribe_u64(&w, a->effects);
     CHECK(!w.bad);
-    CHECK(writer_len(&w) == SNAPSHOT_ABOUT_SIZE);
+    CHECK(scribe_len(&w) == SNAPSHOT_ABOUT_SIZE);
 }
 
 bool snapshot_about_unpack(struct span bytes, struct snapshot_about *ret_about)

@@ -49,9 +49,9 @@ static int file_digest(int fd, uint64_t *ret_size, uint8_t ret_digest[SNAPSHOT_D
     }
     if (r == 0) {
         XXH128_hash_t hash = XXH3_128bits_digest(state);
-        struct writer w = writer_of(ret_digest, SNAPSHOT_DIGEST_SIZE);
-        writer_u64(&w, hash.high64);
-        writer_u64(&w, hash.low64);
+        struct scribe w = scribe_of(ret_digest, SNAPSHOT_DIGEST_SIZE);
+        scribe_u64(&w, hash.high64);
+        scribe_u64(&w, hash.low64);
         *ret_size = size;
     }
     XXH3_freeState(state);

@@ -139,15 +139,15 @@ int store_install(struct store *s, const struct store_place *place)
 {
     char path[FOLDER_PATH_MAX];
     uint8_t members[SLIP_MAX];
-    struct writer w = writer_of(members, sizeof members);
+    struct scribe w = scribe_of(members, sizeof members);
     uint64_t number = logenv_meta(s->opened.log)->state_number + 1;
     CHECK(place->members.len <= STORE_MEMBERS_MAX);
-    writer_u64(&w, place->members_index);
-    writer_bytes(&w, place->members.ptr, place->members.len);
+    scribe_u64(&w, place->members_index);
+    scribe_bytes(&w, place->members.ptr, place->members.len);
     CHECK(!w.bad);
     int r = opening_state_path(s->options.dir, number, path);
     r = r ? r : snapshot_take(s->snapshots, path, place->base,
-                              (struct span){members, writer_len(&w)});
+                              (struct span){members, scribe_len(&w)});
     if (r != 0) {
         return r > 0 ? STORE_E_MISSING : err_trace(r);
     }

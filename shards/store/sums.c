@@ -89,7 +89,7 @@ static size_t sums_size(uint64_t file_bytes)
     return HEAD_SIZE + (size_t)((file_bytes + PAGE_BYTES - 1) / PAGE_BYTES) * SUM_SIZE + SUM_SIZE;
 }
 
-static int sum_pages(int fd, uint64_t left, struct writer *w)
+static int sum_pages(int fd, uint64_t left, struct scribe *w)
 {
     uint8_t *buffer = malloc(READ_BYTES);
     int r = buffer ? 0 : err_origin(-ENOMEM);
@@ -98,7 +98,7 @@ static int sum_pages(int fd, uint64_t left, struct writer *w)
         r = read_full(fd, buffer, len);
         for (size_t at = 0; r == 0 && at < len; at += PAGE_BYTES) {
             size_t here = len - at < PAGE_BYTES ? len - at : PAGE_BYTES;
-            writer_u64(w, sum_bytes((struct span){buffer + at, here}, page++));
+            scribe_u64(w, sum_bytes((struct span){buffer + at, here}, page++));
         }
         left -= len;
     }
@@ -125,19 +125,19 @@ static int sums_make(const char *dir, struct sums *ret_sums)
         r = err_origin(-ENOMEM);
         goto close_fd;
     }
-    struct writer w = writer_of(s.bytes, len);
-    writer_u64(&w, MAGIC);
-    writer_u32(&w, FORMAT);
-    writer_u32(&w, PAGE_BYTES);
-    writer_u64(&w, (uint64_t)st.st_size);
+    struct scribe w = scribe_of(s.bytes, len);
+    scribe_u64(&w, MAGIC);
+    scribe_u32(&w, FORMAT);
+    scribe_u32(&w, PAGE_BYTES);
+    scribe_u64(&w, (uint64_t)st.st_size);
     r = sum_pages(fd, (uint64_t)st.st_size, &w);
     if (r < 0) {
         free(s.bytes);
         goto close_fd;
     }
-    writer_u64(&w, XXH3_64bits(s.bytes, writer_len(&w)));
+    scribe_u64(&w, XXH3_64bits(s.bytes, scribe_len(&w)));
     CHECK(!w.bad);
-    CHECK(writer_len(&w) == len);
+    CHECK(scribe_len(&w) == len);
     *ret_sums = s;
 close_fd:
     close(fd);

@@ -332,13 +332,13 @@ int tail_add(struct tail *t, struct span head, struct span body)
 {
     uint8_t len_bytes[RECORD_HEAD];
     size_t len = head.len + body.len, room = (t->bytes - t->at) / SECTOR * PAYLOAD;
-    struct writer w = writer_of(len_bytes, sizeof len_bytes);
+    struct scribe w = scribe_of(len_bytes, sizeof len_bytes);
     CHECK(!t->found); /* what was found there is not in the tree yet */
     if (t->is_full || room < t->made + RECORD_HEAD || len > room - t->made - RECORD_HEAD) {
         t->is_full = true;
         return TAIL_E_FULL;
     }
-    writer_u32(&w, (uint32_t)len);
+    scribe_u32(&w, (uint32_t)len);
     put(t, len_bytes, sizeof len_bytes);
     put(t, head.ptr, head.len);
     put(t, body.ptr, body.len);
@@ -373,12 +373,12 @@ int tail_commit(struct tail *t)
     memset(t->sectors + last, 0, len - last);
     for (size_t i = 0; i < count; i++) {
         uint8_t *sector = t->sectors + i * SECTOR;
-        struct writer w = writer_of(sector + SUM_SIZE, HEAD - SUM_SIZE);
-        writer_u64(&w, t->txn);
-        writer_u32(&w, t->batch);
-        writer_u32(&w, (uint32_t)t->made);
-        w = writer_of(sector, SUM_SIZE);
-        writer_u64(&w, sum_of(t, sector, t->at + i * SECTOR));
+        struct scribe w = scribe_of(sector + SUM_SIZE, HEAD - SUM_SIZE);
+        scribe_u64(&w, t->txn);
+        scribe_u32(&w, t->batch);
+        scribe_u32(&w, (uint32_t)t->made);
+        w = scribe_of(sector, SUM_SIZE);
+        scribe_u64(&w, sum_of(t, sector, t->at + i * SECTOR));
     }
     int r = write_all(t->fd, t->sectors, len, t->at);
     if (r < 0) {

@@ -31,9 +31,9 @@
 
 static struct span page_key(uint64_t number, uint8_t out[PAGE_KEY])
 {
-    struct writer w = writer_of(out, PAGE_KEY);
-    writer_bytes(&w, HEAD_KEY, KEY_LEN);
-    writer_u64(&w, number);
+    struct scribe w = scribe_of(out, PAGE_KEY);
+    scribe_bytes(&w, HEAD_KEY, KEY_LEN);
+    scribe_u64(&w, number);
     return (struct span){out, PAGE_KEY};
 }
 
@@ -69,29 +69,29 @@ int undo_note(struct undo *u, MDB_txn *txn, MDB_dbi dbi, struct span key, struct
 {
     CHECK(key.len <= BOOK_KEY_MAX);
     CHECK(stored.len <= RECORD_SUM_SIZE + BOOK_VALUE_MAX);
-    struct writer w = writer_of(u->bytes + u->len, sizeof u->bytes - u->len);
-    writer_u8(&w, (uint8_t)key.len);
-    writer_u16(&w, stored.ptr ? (uint16_t)stored.len : NOTHING);
-    writer_bytes(&w, key.ptr, key.len);
-    writer_bytes(&w, stored.ptr, stored.ptr ? stored.len : 0);
+    struct scribe w = scribe_of(u->bytes + u->len, sizeof u->bytes - u->len);
+    scribe_u8(&w, (uint8_t)key.len);
+    scribe_u16(&w, stored.ptr ? (uint16_t)stored.len : NOTHING);
+    scribe_bytes(&w, key.ptr, key.len);
+    scribe_bytes(&w, stored.ptr, stored.ptr ? stored.len : 0);
     CHECK(!w.bad);
-    u->len += writer_len(&w);
+    u->len += scribe_len(&w);
     return u->len < UNDO_FULL ? 0 : err_trace(page_end(u, txn, dbi));
 }
 
 int undo_save(struct undo *u, MDB_txn *txn, MDB_dbi dbi)
 {
     uint8_t bytes[HEAD_BYTES];
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     uint64_t sum;
     int r = u->len > 0 ? page_end(u, txn, dbi) : 0;
     if (r < 0) {
         return err_trace(r);
     }
-    writer_u64(&w, u->head.pages);
-    writer_u64(&w, u->head.digest);
-    writer_u64(&w, u->head.count_before);
-    writer_u64(&w, u->head.digest_before);
+    scribe_u64(&w, u->head.pages);
+    scribe_u64(&w, u->head.digest);
+    scribe_u64(&w, u->head.count_before);
+    scribe_u64(&w, u->head.digest_before);
     return err_trace(
         put(txn, dbi, span_of(HEAD_KEY), (struct span){bytes, sizeof bytes}, 0, &sum));
 }

@@ -38,11 +38,11 @@ static inline struct span workload_entry(uint64_t index, uint64_t term, uint8_t 
 
 static inline struct span workload_key(uint64_t k, uint8_t out[24])
 {
-    struct writer w = writer_of(out, 24);
-    writer_u64(&w, k % 10);
-    writer_u64(&w, k);
-    writer_u8(&w, 1);
-    return (struct span){out, writer_len(&w)};
+    struct scribe w = scribe_of(out, 24);
+    scribe_u64(&w, k % 10);
+    scribe_u64(&w, k);
+    scribe_u8(&w, 1);
+    return (struct span){out, scribe_len(&w)};
 }
 
 /* Key that entry i puts; and the one that it removes, KEYS when none. */

@@ -426,8 +426,8 @@ bool peers_send(struct peers *p, uint64_t to, uint8_t kind, struct span body)
     memcpy(bytes + 1, &wall_us, 8);
     memcpy(bytes + 9, body.ptr, body.len);
     if (kind == KIND_STATUS) { /* what an older program would say */
-        struct writer out = writer_of(bytes + 9 + RULES_AT, 4);
-        writer_u32(&out, shard_of(n)->rules);
+        struct scribe out = scribe_of(bytes + 9 + RULES_AT, 4);
+        scribe_u32(&out, shard_of(n)->rules);
     }
     heap_push((struct message){at_ms, w.order++, n->id, to, bytes, body.len + 9, TO_REPLICA});
     return true;

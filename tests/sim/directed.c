@@ -226,8 +226,8 @@ static uint64_t propose(uint64_t id, size_t bytes)
 {
     static uint8_t entry[REPLICA_MESSAGE_BYTES + 64];
     uint64_t index = 0;
-    struct writer out = writer_of(entry, sizeof entry);
-    writer_u64(&out, ++w.number);
+    struct scribe out = scribe_of(entry, sizeof entry);
+    scribe_u64(&out, ++w.number);
     expect(replica_propose(NODE(id)->replica, (struct span){entry, bytes}, &index) == 0,
            "a leader took no entry");
     after(NODE(id));

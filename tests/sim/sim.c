@@ -131,9 +131,9 @@ static struct node *leader(void)
 static void propose(struct node *n)
 {
     uint8_t bytes[24];
-    struct writer out = writer_of(bytes, sizeof bytes);
-    writer_u64(&out, ++w.number);
-    writer_u64(&out, n->id);
+    struct scribe out = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&out, ++w.number);
+    scribe_u64(&out, n->id);
     uint64_t index;
     if (replica_propose(n->replica, (struct span){bytes, 16}, &index) < 0) {
         violate("a proposal failed");

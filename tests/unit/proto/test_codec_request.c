@@ -151,11 +151,11 @@ static void test_encoding_does_not_matter(void)
     /* The same message with an unknown field, and with a parent said twice: last one counts. */
     struct span whole = kit_pack(&m);
     static uint8_t twice[512];
-    struct writer w = writer_of(twice, sizeof twice);
-    writer_bytes(&w, "\x0a\x07pools/x", 9);
-    writer_bytes(&w, whole.ptr, whole.len);
-    writer_bytes(&w, "\xfa\x01\x03xyz", 6);
-    EQ(kit_ask_bytes(CREATE_HOLD, (struct span){twice, writer_len(&w)}), 0);
+    struct scribe w = scribe_of(twice, sizeof twice);
+    scribe_bytes(&w, "\x0a\x07pools/x", 9);
+    scribe_bytes(&w, whole.ptr, whole.len);
+    scribe_bytes(&w, "\xfa\x01\x03xyz", 6);
+    EQ(kit_ask_bytes(CREATE_HOLD, (struct span){twice, scribe_len(&w)}), 0);
     OK(kit_command.body_hash == hash);
 }
 

@@ -7,14 +7,14 @@
 static void test_round_trip(void)
 {
     uint8_t buf[64];
-    struct writer w = writer_of(buf, sizeof buf);
-    writer_u8(&w, 1);
-    writer_u16(&w, 0xabcd);
-    writer_u32(&w, 0xdeadbeef);
-    writer_u64(&w, UINT64_MAX - 1);
-    writer_span16(&w, span_of("desk"));
+    struct scribe w = scribe_of(buf, sizeof buf);
+    scribe_u8(&w, 1);
+    scribe_u16(&w, 0xabcd);
+    scribe_u32(&w, 0xdeadbeef);
+    scribe_u64(&w, UINT64_MAX - 1);
+    scribe_span16(&w, span_of("desk"));
     OK(!w.bad);
-    struct reader r = reader_of(buf, writer_len(&w));
+    struct reader r = reader_of(buf, scribe_len(&w));
     EQ(reader_u8(&r), 1);
     EQ(reader_u16(&r), 0xabcd);
     EQ(reader_u32(&r), 0xdeadbeef);
@@ -27,12 +27,12 @@ static void test_round_trip(void)
 static void test_off_the_end(void)
 {
     uint8_t buf[3];
-    struct writer w = writer_of(buf, sizeof buf);
-    writer_u32(&w, 1);
+    struct scribe w = scribe_of(buf, sizeof buf);
+    scribe_u32(&w, 1);
     OK(w.bad);
-    writer_u8(&w, 1);
+    scribe_u8(&w, 1);
     OK(w.bad);
-    EQ(writer_len(&w), 0);
+    EQ(scribe_len(&w), 0);
     struct reader r = reader_of(buf, 3);
     EQ(reader_u64(&r), 0);
     OK(r.bad);
@@ -46,9 +46,9 @@ static void test_off_the_end(void)
 static void test_bytes_sort_as_numbers(void)
 {
     uint8_t a[8], b[8];
-    struct writer wa = writer_of(a, 8), wb = writer_of(b, 8);
-    writer_u64(&wa, 255);
-    writer_u64(&wb, 256);
+    struct scribe wa = scribe_of(a, 8), wb = scribe_of(b, 8);
+    scribe_u64(&wa, 255);
+    scribe_u64(&wb, 256);
     OK(memcmp(a, b, 8) < 0);
 }
 
@@ -59,9 +59,9 @@ static void test_every_width(void)
     for (size_t n = 1; n <= 8; n++) {
         uint8_t buf[10];
         memset(buf, 0x55, sizeof buf);
-        struct writer w = writer_of(buf + 1, n);
-        writer_be(&w, value, n);
-        OK(!w.bad && writer_len(&w) == n && buf[0] == 0x55 && buf[n + 1] == 0x55);
+        struct scribe w = scribe_of(buf + 1, n);
+        scribe_be(&w, value, n);
+        OK(!w.bad && scribe_len(&w) == n && buf[0] == 0x55 && buf[n + 1] == 0x55);
         for (size_t i = 0; i < n; i++) {
             EQ(buf[1 + i], (uint8_t)(value >> 8 * (n - 1 - i)));
         }
@@ -70,9 +70,9 @@ static void test_every_width(void)
         OK(!r.bad && reader_left(&r) == 0);
         r = reader_of(buf, n - 1);
         OK(reader_be(&r, n) == 0 && r.bad);
-        w = writer_of(buf, n - 1);
-        writer_be(&w, value, n);
-        OK(w.bad && writer_len(&w) == 0 && buf[0] == 0x55);
+        w = scribe_of(buf, n - 1);
+        scribe_be(&w, value, n);
+        OK(w.bad && scribe_len(&w) == 0 && buf[0] == 0x55);
     }
 }
 

@@ -75,9 +75,9 @@ static void test_places(void)
 static struct span ask_for(const char *service)
 {
     static uint8_t buf[100];
-    struct writer w = writer_of(buf, sizeof buf);
+    struct scribe w = scribe_of(buf, sizeof buf);
     pb_put_bytes(&w, 1, span_of(service));
-    return (struct span){buf, writer_len(&w)};
+    return (struct span){buf, scribe_len(&w)};
 }
 
 static void test_health(void)
@@ -115,9 +115,9 @@ static struct span field(struct span message, uint32_t number)
 static struct span ask_reflection(struct arena *arena, uint32_t number, const char *value)
 {
     static uint8_t buf[200];
-    struct writer w = writer_of(buf, sizeof buf);
+    struct scribe w = scribe_of(buf, sizeof buf);
     pb_put_bytes(&w, number, span_of(value));
-    struct span request = {buf, writer_len(&w)}, response = {0};
+    struct span request = {buf, scribe_len(&w)}, response = {0};
     arena_reset(arena);
     EQ(reflect_ask(&symbols, request, arena, &response), 0);
     OK(span_equal(field(response, 2), request)); /* the echo */

@@ -19,11 +19,11 @@ static uint8_t buffer[EDITION_BUFFER];
 static size_t slot_bytes(int i, uint8_t *out)
 {
     char name[32];
-    struct writer w = writer_of(out, 64);
+    struct scribe w = scribe_of(out, 64);
     snprintf(name, sizeof name, "pools/p/slots/s%06d-a", i);
     pb_put_bytes(&w, 1, span_of(name));
     pb_put_uint(&w, 2, state[i]);
-    return writer_len(&w);
+    return scribe_len(&w);
 }
 
 /* A whole list, in pages of 1,000. */
@@ -33,7 +33,7 @@ static struct edition *edition_now(const struct edition *before)
     struct edition *e = edition_new();
     struct span token;
     for (int first = 0; first < SLOTS; first += 1000) {
-        struct writer w = writer_of(page, sizeof page);
+        struct scribe w = scribe_of(page, sizeof page);
         for (int i = first; i < first + 1000 && i < SLOTS; i++) {
             uint8_t slot[64];
             if (state[i]) {
@@ -42,7 +42,7 @@ static struct edition *edition_now(const struct edition *before)
         }
         pb_put_bytes(&w, 2, span_of("next"));
         pb_put_bytes(&w, 3, span_of("\x08\x01"));
-        EQ(edition_page(e, (struct span){page, writer_len(&w)}, &token), 0);
+        EQ(edition_page(e, (struct span){page, scribe_len(&w)}, &token), 0);
         OK(span_equal(token, span_of("next")));
     }
     EQ(edition_follow(e, before), 0);
@@ -183,16 +183,16 @@ static void test_bad_pages(void)
         edition_drop(e);
     }
     struct edition *e = edition_new();
-    struct writer w = writer_of(big, sizeof big);
+    struct scribe w = scribe_of(big, sizeof big);
     pb_put_head(&w, 1, EDITION_SLOT_MAX + 1); /* a slot with a name of that many bytes */
     pb_put_head(&w, 1, EDITION_SLOT_MAX - 2);
     EQ(edition_page(e, (struct span){big, (size_t)(w.at - big) + EDITION_SLOT_MAX - 2}, &token),
        EDITION_E_DAMAGED);
     uint8_t slot[64], page[80];
     memset(state, 1, sizeof state);
-    w = writer_of(page, sizeof page);
+    w = scribe_of(page, sizeof page);
     pb_put_bytes(&w, 1, (struct span){slot, slot_bytes(1, slot)});
-    struct span one = {page, writer_len(&w)};
+    struct span one = {page, scribe_len(&w)};
     for (int i = 0; i < WATCH_SLOTS_MAX; i++) {
         EQ(edition_page(e, one, &token), 0);
     }

@@ -148,23 +148,23 @@ static void test_nesting_is_bounded(void)
     size_t len = 0;
     for (int i = 0; i < LEVELS; i++) {
         uint8_t next[sizeof buf];
-        struct writer w = writer_of(next, sizeof next);
+        struct scribe w = scribe_of(next, sizeof next);
         pb_put_bytes(&w, 1, span_of("m"));
         if (i) {
             pb_put_bytes(&w, 3, (struct span){buf, len});
         }
-        len = writer_len(&w);
+        len = scribe_len(&w);
         memcpy(buf, next, len);
     }
     uint8_t file[sizeof buf + 16], whole[sizeof buf + 32];
-    struct writer w = writer_of(file, sizeof file);
+    struct scribe w = scribe_of(file, sizeof file);
     pb_put_bytes(&w, 1, span_of("deep.proto"));
     pb_put_bytes(&w, 4, (struct span){buf, len});
-    struct writer v = writer_of(whole, sizeof whole);
-    pb_put_bytes(&v, 1, (struct span){file, writer_len(&w)});
+    struct scribe v = scribe_of(whole, sizeof whole);
+    pb_put_bytes(&v, 1, (struct span){file, scribe_len(&w)});
     OK(!w.bad && !v.bad);
     struct symbols s;
-    EQ(symbols_init(&s, (struct span){whole, writer_len(&v)}), SYMBOLS_E_DAMAGED);
+    EQ(symbols_init(&s, (struct span){whole, scribe_len(&v)}), SYMBOLS_E_DAMAGED);
     symbols_fini(&s);
 }
 

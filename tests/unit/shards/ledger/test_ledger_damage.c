@@ -131,14 +131,14 @@ static void test_slot_and_item_disagree(void)
         struct ledger_slot slot;
         struct span value;
         uint8_t bytes[128];
-        struct writer w = writer_of(bytes, sizeof bytes);
+        struct scribe w = scribe_of(bytes, sizeof bytes);
         EQ(k.m.book.get(&k.m, ledger_key_span(&key), &value), 0);
         EQ(ledger_read_slot(value, &slot), 0);
         slot.number += i / 2 == 0;
         slot.owner += i / 2 == 1;
         slot.state = i / 2 == 2 ? SLOT_TAKEN : slot.state;
         ledger_record_slot(&w, &slot);
-        struct span changed = {bytes, writer_len(&w)};
+        struct span changed = {bytes, scribe_len(&w)};
         EQ(k.m.book.put(&k.m, ledger_key_span(&key), changed), 0);
         OK(fire(&k, kinds[i % 2]) < 0);
         EQ(k.m.book.del(&k.m, ledger_key_span(&key)), 0);

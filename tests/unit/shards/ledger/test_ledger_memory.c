@@ -431,9 +431,9 @@ static void test_damage(void)
     struct ledger_account account;
     EQ(ledger_read_account((struct span){bytes, len}, &account), 0);
     account.items_count = 0;
-    struct writer w = writer_of(other, sizeof other);
+    struct scribe w = scribe_of(other, sizeof other);
     ledger_record_account(&w, &account);
-    put_account(&k, &key, other, writer_len(&w));
+    put_account(&k, &key, other, scribe_len(&w));
     OK(kit_apply(&k, &hold) < 0);
     put_account(&k, &key, bytes, len);
     EQ(kit_apply(&k, &hold), REASON_OK);
@@ -523,9 +523,9 @@ static void test_a_stand_in_a_sheaf(void)
     a.memories = (struct span){0};
     a.memories_count = 0;
     EQ(ledger_sheaf_note(&s, &a, &sheaf), 0);
-    struct writer w = writer_of(bytes, sizeof bytes);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
     ledger_record_account(&w, &a);
-    put_account(&k, &key, bytes, writer_len(&w));
+    put_account(&k, &key, bytes, scribe_len(&w));
     put_account(&k, &beside, record, len);
     OK(kit_apply(&k, &hold) < 0);
     kit_fini(&k);

@@ -164,11 +164,11 @@ static void warm(struct bench *b)
     for (int pass = 0; pass < 4; pass++) {
         for (uint64_t i = 0; i < WARM; i++) {
             uint64_t seed = i;
-            struct writer w = writer_of(bytes, 24);
-            writer_u64(&w, UINT64_MAX);
-            writer_u64(&w, prng_splitmix(&seed));
-            writer_u64(&w, i);
-            struct span key = {bytes, writer_len(&w)};
+            struct scribe w = scribe_of(bytes, 24);
+            scribe_u64(&w, UINT64_MAX);
+            scribe_u64(&w, prng_splitmix(&seed));
+            scribe_u64(&w, i);
+            struct span key = {bytes, scribe_len(&w)};
             CHECK((pass % 2 ? book->del(book->self, key)
                             : book->put(book->self, key, (struct span){bytes, 100})) == 0);
         }

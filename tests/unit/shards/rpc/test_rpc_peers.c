@@ -47,16 +47,16 @@ static void test_hostile_peers(void)
     int fd = peer_connect(port); /* one byte too long: the pipe is closed before it is read */
     peer_send(fd, peer_hello, sizeof peer_hello);
     uint8_t length[8];
-    struct writer w = writer_of(length, sizeof length);
-    writer_u64(&w, BATCH_BYTES_MAX + 4 + 1);
+    struct scribe w = scribe_of(length, sizeof length);
+    scribe_u64(&w, BATCH_BYTES_MAX + 4 + 1);
     peer_send(fd, length, sizeof length);
     OK(peer_closed(fd));
     close(fd);
 
     fd = peer_connect(port); /* a request without an id */
     peer_send(fd, peer_hello, sizeof peer_hello);
-    w = writer_of(length, sizeof length);
-    writer_u64(&w, 2);
+    w = scribe_of(length, sizeof length);
+    scribe_u64(&w, 2);
     peer_send(fd, length, sizeof length);
     peer_send(fd, "xy", 2);
     OK(peer_closed(fd));

@@ -67,8 +67,8 @@ static struct peers_message *waited(struct peers *p)
 static bool send_number(struct peers *p, uint64_t to, uint64_t number)
 {
     uint8_t bytes[8];
-    struct writer w = writer_of(bytes, sizeof bytes);
-    writer_u64(&w, number);
+    struct scribe w = scribe_of(bytes, sizeof bytes);
+    scribe_u64(&w, number);
     return peers_send(p, to, 7, (struct span){bytes, sizeof bytes});
 }
 

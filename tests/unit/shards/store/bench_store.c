@@ -27,12 +27,12 @@ static uint8_t filler[64 * 1024];
 static struct span make_key(uint8_t out[40], uint64_t n)
 {
     uint64_t seed = n;
-    struct writer w = writer_of(out, 40);
-    writer_u64(&w, 7 + n % 50);              /* space */
-    writer_u64(&w, prng_splitmix(&seed));    /* position */
-    writer_u8(&w, 3);
-    writer_u64(&w, n);
-    return (struct span){out, writer_len(&w)};
+    struct scribe w = scribe_of(out, 40);
+    scribe_u64(&w, 7 + n % 50);              /* space */
+    scribe_u64(&w, prng_splitmix(&seed));    /* position */
+    scribe_u8(&w, 3);
+    scribe_u64(&w, n);
+    return (struct span){out, scribe_len(&w)};
 }
 
 static void bench_overlay(uint64_t entries)

@@ -37,10 +37,10 @@ static inline struct store *open_other(void)
 
 static inline struct span key_of(uint8_t out[24], uint64_t n)
 {
-    struct writer w = writer_of(out, 24);
-    writer_u64(&w, n % 7);
-    writer_u64(&w, n);
-    return (struct span){out, writer_len(&w)};
+    struct scribe w = scribe_of(out, 24);
+    scribe_u64(&w, n % 7);
+    scribe_u64(&w, n);
+    return (struct span){out, scribe_len(&w)};
 }
 
 /* Entry by entry, one record each; `tag` makes values differ. */

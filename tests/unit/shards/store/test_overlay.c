@@ -161,8 +161,8 @@ static void test_random_steps_match_a_sorted_array(void)
 
 static struct span number_key(uint8_t out[8], uint64_t n)
 {
-    struct writer w = writer_of(out, 8);
-    writer_u64(&w, n);
+    struct scribe w = scribe_of(out, 8);
+    scribe_u64(&w, n);
     return (struct span){out, 8};
 }
 
@@ -298,9 +298,9 @@ static void test_runs_fill_their_leaves(void)
     EQ(overlay_new(&o), 0);
     for (uint64_t n = 0; n < N; n++) {
         for (uint64_t run = 0; run < RUNS; run++) {
-            struct writer w = writer_of(key, sizeof key);
-            writer_u64(&w, run);
-            writer_u64(&w, n);
+            struct scribe w = scribe_of(key, sizeof key);
+            scribe_u64(&w, run);
+            scribe_u64(&w, n);
             OK(overlay_put(o, (struct span){key, 16}, (struct span){key, 16}) == 0);
         }
     }

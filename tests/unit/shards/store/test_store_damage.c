@@ -26,10 +26,10 @@
 
 static struct span key_of(uint8_t out[24], uint64_t n)
 {
-    struct writer w = writer_of(out, 24);
-    writer_u64(&w, 1);
-    writer_u64(&w, n);
-    writer_u8(&w, 1);
+    struct scribe w = scribe_of(out, 24);
+    scribe_u64(&w, 1);
+    scribe_u64(&w, n);
+    scribe_u8(&w, 1);
     return (struct span){out, 17};
 }
 

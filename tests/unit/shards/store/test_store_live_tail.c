@@ -212,8 +212,8 @@ static void make_older(uint8_t format)
         uint16_t node_len = (uint16_t)len;
         memcpy(at - 16, &node_len, sizeof node_len);
         at[7] = format;
-        struct writer w = writer_of(at + len - 8, 8);
-        writer_u64(&w, XXH3_64bits(at, len - 8));
+        struct scribe w = scribe_of(at + len - 8, 8);
+        scribe_u64(&w, XXH3_64bits(at, len - 8));
         at += len;
     }
     rewind(f);

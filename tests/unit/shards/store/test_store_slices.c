@@ -17,9 +17,9 @@ static const uint8_t cluster[16] = {1};
 
 static struct span key_of(uint8_t out[24], uint64_t n)
 {
-    struct writer w = writer_of(out, 24);
-    writer_u64(&w, n * 0x9e3779b97f4a7c15);
-    writer_u64(&w, n);
+    struct scribe w = scribe_of(out, 24);
+    scribe_u64(&w, n * 0x9e3779b97f4a7c15);
+    scribe_u64(&w, n);
     return (struct span){out, 16};
 }
 

@@ -12,14 +12,14 @@ static uint32_t model[KEYS]; /* value's seed + 1; 0: no record */
 
 static struct span key_of(uint8_t out[24], uint64_t n)
 {
-    struct writer w = writer_of(out, 24);
-    writer_u64(&w, n / 100);
-    writer_u64(&w, n / 10 % 10);
-    writer_u8(&w, (uint8_t)(n % 10));
+    struct scribe w = scribe_of(out, 24);
+    scribe_u64(&w, n / 100);
+    scribe_u64(&w, n / 10 % 10);
+    scribe_u8(&w, (uint8_t)(n % 10));
     if (n % 3 == 0) {
-        writer_u16(&w, 0); /* other lengths */
+        scribe_u16(&w, 0); /* other lengths */
     }
-    return (struct span){out, writer_len(&w)};
+    return (struct span){out, scribe_len(&w)};
 }
 
 /* Short ones, long ones, some on LMDB's overflow pages. */
