@@ -416,12 +416,6 @@ static const struct config_place *config_place_of(const struct config *config, c
     return item ? NULL : &in->places[key - config_keys][0];
 }
 
-bool config_is_set(const struct config *config, const char *name)
-{
-    const struct config_place *place = config_place_of(config, name);
-    return place && place->from != CONFIG_FROM_DEFAULT;
-}
-
 const char *config_origin(const struct config *config, const char *name, char *out, size_t size)
 {
     const struct config_place *place = config_place_of(config, name);

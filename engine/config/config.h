@@ -84,8 +84,6 @@ void config_free(struct config *config);
 
 /* Would part of it be a comment if it were written into a file? */
 bool config_has_comment(const char *text);
-/* Was this key ("gateway.listen") given by anybody, or is it the default? */
-bool config_is_set(const struct config *config, const char *name);
 /* Where the value of "section.key" or "issuer.NAME.key" came from: "FILE:LINE", "--set", "command
  * line", "default"; `out` has `size` bytes; returns it. */
 const char *config_origin(const struct config *config, const char *name, char *out, size_t size);

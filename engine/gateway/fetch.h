@@ -6,8 +6,6 @@
 
 #include "base/types.h"
 
-#define FETCH_TEXT 256
-
 struct fetcher;
 
 struct fetch_answer {

@@ -45,7 +45,6 @@
 #define GATEWAY_NOTICE_MS 200 /* between the two GOAWAYs: a round trip */
 #define GATEWAY_TELL_MS   500 /* for the last refusals to be read, at most a quarter of drain_ms */
 #define GATEWAY_READS     64  /* reads and accepts after which answers leave, turn or not */
-#define GATEWAY_TEXT      256
 
 extern const unsigned char api_descriptor_set[];
 extern const unsigned long api_descriptor_set_len;

@@ -10,7 +10,7 @@
  *
  * Happy path: a fetch in five minutes that brings the same bytes.
  * Fails: never as a whole.  What an issuer does wrong is said in the log once and then once in
- * SAY_AGAIN_S, and shown as its state.
+ * SAY_AGAIN_US, and shown as its state.
  * Invariants: at most one fetch of an issuer at a time; unknown kids cause one in `refetch` at
  * most, whoever sends them; a set that is broken, empty or too large never replaces a good one; at
  * any time no key is believed longer than `stale` after its issuer last published it.

@@ -17,7 +17,7 @@
 
 static void chart_open(FILE *out, double height, const char *title)
 {
-    fprintf(out, "<svg viewBox=\"0 0 360 %.0f\" role=\"img\" aria-label=\"", height);
+    fprintf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"", CHART_W, height);
     html_text(out, title);
     fputs("\"><title>", out);
     html_text(out, title);

@@ -369,10 +369,3 @@ int fetch_install(struct fetch *f)
     }
     return err_fold(r);
 }
-
-bool fetch_progress(const struct fetch *f, uint64_t *ret_bytes, uint64_t *ret_size)
-{
-    *ret_bytes = f->offset;
-    *ret_size = f->about.size;
-    return f->state == FETCH_READING || f->state == FETCH_CHECKING;
-}

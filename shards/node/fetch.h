@@ -45,7 +45,5 @@ int fetch_turn(struct fetch *f, const struct replica_member *members, size_t cou
 /* The checked state takes the place of ours, in store and replica; whoever read the book must be
  * made anew before and after.  0 or < 0. */
 int fetch_install(struct fetch *f);
-/* Bytes here, and of all; false: nothing is being fetched. */
-bool fetch_progress(const struct fetch *f, uint64_t *ret_bytes, uint64_t *ret_size);
 
 #endif

@@ -112,11 +112,6 @@ int node_port(const struct node *n)
     return rpc_server_port(n->server);
 }
 
-int node_peers_port(const struct node *n)
-{
-    return writer_peers_port(n->writer);
-}
-
 void node_stop(struct node *n)
 {
     if (n == NULL) {

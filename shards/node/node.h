@@ -65,8 +65,6 @@ enum {
  * bytes) saying what and what to do, or < 0. */
 int node_start(const struct node_options *options, struct node **ret_node, char *ret_text);
 int node_port(const struct node *n);
-/* The port for peers; 0: alone. */
-int node_peers_port(const struct node *n);
 /* Finishes the rounds under way, flushes, closes.  Takes NULL. */
 void node_stop(struct node *n);
 

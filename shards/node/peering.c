@@ -124,11 +124,6 @@ void peering_close(struct peering *p)
     }
 }
 
-int peering_port(const struct peering *p)
-{
-    return peers_port(p->peers);
-}
-
 /* -- who was heard ----------------------------------------------------------------------------- */
 
 static struct peer *peer_find(const struct peering *p, uint64_t id)
@@ -423,11 +418,6 @@ int peering_hear(struct peering *p, int64_t now_us)
 int peering_install(struct peering *p)
 {
     return err_trace(fetch_install(p->fetch));
-}
-
-bool peering_fetching(const struct peering *p, uint64_t *ret_bytes, uint64_t *ret_size)
-{
-    return fetch_progress(p->fetch, ret_bytes, ret_size);
 }
 
 /* -- speaking ---------------------------------------------------------------------------------- */

@@ -72,7 +72,6 @@ int peering_open(const struct peering_options *options, struct peering **ret_pee
                  char *ret_text);
 /* Takes NULL. */
 void peering_close(struct peering *p);
-int peering_port(const struct peering *p);
 
 /* Everything that has come, into the replica; and its tick.  0, PEERING_E_DISK, _DIFFERS, _STATE,
  * or < 0. */
@@ -80,8 +79,6 @@ int peering_hear(struct peering *p, int64_t now_us);
 /* The state that was fetched takes the place of the store's: nobody may have read the old book, and
  * whoever reads the new one is made after it.  0 or < 0. */
 int peering_install(struct peering *p);
-/* What is being fetched of a state; false: nothing. */
-bool peering_fetching(const struct peering *p, uint64_t *ret_bytes, uint64_t *ret_size);
 /* After replica_round(): what it wants sent. */
 void peering_speak(struct peering *p);
 /* Our status, to everybody, once a second. */

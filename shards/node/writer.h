@@ -16,8 +16,6 @@ int writer_start(const struct node_options *options, struct intake *intake,
                  struct writer **ret_writer, char *ret_text);
 /* Where gateways reach us, for those who ask another replica.  Once it is known; copies. */
 void writer_set_door(struct writer *w, const char *url);
-/* 0: alone. */
-int writer_peers_port(const struct writer *w);
 /* Another replica shall lead: returns when it does, when there is none, or after a second.  Takes
  * NULL. */
 void writer_hand_over(struct writer *w);

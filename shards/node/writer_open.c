@@ -372,11 +372,6 @@ void writer_set_door(struct writer *w, const char *url)
     pthread_mutex_unlock(&w->lock);
 }
 
-int writer_peers_port(const struct writer *w)
-{
-    return w->peering ? peering_port(w->peering) : 0;
-}
-
 void writer_hand_over(struct writer *w)
 {
     if (w == NULL || w->peering == NULL) {

@@ -299,11 +299,6 @@ uint64_t store_applied_durable(const struct store *s)
     return s->applied_durable;
 }
 
-uint64_t store_applied_durable_term(const struct store *s)
-{
-    return s->durable_term;
-}
-
 /* How full the live overlay is, of 100. */
 static unsigned overlay_percent(const struct store *s)
 {

@@ -99,8 +99,6 @@ int64_t store_applied_time_us(const struct store *s);
 uint64_t store_applied_effects(const struct store *s);
 /* Index up to which the state env is durable. */
 uint64_t store_applied_durable(const struct store *s);
-/* The term of that entry. */
-uint64_t store_applied_durable_term(const struct store *s);
 /* At the start of each round and when flushed() was called: adopts a finished flush (new snapshot,
  * frozen overlay dropped), renews the snapshot behind a slice, and hands the overlay to the flusher
  * when it is due. 0 or < 0 (the flusher failed: end the process). */

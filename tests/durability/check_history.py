@@ -54,10 +54,6 @@ class Request:
         """When somebody first knew the answer."""
         return min(a['return_ns'] for a in self.attempts if a['outcome'] == 'ok')
 
-    @property
-    def last_ns(self):
-        return max(a['return_ns'] for a in self.attempts)
-
 
 class Checker:
     def __init__(self, history, final):

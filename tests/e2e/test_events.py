@@ -9,7 +9,6 @@ import collections
 import json
 import os
 import struct
-import subprocess
 import threading
 import time
 
@@ -17,8 +16,8 @@ import http.client
 
 import house
 import tap
-from house import api, cluster, eventually, new_id, refused, resources
-from release_kit import BY_PREFERENCE, BY_TURN, City, wishes
+from house import api, eventually, new_id, refused
+from release_kit import BY_TURN, City, wishes
 
 SERVER = house.Server()
 ALL = 'pools/-'

@@ -12,7 +12,7 @@ import time
 from house import (Process, SANITIZED, Server, api, eventually, new_id, resources, run,
                    scratch_folder)
 import tap
-from trio import MEMBERS, Trio, data_file, flip, free_ports, patient
+from trio import Trio, data_file, flip, free_ports, patient
 
 SCRUB = ('--set', 'shard.scrub_interval=1s')
 FAKETIME = glob.glob('/usr/lib/*/faketime/libfaketimeMT.so.1')

@@ -8,7 +8,6 @@ Deadlines are shown against a shard that is stopped (SIGSTOP), so that no answer
 import glob
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess

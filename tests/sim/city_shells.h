@@ -292,13 +292,6 @@ static void take_state(struct node *n, const struct node *from)
     s->is_lost = false;
 }
 
-bool fetch_progress(const struct fetch *f, uint64_t *ret_bytes, uint64_t *ret_size)
-{
-    (void)f;
-    *ret_bytes = *ret_size = 0;
-    return false;
-}
-
 int fetch_install(struct fetch *f)
 {
     struct node *n = (struct node *)(void *)f;
@@ -367,12 +360,6 @@ int peers_open(const struct peers_options *options, struct peers **ret_peers)
 void peers_close(struct peers *p)
 {
     (void)p;
-}
-
-int peers_port(const struct peers *p)
-{
-    (void)p;
-    return 0;
 }
 
 void peers_set(struct peers *p, const struct peers_member *members, size_t count)

@@ -105,11 +105,6 @@ static void test_values(void)
     EQS(c->issuers[0].name, "munich");
     EQS(c->issuers[0].audience.at[0], "fairslot");
     EQS(c->issuers[1].audience.at[0], "city");
-    OK(config_is_set(c, "gateway.drain"));
-    OK(!config_is_set(c, "gateway.insecure"));
-    OK(config_is_set(c, "issuer.berlin.audience"));
-    OK(!config_is_set(c, "issuer.munich.audience"));
-    OK(!config_is_set(c, "issuer.nowhere.audience"));
     config_free(c);
 }
 
