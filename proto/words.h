@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The plain words of the house: what a caller asks (struct command) and what the shard decides
- * (struct verdict).  proto/codec.c turns public messages, batches and log entries into these and
- * back, and checks every bound on the way, once; behind it nobody checks again.
+ * (struct verdict).  proto/codec_*.c turn public messages, batches and log entries into these and
+ * back, and check every bound on the way, once; behind it nobody checks again.
  * Spans are borrowed: from the decoded message's arena, or from the verdict's arena.
  * Times: microseconds since the epoch, UTC. */
 #ifndef FAIRSLOT_PROTO_WORDS_H

@@ -17,7 +17,7 @@ enum node_state {
     NODE_UP = 1,
     NODE_CORDONED = 2, /* leads only if nobody else can */
     NODE_DRAINING = 3, /* cordoned, and still leads something */
-    NODE_DRAINED = 4,  /* cordoned on the way to be stopped: leads nothing */
+    NODE_DRAINED = 4,  /* not told: who leads nothing is NODE_CORDONED */
     NODE_DOWN = 5,     /* the leader has not heard it for CLUSTER_DOWN_US */
 };
 

@@ -24,7 +24,7 @@ struct request_id {
     uint8_t bytes[16];
 };
 
-/* Where a record lives (DESIGN 5): compared as (space, position), both unsigned. */
+/* Where a record lives (docs/decisions/0003): compared as (space, position), both unsigned. */
 struct routing_key {
     uint64_t space;
     uint64_t position;

@@ -24,7 +24,8 @@
  * number names seat and batch, so a late or repeated one meets nobody; items under way never
  * exceed the credit, but for one batch when nothing is under way; what is past its deadline is
  * refused when its turn comes and costs no credit.
- * Not raw REP or polling: see docs/decisions and DESIGN 7. */
+ * Roads not taken: a raw REP socket at the shard (it drops what it has no room for, silently), the
+ * resending of nng's own (a batch twice, and slower with each one under way), polling. */
 #include "gateway/hop.h"
 
 #include <errno.h>

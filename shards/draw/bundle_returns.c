@@ -63,7 +63,7 @@ static bool returns_find(const struct bundle_run *run, struct span field, uint32
     return false;
 }
 
-/* A walk's place as how many it has looked at; `-`: has_none, and 0. */
+/* A walk's place as how many it has looked at; `-`: there is none, and 0. */
 static bool returns_walk(struct bundle_run *run, uint32_t *ret_count, bool *ret_has_none)
 {
     struct span field = lines_field(&run->returns);

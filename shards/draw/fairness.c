@@ -90,7 +90,7 @@ static uint64_t fairness_root(wide x)
     return (uint64_t)low;
 }
 
-/* Wilson's limits for a share of won_ppm / 1,000,000 in n trials; millionths. */
+/* Wilson's limits for a share in n trials; all of them in millionths. */
 static void fairness_wilson(uint64_t share, uint64_t n, uint64_t *ret_low, uint64_t *ret_high)
 {
     const wide one = FAIRNESS_ONE, z2 = FAIRNESS_Z2;

@@ -118,7 +118,7 @@ struct ledger_release {
 struct ledger_ticket {
     struct ticket_id id;
     struct identity identity;
-    enum ticket_state state; /* as last written; ledger_ticket_state() is what holds now */
+    enum ticket_state state; /* as last written; ledger_ticket_now() is what holds */
     enum assurance assurance;
     uint64_t client;     /* through which it was filed last; 0: nobody said */
     uint32_t version;

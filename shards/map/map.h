@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Which shard owns a routing key.  PURE: fixed memory, no clock, no I/O.
+/* Which shard owns a routing key.  PURE: fixed memory, no clock, no I/O.  Nobody asks yet: there is
+ * one shard, and it owns them all.
  *
- * Ranges tile the whole key space (DESIGN 5): a range is the half-open interval from its first key
- * to the next range's first key, the last one runs to the end.  Only first keys are stored, so a
+ * Ranges tile the whole key space: a range is the half-open interval from its first key to the
+ * next range's first key, the last one runs to the end.  Only first keys are stored, so a
  * gap or an overlap cannot even be written down; what can be wrong, map_check() finds.
  * A map is a value: copy it, swap it whole.  Readers of one map on many threads are fine. */
 #ifndef FAIRSLOT_MAP_MAP_H

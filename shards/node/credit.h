@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many items each gateway may have under way at this shard (DESIGN 8, backpressure).  Pure.
+/* How many items each gateway may have under way at this shard: its backpressure.  Pure.
  * The whole follows the queueing delay: more, step by step, while batches wait under 8 ms for
  * their round; a quarter less each time they wait over 15 ms, down to CREDIT_FLOOR, or to one for
  * each who waits when it is the disk or the network that takes the time.  The parts follow the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Log time: what a command's "now" is (DESIGN 6, docs/decisions/0006).  Pure: both clocks come in.
+/* Log time: what a command's "now" is (docs/decisions/0006).  Pure: both clocks come in.
  * It advances with the monotonic clock; the wall clock only slews it, by at most 1 %, so that one
  * bad clock neither opens a release nor expires a hold.  It never goes back. */
 #ifndef FAIRSLOT_NODE_LOGTIME_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* nng, both ends: batches of bytes between gateway and shard; node and node is peers.h.  Knows no
- * message formats: proto/codec.c does.  URLs: inproc://NAME or tcp://HOST:PORT.
+ * message formats: proto/codec.h does.  URLs: inproc://NAME or tcp://HOST:PORT.
  *
  * Callbacks come on nng's own threads: they must queue and wake, never block, never call back into
  * this file except where said.  Every socket and dialer is made once and closed at the end. */

@@ -182,7 +182,7 @@ static bool stream_is_bad(struct peers *p, const struct stream *s, int64_t now_u
     return now_us - heard_us > SILENT_US && now_us - s->sent_us < SECOND_US;
 }
 
-/* One stream that must go, off the list; *ret_redial_us: what the next one to it should have. */
+/* One stream that must go, off the list; NULL: none. */
 static struct stream *keeper_bad(struct peers *p, int64_t now_us)
 {
     for (struct stream **at = &p->streams; *at; at = &(*at)->next) {
@@ -206,6 +206,7 @@ static bool keeper_missing(struct peers *p, struct peers_member *ret_member)
     return false;
 }
 
+/* How long the next stream to it may take to stand. */
 static int64_t keeper_patience(const struct stream *s)
 {
     if (atomic_load(&s->pipes) > 0) {
