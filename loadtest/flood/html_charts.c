@@ -62,10 +62,11 @@ static void chart_y_label(FILE *out, double part, double value)
 
 /* -- shares ----------------------------------------------------------------------------------- */
 
-static void shares_row(FILE *out, const struct report *r, uint32_t i, double y, double most)
+/* Everything is as long in each run, whatever its largest share: they stand side by side. */
+static void shares_row(FILE *out, const struct report *r, uint32_t i, double y)
 {
     const struct share *s = &r->shares[i];
-    double full = 200, unit = full / most, slots = (double)r->plan->slots_count;
+    double unit = 200 /* for 100 % */, slots = (double)r->plan->slots_count;
     fprintf(out, "<text class=\"name\" x=\"0\" y=\"%.0f\">", y);
     html_text(out, plan_who(r->plan, i)->name);
     fprintf(out, "</text>\n<rect class=\"ids\" x=\"0\" y=\"%.0f\" width=\"%.1f\" height=\"8\"/>"
@@ -84,16 +85,11 @@ static void shares_row(FILE *out, const struct report *r, uint32_t i, double y, 
 
 void html_shares(FILE *out, const struct report *r)
 {
-    double most = 0.01, y = 14;
-    for (uint32_t i = 0; i < plan_whos(r->plan); i++) {
-        const struct share *s = &r->shares[i];
-        double high = s->fair_high / (double)(r->plan->slots_count ? r->plan->slots_count : 1);
-        most = fmax(most, fmax(s->slot_share, fmax(s->identity_share, high)));
-    }
+    double y = 14;
     chart_open(out, plan_whos(r->plan) * 54.0 + 4,
                "Share of slots against share of identities, by population");
     for (uint32_t i = 0; i < plan_whos(r->plan) && r->plan->slots_count; i++, y += 54) {
-        shares_row(out, r, i, y, most);
+        shares_row(out, r, i, y);
     }
     fputs("</svg>\n", out);
 }
