@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Certificates by OpenSSL's command line: an authority, and whom it vouches for."""
+"""Certificates by OpenSSL's command line: an authority, whom it vouches for; a client's hello."""
 import atexit
 import datetime
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 
@@ -17,6 +18,17 @@ def path(name):
 
 def openssl(*words):
     subprocess.run(['openssl', *words], check=True, capture_output=True, timeout=60)
+
+
+def hello(context):
+    """The first flight of Python's own TLS."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    side = context.wrap_bio(incoming, outgoing, server_hostname='localhost')
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
 
 
 def authority(name):

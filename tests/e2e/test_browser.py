@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ import house
 import jskit
 import readme
 import tap
+from page_kit import chromium
 
 SCRATCH = tempfile.TemporaryDirectory(prefix='fairslot browser ')
 PATIENCE_S = 90
@@ -71,13 +71,6 @@ class Site:
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', free_port()), Handler)
         self.origin = f'http://127.0.0.1:{self.server.server_port}'
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-def chromium():
-    found = shutil.which('chromium') or shutil.which('chromium-browser')
-    if not found:
-        raise tap.Skip('chromium is not installed')
-    return found
 
 
 def visit(site, **query):
