@@ -15,7 +15,7 @@ import time
 import house
 import rawh2
 import tap
-from house import admin, api, new_id, refused, resources
+from house import admin, api, new_id, resources
 
 SERVER = house.Server()
 SLOT = resources.Slot

@@ -203,7 +203,7 @@ def operation(name):
 
 
 def test_leadership_is_handed_over():
-    leader, (one, other) = TRIO.leader(), TRIO.followers()
+    leader, (one, _) = TRIO.leader(), TRIO.followers()
     assert 'would be done' in verb('shard', 'leader', '1', '--to', str(one), '--dry-run').stdout
     assert leads() == leader
     said = verb('shard', 'leader', '1', '--to', str(one), '--watch', '--timeout', '30s',
