@@ -79,6 +79,12 @@ static bool face_is_kept(struct span path)
            span_equal(path, span_of(FACE_CATALOG "GetReleaseReport"));
 }
 
+/* Of a scarce pool who asks without a token is told nothing, and an operator more than others. */
+static bool face_is_own(struct span path)
+{
+    return span_equal(path, span_of(FACE_CATALOG "ListSlots"));
+}
+
 /* Counts a method, and fills its row once there is a table; false: out of memory. */
 static bool face_add(struct face *face, struct span package, struct span service,
                      struct span method)
@@ -105,6 +111,7 @@ static bool face_add(struct face *face, struct span package, struct span service
                                                      ? len : sizeof FACE_CATALOG - 1) == 0;
     facts |= is_catalog && facts & WIRE_PATH_GET ? WIRE_PATH_CACHE : 0;
     facts |= face_is_kept((struct span){path, len}) ? WIRE_PATH_KEEP : 0;
+    facts |= face_is_own((struct span){path, len}) ? WIRE_PATH_OWN : 0;
     struct codec_json_method is_ours; /* imported files define services that are not */
     facts = codec_json_method_find((struct span){path, len}, &is_ours) ? facts : 0;
     face->paths[at] = (struct face_path){{path, len}, facts};

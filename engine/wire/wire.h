@@ -112,6 +112,7 @@ enum {
     WIRE_PATH_STREAM = 4, /* messages are many on one side at least: Connect must envelop them */
     WIRE_PATH_CACHE = 8,  /* its answer to GET is the same for everybody for a second */
     WIRE_PATH_KEEP = 16,  /* ... and hardly ever changes: it has an ETag, and caches may keep it */
+    WIRE_PATH_OWN = 32,   /* ... but for who has a token: that one's own cache alone may keep it */
 };
 
 /* May pages of an origin call here? */
