@@ -511,7 +511,8 @@ int ledger_ticket_recalled(struct ledger_step *s, struct span snapshot)
     }
     ledger_ticket_id(s->l, &release, &s->c->identity, &ticket.id);
     ticket.preferences = (struct span){preferences, ticket_wishes(s, preferences)};
-    release.phase = ticket.cohort ? PHASE_SERVING : PHASE_ENTRY; /* as it was then */
+    release.phase = ticket.cohort ? PHASE_SERVING : PHASE_ENTRY; /* as it was then, */
+    release.cohort = 0;                                          /* its own not served yet */
     return err_trace(ticket_answer(s, &release, &ticket));
 }
 

@@ -117,13 +117,14 @@ static int ticket_view_wishes(struct ledger_step *s, const struct ledger_ticket 
 }
 
 /* About how many of the cohort come before this rank: ranks are uniform.  0 only once it was
- * reached, so at least 1 for whoever still waits. */
+ * reached, so at least 1 for whoever still waits.  Only the entry window's tickets are counted: of
+ * a later cohort it is 1 until then. */
 static uint64_t ticket_ahead(const struct ledger_release *r, const struct ledger_ticket *t,
                              uint64_t rank)
 {
     bool is_served = t->cohort < r->cohort || (t->cohort == r->cohort && rank <= r->rank_threshold);
     uint64_t from = t->cohort == r->cohort ? r->rank_threshold : 0;
-    uint64_t between = ((rank - from) >> 32) * r->tickets_count >> 32;
+    uint64_t between = t->cohort ? 0 : ((rank - from) >> 32) * r->tickets_count >> 32;
     return is_served ? 0 : between > 0 ? between : 1;
 }
 

@@ -111,6 +111,20 @@ def test_what_lapses_goes_to_the_next_rank():
     assert states.count(resources.Slot.STATE_RETURNED) == 1, states
 
 
+def test_late_tickets_know_nothing_of_the_entry_windows_crowd():
+    """`ahead` is of the own cohort; and a call that is sent again is told what it was told."""
+    release, _ = CITY.drawn('late', slots=4, people=60, cohort_s=2)
+    late = [SERVER.person(f'after-{i}') for i in range(3)]
+    asked = [api.CreateTicketRequest(parent=release, request_id=new_id()) for _ in late]
+    told = [who.CreateTicket(request) for who, request in zip(late, asked)]
+    assert all(t.cohort > 0 and t.rank > 0 and t.ahead == 1 for t in told), told
+    for who in late:
+        eventually(lambda: mine(who, release).state == Ticket.STATE_STANDBY)
+        assert mine(who, release).ahead == 0
+    again = [who.CreateTicket(request) for who, request in zip(late, asked)]
+    assert again == told, (again, told)
+
+
 def test_by_turn():
     pool, slots = CITY.pool('turns', 3, hold_ttl_s=600)
     people = CITY.crowd('turns', 6)
