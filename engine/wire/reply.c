@@ -292,7 +292,10 @@ static void reply_hints(const struct wire_call *call, struct wire_head *head)
                          : "application/json, application/proto, application/grpc, "
                            "application/grpc-web, application/grpc-web-text");
     } else if (call->is_refused && call->refusal == WIRE_REFUSAL_COMPRESSED) {
-        reply_static(head, "accept-encoding", "identity");
+        reply_static(head, call->protocol == WIRE_CONNECT          ? "accept-encoding"
+                           : call->protocol == WIRE_CONNECT_STREAM ? "connect-accept-encoding"
+                                                                   : "grpc-accept-encoding",
+                     "identity");
     }
 }
 
@@ -315,7 +318,9 @@ void wire_reply_head(const struct wire_call *call, struct wire_head *ret_head)
         reply_field(head, "etag", (struct span){call->etag, sizeof call->etag}, false);
         reply_static(head, "cache-control", "public, max-age=60");
     } else if (is_cached) {
-        reply_static(head, "cache-control", "max-age=1, s-maxage=1");
+        bool is_own = call->facts & WIRE_PATH_OWN && call->authorization.bytes.len > 0;
+        reply_static(head, "cache-control",
+                     is_own ? "private, max-age=1" : "max-age=1, s-maxage=1");
     } else if (call->method != WIRE_METHOD_OPTIONS) {
         reply_static(head, "cache-control", "no-store");
     }

@@ -11,6 +11,7 @@ import struct
 import time
 
 import house
+import rawh1
 import rawh2
 import tap
 from house import api, refused
@@ -133,6 +134,19 @@ def test_compressed_without_an_encoding():
                        BEARER + [('grpc-encoding', 'gzip')])
     assert answer.grpc == 12, answer.trailers
     assert link.call(LIST_POOLS, message(b''), BEARER).grpc == 0
+    link.close()
+
+
+def test_who_compresses_is_told_what_is_taken():
+    link = rawh1.Connection(SERVER.port)
+    for path, body, content_type, header, name in (
+            (LIST_POOLS, b'{}', 'application/json', 'content-encoding', 'accept-encoding'),
+            ('/fairslot.v1.CatalogService/WatchSlots', message(b'{}'), 'application/connect+json',
+             'connect-content-encoding', 'connect-accept-encoding'),
+            (LIST_POOLS, message(b'', compressed=1), 'application/grpc-web', 'grpc-encoding',
+             'grpc-accept-encoding')):
+        answer = link.post(path, body, content_type, [(header, 'gzip'), *BEARER])
+        assert answer.headers.get(name) == 'identity', answer
     link.close()
 
 
