@@ -286,6 +286,16 @@ static int codec_request_get_pool(struct codec_ask *ask, struct span message)
     return r ? r : codec_ask_pool(ask, "name", m->name);
 }
 
+/* What is between two microseconds counts as the later one: no slot starts between them. */
+static bool codec_request_bound(const Google__Protobuf__Timestamp *t, int64_t *ret_us)
+{
+    if (t && !codec_time_us(t->seconds, t->nanos, ret_us)) {
+        return false;
+    }
+    *ret_us += t && t->nanos % 1000 != 0;
+    return true;
+}
+
 static int codec_request_list_slots(struct codec_ask *ask, struct span message)
 {
     Fairslot__V1__ListSlotsRequest *m;
@@ -299,11 +309,10 @@ static int codec_request_list_slots(struct codec_ask *ask, struct span message)
     struct command *c = ask->command;
     c->to_us = INT64_MAX;
     c->free_only = m->free_only;
-    const Google__Protobuf__Timestamp *from = m->start_time, *to = m->end_time;
-    if (from && !codec_time_us(from->seconds, from->nanos, &c->from_us)) {
+    if (!codec_request_bound(m->start_time, &c->from_us)) {
         return codec_fault(ask, "start_time", "1970-01-01 to 9999-12-31");
     }
-    if (to && !codec_time_us(to->seconds, to->nanos, &c->to_us)) {
+    if (!codec_request_bound(m->end_time, &c->to_us)) {
         return codec_fault(ask, "end_time", "1970-01-01 to 9999-12-31");
     }
     if (c->from_us > c->to_us) {

@@ -114,6 +114,11 @@ def test_slots_interval_is_half_open():
                        end_time=house.timestamp(1924992000 + 2700))
     starts = sorted({slot.start_time.seconds - 1924992000 for slot in found})
     assert starts == [900, 1800] and len(found) == 8, starts
+    behind = house.timestamp_pb2.Timestamp(seconds=1924992000 + 900, nanos=1)
+    for bounds, first in (({'start_time': behind}, 1800), ({'end_time': behind}, 900)):
+        found = ANNA.slots('pools/slots-a', **bounds)
+        starts = {slot.start_time.seconds - 1924992000 for slot in found}
+        assert first in starts and (900 in starts) == ('end_time' in bounds), (bounds, starts)
 
 
 def test_slots_pages_meet_without_gap():
