@@ -289,6 +289,7 @@ static enum reason ledger_release_act(struct ledger_step *s, struct ledger_relea
     case RELEASE_ACTION_RESUME:
         if (r->is_paused) {
             r->lapse_us = (uint64_t)s->now_us + r->turn_us; /* a turn's time was not its holder's */
+            ledger_touch_release(s->l, r->space);
         }
         r->is_paused = false;
         return REASON_OK;

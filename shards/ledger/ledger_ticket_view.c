@@ -160,6 +160,9 @@ int ledger_ticket_view(struct ledger_step *s, const struct ledger_release *r,
     out->reservation = now.is_reservation ? t->hold : 0;
     bool is_acting = now.state == TICKET_TURN || now.state == TICKET_OFFERED;
     out->act_by_us = is_acting ? t->act_by_us : 0;
+    if (now.state == TICKET_TURN && out->act_by_us < (int64_t)r->lapse_us) {
+        out->act_by_us = (int64_t)r->lapse_us; /* it began anew, after a pause */
+    }
     out->is_ranked = r->phase >= PHASE_RANKING && r->phase != PHASE_CANCELLED;
     if (out->is_ranked) {
         out->rank = ledger_ticket_rank(s->l, r, &t->id);

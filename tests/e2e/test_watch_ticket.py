@@ -138,6 +138,24 @@ def test_a_turn_comes_and_passes_on():
         assert watch.told[-1].outcome_reason == 'TURN_EXPIRED'
 
 
+def test_a_turn_begins_anew_after_a_pause():
+    release = make_release(OPERATOR, 'paused', serving=2, turn_s=20)
+    who, = people_of(SERVER, 'paused', release, 1, serving=2)
+    watch = Watch(who, release + '/tickets/me')
+    eventually(lambda: watch.told and watch.told[-1].state == Ticket.STATE_TURN, seconds=30)
+    first = watch.told[-1].act_by_time.ToMicroseconds()
+    asked = cluster.OpenReleaseRequest(name=release, request_id=new_id())
+    OPERATOR.PauseRelease(asked)
+    time.sleep(1.5)
+    began = time.time()
+    asked.request_id = new_id()
+    OPERATOR.ResumeRelease(asked)
+    eventually(lambda: watch.told[-1].act_by_time.ToMicroseconds() > first, seconds=10)
+    assert time.time() - began < 3, 'only when it looked by itself'
+    assert abs(watch.told[-1].act_by_time.ToMicroseconds() / 1e6 - began - 20) < 2, watch.told
+    watch.stream.cancel()
+
+
 def test_refusals_deadline_and_many_streams():
     release = make_release(OPERATOR, 'bad', window_s=600)
     who, = people_of(SERVER, 'bad', release, 1)
