@@ -2,7 +2,9 @@
 /* Index of the API's own description.  Pure.  Owns: names and arrays in its arena; borrows the
  * descriptor set's bytes, so that a file is served exactly as protoc wrote it.
  *
- *   set -> file -> package . message . message ... | enum | extension | service . method
+ *   set -> file -> package . message . message ... | field | oneof | enum | extension
+ *                  package . service . method
+ *          an enum's values are beside it, as in C++, not in it
  *
  * Two walks over the same bytes by the same code: the first counts, the second fills.
  * Happy path of a look-up: binary search, bytes compared.
@@ -20,7 +22,7 @@
 #include "base/err.h"
 #include "gateway/pb.h"
 
-#define SYMBOLS_BYTES_MAX (4 * 1024 * 1024) /* of the arena; our own set needs about 60 KiB */
+#define SYMBOLS_BYTES_MAX (4 * 1024 * 1024) /* of the arena; our own set needs about 150 KiB */
 #define SYMBOLS_PATH_MAX  256               /* bytes of a method's path; a longer one is none */
 #define SYMBOLS_DEPTH_MAX 16                /* messages in messages */
 
@@ -30,11 +32,13 @@ enum {
     FILE_NAME = 1, FILE_PACKAGE = 2, FILE_MESSAGE = 4, FILE_ENUM = 5, FILE_SERVICE = 6,
     FILE_EXTENSION = 7,
     ANY_NAME = 1,
-    MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_EXTENSION = 6,
+    MESSAGE_FIELD = 2, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_EXTENSION = 6,
+    MESSAGE_ONEOF = 8,
+    ENUM_VALUE = 2,
     SERVICE_METHOD = 2,
 };
 
-enum symbols_kind { KIND_LEAF, KIND_MESSAGE, KIND_SERVICE };
+enum symbols_kind { KIND_LEAF, KIND_MESSAGE, KIND_ENUM, KIND_SERVICE };
 
 /* One walk; without arrays it only counts. */
 struct symbols_walk {
@@ -76,10 +80,12 @@ static struct span symbols_join(struct symbols_walk *w, struct span scope, struc
 static enum symbols_kind symbols_child_kind(enum symbols_kind kind, uint32_t number, bool *ret_is)
 {
     *ret_is = true;
-    if (kind == KIND_MESSAGE && number == MESSAGE_NESTED) {
-        return KIND_MESSAGE;
+    if (kind == KIND_MESSAGE && (number == MESSAGE_NESTED || number == MESSAGE_ENUM)) {
+        return number == MESSAGE_NESTED ? KIND_MESSAGE : KIND_ENUM;
     }
-    *ret_is = (kind == KIND_MESSAGE && (number == MESSAGE_ENUM || number == MESSAGE_EXTENSION)) ||
+    *ret_is = (kind == KIND_MESSAGE && (number == MESSAGE_FIELD || number == MESSAGE_ONEOF ||
+                                        number == MESSAGE_EXTENSION)) ||
+              (kind == KIND_ENUM && number == ENUM_VALUE) ||
               (kind == KIND_SERVICE && number == SERVICE_METHOD);
     return KIND_LEAF;
 }
@@ -107,7 +113,8 @@ static int symbols_walk_item(struct symbols_walk *w, struct span scope, struct s
         bool is_child;
         enum symbols_kind child = symbols_child_kind(kind, f.number, &is_child);
         if (is_child && f.wire == PB_BYTES) {
-            int verdict = symbols_walk_item(w, full, f.bytes, child, depth + 1);
+            int verdict = symbols_walk_item(w, kind == KIND_ENUM ? scope : full, f.bytes, child,
+                                            depth + 1);
             if (verdict) {
                 return verdict;
             }
@@ -130,6 +137,7 @@ static int symbols_walk_file(struct symbols_walk *w, struct span file)
     struct pb_field f;
     while (pb_next(&r, &f)) {
         enum symbols_kind kind = f.number == FILE_MESSAGE   ? KIND_MESSAGE
+                                 : f.number == FILE_ENUM    ? KIND_ENUM
                                  : f.number == FILE_SERVICE ? KIND_SERVICE
                                                             : KIND_LEAF;
         bool is_item = f.number == FILE_MESSAGE || f.number == FILE_ENUM ||

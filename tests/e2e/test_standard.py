@@ -128,7 +128,9 @@ def test_reflection_finds_symbols():
     for version in ('v1', 'v1alpha'):
         symbols = ['fairslot.v1.CatalogService', 'fairslot.v1.CatalogService.ListPools',
                    'fairslot.v1.Pool', 'fairslot.v1.Slot.State',
-                   'fairslot.admin.v1.CreatePoolRequest']
+                   'fairslot.admin.v1.CreatePoolRequest', 'fairslot.v1.Slot.desk',
+                   'fairslot.v1.CreateHoldRequest.want', 'fairslot.v1.Slot.STATE_FREE',
+                   'fairslot.v1.ASSURANCE_LOW']
         answers = ask(version, *({'file_containing_symbol': symbol} for symbol in symbols))
         for symbol, answer in zip(symbols, answers):
             names = {file.name for file in files_of(answer)}
