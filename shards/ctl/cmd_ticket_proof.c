@@ -141,12 +141,16 @@ static int proof_verdict(const struct proof *p, const struct draw_key *key, bool
         return VERB_FAILED;
     }
     if (!json) {
-        printf("everything holds: the ticket was in, and this is its rank\n");
+        printf("everything holds: the ticket was in, and by this seed this is its rank\n");
         proof_say(p);
         if (!p->has_root_signature) {
             printf("nothing is signed: the root is to be compared with the published one\n");
         } else if (key == NULL) {
             printf("the key is the proof's own: compare it with what the office publishes\n");
+        }
+        if (p->is_ranked) { /* the operator signs the root, which stands before the draw */
+            printf("seed, cut-off and state are the server's word: the bundle proves them "
+                   "(fairslot release verify)\n");
         }
     }
     return render_flush();

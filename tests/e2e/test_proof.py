@@ -4,6 +4,7 @@
 
 Signed manifest and receipts, the page-sized proof, and receipts held against the bundle: through
 the command line as somebody would, and once more by tests/draw/ed25519.py, which shares no code."""
+import hmac
 import json
 import os
 import stat
@@ -152,6 +153,14 @@ def test_the_page_fits_a_page_and_says_it_in_words():
     key = CITY.get(release).operator_key.hex()
     p = say('ticket', 'verify', path('page.json'), '--key', key)
     assert p.returncode == 0 and 'compare it' not in p.stdout, p
+    forged = dict(json.loads(whole.stdout), cutOff='9', seed='A' * 43 + '=')
+    ticket = bytes.fromhex(forged['ticket']['name'].rpartition('/')[2])
+    rank = int.from_bytes(hmac.digest(bytes(32), ticket, 'sha256')[:8], 'big')
+    forged['rank'] = forged['ticket']['rank'] = str(rank)
+    with open(path('forged.json'), 'w', encoding='utf-8') as file:
+        json.dump(forged, file)
+    p = say('ticket', 'verify', path('forged.json'), '--key', key)
+    assert p.returncode != 0 or "seed, cut-off and state are the server's word" in p.stdout, p
 
 
 def test_a_proof_with_one_changed_field_is_refused_by_its_name():
