@@ -275,6 +275,30 @@ static inline size_t kit_answer(struct kit *k, uint8_t *out, size_t max)
     return bytes.len;
 }
 
+static inline uint64_t kit_mix(uint64_t h, const void *ptr, size_t len)
+{
+    const uint8_t *p = ptr;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+/* Everything that the last verdict says, but its reason. */
+static inline uint64_t kit_digest(struct kit *k)
+{
+    static uint8_t bytes[65536];
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    if (k->v.reason == REASON_OK) {
+        h = kit_mix(h, bytes, kit_answer(k, bytes, sizeof bytes));
+    }
+    for (size_t i = 0; i < k->v.meta_count; i++) {
+        h = kit_mix(h, k->v.meta[i].key, strlen(k->v.meta[i].key));
+        h = kit_mix(h, k->v.meta[i].value.ptr, k->v.meta[i].value.len);
+    }
+    return h;
+}
+
 static inline const char *kit_meta(const struct kit *k, const char *key)
 {
     static char text[512];

@@ -31,30 +31,6 @@ struct owned {
 static struct owned owned[STEPS];
 static size_t owned_count;
 
-static uint64_t mix(uint64_t h, const void *ptr, size_t len)
-{
-    const uint8_t *p = ptr;
-    for (size_t i = 0; i < len; i++) {
-        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-    }
-    return h;
-}
-
-/* Everything that the verdict says. */
-static uint64_t digest(struct kit *k)
-{
-    static uint8_t bytes[65536];
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    if (k->v.reason == REASON_OK) {
-        h = mix(h, bytes, kit_answer(k, bytes, sizeof bytes));
-    }
-    for (size_t i = 0; i < k->v.meta_count; i++) {
-        h = mix(h, k->v.meta[i].key, strlen(k->v.meta[i].key));
-        h = mix(h, k->v.meta[i].value.ptr, k->v.meta[i].value.len);
-    }
-    return h;
-}
-
 static void furnish(struct kit *k)
 {
     static const char *const ids[3] = {"city", "cars", LONG};
@@ -114,7 +90,7 @@ static void ask(struct kit *k, struct prng *p)
     a->at_us = k->now_us;
     a->reason = kit_apply(k, &a->c);
     OK(a->reason >= 0);
-    a->answer = a->reason < 0 ? 0 : digest(k);
+    a->answer = a->reason < 0 ? 0 : kit_digest(k);
     if (a->c.kind == COMMAND_CREATE_HOLD && a->reason == REASON_OK) {
         struct owned *o = &owned[owned_count++];
         *o = (struct owned){.person = a->c.identity.bytes[0],
@@ -136,7 +112,7 @@ static void ask_again(struct kit *k, struct prng *p)
     bool is_hashed = again_count++ % 64 == 0; /* it takes its time */
     uint64_t before = is_hashed ? membook_hash(&k->m) : 0;
     int reason = kit_apply(k, &a->c);
-    if (reason != a->reason || (reason >= 0 && digest(k) != a->answer)) {
+    if (reason != a->reason || (reason >= 0 && kit_digest(k) != a->answer)) {
         printf("# after %zu: %s, not %s\n", asked_count,
                reason < 0 ? "damaged" : reason_name((enum reason)reason),
                reason_name((enum reason)a->reason));
