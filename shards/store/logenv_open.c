@@ -6,7 +6,9 @@
  *
  * Fails: verdicts (another format, damage) with nothing changed, or < 0.
  * A log of format 2 has no tail; it gets one.  One of format 3 does not say whose disk it is on.
- * One commit makes them the newest; a program of their time must not open them from then on. */
+ * One commit makes them the newest; a program of their time must not open them from then on.
+ * Before any commit the sums of a clean stop go: a start that ends behind it, refused or killed,
+ * would leave a file that the next one takes for damaged. */
 #include "store/logenv_parts.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "store/sums.h"
 #include "store/walk.h"
 
 int logenv_put_meta(MDB_txn *txn, MDB_dbi dbi, const struct record_log_meta *meta)
@@ -207,6 +210,9 @@ static int take_tail(struct logenv *l, const char *path)
 {
     struct span record;
     int r = open_tail(l, path);
+    if (r == 0 && tail_was_used(l->tail)) {
+        r = sums_forget(path);
+    }
     while (r == 0 && tail_next(l->tail, &record)) {
         r = put_found(l, record);
     }
@@ -234,9 +240,10 @@ static bool has_tail(const struct logenv *l)
     return l->meta.format >= RECORD_LOG_FORMAT_TAIL;
 }
 
-static int upgrade(struct logenv *l)
+static int upgrade(struct logenv *l, const char *path)
 {
-    int r = logenv_write_begin(l);
+    int r = sums_forget(path);
+    r = r ? r : logenv_write_begin(l);
     return r ? err_trace(r) : err_trace(logenv_commit_tree(l));
 }
 
@@ -246,7 +253,7 @@ static int join_tail(struct logenv *l, const char *path, size_t bytes)
     int r = has_tail(l) ? 0 : tail_make(path, bytes);
     r = r ? r : take_tail(l, path);
     if (r == 0 && l->meta.format < RECORD_LOG_FORMAT) {
-        r = upgrade(l);
+        r = upgrade(l, path);
     }
     if (r == 0 && tail_was_spoiled(l->tail)) {
         r = renew_tail(l, path);

@@ -420,7 +420,8 @@ static int take_both(const struct store_options *options, const char *log_path, 
     }
     r = r ? r : check_together(options, o, ret_text);
     if (r == 0 && options->disk != 0 && logenv_meta(o->log)->disk == 0) {
-        r = logenv_claim(o->log, options->disk);
+        r = sums_forget(log_path); /* killed behind the commit, it would be as if damaged */
+        r = r ? r : logenv_claim(o->log, options->disk);
     }
     return err_trace(r);
 }

@@ -7,6 +7,7 @@
 
 #include "place.h"
 #include "store/record.h"
+#include "store/sums.h"
 
 #define ENTRIES 120
 #define APPLIED 90
@@ -259,6 +260,43 @@ static void test_a_log_that_does_not_say_whose(void)
     EQ(try_open(&o), STORE_E_CLUSTER);
 }
 
+/* A start that is refused, for it names another cluster, after the log has changed: the next one
+ * does not take the change for damage of what lay closed. */
+static void refused_then_right(void)
+{
+    struct store_options o = options(false);
+    EQ(access(place_path("log/sums"), F_OK), 0);
+    memset(o.cluster_id, 7, sizeof o.cluster_id);
+    EQ(try_open(&o), STORE_E_CLUSTER);
+    o = options(false);
+    EQ(try_open(&o), 0);
+}
+
+static void test_a_refused_start_is_no_damage(void)
+{
+    struct store_options o = options(false);
+    uint8_t bytes[LEN];
+    char log[512];
+    restore();
+    struct store *s = place_open(&o);
+    store_log_floor(s, 1);
+    store_close(s);
+    make_older(RECORD_LOG_FORMAT_TAIL); /* closed by a program of then */
+    snprintf(log, sizeof log, "%s", place_path("log"));
+    EQ(sums_write(log), 0);
+    refused_then_right();
+    make();
+    s = place_open(&o);
+    EQ(store_log_truncate(s, ENTRIES), 0);
+    EQ(store_log_commit(s), 0);
+    EQ(store_log_append(s, TERM, entry_of(bytes, ENTRIES)), 0);
+    EQ(store_log_commit(s), 0); /* in the tail; and one that nobody was told of, when it stops */
+    EQ(store_log_append(s, TERM, entry_of(bytes, ENTRIES + 1)), 0);
+    store_close(s);
+    OK(find("log/data.mdb", ENTRIES) < 0 || find("log/tail", ENTRIES) > 0);
+    refused_then_right();
+}
+
 int main(void)
 {
     place_make();
@@ -268,6 +306,7 @@ int main(void)
     TAP_RUN(test_spoiled_where_nothing_is);
     TAP_RUN(test_a_log_without_a_tail);
     TAP_RUN(test_a_log_that_does_not_say_whose);
+    TAP_RUN(test_a_refused_start_is_no_damage);
     place_remove();
     return tap_done();
 }
