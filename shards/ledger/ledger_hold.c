@@ -27,6 +27,7 @@
 #include <errno.h>
 
 #include "ledger/ledger_event.h"
+#include "ledger/ledger_memory.h"
 
 /* -- create ------------------------------------------------------------------------------------ */
 
@@ -428,6 +429,23 @@ static int ledger_hold_forget(struct ledger_step *s, const struct ledger_owned *
     return err_trace(ledger_outcome_put(s, &o));
 }
 
+/* Whose account it is, its key says. */
+static int ledger_hold_put_besides(struct ledger_step *s, const struct ledger_key *account,
+                                   const struct ledger_besides *besides)
+{
+    struct ledger_key_parts parts;
+    struct identity identity;
+    if (besides->count == 0 && besides->sheaf.len == 0) {
+        return 0;
+    }
+    if (!ledger_key_parse(ledger_key_span(account), &parts) ||
+        parts.suffix.len != sizeof identity.bytes) {
+        return err_origin(-EBADMSG);
+    }
+    memcpy(identity.bytes, parts.suffix.ptr, sizeof identity.bytes);
+    return err_trace(ledger_memory_put(s, parts.at, &identity, besides));
+}
+
 /* By the shard itself.  Late, early or twice: nothing happens. */
 int ledger_hold_end(struct ledger_step *s)
 {
@@ -462,17 +480,19 @@ int ledger_hold_end(struct ledger_step *s)
     uint8_t bytes[BOOK_VALUE_MAX];
     struct scribe w = scribe_of(bytes, sizeof bytes);
     struct ledger_spill spill;
+    struct ledger_besides besides;
     ledger_hold_freed(s, pool, &account);
     struct ledger_event e = ledger_hold_event(item, c->owner);
     ledger_expiry_remove(&s->l->expiry, c->number);
     r = ledger_account_trim(s, &account, &spill);
+    r = r ? r : ledger_memory_record(s, &account, &w, &besides);
     if (r) {
         return err_trace(r);
     }
-    ledger_record_account(&w, &account);
     bool is_scarce = pool->scarce;
     r = ledger_outcome_put(s, &o);
     r = r ? r : ledger_account_put(s, &key, &w, &spill);
+    r = r ? r : ledger_hold_put_besides(s, &key, &besides);
     return r || !is_scarce ? err_trace(r) : err_trace(ledger_event_item(s, e));
 }
 

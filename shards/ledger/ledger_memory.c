@@ -346,6 +346,21 @@ static bool memory_is_full(const struct ledger_account *account)
             bytes > LEDGER_MEMORIES_BYTES);
 }
 
+/* Until what is left fits: all of it into a sheaf, or one by one. */
+static int memory_make_room(struct ledger_step *s, struct ledger_account *account,
+                            struct ledger_besides *besides)
+{
+    int r = 0;
+    if (s->l->version >= 7 && account->sheaves_count < LEDGER_SHEAVES_MAX &&
+        memory_is_full(account)) {
+        r = memory_gather(s, account, besides);
+    }
+    while (r == 0 && memory_is_full(account)) {
+        r = memory_take(s, account, besides);
+    }
+    return err_trace(r);
+}
+
 int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uint64_t number,
                       const struct ledger_memory *m, struct ledger_besides *ret_besides)
 {
@@ -361,12 +376,42 @@ int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uin
         ret_besides->verdicts[ret_besides->count++].memory = *m;
         memory_set_beside(account, m);
     }
-    if (r == 0 && s->l->version >= 7 && account->sheaves_count < LEDGER_SHEAVES_MAX &&
-        memory_is_full(account)) {
-        r = memory_gather(s, account, ret_besides);
+    return r ? err_trace(r) : err_trace(memory_make_room(s, account, ret_besides));
+}
+
+int ledger_memory_record(struct ledger_step *s, struct ledger_account *account, struct scribe *w,
+                         struct ledger_besides *ret_besides)
+{
+    ret_besides->count = 0;
+    ret_besides->sheaf.len = 0;
+    ledger_record_account(w, account);
+    if (!w->bad || s->l->version < 6) {
+        return 0;
     }
-    while (r == 0 && memory_is_full(account)) {
-        r = memory_take(s, account, ret_besides);
+    *w = scribe_of(w->start, (size_t)(w->end - w->start));
+    ledger_sheaves_forget(account, s->now_us);
+    int r = memory_forget(account, s->now_us);
+    r = r ? r : memory_make_room(s, account, ret_besides);
+    ledger_record_account(w, account);
+    return err_trace(r);
+}
+
+int ledger_memory_put(struct ledger_step *s, struct routing_key at,
+                      const struct identity *identity, const struct ledger_besides *besides)
+{
+    int r = 0;
+    for (size_t i = 0; i < besides->count && r == 0; i++) {
+        uint8_t bytes[BOOK_VALUE_MAX];
+        struct scribe w = scribe_of(bytes, sizeof bytes);
+        struct ledger_key key = ledger_key_request(at, identity, &besides->verdicts[i].request);
+        ledger_record_memory(&w, &besides->verdicts[i].memory);
+        r = ledger_put(s->l, &key, &w);
+    }
+    if (r == 0 && besides->sheaf.len > 0) {
+        uint8_t *bytes = (uint8_t *)besides->sheaf.ptr;
+        struct scribe w = {.start = bytes, .at = bytes + besides->sheaf.len};
+        struct ledger_key key = ledger_key_sheaf(at, identity, besides->sheaf_number);
+        r = ledger_put(s->l, &key, &w);
     }
     return err_trace(r);
 }

@@ -87,6 +87,14 @@ int ledger_memory_settle(struct ledger_step *s, struct ledger_account *account, 
  * whose snapshot it has, 0: of none.  0 or < 0. */
 int ledger_memory_add(struct ledger_step *s, struct ledger_account *account, uint64_t number,
                       const struct ledger_memory *m, struct ledger_besides *ret_besides);
+/* The account's record when nothing is remembered with it.  An item that left may have made its
+ * verdicts so long that the record would be too long: then, and only then, they go beside.
+ * 0 or < 0. */
+int ledger_memory_record(struct ledger_step *s, struct ledger_account *account, struct scribe *w,
+                         struct ledger_besides *ret_besides);
+/* What goes beside that identity's account.  0 or < 0. */
+int ledger_memory_put(struct ledger_step *s, struct routing_key at,
+                      const struct identity *identity, const struct ledger_besides *besides);
 /* An account that rules before 6 wrote, as those of 6 have it.  0 or -ENOMEM. */
 int ledger_memory_renew(struct ledger_step *s, struct ledger_account *account);
 

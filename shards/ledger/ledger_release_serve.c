@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "ledger/ledger_event.h"
+#include "ledger/ledger_memory.h"
 
 #define SERVE_MAX  32  /* winners of one step */
 #define SERVE_LOOK 256 /* tickets looked at in one step */
@@ -126,6 +127,7 @@ static int serve_hold(struct ledger_step *s, struct serve_winner *w, struct ledg
         return r == LEDGER_NONE ? err_origin(-EBADMSG) : err_trace(r);
     }
     struct ledger_spill spill;
+    struct ledger_besides besides;
     r = ledger_account_trim(s, &scene.account, &spill);
     if (r) {
         return err_trace(r);
@@ -142,11 +144,11 @@ static int serve_hold(struct ledger_step *s, struct serve_winner *w, struct ledg
     uint8_t bytes[BOOK_VALUE_MAX];
     struct scribe account = scribe_of(bytes, sizeof bytes);
     struct ledger_key key = ledger_key_account(scene.at, &s->c->identity);
-    ledger_record_account(&account, &scene.account);
-    if (r == 0) {
-        r = ledger_outcome_put(s, &outcome);
-    }
-    return r ? err_trace(r) : err_trace(ledger_account_put(s, &key, &account, &spill));
+    r = r ? r : ledger_memory_record(s, &scene.account, &account, &besides);
+    r = r ? r : ledger_outcome_put(s, &outcome);
+    r = r ? r : ledger_account_put(s, &key, &account, &spill);
+    return r ? err_trace(r)
+             : err_trace(ledger_memory_put(s, scene.at, &s->c->identity, &besides));
 }
 
 /* Slots, hold and ticket of a winner whose slots are out of the stock already. */

@@ -195,27 +195,6 @@ static void ledger_scene_remember_one(struct ledger_step *s, struct ledger_accou
     }
 }
 
-static int ledger_scene_put_besides(struct ledger_step *s, struct routing_key at,
-                                    const struct ledger_besides *besides)
-{
-    int r = 0;
-    for (size_t i = 0; i < besides->count && r == 0; i++) {
-        uint8_t bytes[BOOK_VALUE_MAX];
-        struct scribe w = scribe_of(bytes, sizeof bytes);
-        struct ledger_key key =
-            ledger_key_request(at, &s->c->identity, &besides->verdicts[i].request);
-        ledger_record_memory(&w, &besides->verdicts[i].memory);
-        r = ledger_put(s->l, &key, &w);
-    }
-    if (r == 0 && besides->sheaf.len > 0) {
-        uint8_t *bytes = (uint8_t *)besides->sheaf.ptr;
-        struct scribe w = {.start = bytes, .at = bytes + besides->sheaf.len};
-        struct ledger_key key = ledger_key_sheaf(at, &s->c->identity, besides->sheaf_number);
-        r = ledger_put(s->l, &key, &w);
-    }
-    return err_trace(r);
-}
-
 /* What was decided, with the snapshot that the verdict is remembered by: of the item with that
  * number, if it is not 0. */
 static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
@@ -240,7 +219,7 @@ static int ledger_scene_write(struct ledger_step *s, struct ledger_scene *scene,
     ledger_record_account(&account, &scene->account);
     r = ledger_outcome_put(s, o);
     r = r ? r : ledger_scene_put_account(s, scene, &account, &spill);
-    return r ? err_trace(r) : err_trace(ledger_scene_put_besides(s, scene->at, &besides));
+    return r ? err_trace(r) : err_trace(ledger_memory_put(s, scene->at, &s->c->identity, &besides));
 }
 
 int ledger_scene_close(struct ledger_step *s, struct ledger_scene *scene,

@@ -507,6 +507,78 @@ static void test_a_stand_in_a_sheaf(void)
     kit_fini(&k);
 }
 
+/* -- the largest account that there can be ----------------------------------------------------- */
+
+#define LARGE_POOL "a-pool-whose-name-is-as-long-as-a-name-of-a-pool-may-be-and-mor"
+#define LARGE_DESK "a-desk-of-twenty-four-by"
+#define LARGE_NAME "A desk whose name is as long as a name of a desk may be, and mor"
+
+static struct command large_hold(struct kit *k, unsigned nth)
+{
+    struct command c = kit_command(k, COMMAND_CREATE_HOLD, LARGE_POOL, 1);
+    c.select_us = KIT_START + 15 * HOUR_US + (int64_t)nth * SLOTS_PER_HOLD * 600 * SECOND_US;
+    c.select_count = SLOTS_PER_HOLD;
+    return c;
+}
+
+static void furnish_large(struct kit *k)
+{
+    static struct new_slot made[LIVE_PER_IDENTITY_MAX * SLOTS_PER_HOLD];
+    kit_init(k);
+    struct pool_view p = kit_policy(LARGE_POOL, "passport");
+    p.max_live = LIVE_PER_IDENTITY_MAX;
+    EQ(kit_pool_of(k, &p), REASON_OK);
+    struct command c = kit_command(k, COMMAND_CREATE_SLOTS, LARGE_POOL, 9999);
+    for (size_t i = 0; i < ARRAY_COUNT(made); i++) {
+        int64_t start_us = KIT_START + 15 * HOUR_US + (int64_t)i * 600 * SECOND_US;
+        made[i] = (struct new_slot){start_us, 600 * SECOND_US, span_of(LARGE_DESK),
+                                    span_of(LARGE_NAME)};
+    }
+    c.roles = ROLE_OPERATOR;
+    c.new_slots = made;
+    c.new_slots_count = ARRAY_COUNT(made);
+    EQ(kit_apply(k, &c), REASON_OK);
+}
+
+/* Holds as long as they can be, as many as there may be; all that is remembered tells of the one
+ * that leaves the account when the others expire, so it is all written out there and then. */
+static void test_the_largest_account(void)
+{
+    static struct command all[LEDGER_MEMORIES_MAX];
+    static uint64_t answers[LEDGER_MEMORIES_MAX];
+    uint64_t id[2] = {0, 0};
+    struct kit k;
+    furnish_large(&k);
+    for (unsigned i = 1; i < LIVE_PER_IDENTITY_MAX; i++) {
+        struct command c = large_hold(&k, i);
+        EQ(kit_apply(&k, &c), REASON_OK);
+    }
+    for (size_t i = 0; i < LEDGER_MEMORIES_MAX; i++) {
+        enum command_kind kind = i == 1                         ? COMMAND_CONFIRM_HOLD
+                                 : i + 1 < LEDGER_MEMORIES_MAX ? COMMAND_RECONFIRM
+                                                               : COMMAND_CANCEL_RESERVATION;
+        all[i] = i == 0 ? large_hold(&k, 0) : kit_command(&k, kind, LARGE_POOL, 1);
+        all[i].owner = id[0];
+        all[i].number = id[1];
+        EQ(kit_apply(&k, &all[i]), REASON_OK);
+        answers[i] = kit_digest(&k);
+        if (k.v.result == RESULT_HOLD) {
+            id[0] = k.v.holds[0].owner;
+            id[1] = k.v.holds[0].number;
+        }
+    }
+    k.now_us += HOUR_US;
+    EQ(kit_expire(&k), LIVE_PER_IDENTITY_MAX - 1);
+    EQ(kit_reopen(&k), 0);
+    for (size_t i = 0; i < LEDGER_MEMORIES_MAX; i++) {
+        k.m.puts = 0;
+        EQ(kit_apply(&k, &all[i]), REASON_OK);
+        OK(kit_digest(&k) == answers[i]);
+        EQ(k.m.puts, 0);
+    }
+    kit_fini(&k);
+}
+
 int main(void)
 {
     KIT_RUN(test_beside_an_account_that_went);
@@ -518,5 +590,9 @@ int main(void)
     TAP_RUN(test_a_spoiled_sheaf);
     TAP_RUN(test_a_stand_in_a_sheaf);
     TAP_RUN(test_damage);
+    kit_rules = 6;
+    TAP_RUN(test_the_largest_account);
+    kit_rules = LEDGER_VERSION;
+    TAP_RUN(test_the_largest_account);
     return tap_done();
 }
