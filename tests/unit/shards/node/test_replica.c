@@ -6,6 +6,7 @@
 
 #include <ftw.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 static char dir[] = "/tmp/fairslot-replica-XXXXXX";
 static char text[256];
@@ -126,6 +127,193 @@ static void test_refuses_messages(void)
     close_all(&o);
 }
 
+/* -- what the core would take for granted: it has no asserts ------------------------------------ */
+
+static const struct replica_member three[] = {{1, REPLICA_VOTER, "tcp://127.0.0.1:1"},
+                                              {2, REPLICA_VOTER, "tcp://127.0.0.1:2"},
+                                              {3, REPLICA_VOTER, "tcp://127.0.0.1:3"}};
+
+static struct open open_follower(const char *name)
+{
+    static const struct badge own = {.id = 1};
+    char path[128];
+    struct open o = {.store = store_at(name)};
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    struct replica_store_options options = {.store = o.store, .dir = path, .own = &own,
+                                            .members = three, .members_count = 3};
+    OK(replica_store_open(&options, &o.log, &o.replica, text) == 0);
+    return o;
+}
+
+/* A message from 2 to 1, whole by its sum: what follows its kind and its term. */
+struct letter {
+    uint8_t bytes[512];
+    struct writer w;
+};
+
+enum { APPEND = 1, VOTE = 3, INSTALL = 5 };           /* on the wire: the core's numbers */
+enum { COMMAND = 1, BARRIER = 2, CHANGE = 3 };        /* of entries */
+
+static void letter_begin(struct letter *l, uint8_t kind, uint64_t term)
+{
+    l->w = writer_of(l->bytes, sizeof l->bytes);
+    writer_u8(&l->w, 1);
+    writer_u8(&l->w, kind);
+    writer_u64(&l->w, 1);
+    writer_u64(&l->w, term);
+}
+
+static int letter_send(struct letter *l, struct replica *r)
+{
+    size_t len = writer_len(&l->w);
+    writer_u64(&l->w, XXH3_64bits(l->bytes, len));
+    return replica_receive(r, 2, (struct span){l->bytes, writer_len(&l->w)});
+}
+
+struct sent {
+    uint64_t term, prev, prev_term;
+    struct {
+        uint8_t kind;
+        uint64_t term;
+        const char *bytes;
+    } entries[3]; /* kind 0: no more */
+};
+
+static int append(struct replica *r, const struct sent *s)
+{
+    struct letter l;
+    uint32_t count = 0;
+    while (count < 3 && s->entries[count].kind) {
+        count++;
+    }
+    letter_begin(&l, APPEND, s->term);
+    writer_u64(&l.w, s->prev);
+    writer_u64(&l.w, s->prev_term);
+    writer_u64(&l.w, 0); /* committed */
+    writer_u32(&l.w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct span bytes = span_of(s->entries[i].bytes);
+        writer_u8(&l.w, s->entries[i].kind);
+        writer_u64(&l.w, s->entries[i].term);
+        writer_u32(&l.w, (uint32_t)bytes.len);
+        writer_bytes(&l.w, bytes.ptr, bytes.len);
+    }
+    return letter_send(&l, r);
+}
+
+static void test_refuses_entries(void)
+{
+    static const struct sent bad[] = {
+        {0, 1, 1, {{COMMAND, 1, "x"}}},                    /* no term */
+        {5, 0, 1, {{COMMAND, 5, "x"}}},                    /* a term before the first entry */
+        {5, 1, 0, {{COMMAND, 5, "x"}}},                    /* none of one that is there */
+        {5, 1, 6, {{COMMAND, 6, "x"}}},                    /* a later one than the sender's */
+        {5, 1, 6, {{0}}},
+        {5, 1, 1, {{COMMAND, 6, "x"}}},
+        {5, 1, 1, {{COMMAND, 0, "x"}}},
+        {5, 1, 1, {{COMMAND, 4, "x"}, {COMMAND, 3, "y"}}}, /* terms that go back */
+        {5, 1, 1, {{9, 5, "x"}}},                          /* no kind */
+        {5, 1, 1, {{CHANGE, 5, "x"}}},                     /* members that are none */
+    };
+    struct open o = open_follower("entries");
+    uint64_t last = store_log_last(o.store);
+    EQ(last, 1);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        EQ(append(o.replica, &bad[i]), REPLICA_E_MESSAGE);
+        EQ(replica_term(o.replica), 1);
+        EQ(store_log_last(o.store), last);
+    }
+    static const struct sent good = {5, 1, 1, {{BARRIER, 5, "12345678"}, {COMMAND, 5, "x"}}};
+    EQ(append(o.replica, &good), 0);
+    EQ(replica_term(o.replica), 5);
+    EQ(store_log_last(o.store), 3);
+    EQ(replica_round(o.replica), 0);
+    close_all(&o);
+}
+
+/* G4 at its receiver, too. */
+static void test_refuses_a_change_behind_others(void)
+{
+    struct open o = open_follower("behind");
+    uint64_t index, word;
+    struct span change;
+    EQ(store_log_read(o.store, 1, &word, &change), 0); /* the first members: a good one */
+    uint8_t kept[256];
+    size_t len = change.len;
+    OK(len < sizeof kept);
+    memcpy(kept, change.ptr, len);
+    for (int behind = 1; behind >= 0; behind--) {
+        struct letter l;
+        letter_begin(&l, APPEND, 5);
+        writer_u64(&l.w, 1);
+        writer_u64(&l.w, 1);
+        writer_u64(&l.w, 0);
+        writer_u32(&l.w, 1 + (uint32_t)behind);
+        for (int i = 0; i < behind; i++) {
+            writer_u8(&l.w, COMMAND);
+            writer_u64(&l.w, 5);
+            writer_u32(&l.w, 1);
+            writer_u8(&l.w, 'x');
+        }
+        writer_u8(&l.w, CHANGE);
+        writer_u64(&l.w, 5);
+        writer_u32(&l.w, (uint32_t)len);
+        writer_bytes(&l.w, kept, len);
+        EQ(letter_send(&l, o.replica), behind ? REPLICA_E_MESSAGE : 0);
+        index = store_log_last(o.store);
+        EQ(index, behind ? 1 : 2);
+    }
+    EQ(replica_round(o.replica), 0);
+    close_all(&o);
+}
+
+static int install(struct replica *r, uint64_t term, uint64_t index, uint64_t last_term,
+                   struct span members)
+{
+    struct letter l;
+    letter_begin(&l, INSTALL, term);
+    writer_u64(&l.w, index);
+    writer_u64(&l.w, last_term);
+    writer_u64(&l.w, 1);
+    writer_bytes(&l.w, members.ptr, members.len);
+    return letter_send(&l, r);
+}
+
+/* Another leader of the term that is led here; a second state while one is wanted. */
+static void test_refuses_states(void)
+{
+    struct open o = open_at("alone");
+    uint64_t term = replica_term(o.replica), word;
+    struct span members;
+    uint8_t kept[256];
+    struct sent entries = {term, 1, 1, {{COMMAND, term, "x"}}};
+    EQ(append(o.replica, &entries), REPLICA_E_MESSAGE);
+    close_all(&o);
+    o = open_follower("states");
+    EQ(store_log_read(o.store, 1, &word, &members), 0);
+    memcpy(kept, members.ptr, members.len);
+    members.ptr = kept;
+    EQ(install(o.replica, 5, 0, 5, members), REPLICA_E_MESSAGE);
+    EQ(install(o.replica, 5, 9, 0, members), REPLICA_E_MESSAGE);
+    EQ(install(o.replica, 5, 9, 6, members), REPLICA_E_MESSAGE);
+    EQ(install(o.replica, 5, 9, 5, (struct span){kept, 12}), REPLICA_E_MESSAGE);
+    EQ(replica_term(o.replica), 1);
+    struct replica_want want;
+    OK(!replica_wants(o.replica, &want));
+    EQ(install(o.replica, 5, 9, 5, members), 0);
+    OK(replica_wants(o.replica, &want));
+    EQ(want.index, 9);
+    EQ(install(o.replica, 5, 11, 5, members), REPLICA_E_BUSY);
+    OK(replica_wants(o.replica, &want));
+    EQ(want.index, 9);
+    EQ(replica_round(o.replica), 0); /* it wants, and writes nothing of its log meanwhile */
+    close_all(&o);
+    o = open_at("alone");
+    term = replica_term(o.replica);
+    EQ(install(o.replica, term, 9, term, members), REPLICA_E_MESSAGE);
+    close_all(&o);
+}
+
 /* A second change is refused while the first is not committed, and taken afterwards. */
 static void test_one_change_at_a_time(void)
 {
@@ -158,6 +346,9 @@ int main(void)
     TAP_RUN(test_old_log);
     TAP_RUN(test_damaged_members);
     TAP_RUN(test_refuses_messages);
+    TAP_RUN(test_refuses_entries);
+    TAP_RUN(test_refuses_a_change_behind_others);
+    TAP_RUN(test_refuses_states);
     TAP_RUN(test_one_change_at_a_time);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return tap_done();
