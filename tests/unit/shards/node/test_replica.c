@@ -127,7 +127,7 @@ static void test_refuses_messages(void)
     close_all(&o);
 }
 
-/* -- what the core would take for granted: it has no asserts ------------------------------------ */
+/* -- what the core would take for granted: it has no asserts ----------------------------------- */
 
 static const struct replica_member three[] = {{1, REPLICA_VOTER, "tcp://127.0.0.1:1"},
                                               {2, REPLICA_VOTER, "tcp://127.0.0.1:2"},
