@@ -22,9 +22,10 @@
  * 4: cordoned nodes.
  * 5: erasure by steps, the journal of returns of a release.
  * 6: an account remembers its newest verdicts, not only one.
- * 7: what it has no room for goes into sheaves. */
+ * 7: what it has no room for goes into sheaves.
+ * 8: a hold ends by its expiry in the log, not by the clock. */
 #ifndef LEDGER_VERSION /* tests/e2e/test_replicas_planted.py makes a program of before */
-#define LEDGER_VERSION 7
+#define LEDGER_VERSION 8
 #endif
 /* Of a new state.  Never changes: what an entry does must not hang on the program that applies it,
  * and the first entries of a log may be applied by a newer one than wrote them. */

@@ -229,11 +229,20 @@ static struct ledger_change ledger_hold_change_of(enum command_kind kind)
     }
 }
 
+/* Since rules 8 a hold is over when the log says so, not by the clock: its expiry is proposed the
+ * moment it is due, but for the first seconds after a gap without a leader (writer_lead.c), in
+ * which whoever could not confirm meanwhile shall be able to. */
+bool ledger_hold_is_late(const struct ledger_step *s, const struct ledger_item *item)
+{
+    return item->state == ITEM_EXPIRED ||
+           (item->state == ITEM_LIVE && s->l->version < 8 && s->now_us >= item->expire_us);
+}
+
 /* REASON_OK when the item's state allows the change now. */
 static enum reason ledger_hold_check(struct ledger_step *s, const struct ledger_item *item)
 {
 #ifdef PLANT_LATE_CONFIRM
-    if (s->c->kind == COMMAND_CONFIRM_HOLD && item->state == ITEM_LIVE) {
+    if (s->c->kind == COMMAND_CONFIRM_HOLD && item->state == ITEM_EXPIRED) {
         return REASON_OK;
     }
 #endif
@@ -244,8 +253,7 @@ static enum reason ledger_hold_check(struct ledger_step *s, const struct ledger_
         if (!ledger_item_is_live(item, s->now_us)) {
             return REASON_SLOT_PAST; /* the appointment is over: it stays what it was */
         }
-    } else if (item->state == ITEM_EXPIRED ||
-               (item->state == ITEM_LIVE && s->now_us >= item->expire_us)) {
+    } else if (ledger_hold_is_late(s, item)) {
         return REASON_HOLD_EXPIRED;
     } else if (item->state != ITEM_LIVE) {
         return REASON_HOLD_ENDED;

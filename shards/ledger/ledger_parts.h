@@ -533,6 +533,8 @@ int ledger_hold_create(struct ledger_step *s);
 int ledger_hold_change(struct ledger_step *s);
 /* By the shard itself: a hold expires, a reservation lapses. */
 int ledger_hold_end(struct ledger_step *s);
+/* It can be neither confirmed nor dropped any more. */
+bool ledger_hold_is_late(const struct ledger_step *s, const struct ledger_item *item);
 /* Whether the pool lets this caller have `count` slots now: REASON_OK or why not. */
 int ledger_hold_admit(struct ledger_step *s, const struct ledger_pool *pool, size_t count);
 /* How long this caller has to wait in this pool; 0 or less: not. */

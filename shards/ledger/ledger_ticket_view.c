@@ -40,10 +40,10 @@ static int ticket_item_load(struct ledger_step *s, const struct ledger_release *
                   : err_trace(ledger_account_pick(&step, &key, &out->account, &out->item));
 }
 
-static void ticket_offer_now(const struct ledger_item *item, int64_t now_us,
+static void ticket_offer_now(const struct ledger_step *s, const struct ledger_item *item,
                              struct ledger_ticket_now *out)
 {
-    bool is_live = item->state == ITEM_LIVE && item->expire_us > now_us;
+    bool is_live = item->state == ITEM_LIVE && !ledger_hold_is_late(s, item);
     out->is_reservation = ledger_item_is_reservation(item);
     if (out->is_reservation) {
         out->state = TICKET_USED;
@@ -65,7 +65,7 @@ int ledger_ticket_now(struct ledger_step *s, const struct ledger_release *r,
             return status == LEDGER_NONE ? 0 : err_trace(status); /* swept: as it was last */
         }
         out->owner = found.owner;
-        ticket_offer_now(found.item, s->now_us, out);
+        ticket_offer_now(s, found.item, out);
         return 0;
     }
     bool is_waiting = t->state == TICKET_ENTERED || t->state == TICKET_STANDBY;

@@ -115,12 +115,20 @@ void round_judge(struct round *r, const struct round_gate *gate)
     }
 }
 
+static bool round_is_expiry(const struct command *c)
+{
+    return c->kind == COMMAND_EXPIRE_HOLD || c->kind == COMMAND_LAPSE;
+}
+
 int round_own(struct round *r, const struct ledger *ledger, bool sweep, int64_t now_us,
               int64_t *coin_at_us)
 {
     CHECK(r->commands_count == 0);
     size_t count = ledger_due(ledger, r->log_time_us, &r->arena, r->own, ROUND_DUE_MAX);
     CHECK(count <= ROUND_DUE_MAX);
+    while (r->spares_holds && count > 0 && round_is_expiry(&r->own[count - 1])) {
+        count--; /* they come last */
+    }
     if (sweep) {
         r->own[count++] = (struct command){.kind = COMMAND_SWEEP};
     }

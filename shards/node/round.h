@@ -20,6 +20,7 @@ struct round {
     uint64_t term;           /* of its entry */
     bool has_entry;
     int64_t log_time_us;     /* of every command in it */
+    bool spares_holds;       /* nothing expires or lapses in it */
     size_t own_count;
     size_t commands_count;   /* own and accepted */
     struct arena arena;      /* spans of own, packed commands, the packed entry */

@@ -215,11 +215,11 @@ static void writer_observe(struct writer *w, const struct round *round, int64_t 
 static int writer_own(struct writer *w, struct round *round, const struct round_gate *gate)
 {
     w->sweeps = 0;
-    if (gate->room == STORE_ROOM_NONE || gate->now_us < w->own_after_us ||
-        w->own_index > store_applied_index(w->store)) {
+    if (gate->room == STORE_ROOM_NONE || w->own_index > store_applied_index(w->store)) {
         return 0;
     }
     ledger_rules(w->ledger, w->peering ? peering_rules(w->peering) : LEDGER_VERSION);
+    round->spares_holds = gate->now_us < w->expire_after_us;
     bool sweep = w->has_written && gate->now_us >= w->sweep_at_us;
     int r = round_own(round, w->ledger, sweep, gate->now_us, &w->coin_at_us);
     if (sweep) {
@@ -227,6 +227,7 @@ static int writer_own(struct writer *w, struct round *round, const struct round_
         w->sweep_at_us = gate->now_us + SWEEP_US;
     }
     w->sweeps = sweep;
+    w->only_spares = round->spares_holds && round->own_count == 0;
     return err_trace(r);
 }
 
@@ -435,9 +436,11 @@ static int64_t writer_until_us(struct writer *w)
     if (expiry_us != INT64_MAX) {
         int64_t log_us = logtime_advance(&w->time, writer_wall_us(w, now_us), now_us);
         int64_t due_us = expiry_us > log_us ? expiry_us - log_us : EXPIRY_RETRY_US;
-        /* More than one round's worth is due: go on at once, unless nothing may be written. */
-        if (expiry_us <= log_us && store_room(w->store) != STORE_ROOM_NONE) {
-            due_us = w->own_after_us > now_us ? w->own_after_us - now_us : 0;
+        /* More than one round's worth is due: go on at once, unless nothing may be written, or
+         * the last round found nothing but holds that are spared. */
+        if (expiry_us <= log_us && store_room(w->store) != STORE_ROOM_NONE &&
+            !(w->only_spares && now_us < w->expire_after_us)) {
+            due_us = 0;
         }
         in_us = writer_min(in_us, due_us);
     }

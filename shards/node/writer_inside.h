@@ -38,8 +38,8 @@ struct writer {
     struct list held;                     /* batches that speak of a change that may be lost yet */
     bool leads;                           /* rounds are taken; a voter alone always does */
     uint64_t led_term;
-    int64_t own_after_us;                 /* monotonic: nothing expires before */
-    int64_t heard_us;                     /* monotonic: when another leader's entry was applied */
+    int64_t expire_after_us;              /* monotonic: no hold expires before */
+    bool only_spares;                     /* when the shard's own were last looked for */
     int64_t installed_us;                 /* and a state of another replica's installed; 0: none */
     uint64_t own_index;                   /* of the last round with commands of the shard's own */
     bool is_leaving;                      /* another one shall lead; under the lock */
@@ -83,6 +83,8 @@ int writer_refuse(struct writer *w);
 int writer_lose(struct writer *w);
 /* Log time goes on from an entry of another leader. */
 void writer_follow(struct writer *w);
+/* Before the first round: was there no entry for long?  What came due then stays a while. */
+void writer_spare(struct writer *w, int64_t now_us);
 /* The wall clock that log time is slewed by. */
 int64_t writer_wall_us(const struct writer *w, int64_t now_us);
 

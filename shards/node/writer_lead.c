@@ -9,8 +9,9 @@
  * It leads only behind an entry of its own term (G3's barrier): its ledger has all that was ever
  * acknowledged, and log time has seen every entry before.
  * Log time goes on from the last entry by the monotonic clock, slewed by the clock that a majority
- * has passed.  After a gap without a leader nothing expires for EXPIRY_PAUSE_US: whoever could not
- * reach us to confirm must have had a chance.
+ * has passed.  After a gap without a leader no hold expires for EXPIRY_PAUSE_US: whoever could not
+ * reach us to confirm must have had a chance (since rules 8; before, a hold that was due could not
+ * be confirmed although it was there).
  * Fails: only where the replica does. */
 #include <errno.h>
 #include <stdio.h>
@@ -44,10 +45,16 @@ int64_t writer_wall_us(const struct writer *w, int64_t now_us)
 void writer_follow(struct writer *w)
 {
     if (w->peering) {
-        int64_t now_us = clock_mono_us();
-        logtime_follow(&w->time, store_applied_time_us(w->store), now_us);
-        w->heard_us = now_us;
+        logtime_follow(&w->time, store_applied_time_us(w->store), clock_mono_us());
     }
+}
+
+/* By the clock that log time has just been set by: a barrier of Raft's own has no time. */
+void writer_spare(struct writer *w, int64_t now_us)
+{
+    int64_t last_us = store_applied_time_us(w->store);
+    bool is_gap = last_us > 0 && w->time.log_us - last_us > GAP_US;
+    w->expire_after_us = is_gap ? now_us + EXPIRY_PAUSE_US : 0;
 }
 
 /* -- turned away ------------------------------------------------------------------------------- */
@@ -108,7 +115,7 @@ static void begin(struct writer *w)
     w->led_term = replica_term(w->replica);
     w->proposed = store_applied_index(w->store);
     w->own_index = 0;
-    w->own_after_us = now_us - w->heard_us > GAP_US ? now_us + EXPIRY_PAUSE_US : 0;
+    writer_spare(w, now_us);
     log_event(LOG_SHARD_LEADS,
               LOG_FIELDS(LOG_NUMBER("term", w->led_term), LOG_NUMBER("index", w->proposed)),
               "shard: node %llu leads from entry %llu on", (unsigned long long)w->own.id,
@@ -119,7 +126,6 @@ static void end(struct writer *w)
 {
     METRIC_ADD(shard_leaders_lost_total, 1);
     w->leads = false;
-    w->heard_us = clock_mono_us();
     log_event(LOG_SHARD_FOLLOWS,
               LOG_FIELDS(LOG_NUMBER("term", replica_term(w->replica)),
                          LOG_NUMBER("leader", replica_leader(w->replica))),

@@ -252,6 +252,9 @@ int writer_open(struct writer *w)
     /* Among others it is a majority's clock that may move log time, once there is a leader. */
     int64_t applied_us = store_applied_time_us(w->store);
     logtime_init(&w->time, applied_us, w->peering ? applied_us : clock_wall_us(), now_us);
+    if (w->own.is_alone) {
+        writer_spare(w, now_us);
+    }
     credit_init(&w->credit, now_us);
     return 0;
 }

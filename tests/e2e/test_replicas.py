@@ -272,6 +272,36 @@ def test_without_a_majority_nothing_is_decided():
     TRIO.level()
 
 
+def test_a_hold_outlives_an_outage():
+    """It is due while nobody leads, so that its person cannot confirm it: the first seconds
+    afterwards are still its own, and only then is it over."""
+    pool = patient(lambda: TRIO.operator().make_pool('outage', hold_ttl_s=4)).name
+    slots = TRIO.operator().make_slots(pool, 2)
+    anna, berta = TRIO.person('anna'), TRIO.person('berta')
+    kept, left = (patient(lambda: who.hold(slot)) for who, slot in ((anna, slots[0]),
+                                                                    (berta, slots[1])))
+    away = TRIO.followers()
+    for i in away:
+        TRIO.shards[i].kill()
+    time.sleep(5)
+    for i in away:
+        TRIO.start_shard(i)
+    patient(lambda: anna.confirm(kept.name))
+
+    def states():
+        return [s.state for s in patient(lambda: TRIO.operator().slots(pool))]
+
+    assert states() == [Slot.STATE_TAKEN, Slot.STATE_HELD]
+    eventually(lambda: states() == [Slot.STATE_TAKEN, Slot.STATE_RETURNED])
+    try:
+        berta.confirm(left.name)
+        raise AssertionError('confirmed when it was over')
+    except Refused as refusal:
+        assert refusal.reason == 'HOLD_EXPIRED', refusal
+    TRIO.level()
+    check()
+
+
 def test_a_lost_disk_is_not_heard():
     away = TRIO.followers()[0]
     TRIO.shards[away].kill()

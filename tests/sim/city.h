@@ -32,6 +32,8 @@
 #define EPOCH_US  (INT64_C(1796115600) * SECOND_US) /* 2026-12-01T09:00Z: virtual 0 */
 #define DAY_ONE   (EPOCH_US + 30 * DAY_US)          /* of the first slot */
 #define LIVE_MAX  2
+#define CITY_GAP_US    (SECOND_US * 9 / 10)  /* without an entry: by log time, which slews */
+#define CITY_SPARED_US (SECOND_US * 33 / 10) /* holds stay so long behind it */
 
 enum letter { TO_REPLICA, ASK, BATCH_OUT, REPLY, ANSWER, WAKE, GATE_TIMER };
 
@@ -169,6 +171,7 @@ struct city {
     uint64_t *effects;        /* after each index */
     int64_t *log_us;
     size_t effects_count, effects_cap;
+    int64_t gap_end_us;       /* log time of the last entry behind a gap */
     uint64_t answered, answered_index, acks, retries;
     uint64_t lost;            /* messages lost, doubled or damaged; not among the faults */
     struct requests requests[PEOPLE];

@@ -78,7 +78,7 @@ static enum reason foretell(enum command_kind kind, int i, unsigned person)
                : end_of(i) <= k.now_us ? REASON_SLOT_PAST
                                        : REASON_OK;
     }
-    bool is_due = items[i].state == M_LIVE && k.now_us >= items[i].expire_us;
+    bool is_due = kit_rules < 8 && items[i].state == M_LIVE && k.now_us >= items[i].expire_us;
     if (items[i].state == M_EXPIRED || is_due) {
         return REASON_HOLD_EXPIRED;
     }

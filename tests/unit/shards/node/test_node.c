@@ -167,11 +167,17 @@ static void test_holds_expire_by_time(void)
     EQ(house_hold_state(&h, "quick", 1, a), HOLD_EXPIRED);
     EQ(house_on(&h, COMMAND_CONFIRM_HOLD, "quick", 1, a), REASON_HOLD_EXPIRED);
     EQ(house_hold(&h, "quick", 5, 1, a), REASON_OK);
+    EQ(house_hold(&h, "quick", 6, 2, b), REASON_OK);
     house_close(&h);
-    house_sleep_ms(1100); /* expires while nobody is there */
+    house_sleep_ms(1100); /* due while nobody is there, so that nobody could confirm */
     EQ(house_open(&h, NULL), 0);
     house_sleep_ms(50);
+    EQ(house_slot_state(&h, "quick", 5), SLOT_HELD);
+    EQ(house_on(&h, COMMAND_CONFIRM_HOLD, "quick", 2, b), REASON_OK);
+    house_sleep_ms(3000);
     EQ(house_slot_state(&h, "quick", 5), SLOT_RETURNED);
+    EQ(house_slot_state(&h, "quick", 6), SLOT_TAKEN);
+    EQ(house_on(&h, COMMAND_CONFIRM_HOLD, "quick", 1, a), REASON_HOLD_EXPIRED);
     house_close(&h);
     house_fini(&h);
 }
