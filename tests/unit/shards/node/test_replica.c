@@ -148,7 +148,7 @@ static struct open open_follower(const char *name)
 /* A message from 2 to 1, whole by its sum: what follows its kind and its term. */
 struct letter {
     uint8_t bytes[512];
-    struct writer w;
+    struct scribe w;
 };
 
 enum { APPEND = 1, VOTE = 3, INSTALL = 5 };           /* on the wire: the core's numbers */
@@ -156,18 +156,18 @@ enum { COMMAND = 1, BARRIER = 2, CHANGE = 3 };        /* of entries */
 
 static void letter_begin(struct letter *l, uint8_t kind, uint64_t term)
 {
-    l->w = writer_of(l->bytes, sizeof l->bytes);
-    writer_u8(&l->w, 1);
-    writer_u8(&l->w, kind);
-    writer_u64(&l->w, 1);
-    writer_u64(&l->w, term);
+    l->w = scribe_of(l->bytes, sizeof l->bytes);
+    scribe_u8(&l->w, 1);
+    scribe_u8(&l->w, kind);
+    scribe_u64(&l->w, 1);
+    scribe_u64(&l->w, term);
 }
 
 static int letter_send(struct letter *l, struct replica *r)
 {
-    size_t len = writer_len(&l->w);
-    writer_u64(&l->w, XXH3_64bits(l->bytes, len));
-    return replica_receive(r, 2, (struct span){l->bytes, writer_len(&l->w)});
+    size_t len = scribe_len(&l->w);
+    scribe_u64(&l->w, XXH3_64bits(l->bytes, len));
+    return replica_receive(r, 2, (struct span){l->bytes, scribe_len(&l->w)});
 }
 
 struct sent {
@@ -187,16 +187,16 @@ static int append(struct replica *r, const struct sent *s)
         count++;
     }
     letter_begin(&l, APPEND, s->term);
-    writer_u64(&l.w, s->prev);
-    writer_u64(&l.w, s->prev_term);
-    writer_u64(&l.w, 0); /* committed */
-    writer_u32(&l.w, count);
+    scribe_u64(&l.w, s->prev);
+    scribe_u64(&l.w, s->prev_term);
+    scribe_u64(&l.w, 0); /* committed */
+    scribe_u32(&l.w, count);
     for (uint32_t i = 0; i < count; i++) {
         struct span bytes = span_of(s->entries[i].bytes);
-        writer_u8(&l.w, s->entries[i].kind);
-        writer_u64(&l.w, s->entries[i].term);
-        writer_u32(&l.w, (uint32_t)bytes.len);
-        writer_bytes(&l.w, bytes.ptr, bytes.len);
+        scribe_u8(&l.w, s->entries[i].kind);
+        scribe_u64(&l.w, s->entries[i].term);
+        scribe_u32(&l.w, (uint32_t)bytes.len);
+        scribe_bytes(&l.w, bytes.ptr, bytes.len);
     }
     return letter_send(&l, r);
 }
@@ -245,20 +245,20 @@ static void test_refuses_a_change_behind_others(void)
     for (int behind = 1; behind >= 0; behind--) {
         struct letter l;
         letter_begin(&l, APPEND, 5);
-        writer_u64(&l.w, 1);
-        writer_u64(&l.w, 1);
-        writer_u64(&l.w, 0);
-        writer_u32(&l.w, 1 + (uint32_t)behind);
+        scribe_u64(&l.w, 1);
+        scribe_u64(&l.w, 1);
+        scribe_u64(&l.w, 0);
+        scribe_u32(&l.w, 1 + (uint32_t)behind);
         for (int i = 0; i < behind; i++) {
-            writer_u8(&l.w, COMMAND);
-            writer_u64(&l.w, 5);
-            writer_u32(&l.w, 1);
-            writer_u8(&l.w, 'x');
+            scribe_u8(&l.w, COMMAND);
+            scribe_u64(&l.w, 5);
+            scribe_u32(&l.w, 1);
+            scribe_u8(&l.w, 'x');
         }
-        writer_u8(&l.w, CHANGE);
-        writer_u64(&l.w, 5);
-        writer_u32(&l.w, (uint32_t)len);
-        writer_bytes(&l.w, kept, len);
+        scribe_u8(&l.w, CHANGE);
+        scribe_u64(&l.w, 5);
+        scribe_u32(&l.w, (uint32_t)len);
+        scribe_bytes(&l.w, kept, len);
         EQ(letter_send(&l, o.replica), behind ? REPLICA_E_MESSAGE : 0);
         index = store_log_last(o.store);
         EQ(index, behind ? 1 : 2);
@@ -272,10 +272,10 @@ static int install(struct replica *r, uint64_t term, uint64_t index, uint64_t la
 {
     struct letter l;
     letter_begin(&l, INSTALL, term);
-    writer_u64(&l.w, index);
-    writer_u64(&l.w, last_term);
-    writer_u64(&l.w, 1);
-    writer_bytes(&l.w, members.ptr, members.len);
+    scribe_u64(&l.w, index);
+    scribe_u64(&l.w, last_term);
+    scribe_u64(&l.w, 1);
+    scribe_bytes(&l.w, members.ptr, members.len);
     return letter_send(&l, r);
 }
 
