@@ -271,9 +271,10 @@ def test_an_old_entry_of_a_log_is_damaged():
     TRIO.level()
     for finds in ('start', 'scrubber'):
         sick = TRIO.followers()[0]
-        process = TRIO.shards[sick]
-        if finds == 'start':
-            assert process.stop() == 0  # with all of it in the state
+        assert TRIO.shards[sick].stop() == 0  # with all of it in the state
+        if finds == 'scrubber':
+            process = TRIO.start_shard(sick)
+            process.wait_ready('shard')
         flip(TRIO.folder(sick), 'log', b'Long written', records=True)
         if finds == 'scrubber':
             assert process.wait(seconds=60) != 0

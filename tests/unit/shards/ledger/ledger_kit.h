@@ -271,7 +271,9 @@ static inline size_t kit_answer(struct kit *k, uint8_t *out, size_t max)
     if (codec_answer(&k->v, &k->arena, &bytes) != 0 || bytes.len > max) {
         abort();
     }
-    memcpy(out, bytes.ptr, bytes.len);
+    for (size_t i = 0; i < bytes.len; i++) { /* an answer may be nothing at all */
+        out[i] = bytes.ptr[i];
+    }
     return bytes.len;
 }
 
