@@ -199,6 +199,8 @@ def parse(words):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is taken down
     options = parse(sys.argv[1:])
+    if not os.path.exists(os.path.join(town.BUILD, 'people')):  # quickstart builds fairslot alone
+        sys.exit(f'error: {town.BUILD} has no people\nnext: ./tests/run nemesis, which builds it')
     print(f'# seed {options.seed}')
     tale, verdict, said = campaign(options)
     print(said)
