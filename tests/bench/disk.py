@@ -69,16 +69,16 @@ def a_second(was, now):
 # -- two processes ---------------------------------------------------------------------------------
 
 def flush(path, pages_per_s, commits_per_s):
-    """Until it is killed: slices at even times, each random pages, a sync, and the page that says
-    so, synced too; the disk serves this when nobody else asks, as it does the flusher.  A flusher's
-    pages are less even in time and nearer to each other."""
+    """Until it is killed, or who began it is: slices at even times, each random pages, a sync, and
+    the page that says so, synced too; the disk serves this when nobody else asks, as it does the
+    flusher.  A flusher's pages are less even in time and nearer to each other."""
     if os.uname().machine in SYS_IOPRIO_SET:
         import ctypes
         ctypes.CDLL(None).syscall(SYS_IOPRIO_SET[os.uname().machine], 1, 0, IDLE_CLASS)
     fd, meta = os.open(path, os.O_RDWR), os.open(path, os.O_WRONLY | os.O_DSYNC)
     begin, slices, written = time.monotonic(), 0, 0
-    pages = os.fstat(fd).st_size // PAGE
-    while True:
+    pages, parent = os.fstat(fd).st_size // PAGE, os.getppid()
+    while os.getppid() == parent:
         slices += 1
         wanted = int(slices * pages_per_s / commits_per_s) - written
         for page in sorted(random.randrange(2, pages) for _ in range(wanted)):
