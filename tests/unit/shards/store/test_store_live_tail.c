@@ -293,7 +293,7 @@ static void test_a_refused_start_is_no_damage(void)
     EQ(store_log_commit(s), 0); /* in the tail; and one that nobody was told of, when it stops */
     EQ(store_log_append(s, TERM, entry_of(bytes, ENTRIES + 1)), 0);
     store_close(s);
-    OK(find("log/data.mdb", ENTRIES) < 0 || find("log/tail", ENTRIES) > 0);
+    OK(find("log/tail", ENTRIES) > 0); /* so the next opening commits */
     refused_then_right();
 }
 
